@@ -1,0 +1,42 @@
+# cm_module(NAME LINK public… PRIVATE_LINK private…): the static library cm_NAME from src/NAME/*.cpp.
+
+add_library(cm_flags INTERFACE)
+target_compile_features(cm_flags INTERFACE cxx_std_20)
+target_compile_options(cm_flags INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Wswitch)
+if(CM_WARNINGS_AS_ERRORS)
+  target_compile_options(cm_flags INTERFACE -Werror)
+endif()
+if(CM_SANITIZE)
+  target_compile_options(cm_flags INTERFACE -fsanitize=address,undefined -fno-omit-frame-pointer
+                                            -fno-sanitize-recover=undefined)
+  target_link_options(cm_flags INTERFACE -fsanitize=address,undefined)
+endif()
+
+# spdlog and LibTorch bring different versions of fmt: the file that uses spdlog never sees LibTorch's headers.
+add_library(cm_log OBJECT ${PROJECT_SOURCE_DIR}/src/base/log.cpp)
+target_include_directories(cm_log PRIVATE ${PROJECT_SOURCE_DIR}/include)
+target_link_libraries(cm_log PRIVATE cm_flags spdlog::spdlog)
+
+# One precompiled header for all that sees LibTorch.
+add_library(cm_pch OBJECT ${PROJECT_SOURCE_DIR}/cmake/pch.cpp)
+target_link_libraries(cm_pch PRIVATE cm_flags cm_torch)
+target_precompile_headers(cm_pch PRIVATE
+  <torch/types.h> <torch/nn/module.h> <torch/nn/pimpl.h> <torch/nn/modules/container/modulelist.h>
+  <functional> <map> <memory> <optional> <string> <vector>)
+
+function(cm_module name)
+  cmake_parse_arguments(ARG "" "" "LINK;PRIVATE_LINK" ${ARGN})
+  file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/${name}/*.cpp)
+  list(FILTER sources EXCLUDE REGEX "/base/log\\.cpp$")
+  add_library(cm_${name} STATIC ${sources})
+  add_library(cm::${name} ALIAS cm_${name})
+  set_target_properties(cm_${name} PROPERTIES EXPORT_NAME ${name} POSITION_INDEPENDENT_CODE ON)
+  target_include_directories(cm_${name} PUBLIC
+    $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
+  target_link_libraries(cm_${name} PUBLIC ${ARG_LINK} PRIVATE $<BUILD_INTERFACE:cm_flags>)
+  foreach(library IN LISTS ARG_PRIVATE_LINK)
+    target_link_libraries(cm_${name} PRIVATE ${library})
+  endforeach()
+  target_precompile_headers(cm_${name} REUSE_FROM cm_pch)
+  set_property(GLOBAL APPEND PROPERTY CM_MODULES cm_${name})
+endfunction()

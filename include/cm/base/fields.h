@@ -1,0 +1,101 @@
+// Option structs described once, for reading, writing and help.
+//
+// A struct lists its fields in a function template that argument-dependent lookup finds:
+//
+//   struct EmaOptions { std::vector<double> rates = {0.999}; };
+//   template <class Visitor> void fields(Visitor& visit, EmaOptions& o) {
+//     visit("rates", o.rates, "decay rates of the evaluation averages", within(0, 1));
+//   }
+//
+// A Visitor is called as visit(key, value, help) or visit(key, value, help, range). A value is a bool, int64_t,
+// double, std::string, an enum with EnumNames, an optional or vector of these, or another struct with fields.
+// Rules that tie several fields together stand in `void validate(const X&, const Complain&)` beside the struct.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <limits>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace cm {
+
+// The closed interval that a number, or every number of a list, must lie in; `open_*` excludes the end.
+struct Range {
+  double min = -std::numeric_limits<double>::infinity();
+  double max = std::numeric_limits<double>::infinity();
+  bool open_min = false;
+  bool open_max = false;
+
+  bool contains(double value) const {
+    return (open_min ? value > min : value >= min) && (open_max ? value < max : value <= max);
+  }
+  // "at least 1", "above 0", "in [0, 1)".
+  std::string describe() const;
+};
+
+inline Range at_least(double min) { return {.min = min}; }
+inline Range above(double min) { return {.min = min, .open_min = true}; }
+inline Range within(double min, double max) { return {.min = min, .max = max}; }
+inline Range from_below(double min, double max) { return {.min = min, .max = max, .open_max = true}; }
+
+// Receives a mistake that `validate` found: the key of the field (of this struct), and a sentence that begins after it
+// ("must be …, got …").
+using Complain = std::function<void(const std::string& key, const std::string& sentence)>;
+
+// Specialise with `static constexpr std::array names = {EnumName{E::a, "a"}, …}`: values spelled as the YAML spells
+// them.
+template <class E>
+struct EnumNames;
+
+template <class E>
+struct EnumName {
+  E value;
+  std::string_view name;
+};
+
+template <class E>
+concept NamedEnum = requires { EnumNames<E>::names; };
+
+template <NamedEnum E>
+std::string to_string(E value) {
+  for (const auto& entry : EnumNames<E>::names) {
+    if (entry.value == value) return std::string(entry.name);
+  }
+  return "?";
+}
+
+template <NamedEnum E>
+std::optional<E> from_name(std::string_view name) {
+  for (const auto& entry : EnumNames<E>::names) {
+    if (entry.name == name) return entry.value;
+  }
+  return std::nullopt;
+}
+
+template <NamedEnum E>
+std::vector<std::string> all_names() {
+  std::vector<std::string> names;
+  for (const auto& entry : EnumNames<E>::names) names.emplace_back(entry.name);
+  return names;
+}
+
+namespace detail {
+struct AnyVisitor {
+  template <class... Arguments>
+  void operator()(const Arguments&...) const {}
+};
+}  // namespace detail
+
+// A struct that describes itself with `fields`.
+template <class T>
+concept HasFields = requires(detail::AnyVisitor visitor, T& options) { fields(visitor, options); };
+
+template <class T>
+concept HasValidate = requires(const T& options, const Complain& complain) { validate(options, complain); };
+
+}  // namespace cm
