@@ -1,0 +1,69 @@
+// Labelled images by index.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "cm/base/fields.h"
+#include "cm/base/tensor.h"
+
+namespace cm {
+
+// One image, uint8 [C, H, W], and its class (0 where the data has none).
+struct Example {
+  Tensor pixels;
+  int64_t label = 0;
+};
+
+// Every image has the same shape. `get` may be called from several threads at once.
+class Dataset {
+ public:
+  virtual ~Dataset() = default;
+  virtual int64_t size() const = 0;
+  virtual int64_t channels() const = 0;
+  virtual int64_t image_size() const = 0;
+  // Number of classes; 0 where the data has no labels.
+  virtual int64_t classes() const = 0;
+  // `index` in [0, size()). InputError when an image file turns out to be broken.
+  virtual Example get(int64_t index) const = 0;
+};
+
+enum class DatasetKind { digits, folder, cifar10, npz };
+template <>
+struct EnumNames<DatasetKind> {
+  static constexpr std::array names = {
+      EnumName{DatasetKind::digits, "digits"}, EnumName{DatasetKind::folder, "folder"},
+      EnumName{DatasetKind::cifar10, "cifar10"}, EnumName{DatasetKind::npz, "npz"}};
+};
+
+struct DataOptions {
+  DatasetKind kind = DatasetKind::digits;
+  std::string path;
+  std::optional<int64_t> image_size;
+  int64_t channels = 3;
+  bool labels = true;
+  bool horizontal_flip = false;
+  int64_t workers = 2;
+};
+
+template <class Visitor>
+void fields(Visitor& visit, DataOptions& o) {
+  visit("kind", o.kind, "digits: UCI's CSV; folder: images, class = subfolder; cifar10: binary batches; npz: arr_0");
+  visit("path", o.path, "file or folder of the data");
+  visit("image_size", o.image_size, "side in pixels, for image folders: centre-crop and area-resize; else as stored",
+        at_least(1));
+  visit("channels", o.channels, "1 (grey) or 3 (RGB), for image folders", within(1, 3));
+  visit("labels", o.labels, "use the labels that the data has (class-conditional training)");
+  visit("horizontal_flip", o.horizontal_flip, "mirror every image with probability 1/2");
+  visit("workers", o.workers, "threads that read ahead", within(1, 256));
+}
+
+void validate(const DataOptions& options, const Complain& complain);
+
+// Opens the data and checks it: a missing, empty, truncated or wrong-size file is an InputError that names it. An image
+// folder is checked by the header of every file, not by decoding it.
+std::unique_ptr<Dataset> open_dataset(const DataOptions& options);
+
+}  // namespace cm

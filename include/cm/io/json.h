@@ -1,0 +1,104 @@
+// Option structs to and from JSON, through their `fields` (cm/base/fields.h): for weight-file metadata and results.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "cm/base/error.h"
+#include "cm/base/fields.h"
+#include "cm/base/text.h"
+
+namespace cm {
+
+using Json = nlohmann::ordered_json;
+
+template <class T>
+Json json_of(const T& value);
+
+namespace detail {
+
+struct JsonWriter {
+  Json object = Json::object();
+  template <class T, class... Rest>
+  void operator()(const std::string& key, T& value, const Rest&...) {
+    object[key] = json_of(value);
+  }
+};
+
+template <class T>
+void read_json(const Json& json, const std::string& where, T& value);
+
+struct JsonReader {
+  const Json& object;
+  const std::string& where;
+  template <class T, class... Rest>
+  void operator()(const std::string& key, T& value, const Rest&...) {
+    if (object.contains(key)) read_json(object.at(key), concat(where, ".", key), value);
+  }
+};
+
+template <class T>
+void read_element(const Json& json, const std::string& where, std::vector<T>& values) {
+  T value{};
+  read_json(json, where, value);
+  values.push_back(std::move(value));
+}
+
+template <class T>
+void read_json(const Json& json, const std::string& where, T& value) {
+  if constexpr (HasFields<T>) {
+    JsonReader reader{json, where};
+    fields(reader, value);
+  } else if constexpr (NamedEnum<T>) {
+    const auto parsed = from_name<T>(json.is_string() ? json.get<std::string>() : "");
+    if (!parsed) throw InputError(concat(where, " must be one of {", join(all_names<T>()), "}, got ", json.dump()));
+    value = *parsed;
+  } else if constexpr (requires { typename T::value_type; value.has_value(); }) {
+    if (json.is_null()) {
+      value.reset();
+    } else {
+      read_json(json, where, value.emplace());
+    }
+  } else if constexpr (requires { value.push_back({}); } && !std::is_same_v<T, std::string>) {
+    if (!json.is_array()) throw InputError(concat(where, " must be a list, got ", json.dump()));
+    value.clear();
+    for (const auto& element : json) read_element(element, where, value);
+  } else {
+    try {
+      value = json.get<T>();
+    } catch (const nlohmann::json::exception&) {
+      throw InputError(concat(where, " has the wrong type: ", json.dump()));
+    }
+  }
+}
+
+}  // namespace detail
+
+// The fields as a JSON object; enums by name, empty optionals as null.
+template <class T>
+Json json_of(const T& value) {
+  if constexpr (HasFields<T>) {
+    detail::JsonWriter writer;
+    fields(writer, const_cast<T&>(value));  // visitors take fields by reference; this one only reads them
+    return writer.object;
+  } else if constexpr (NamedEnum<T>) {
+    return to_string(value);
+  } else if constexpr (requires { typename T::value_type; value.has_value(); }) {
+    return value ? json_of(*value) : Json(nullptr);
+  } else if constexpr (requires { value.begin(); } && !std::is_same_v<T, std::string>) {
+    Json list = Json::array();
+    for (const auto& element : value) list.push_back(json_of(element));
+    return list;
+  } else {
+    return value;
+  }
+}
+
+// Sets the fields that `json` has; unknown keys are ignored (files of newer versions), missing ones keep their value.
+// InputError, with `where` in front, when a value has the wrong type.
+template <class T>
+void set_from_json(const Json& json, const std::string& where, T& value) {
+  detail::read_json(json, where, value);
+}
+
+}  // namespace cm

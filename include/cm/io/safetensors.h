@@ -1,0 +1,42 @@
+// Hugging Face's safetensors: 8 bytes of header length, a JSON header, raw little-endian tensors.
+// https://huggingface.co/docs/safetensors
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "cm/base/tensor.h"
+
+namespace cm {
+
+using NamedTensors = std::map<std::string, Tensor>;
+using Metadata = std::map<std::string, std::string>;
+
+// A file's tensors and its `__metadata__`.
+struct SafetensorsFile {
+  NamedTensors tensors;
+  Metadata metadata;
+};
+
+// Writes the tensors (any device, any strides; F64 F32 F16 BF16 I64 I32 I16 I8 U8 BOOL) atomically. Throws Error when
+// the disk fails.
+void save_safetensors(const std::filesystem::path& path, const NamedTensors& tensors, const Metadata& metadata = {});
+
+// Reads the whole file into CPU tensors. InputError with the path when it is missing, truncated, not safetensors, has a
+// header above 100 MB, overlapping or out-of-range offsets, or a dtype or shape that does not fit its bytes.
+SafetensorsFile load_safetensors(const std::filesystem::path& path);
+
+// The metadata and the name and shape of every tensor, without reading the data. Same errors.
+struct TensorInfo {
+  std::string dtype;
+  std::vector<int64_t> shape;
+};
+struct SafetensorsHeader {
+  std::map<std::string, TensorInfo> tensors;
+  Metadata metadata;
+};
+SafetensorsHeader read_safetensors_header(const std::filesystem::path& path);
+
+}  // namespace cm
