@@ -3,8 +3,15 @@ find_package(nlohmann_json REQUIRED)
 find_package(CLI11 REQUIRED)
 find_package(yaml-cpp REQUIRED)
 find_package(spdlog REQUIRED)
-find_package(libzip REQUIRED)
 find_package(ZLIB REQUIRED)
+
+# libzip's package file needs its command-line tools to be installed too; the library is enough.
+find_path(CM_ZIP_INCLUDE zip.h REQUIRED)
+find_library(CM_ZIP_LIBRARY zip REQUIRED)
+mark_as_advanced(CM_ZIP_INCLUDE CM_ZIP_LIBRARY)
+add_library(libzip::zip UNKNOWN IMPORTED)
+set_target_properties(libzip::zip PROPERTIES IMPORTED_LOCATION "${CM_ZIP_LIBRARY}"
+                                             INTERFACE_INCLUDE_DIRECTORIES "${CM_ZIP_INCLUDE}")
 
 # OpenCV's package file needs every OpenCV module to be installed; we use three.
 find_path(CM_OPENCV_INCLUDE opencv2/imgcodecs.hpp PATH_SUFFIXES opencv4 REQUIRED)
