@@ -1,0 +1,97 @@
+// The layers that the networks are made of. Each registers its parameters under PyTorch's names and fills
+// them from an Initializer; none has a training mode or touches a global generator.
+#pragma once
+
+#include <torch/nn/module.h>
+#include <torch/nn/modules/container/modulelist.h>
+#include <torch/nn/pimpl.h>
+
+#include <cstdint>
+#include <optional>
+
+#include "cm/base/tensor.h"
+
+namespace cm {
+
+// Initial weights: tensor number i of a network depends on (seed, i) alone. Without a seed everything is
+// zero, for networks whose weights are loaded right after.
+class Initializer {
+ public:
+  explicit Initializer(std::optional<uint64_t> seed = std::nullopt) : seed_(seed) {}
+  // Uniform in [−bound, bound].
+  Tensor uniform(at::IntArrayRef shape, double bound);
+  // N(0, 1).
+  Tensor normal(at::IntArrayRef shape);
+
+ private:
+  std::optional<uint64_t> seed_;
+  uint32_t next_ = 0;
+};
+
+// x [B, in] → [B, out]; weight and bias uniform in ±1/√in (PyTorch's default).
+class LinearImpl : public torch::nn::Module {
+ public:
+  LinearImpl(Initializer& initializer, int64_t in, int64_t out);
+  Tensor forward(const Tensor& x) const { return torch::linear(x, weight, bias); }
+  Tensor weight;
+  Tensor bias;
+};
+TORCH_MODULE(Linear);
+
+struct Conv2dOptions {
+  int64_t in;
+  int64_t out;
+  int64_t kernel = 3;
+  int64_t stride = 1;
+  bool zero = false;  // weight and bias 0 at the start, otherwise uniform in ±1/√(in · kernel²)
+};
+
+// x [B, in, H, W] → [B, out, H/stride, W/stride], "same" padding.
+class Conv2dImpl : public torch::nn::Module {
+ public:
+  Conv2dImpl(Initializer& initializer, const Conv2dOptions& options);
+  Tensor forward(const Tensor& x) const { return torch::conv2d(x, weight, bias, stride_, padding_); }
+  Tensor weight;
+  Tensor bias;
+
+ private:
+  int64_t stride_;
+  int64_t padding_;
+};
+TORCH_MODULE(Conv2d);
+
+// Group normalisation with 32 groups, ε = 1e−5, scale 1 and shift 0 at the start.
+class GroupNormImpl : public torch::nn::Module {
+ public:
+  explicit GroupNormImpl(int64_t channels);
+  Tensor forward(const Tensor& x) const;
+  Tensor weight;
+  Tensor bias;
+};
+TORCH_MODULE(GroupNorm);
+
+// Labels int64 [B] in [0, count) → [B, width]; N(0, 1) at the start.
+class EmbeddingImpl : public torch::nn::Module {
+ public:
+  EmbeddingImpl(Initializer& initializer, int64_t count, int64_t width);
+  Tensor forward(const Tensor& labels) const { return torch::embedding(weight, labels); }
+  Tensor weight;
+};
+TORCH_MODULE(Embedding);
+
+// Modules registered under the given indices only (a Sequential's numbering with its parameter-free entries
+// left out), so that names equal the published checkpoints' ("in_layers.0", "in_layers.2").
+class IndexedImpl : public torch::nn::Module {
+ public:
+  template <class Holder>
+  Holder add(int64_t index, Holder module) {
+    return register_module(std::to_string(index), std::move(module));
+  }
+};
+TORCH_MODULE(Indexed);
+
+// Sinusoidal features of a time [B]: [cos(t f), sin(t f)] with f_k = exp(−ln(10000) k/h), k = 0…h−1, h =
+// width/2; fp32. A last column of zeros makes up an odd width.
+Tensor time_features(const Tensor& time, int64_t width);
+
+}  // namespace cm

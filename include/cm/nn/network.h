@@ -1,0 +1,44 @@
+// What every image network offers: a raw function F(x, time, labels) that knows nothing of noise levels.
+#pragma once
+
+#include <torch/nn/module.h>
+
+#include <optional>
+
+#include "cm/base/fields.h"
+#include "cm/nn/dropout.h"
+
+namespace cm {
+
+// The images a network is made for.
+struct ImageSpec {
+  int64_t channels = 3;
+  int64_t size = 32;    // side in pixels
+  int64_t classes = 0;  // 0: not class-conditional
+};
+
+template <class Visitor>
+void fields(Visitor& visit, ImageSpec& o) {
+  visit("channels", o.channels, "colour channels", at_least(1));
+  visit("size", o.size, "side in pixels", at_least(1));
+  visit("classes", o.classes, "number of classes, 0 when not class-conditional", at_least(0));
+}
+
+class Network : public torch::nn::Module {
+ public:
+  // x [B, C, H, W], time [B] → [B, C, H, W] in fp32. `labels` int64 [B], needed exactly when the network is
+  // class-conditional. Without a dropout key nothing is dropped.
+  virtual Tensor forward(const Tensor& x, const Tensor& time, const Tensor& labels,
+                         const std::optional<DropoutKey>& dropout_key) = 0;
+};
+
+// Number of parameters.
+int64_t parameter_count(const torch::nn::Module& module);
+
+// Copies every parameter of `from` into `to`, by name, on `to`'s device. InputError, with the first differing
+// names and shapes and `what` in front, when they do not match.
+void copy_parameters(const torch::nn::Module& from, torch::nn::Module& to, const std::string& what);
+void copy_parameters(const std::map<std::string, Tensor>& from, torch::nn::Module& to,
+                     const std::string& what);
+
+}  // namespace cm

@@ -1,0 +1,58 @@
+// The "ADM" U-Net of Dhariwal & Nichol 2021 (arXiv 2105.05233) in the form that the official release of
+// consistency models uses, with the release's parameter names, so that its weights load by name.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "cm/nn/network.h"
+
+namespace cm {
+
+struct UNetOptions {
+  int64_t channels = 64;
+  std::vector<double> channel_mult = {1, 2, 2};
+  int64_t res_blocks = 2;
+  std::vector<int64_t> attention_resolutions = {16};
+  int64_t heads = 1;
+  std::optional<int64_t> head_channels;
+  double dropout = 0;
+  bool scale_shift_norm = true;
+  bool resblock_updown = true;
+  bool conv_resample = true;
+  bool activation_checkpointing = false;
+};
+
+template <class Visitor>
+void fields(Visitor& visit, UNetOptions& o) {
+  visit("channels", o.channels,
+        "channels that channel_mult multiplies; the time embedding has 4 times as many", at_least(1));
+  visit("channel_mult", o.channel_mult, "one factor a level, each level half the size of the one before",
+        above(0));
+  visit("res_blocks", o.res_blocks, "residual blocks a level", at_least(1));
+  visit("attention_resolutions", o.attention_resolutions, "sides in pixels of the levels with self-attention",
+        at_least(1));
+  visit("heads", o.heads, "attention heads, unless head_channels is given", at_least(1));
+  visit("head_channels", o.head_channels, "channels of one attention head", at_least(1));
+  visit("dropout", o.dropout, "dropout probability in every residual block", from_below(0, 1));
+  visit("scale_shift_norm", o.scale_shift_norm,
+        "time embedding scales and shifts (FiLM); otherwise it is added");
+  visit("resblock_updown", o.resblock_updown,
+        "residual blocks change the resolution; otherwise plain resampling");
+  visit("conv_resample", o.conv_resample, "plain resampling has a convolution");
+  visit("activation_checkpointing", o.activation_checkpointing,
+        "recompute blocks in the backward pass: less memory, about a third more time");
+}
+
+void validate(const UNetOptions& options, const Complain& complain);
+
+// The rules that tie the network to the images: every level's side is whole, attention resolutions occur.
+void validate_for(const UNetOptions& options, const ImageSpec& image, const Complain& complain);
+
+// `seed` decides the initial weights; without one all are 0, for a network that is loaded right after.
+// InputError when the options do not fit the image.
+std::shared_ptr<Network> make_unet(const UNetOptions& options, const ImageSpec& image,
+                                   std::optional<uint64_t> seed = std::nullopt);
+
+}  // namespace cm

@@ -1,0 +1,51 @@
+#include "cm/nn/checkpointing.h"
+
+#include <torch/csrc/autograd/autograd.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+namespace cm {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+// Keeps the block in the autograd context.
+struct BlockHolder : torch::CustomClassHolder {
+  explicit BlockHolder(Block held) : block(std::move(held)) {}
+  Block block;
+};
+
+Tensor detached_leaf(const Tensor& tensor) {
+  return tensor.detach().requires_grad_(true);
+}
+
+struct Recompute : torch::autograd::Function<Recompute> {
+  static Tensor forward(AutogradContext* context, const Tensor& x, const Tensor& embedding,
+                        const Block& block) {
+    context->save_for_backward({x, embedding});
+    context->saved_data["block"] = c10::make_intrusive<BlockHolder>(block);
+    return block(x, embedding);
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    const auto saved = context->get_saved_variables();
+    const auto holder = context->saved_data["block"].toCapsule();
+    const Block& block = static_cast<const BlockHolder&>(*holder).block;
+    const Tensor x = detached_leaf(saved[0]);
+    const Tensor embedding = detached_leaf(saved[1]);
+    {
+      const torch::AutoGradMode recording(true);
+      torch::autograd::backward({block(x, embedding)}, {gradients[0]});
+    }
+    return {x.grad(), embedding.grad(), Tensor()};
+  }
+};
+
+}  // namespace
+
+Tensor checkpointed(const Block& block, const Tensor& x, const Tensor& embedding) {
+  if (!torch::GradMode::is_enabled()) return block(x, embedding);
+  return Recompute::apply(x, embedding, block);
+}
+
+}  // namespace cm
