@@ -33,7 +33,7 @@ function(cm_module name)
   endif()
   add_library(cm_${name} STATIC ${sources})
   add_library(cm::${name} ALIAS cm_${name})
-  set_target_properties(cm_${name} PROPERTIES EXPORT_NAME ${name} POSITION_INDEPENDENT_CODE ON)
+  set_target_properties(cm_${name} PROPERTIES EXPORT_NAME ${name})
   target_include_directories(cm_${name} PUBLIC
     $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
   target_link_libraries(cm_${name} PUBLIC ${ARG_LINK} PRIVATE $<BUILD_INTERFACE:cm_flags>)
