@@ -8,17 +8,17 @@ constexpr double kBoundaryTolerance = 1e-6;
 
 }  // namespace
 
-Scalings scalings(const Preconditioning& preconditioning, const Tensor& sigma) {
-  const double sigma_data = preconditioning.sigma_data;
-  const double sigma_min = preconditioning.sigma_min;
+Scalings scalings(Parameterization parameterization, const SigmaOptions& options, const Tensor& sigma) {
+  const double sigma_data = options.data;
+  const double sigma_min = options.min;
   const Tensor c_in = (sigma.square() + sigma_data * sigma_data).rsqrt();
-  switch (preconditioning.parameterization) {
+  switch (parameterization) {
     case Parameterization::edm:
       return {sigma_data * sigma_data * c_in.square(), sigma * sigma_data * c_in, c_in};
     case Parameterization::skip: {
       const Tensor above_min = sigma - sigma_min;
-      return {sigma_data * sigma_data / (above_min.square() + sigma_data * sigma_data), sigma_data * above_min * c_in,
-              c_in};
+      return {sigma_data * sigma_data / (above_min.square() + sigma_data * sigma_data),
+              sigma_data * above_min * c_in, c_in};
     }
     case Parameterization::piecewise: {
       const Tensor at_boundary = (sigma <= sigma_min * (1 + kBoundaryTolerance)).to(sigma.scalar_type());
@@ -28,11 +28,13 @@ Scalings scalings(const Preconditioning& preconditioning, const Tensor& sigma) {
   TORCH_INTERNAL_ASSERT(false, "not a parameterization");
 }
 
-Tensor network_time(const Tensor& sigma) { return 1000 * 0.25 * (sigma + 1e-44).log(); }
+Tensor network_time(const Tensor& sigma) {
+  return 1000 * 0.25 * (sigma + 1e-44).log();
+}
 
-Denoiser precondition(const Preconditioning& preconditioning, RawNetwork network) {
-  return [preconditioning, raw = std::move(network)](const Tensor& x, const Tensor& sigma) {
-    const auto [c_skip, c_out, c_in] = scalings(preconditioning, sigma);
+Denoiser precondition(Parameterization parameterization, const SigmaOptions& options, RawNetwork network) {
+  return [parameterization, options, raw = std::move(network)](const Tensor& x, const Tensor& sigma) {
+    const auto [c_skip, c_out, c_in] = scalings(parameterization, options, sigma);
     const Tensor output = raw(per_sample(c_in, x) * x, network_time(sigma));
     return per_sample(c_skip, x) * x + per_sample(c_out, x) * output;
   };

@@ -9,16 +9,14 @@
 namespace cm {
 namespace {
 
-Tensor filled(const Tensor& like, double sigma) { return torch::full({like.size(0)}, sigma, like.options()); }
-
-// √(τ² − ε²), 0 where τ ≤ ε.
-double renoise_scale(double sigma, double sigma_min) {
-  return std::sqrt(std::max(0.0, sigma * sigma - sigma_min * sigma_min));
+Tensor filled(const Tensor& like, double sigma) {
+  return torch::full({like.size(0)}, sigma, like.options());
 }
 
 // A step between two host-side levels, where a step to 0 is Euler's.
 Tensor step_down(Solver solver, const Denoiser& denoiser, const Tensor& x, double sigma, double sigma_next) {
-  return solver_step(sigma_next > 0 ? solver : Solver::euler, denoiser, x, filled(x, sigma), filled(x, sigma_next));
+  return solver_step(sigma_next > 0 ? solver : Solver::euler, denoiser, x, filled(x, sigma),
+                     filled(x, sigma_next));
 }
 
 }  // namespace
@@ -27,34 +25,26 @@ Tensor sample_onestep(const Denoiser& consistency, const Tensor& x_T, double sig
   return consistency(x_T, filled(x_T, sigma_max));
 }
 
-Tensor sample_multistep(const Denoiser& consistency, const Tensor& x_T, const std::vector<double>& sigmas,
+Tensor sample_multistep(const Denoiser& consistency, const Tensor& x_T, const std::vector<double>& times,
                         double sigma_min, const NoiseSource& noise) {
-  Tensor x = sample_onestep(consistency, x_T, sigmas.at(0));
-  for (size_t i = 1; i < sigmas.size(); ++i) {
-    x = x + renoise_scale(sigmas[i], sigma_min) * noise(static_cast<int64_t>(i) - 1);
-    x = consistency(x, filled(x, sigmas[i]));
-  }
-  return x;
-}
-
-Tensor sample_multistep_times(const Denoiser& consistency, const Tensor& x_T, const std::vector<double>& times,
-                              double sigma_min, const NoiseSource& noise) {
   Tensor x = x_T;
   for (size_t i = 0; i + 1 < times.size(); ++i) {
     x = consistency(x, filled(x, times[i]));
-    x = x + renoise_scale(times[i + 1], sigma_min) * noise(static_cast<int64_t>(i));
+    const double scale = std::sqrt(std::max(0.0, times[i + 1] * times[i + 1] - sigma_min * sigma_min));
+    if (scale > 0) x = x + scale * noise(static_cast<int64_t>(i));
   }
   return x;
 }
 
-Tensor sample_ode(Solver solver, const Denoiser& denoiser, const Tensor& x_T, const std::vector<double>& sigmas) {
+Tensor sample_ode(Solver solver, const Denoiser& denoiser, const Tensor& x_T,
+                  const std::vector<double>& sigmas) {
   Tensor x = x_T;
   for (size_t i = 0; i + 1 < sigmas.size(); ++i) x = step_down(solver, denoiser, x, sigmas[i], sigmas[i + 1]);
   return x;
 }
 
-Tensor sample_churned(Solver solver, const Denoiser& denoiser, const Tensor& x_T, const std::vector<double>& sigmas,
-                      const Churn& churn, const NoiseSource& noise) {
+Tensor sample_churned(Solver solver, const Denoiser& denoiser, const Tensor& x_T,
+                      const std::vector<double>& sigmas, const Churn& churn, const NoiseSource& noise) {
   const auto steps = static_cast<double>(sigmas.size() - 1);
   const double full_gamma = std::min(churn.s_churn / steps, std::sqrt(2.0) - 1);
   Tensor x = x_T;
@@ -84,13 +74,14 @@ Tensor sample_ancestral(const Denoiser& denoiser, const Tensor& x_T, const std::
   return x;
 }
 
-std::vector<double> multistep_sigmas(const NoiseRange& range, int64_t steps, int64_t grid) {
+std::vector<double> multistep_sigmas(const SigmaOptions& sigma, int64_t steps, int64_t grid) {
   if (steps < 1 || steps > grid) {
-    throw InputError(concat("multistep sampling on a grid of ", grid, " levels takes 1 to ", grid, " steps, got ", steps));
+    throw InputError(
+        concat("multistep sampling on a grid of ", grid, " levels takes 1 to ", grid, " steps, got ", steps));
   }
   std::vector<double> sigmas;
   for (int64_t j = 0; j < steps; ++j) {
-    sigmas.push_back(karras_sigma(range, grid, static_cast<double>(j * (grid / steps))));
+    sigmas.push_back(karras_sigma(sigma, grid, static_cast<double>(j * (grid / steps))));
   }
   return sigmas;
 }

@@ -20,8 +20,8 @@ struct EnumNames<Distance> {
                                        EnumName{Distance::pseudo_huber, "pseudo_huber"}};
 };
 
-// [B, …], [B, …] → [B], differentiable in both. Means are over everything but the batch, as in the release. l2-32 needs
-// [B, C, H, W]. `huber_c` is pseudo-Huber's c divided by √D, D the numbers in one sample.
+// [B, …], [B, …] → [B], differentiable in both. Means are over everything but the batch, as in the release.
+// l2-32 needs [B, C, H, W]. `huber_c` is pseudo-Huber's c divided by √D, D the numbers in one sample.
 Tensor distance(Distance kind, const Tensor& a, const Tensor& b, double huber_c = 0.00054);
 
 }  // namespace cm

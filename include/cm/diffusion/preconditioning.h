@@ -9,13 +9,14 @@
 
 #include "cm/base/fields.h"
 #include "cm/diffusion/denoiser.h"
+#include "cm/diffusion/discretization.h"
 
 namespace cm {
 
 enum class Parameterization {
   edm,        // a diffusion model's denoiser
-  skip,       // a consistency function with skip connection (CM Eq. 5); f(x, σ_min) = x by construction
-  piecewise,  // a consistency function that is x at σ_min and F elsewhere (CM Eq. 4)
+  skip,       // a consistency function with skip connection (CM Eq. 5); f(x, ε) = x by construction
+  piecewise,  // a consistency function that is x at ε and F elsewhere (CM Eq. 4)
 };
 template <>
 struct EnumNames<Parameterization> {
@@ -23,20 +24,6 @@ struct EnumNames<Parameterization> {
                                        EnumName{Parameterization::skip, "skip"},
                                        EnumName{Parameterization::piecewise, "piecewise"}};
 };
-
-struct Preconditioning {
-  Parameterization parameterization = Parameterization::skip;
-  double sigma_data = 0.5;
-  double sigma_min = 0.002;
-};
-
-template <class Visitor>
-void fields(Visitor& visit, Preconditioning& o) {
-  visit("parameterization", o.parameterization,
-        "edm: denoiser; skip, piecewise: consistency functions of CM Eq. 5 and Eq. 4");
-  visit("sigma_data", o.sigma_data, "standard deviation of the data", above(0));
-  visit("sigma_min", o.sigma_min, "noise level of the boundary condition f(x, σ_min) = x", at_least(0));
-}
 
 // Each of sigma's shape and dtype.
 struct Scalings {
@@ -46,10 +33,10 @@ struct Scalings {
 };
 
 // edm:       c_skip = σ_d²/(σ² + σ_d²),            c_out = σ σ_d/√(σ² + σ_d²)
-// skip:      c_skip = σ_d²/((σ − σ_min)² + σ_d²),  c_out = σ_d (σ − σ_min)/√(σ² + σ_d²)
-// piecewise: c_skip = [σ = σ_min],                 c_out = [σ ≠ σ_min]
+// skip:      c_skip = σ_d²/((σ − ε)² + σ_d²),  c_out = σ_d (σ − ε)/√(σ² + σ_d²)
+// piecewise: c_skip = [σ = ε],                 c_out = [σ ≠ ε]
 // and c_in = 1/√(σ² + σ_d²) in all three.
-Scalings scalings(const Preconditioning& preconditioning, const Tensor& sigma);
+Scalings scalings(Parameterization parameterization, const SigmaOptions& options, const Tensor& sigma);
 
 // The network's time input, 1000 · ¼ ln(σ + 1e−44) (the release; EDM's c_noise times 1000).
 Tensor network_time(const Tensor& sigma);
@@ -58,6 +45,6 @@ Tensor network_time(const Tensor& sigma);
 using RawNetwork = std::function<Tensor(const Tensor& x, const Tensor& time)>;
 
 // The denoiser D above.
-Denoiser precondition(const Preconditioning& preconditioning, RawNetwork network);
+Denoiser precondition(Parameterization parameterization, const SigmaOptions& options, RawNetwork network);
 
 }  // namespace cm

@@ -1,5 +1,5 @@
-// Samplers: from pure noise to an image, by a denoiser alone. No I/O, no networks, no clamping: pass clamped(denoiser)
-// for the release's behaviour.
+// Samplers: from pure noise to an image, by a denoiser alone. No I/O, no networks, no clamping: pass
+// clamped(denoiser) for the release's behaviour.
 #pragma once
 
 #include <cstdint>
@@ -18,18 +18,15 @@ using NoiseSource = std::function<Tensor(int64_t step)>;
 // f(x_T, σ_max) (CM §3): one evaluation.
 Tensor sample_onestep(const Denoiser& consistency, const Tensor& x_T, double sigma_max);
 
-// Multistep consistency sampling (CM Algorithm 1): x ← f(x_T, σ_0); for τ = σ_1, σ_2, …: x ← f(x + √(τ² − ε²) z, τ).
-// `sigmas` starts at σ_max and decreases; `sigma_min` is ε. One evaluation a sigma, noise(i) before evaluation i + 1.
-Tensor sample_multistep(const Denoiser& consistency, const Tensor& x_T, const std::vector<double>& sigmas,
+// Multistep consistency sampling (CM Algorithm 1) along decreasing `times` t_0 = σ_max, t_1, …, t_n, one
+// evaluation less than times: x ← f(x, t_i) + √(t_{i+1}² − ε²) z with ε = `sigma_min`. The last time only
+// ends the walk: at ε it adds nothing, above ε it leaves noise in the result, as in the release.
+Tensor sample_multistep(const Denoiser& consistency, const Tensor& x_T, const std::vector<double>& times,
                         double sigma_min, const NoiseSource& noise);
 
-// As above along times of a grid, as the release walks it: x ← f(x, t_i), then √(t_{i+1}² − ε²) z is added also after
-// the last evaluation, so a list that does not end at σ_min leaves noise in the result. One evaluation less than times.
-Tensor sample_multistep_times(const Denoiser& consistency, const Tensor& x_T, const std::vector<double>& times,
-                              double sigma_min, const NoiseSource& noise);
-
 // Deterministic walk of the PF-ODE down `sigmas` by the solver; a final 0 is reached by an Euler step.
-Tensor sample_ode(Solver solver, const Denoiser& denoiser, const Tensor& x_T, const std::vector<double>& sigmas);
+Tensor sample_ode(Solver solver, const Denoiser& denoiser, const Tensor& x_T,
+                  const std::vector<double>& sigmas);
 
 // Extra noise in every step of EDM's stochastic sampler: none by default.
 struct Churn {
@@ -39,18 +36,18 @@ struct Churn {
   double s_noise = 1;
 };
 
-// EDM Algorithm 2: raise σ to σ̂ = σ (1 + γ), γ = min(S_churn/N, √2 − 1) inside [S_tmin, S_tmax], add the noise that
-// belongs to it, step from σ̂ to the next level by the solver. With no churn it is sample_ode.
-Tensor sample_churned(Solver solver, const Denoiser& denoiser, const Tensor& x_T, const std::vector<double>& sigmas,
-                      const Churn& churn, const NoiseSource& noise);
+// EDM Algorithm 2: raise σ to σ̂ = σ (1 + γ), γ = min(S_churn/N, √2 − 1) inside [S_tmin, S_tmax], add the
+// noise that belongs to it, step from σ̂ to the next level by the solver. With no churn it is sample_ode.
+Tensor sample_churned(Solver solver, const Denoiser& denoiser, const Tensor& x_T,
+                      const std::vector<double>& sigmas, const Churn& churn, const NoiseSource& noise);
 
 // Ancestral sampling (Euler): each step goes down to σ_down = √(σ'² − σ_up²) and adds σ_up z, where
 // σ_up = min(σ', √(σ'² (σ² − σ'²)/σ²)).
 Tensor sample_ancestral(const Denoiser& denoiser, const Tensor& x_T, const std::vector<double>& sigmas,
                         const NoiseSource& noise);
 
-// The time points of N-step multistep sampling without a list: indices j·⌊M/N⌋, j < N, of the grid of `grid` levels
-// (N = 2, M = 40: 80, 2.2404). 1 ≤ steps ≤ grid.
-std::vector<double> multistep_sigmas(const NoiseRange& range, int64_t steps, int64_t grid);
+// The time points of N-step multistep sampling without a list: indices j·⌊M/N⌋, j < N, of the grid of `grid`
+// levels (N = 2, M = 40: 80, 2.2404). 1 ≤ steps ≤ grid.
+std::vector<double> multistep_sigmas(const SigmaOptions& sigma, int64_t steps, int64_t grid);
 
 }  // namespace cm

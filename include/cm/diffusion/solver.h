@@ -16,14 +16,16 @@ enum class Solver {
 };
 template <>
 struct EnumNames<Solver> {
-  static constexpr std::array names = {EnumName{Solver::euler, "euler"},       EnumName{Solver::heun, "heun"},
-                                       EnumName{Solver::midpoint, "midpoint"}, EnumName{Solver::dpm, "dpm"},
+  static constexpr std::array names = {EnumName{Solver::euler, "euler"},
+                                       EnumName{Solver::heun, "heun"},
+                                       EnumName{Solver::midpoint, "midpoint"},
+                                       EnumName{Solver::dpm, "dpm"},
                                        EnumName{Solver::dpm_solver_2, "dpm_solver_2"},
                                        EnumName{Solver::rk4, "rk4"}};
 };
 
-// x at sigma → x at sigma_next. x [B, …]; sigma, sigma_next [B], sigma > 0, sigma_next > 0. A step to σ = 0 is an Euler
-// step (every other rule would evaluate the slope at 0).
+// x at sigma → x at sigma_next. x [B, …]; sigma, sigma_next [B], sigma > 0, sigma_next > 0. A step to σ = 0
+// is an Euler step (every other rule would evaluate the slope at 0).
 Tensor solver_step(Solver solver, const Denoiser& denoiser, const Tensor& x, const Tensor& sigma,
                    const Tensor& sigma_next);
 

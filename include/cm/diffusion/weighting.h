@@ -15,7 +15,8 @@ struct EnumNames<Weighting> {
       EnumName{Weighting::uniform, "uniform"}};
 };
 
-// snr: 1/σ²; snr+1: 1/σ² + 1; karras: 1/σ² + 1/σ_d²; truncated-snr: max(1/σ², 1); uniform: 1. Of sigma's shape.
+// snr: 1/σ²; snr+1: 1/σ² + 1; karras: 1/σ² + 1/σ_d²; truncated-snr: max(1/σ², 1); uniform: 1. Of sigma's
+// shape.
 Tensor weight(Weighting weighting, const Tensor& sigma, double sigma_data);
 
 }  // namespace cm
