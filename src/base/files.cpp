@@ -6,7 +6,6 @@
 
 #include <cerrno>
 #include <cstring>
-#include <fstream>
 #include <sstream>
 
 #include "cm/base/error.h"
@@ -56,12 +55,14 @@ class Temporary {
 
 FileWriter::FileWriter(const fs::path& path, Mode mode)
     : path_(path),
-      descriptor_(::open(path.c_str(),
-                         O_WRONLY | O_CREAT | O_CLOEXEC | (mode == Mode::append ? O_APPEND : O_TRUNC), 0644)) {
+      descriptor_(::open(
+          path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | (mode == Mode::append ? O_APPEND : O_TRUNC), 0644)) {
   if (descriptor_ < 0) fail_to("open", path_);
 }
 
-FileWriter::~FileWriter() { ::close(descriptor_); }
+FileWriter::~FileWriter() {
+  ::close(descriptor_);
+}
 
 void FileWriter::write(const void* bytes, size_t count) {
   const char* next = static_cast<const char*>(bytes);
@@ -123,10 +124,18 @@ void swing_link(const fs::path& link, const std::string& target) {
   sync_folder(link.parent_path());
 }
 
-std::string read_file(const fs::path& path) {
-  if (!fs::exists(path)) throw InputError(concat(path.string(), ": no such file"));
-  if (fs::is_directory(path)) throw InputError(concat(path.string(), ": is a folder, a file is needed"));
+std::ifstream open_for_reading(const fs::path& path) {
+  std::error_code ignored;
+  if (!fs::exists(path, ignored)) throw InputError(concat(path.string(), ": no such file"));
+  if (fs::is_directory(path, ignored))
+    throw InputError(concat(path.string(), ": is a folder, a file is needed"));
   std::ifstream in(path, std::ios::binary);
+  if (!in) throw InputError(concat(path.string(), ": could not be opened: ", std::strerror(errno)));
+  return in;
+}
+
+std::string read_file(const fs::path& path) {
+  std::ifstream in = open_for_reading(path);
   std::ostringstream content;
   content << in.rdbuf();
   if (!in) throw InputError(concat(path.string(), ": could not be read: ", std::strerror(errno)));

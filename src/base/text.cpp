@@ -35,9 +35,9 @@ std::string three_digits(double value, const char* suffix) {
 
 std::string join(const std::vector<std::string>& words, std::string_view separator) {
   std::string result;
-  for (const auto& word : words) {
-    if (!result.empty()) result += separator;
-    result += word;
+  for (size_t i = 0; i < words.size(); ++i) {
+    if (i > 0) result += separator;
+    result += words[i];
   }
   return result;
 }

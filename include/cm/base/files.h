@@ -3,13 +3,15 @@
 
 #include <cstddef>
 #include <filesystem>
+#include <fstream>
 #include <functional>
 #include <string>
 #include <string_view>
 
 namespace cm {
 
-// An open file descriptor for writing whose every failure (a full disk among them) throws Error with the path.
+// An open file descriptor for writing whose every failure (a full disk among them) throws Error with the
+// path.
 class FileWriter {
  public:
   enum class Mode { truncate, append };
@@ -27,18 +29,21 @@ class FileWriter {
   int descriptor_;
 };
 
-// Calls `fill` with a writer of a temporary file beside `path`, syncs it and renames it to `path`. When `fill` or the
-// disk fails, the temporary is removed, what was at `path` stays, and the exception goes on.
+// Calls `fill` with a writer of a temporary file beside `path`, syncs it and renames it to `path`. When
+// `fill` or the disk fails, the temporary is removed, what was at `path` stays, and the exception goes on.
 void write_file_atomically(const std::filesystem::path& path, const std::function<void(FileWriter&)>& fill);
 void write_file_atomically(const std::filesystem::path& path, std::string_view text);
 
-// Calls `fill` with an empty temporary folder beside `path`, then renames it to `path`, replacing a folder that was
-// there. Same promises as write_file_atomically.
+// Calls `fill` with an empty temporary folder beside `path`, then renames it to `path`, replacing a folder
+// that was there. Same promises as write_file_atomically.
 void write_folder_atomically(const std::filesystem::path& path,
                              const std::function<void(const std::filesystem::path& folder)>& fill);
 
 // Makes `link` a relative symbolic link to `target` (a name in the same folder) by an atomic rename.
 void swing_link(const std::filesystem::path& link, const std::string& target);
+
+// A binary stream at the start of the file. InputError when it is missing, a folder, or can't be opened.
+std::ifstream open_for_reading(const std::filesystem::path& path);
 
 // The whole file. InputError when it is missing or can't be read.
 std::string read_file(const std::filesystem::path& path);

@@ -1,4 +1,5 @@
-// Option structs to and from JSON, through their `fields` (cm/base/fields.h): for weight-file metadata and results.
+// Option structs to and from JSON, through their `fields` (cm/base/fields.h): for weight-file metadata and
+// results.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -28,12 +29,24 @@ struct JsonWriter {
 template <class T>
 void read_json(const Json& json, const std::string& where, T& value);
 
+// Checks the number, or every number of the list.
+inline void check_range(const Range& range, const std::string& where, const Json& json) {
+  if (json.is_array()) {
+    for (const auto& element : json) check_range(range, where, element);
+  } else if (json.is_number() && !range.contains(json.get<double>())) {
+    throw InputError(concat(where, " must be ", range.describe(), ", got ", json.dump()));
+  }
+}
+
 struct JsonReader {
   const Json& object;
   const std::string& where;
-  template <class T, class... Rest>
-  void operator()(const std::string& key, T& value, const Rest&...) {
-    if (object.contains(key)) read_json(object.at(key), concat(where, ".", key), value);
+  template <class T, class Help>
+  void operator()(const std::string& key, T& value, const Help&, const Range& range = {}) {
+    if (!object.contains(key)) return;
+    const std::string full_key = concat(where, ".", key);
+    read_json(object.at(key), full_key, value);
+    check_range(range, full_key, object.at(key));
   }
 };
 
@@ -47,13 +60,18 @@ void read_element(const Json& json, const std::string& where, std::vector<T>& va
 template <class T>
 void read_json(const Json& json, const std::string& where, T& value) {
   if constexpr (HasFields<T>) {
+    if (!json.is_object()) throw InputError(concat(where, " must be an object, got ", json.dump()));
     JsonReader reader{json, where};
     fields(reader, value);
   } else if constexpr (NamedEnum<T>) {
     const auto parsed = from_name<T>(json.is_string() ? json.get<std::string>() : "");
-    if (!parsed) throw InputError(concat(where, " must be one of {", join(all_names<T>()), "}, got ", json.dump()));
+    if (!parsed)
+      throw InputError(concat(where, " must be one of {", join(all_names<T>()), "}, got ", json.dump()));
     value = *parsed;
-  } else if constexpr (requires { typename T::value_type; value.has_value(); }) {
+  } else if constexpr (requires {
+                         typename T::value_type;
+                         value.has_value();
+                       }) {
     if (json.is_null()) {
       value.reset();
     } else {
@@ -64,6 +82,10 @@ void read_json(const Json& json, const std::string& where, T& value) {
     value.clear();
     for (const auto& element : json) read_element(element, where, value);
   } else {
+    // The library would cut 1.5 to the integer 1.
+    if (std::is_integral_v<T> && json.is_number_float()) {
+      throw InputError(concat(where, " must be an integer, got ", json.dump()));
+    }
     try {
       value = json.get<T>();
     } catch (const nlohmann::json::exception&) {
@@ -83,7 +105,10 @@ Json json_of(const T& value) {
     return writer.object;
   } else if constexpr (NamedEnum<T>) {
     return to_string(value);
-  } else if constexpr (requires { typename T::value_type; value.has_value(); }) {
+  } else if constexpr (requires {
+                         typename T::value_type;
+                         value.has_value();
+                       }) {
     return value ? json_of(*value) : Json(nullptr);
   } else if constexpr (requires { value.begin(); } && !std::is_same_v<T, std::string>) {
     Json list = Json::array();
@@ -94,8 +119,9 @@ Json json_of(const T& value) {
   }
 }
 
-// Sets the fields that `json` has; unknown keys are ignored (files of newer versions), missing ones keep their value.
-// InputError, with `where` in front, when a value has the wrong type.
+// Sets the fields that `json` has; unknown keys are ignored (files of newer versions), missing ones keep
+// their value. InputError, with `where` in front, when a value has the wrong type or lies outside its field's
+// range.
 template <class T>
 void set_from_json(const Json& json, const std::string& where, T& value) {
   detail::read_json(json, where, value);

@@ -20,12 +20,14 @@ struct SafetensorsFile {
   Metadata metadata;
 };
 
-// Writes the tensors (any device, any strides; F64 F32 F16 BF16 I64 I32 I16 I8 U8 BOOL) atomically. Throws Error when
-// the disk fails.
-void save_safetensors(const std::filesystem::path& path, const NamedTensors& tensors, const Metadata& metadata = {});
+// Writes the tensors (any device, any strides; F64 F32 F16 BF16 I64 I32 I16 I8 U8 BOOL) atomically. Throws
+// Error when the disk fails.
+void save_safetensors(const std::filesystem::path& path, const NamedTensors& tensors,
+                      const Metadata& metadata = {});
 
-// Reads the whole file into CPU tensors. InputError with the path when it is missing, truncated, not safetensors, has a
-// header above 100 MB, overlapping or out-of-range offsets, or a dtype or shape that does not fit its bytes.
+// Reads the whole file into CPU tensors. InputError with the path when it is missing, truncated, not
+// safetensors, has a header above 100 MB, overlapping or out-of-range offsets, or a dtype or shape that does
+// not fit its bytes.
 SafetensorsFile load_safetensors(const std::filesystem::path& path);
 
 // The metadata and the name and shape of every tensor, without reading the data. Same errors.

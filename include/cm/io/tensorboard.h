@@ -10,8 +10,9 @@
 
 namespace cm {
 
-// Appends scalars and images to one event file, `folder`/events.out.tfevents.<seconds>.<host>. A resumed run opens a new
-// file in the same folder, as TensorBoard expects. Each call writes a whole record. Throws Error when the disk fails.
+// Appends scalars and images to one event file, `folder`/events.out.tfevents.<seconds>.<host>. A resumed run
+// opens a new file in the same folder, as TensorBoard expects. Each call writes a whole record. Throws Error
+// when the disk fails.
 class TensorBoardWriter {
  public:
   explicit TensorBoardWriter(const std::filesystem::path& folder);
