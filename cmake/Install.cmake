@@ -1,0 +1,23 @@
+# `cmake --install build --prefix P`: the executables, and the package `consistency` for find_package: the static
+# libraries as cm::base, cm::io, …, their headers, and the files that find LibTorch and the other dependencies again.
+include(CMakePackageConfigHelpers)
+set(_package_folder ${CMAKE_INSTALL_LIBDIR}/cmake/consistency)
+
+get_property(_modules GLOBAL PROPERTY CM_MODULES)
+install(TARGETS ${_modules} EXPORT consistency ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/cm DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+install(EXPORT consistency NAMESPACE cm:: FILE consistencyTargets.cmake DESTINATION ${_package_folder})
+
+configure_package_config_file(${PROJECT_SOURCE_DIR}/cmake/consistencyConfig.cmake.in
+  ${PROJECT_BINARY_DIR}/consistencyConfig.cmake INSTALL_DESTINATION ${_package_folder})
+write_basic_package_version_file(${PROJECT_BINARY_DIR}/consistencyConfigVersion.cmake COMPATIBILITY SameMinorVersion)
+install(FILES ${PROJECT_BINARY_DIR}/consistencyConfig.cmake ${PROJECT_BINARY_DIR}/consistencyConfigVersion.cmake
+              cmake/TorchRoot.cmake cmake/Torch.cmake cmake/Dependencies.cmake
+  DESTINATION ${_package_folder})
+
+# CMake's own choice of run path leaves out a LibTorch that lies inside the source tree, as .venv does.
+get_property(_executables GLOBAL PROPERTY CM_EXECUTABLES)
+if(_executables)
+  set_target_properties(${_executables} PROPERTIES INSTALL_RPATH ${CM_TORCH_ROOT}/lib)
+  install(TARGETS ${_executables} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+endif()

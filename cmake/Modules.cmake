@@ -36,6 +36,7 @@ function(cm_module name)
   set_target_properties(cm_${name} PROPERTIES EXPORT_NAME ${name})
   target_include_directories(cm_${name} PUBLIC
     $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
+  target_compile_features(cm_${name} PUBLIC cxx_std_20)
   target_link_libraries(cm_${name} PUBLIC ${ARG_LINK} PRIVATE $<BUILD_INTERFACE:cm_flags>)
   foreach(library IN LISTS ARG_PRIVATE_LINK)
     target_link_libraries(cm_${name} PRIVATE ${library})
