@@ -17,7 +17,11 @@ spdlog::logger& logger() {
 
 }  // namespace
 
-void log_info(const std::string& line) { logger().log(spdlog::level::info, "{}", line); }
-void log_warning(const std::string& line) { logger().log(spdlog::level::warn, "warning: {}", line); }
+void log_info(const std::string& line) {
+  logger().log(spdlog::level::info, "{}", line);
+}
+void log_warning(const std::string& line) {
+  logger().log(spdlog::level::warn, "warning: {}", line);
+}
 
 }  // namespace cm

@@ -31,7 +31,9 @@ Progress::Progress(std::string what, int64_t total, int64_t done)
       start_(Clock::now()),
       last_draw_(start_) {}
 
-Progress::~Progress() { clear(); }
+Progress::~Progress() {
+  clear();
+}
 
 double Progress::rate() const {
   const double seconds = seconds_between(start_, Clock::now());
@@ -50,13 +52,14 @@ void Progress::update(int64_t done, const std::string& details) {
 void Progress::draw(const std::string& details) {
   const double per_second = rate();
   const double left = per_second > 0 ? static_cast<double>(total_ - done_) / per_second : -1;
-  const std::string numbers =
-      concat(done_, "/", total_, "  ", human_count(per_second), "/s  ETA ", human_duration(left), "  ", details);
+  const std::string numbers = concat(done_, "/", total_, "  ", human_count(per_second), "/s  ETA ",
+                                     human_duration(left), "  ", details);
   if (!terminal_) {
     log_info(concat(what_, " ", numbers));
     return;
   }
-  const int64_t filled = total_ > 0 ? std::clamp<int64_t>(kBarWidth * done_ / total_, 0, kBarWidth) : kBarWidth;
+  const int64_t filled =
+      total_ > 0 ? std::clamp<int64_t>(kBarWidth * done_ / total_, 0, kBarWidth) : kBarWidth;
   std::cerr << "\r\x1b[K" << what_ << " [" << std::string(static_cast<size_t>(filled), '#')
             << std::string(static_cast<size_t>(kBarWidth - filled), ' ') << "] " << numbers << std::flush;
   drawn_ = true;

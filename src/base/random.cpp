@@ -97,7 +97,8 @@ std::vector<int64_t> sample_range(int64_t first, int64_t count) {
 std::vector<int64_t> permutation(const RandomKey& key, int64_t n) {
   std::vector<int64_t> order = sample_range(0, n);
   for (int64_t i = n - 1; i > 0; --i) {
-    std::swap(order[static_cast<size_t>(i)], order[static_cast<size_t>(key.below(i + 1, static_cast<uint32_t>(i)))]);
+    std::swap(order[static_cast<size_t>(i)],
+              order[static_cast<size_t>(key.below(i + 1, static_cast<uint32_t>(i)))]);
   }
   return order;
 }

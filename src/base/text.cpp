@@ -2,26 +2,29 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <cmath>
 #include <cstdio>
-#include <numeric>
 
 namespace cm {
 namespace {
 
+// Letters to insert, remove, replace, or swap with their neighbour (optimal string alignment).
 size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), size_t{0});
-  for (size_t i = 1; i <= a.size(); ++i) {
-    size_t diagonal = row[0];
-    row[0] = i;
-    for (size_t j = 1; j <= b.size(); ++j) {
-      const size_t substituted = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-      diagonal = row[j];
-      row[j] = std::min({substituted, row[j] + 1, row[j - 1] + 1});
+  std::vector<std::vector<size_t>> d(a.size() + 1, std::vector<size_t>(b.size() + 1));
+  for (size_t i = 0; i <= a.size(); ++i) {
+    for (size_t j = 0; j <= b.size(); ++j) {
+      if (i == 0 || j == 0) {
+        d[i][j] = i + j;
+        continue;
+      }
+      const size_t replaced = d[i - 1][j - 1] + (a[i - 1] == b[j - 1] ? 0 : 1);
+      d[i][j] = std::min({replaced, d[i - 1][j] + 1, d[i][j - 1] + 1});
+      const bool swapped = i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1];
+      if (swapped) d[i][j] = std::min(d[i][j], d[i - 2][j - 2] + 1);
     }
   }
-  return row.back();
+  return d.back().back();
 }
 
 std::string three_digits(double value, const char* suffix) {
@@ -60,6 +63,12 @@ std::string did_you_mean(std::string_view word, const std::vector<std::string>& 
   return candidate.empty() ? "" : concat(" (did you mean ", candidate, "?)");
 }
 
+std::string shortest(double value) {
+  std::array<char, 40> text{};
+  const auto end = std::to_chars(text.data(), text.data() + text.size(), value);
+  return {text.data(), end.ptr};
+}
+
 std::string human_duration(double seconds) {
   if (!std::isfinite(seconds) || seconds < 0) return "?";
   if (seconds < 60) return concat(static_cast<int64_t>(seconds * 10) / 10.0, " s");
@@ -79,7 +88,7 @@ std::string human_bytes(double bytes) {
 }
 
 std::string human_count(double count) {
-  if (count < 1e3) return concat(count);
+  if (count < 1e3) return count == std::floor(count) ? concat(count) : three_digits(count, "");
   if (count < 1e6) return three_digits(count / 1e3, " k");
   if (count < 1e9) return three_digits(count / 1e6, " M");
   return three_digits(count / 1e9, " G");

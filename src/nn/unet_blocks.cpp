@@ -34,7 +34,7 @@ ResBlockImpl::ResBlockImpl(Initializer& initializer, const ResBlockOptions& opti
   }
 }
 
-Tensor ResBlockImpl::forward(const Tensor& x, const BlockInput& input) {
+Tensor ResBlockImpl::forward(const Tensor& x, const BlockInput& input) const {
   if (!input.checkpoint_activations) return compute(x, input.embedding, input.dropout_key);
   const auto block = [this, key = input.dropout_key](const Tensor& block_x, const Tensor& embedding) {
     return compute(block_x, embedding, key);
@@ -91,14 +91,14 @@ Tensor ResamplingImpl::forward(const Tensor& x) const {
   return conv_->forward(direction_ == Resample::up ? resample(x, direction_) : x);
 }
 
-Tensor StageImpl::forward(const Tensor& x, const BlockInput& input) {
+Tensor StageImpl::forward(const Tensor& x, const BlockInput& input) const {
   Tensor h = x;
-  for (auto& layer : layers_) {
-    if (auto* block = std::get_if<ResBlock>(&layer)) {
+  for (const auto& layer : layers_) {
+    if (const auto* block = std::get_if<ResBlock>(&layer)) {
       h = (*block)->forward(h, input);
-    } else if (auto* attention = std::get_if<Attention>(&layer)) {
+    } else if (const auto* attention = std::get_if<Attention>(&layer)) {
       h = (*attention)->forward(h);
-    } else if (auto* resampling = std::get_if<Resampling>(&layer)) {
+    } else if (const auto* resampling = std::get_if<Resampling>(&layer)) {
       h = (*resampling)->forward(h);
     } else {
       h = std::get<Conv2d>(layer)->forward(h);

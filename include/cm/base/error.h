@@ -30,8 +30,8 @@ class InputError : public Error {
   std::vector<std::string> mistakes_;
 };
 
-// Runs `body` and returns its exit code; an InputError becomes 2, any other exception 1, each mistake one line on
-// stderr that starts with `program`. LibTorch's errors lose their stack trace.
+// Runs `body` and returns its exit code; an InputError becomes 2, any other exception 1, each mistake one
+// line on stderr that starts with `program`. LibTorch's errors lose their stack trace.
 int exit_code_of(const std::string& program, const std::function<int()>& body);
 
 }  // namespace cm

@@ -7,9 +7,10 @@
 //     visit("rates", o.rates, "decay rates of the evaluation averages", within(0, 1));
 //   }
 //
-// A Visitor is called as visit(key, value, help) or visit(key, value, help, range). A value is a bool, int64_t,
-// double, std::string, an enum with EnumNames, an optional or vector of these, or another struct with fields.
-// Rules that tie several fields together stand in `void validate(const X&, const Complain&)` beside the struct.
+// A Visitor is called as visit(key, value, help) or visit(key, value, help, range). A value is a bool,
+// int64_t, double, std::string, an enum with EnumNames, an optional or vector of these, or another struct
+// with fields. Rules that tie several fields together stand in `void validate(const X&, const Complain&)`
+// beside the struct.
 #pragma once
 
 #include <array>
@@ -38,17 +39,26 @@ struct Range {
   std::string describe() const;
 };
 
-inline Range at_least(double min) { return {.min = min}; }
-inline Range above(double min) { return {.min = min, .open_min = true}; }
-inline Range within(double min, double max) { return {.min = min, .max = max}; }
-inline Range from_below(double min, double max) { return {.min = min, .max = max, .open_max = true}; }
+inline Range at_least(double min) {
+  return {.min = min};
+}
+inline Range above(double min) {
+  return {.min = min, .open_min = true};
+}
+inline Range within(double min, double max) {
+  return {.min = min, .max = max};
+}
+inline Range from_below(double min, double max) {
+  return {.min = min, .max = max, .open_max = true};
+}
 
-// Receives a mistake that `validate` found: the key of the field (of this struct), and a sentence that begins after it
+// Receives a mistake that `validate` found: the key of the field (of this struct), and a sentence that begins
+// after it
 // ("must be …, got …").
 using Complain = std::function<void(const std::string& key, const std::string& sentence)>;
 
-// Specialise with `static constexpr std::array names = {EnumName{E::a, "a"}, …}`: values spelled as the YAML spells
-// them.
+// Specialise with `static constexpr std::array names = {EnumName{E::a, "a"}, …}`: values spelled as the YAML
+// spells them.
 template <class E>
 struct EnumNames;
 
@@ -59,7 +69,9 @@ struct EnumName {
 };
 
 template <class E>
-concept NamedEnum = requires { EnumNames<E>::names; };
+concept NamedEnum = requires {
+  EnumNames<E>::names;
+};
 
 template <NamedEnum E>
 std::string to_string(E value) {
@@ -93,9 +105,13 @@ struct AnyVisitor {
 
 // A struct that describes itself with `fields`.
 template <class T>
-concept HasFields = requires(detail::AnyVisitor visitor, T& options) { fields(visitor, options); };
+concept HasFields = requires(detail::AnyVisitor visitor, T& options) {
+  fields(visitor, options);
+};
 
 template <class T>
-concept HasValidate = requires(const T& options, const Complain& complain) { validate(options, complain); };
+concept HasValidate = requires(const T& options, const Complain& complain) {
+  validate(options, complain);
+};
 
 }  // namespace cm

@@ -1,5 +1,6 @@
-// Randomness from a counter: a number is a pure function of (seed, purpose, step, sample, element), so that it does not
-// depend on batch size, thread count, process count or what was drawn before. No generator has state.
+// Randomness from a counter: a number is a pure function of (seed, purpose, step, sample, element), so that
+// it does not depend on batch size, thread count, process count or what was drawn before. No generator has
+// state.
 //
 // Philox 4x32 with 10 rounds (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"): key = seed,
 // counter = (block, sample, step, purpose).
@@ -44,8 +45,8 @@ struct RandomKey {
   int64_t below(int64_t n, uint32_t sample = 0, uint32_t block = 0) const;
 };
 
-// Unit-normal fp32 tensor [samples.size(), shape…] on the CPU; row i depends on the key and samples[i] alone. With
-// `pinned`, in page-locked memory (for asynchronous copies to a GPU).
+// Unit-normal fp32 tensor [samples.size(), shape…] on the CPU; row i depends on the key and samples[i] alone.
+// With `pinned`, in page-locked memory (for asynchronous copies to a GPU).
 Tensor normal(const RandomKey& key, const std::vector<int64_t>& samples, const std::vector<int64_t>& shape,
               bool pinned = false);
 

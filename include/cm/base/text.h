@@ -26,6 +26,9 @@ std::string nearest(std::string_view word, const std::vector<std::string>& candi
 // " (did you mean X?)" when `nearest` finds an X, otherwise "".
 std::string did_you_mean(std::string_view word, const std::vector<std::string>& candidates);
 
+// The shortest decimal text that reads back as the same number: "0.0001", "80", "0.9999432189950708".
+std::string shortest(double value);
+
 // "1.2 s", "3 min 20 s", "2 h 5 min": a duration in seconds, for people. Negative or non-finite: "?".
 std::string human_duration(double seconds);
 

@@ -37,7 +37,7 @@ struct ResBlockOptions {
 class ResBlockImpl : public torch::nn::Module {
  public:
   ResBlockImpl(Initializer& initializer, const ResBlockOptions& options);
-  Tensor forward(const Tensor& x, const BlockInput& input);
+  Tensor forward(const Tensor& x, const BlockInput& input) const;
 
  private:
   Tensor compute(const Tensor& x, const Tensor& embedding, const std::optional<DropoutKey>& key) const;
@@ -86,7 +86,7 @@ class StageImpl : public torch::nn::Module {
   void add_res_block(ResBlock layer) { add(std::move(layer)); }
   void add_attention(Attention layer) { add(std::move(layer)); }
   void add_resampling(Resampling layer) { add(std::move(layer)); }
-  Tensor forward(const Tensor& x, const BlockInput& input);
+  Tensor forward(const Tensor& x, const BlockInput& input) const;
 
  private:
   template <class Layer>

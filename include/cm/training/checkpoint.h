@@ -1,0 +1,33 @@
+// A run's state on disk, and which weights of it to use.
+//
+//   RUN/checkpoints/step-00001000/{model,target,optimizer,ema-RATE}.safetensors, state.json
+//   RUN/checkpoints/latest → step-00001000     (swung when the checkpoint is complete)
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+
+#include "cm/training/trainer.h"
+
+namespace cm {
+
+// Writes checkpoint step-<steps done> under `run`, swings `latest` to it and removes all but the newest
+// `keep` checkpoints (0: none). Error when the disk fails: then `latest` and what it names stay as they were.
+void save_checkpoint(const std::filesystem::path& run, Trainer& trainer, int64_t keep);
+
+// The newest complete checkpoint of a run, or nullopt when it has none.
+std::optional<std::filesystem::path> latest_checkpoint(const std::filesystem::path& run);
+
+// Puts a trainer into the state that was saved, bit for bit. InputError when a file is missing, broken or of
+// another network.
+void load_checkpoint(const std::filesystem::path& checkpoint, Trainer& trainer);
+
+// The weight file that `source` means: a weight file itself, or one of a checkpoint folder or of a run's
+// latest checkpoint. There `ema` chooses the evaluation average (0: the trained weights themselves); by
+// default it is the one with the largest rate that has forgotten its start (rate^steps ≤ 0.25), or the
+// trained weights when there is none. InputError when nothing fits, with what there is.
+std::filesystem::path resolve_weights(const std::filesystem::path& source,
+                                      std::optional<double> ema = std::nullopt);
+
+}  // namespace cm

@@ -1,0 +1,17 @@
+// SIGINT and SIGTERM as a wish to stop after the current step.
+#pragma once
+
+namespace cm {
+
+// While it lives, the first SIGINT or SIGTERM only sets a flag; a second one ends the process as usual.
+class InterruptGuard {
+ public:
+  InterruptGuard();
+  ~InterruptGuard();
+  InterruptGuard(const InterruptGuard&) = delete;
+  InterruptGuard& operator=(const InterruptGuard&) = delete;
+
+  bool requested() const;
+};
+
+}  // namespace cm

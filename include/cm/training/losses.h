@@ -1,0 +1,41 @@
+// The losses, as equations of denoisers: pure functions that know no network, file or generator. Each gives
+// one number a sample, [B], differentiable in the student.
+#pragma once
+
+#include <functional>
+
+#include "cm/diffusion/denoiser.h"
+#include "cm/diffusion/solver.h"
+
+namespace cm {
+
+// weight · mean (D(x₀ + σ z, σ) − x₀)²    (EDM Eq. 2 with λ(σ) = weight). x0, noise [B, …]; sigma, weight
+// [B].
+Tensor denoising_loss(const Denoiser& denoiser, const Tensor& x0, const Tensor& noise, const Tensor& sigma,
+                      const Tensor& weight);
+
+// Two neighbouring noise levels a sample, [B] each, t > r.
+struct SigmaPair {
+  Tensor t;
+  Tensor r;
+};
+
+// The point at level r on the trajectory through (x_t, t). x0 is the clean image that x_t was made from.
+using PreviousPoint = std::function<Tensor(const Tensor& x_t, const Tensor& x0, const SigmaPair& pair)>;
+
+// One step of the teacher's ODE (CM Eq. 6): consistency distillation.
+PreviousPoint teacher_step(Solver solver, Denoiser teacher);
+
+// An Euler step with x₀ in the denoiser's place, x_r = x₀ + r z (CM Eq. 10): consistency training.
+PreviousPoint data_step();
+
+// d(a, b) [B] of two image batches.
+using DistanceFunction = std::function<Tensor(const Tensor& a, const Tensor& b)>;
+
+// weight · d(f(x_t, t), sg f⁻(x_r, r)),  x_t = x₀ + t z,  x_r = previous(x_t)    (CM Algorithms 2 and 3).
+// No gradient reaches the target or the previous point. x0, noise [B, …]; weight [B].
+Tensor consistency_loss(const Denoiser& student, const Denoiser& target, const PreviousPoint& previous,
+                        const DistanceFunction& distance, const Tensor& x0, const Tensor& noise,
+                        const SigmaPair& pair, const Tensor& weight);
+
+}  // namespace cm

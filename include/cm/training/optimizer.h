@@ -1,0 +1,94 @@
+// Adam and its relatives over LibTorch's multi-tensor (foreach) kernels, and the learning rate's course.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "cm/base/fields.h"
+#include "cm/base/tensor.h"
+
+namespace cm {
+
+enum class OptimizerRule {
+  radam,  // rectified Adam (Liu et al. 2019, arXiv 1908.03265), weight decay added to the gradient
+  adam,   // Kingma & Ba 2014 (arXiv 1412.6980), weight decay added to the gradient
+  adamw,  // Adam with decoupled weight decay (Loshchilov & Hutter 2017, arXiv 1711.05101)
+};
+template <>
+struct EnumNames<OptimizerRule> {
+  static constexpr std::array names = {EnumName{OptimizerRule::radam, "radam"},
+                                       EnumName{OptimizerRule::adam, "adam"},
+                                       EnumName{OptimizerRule::adamw, "adamw"}};
+};
+
+enum class LearningRateDecay { constant, linear, cosine };
+template <>
+struct EnumNames<LearningRateDecay> {
+  static constexpr std::array names = {EnumName{LearningRateDecay::constant, "constant"},
+                                       EnumName{LearningRateDecay::linear, "linear"},
+                                       EnumName{LearningRateDecay::cosine, "cosine"}};
+};
+
+struct OptimizerOptions {
+  OptimizerRule rule = OptimizerRule::radam;
+  double lr = 1e-4;
+  std::vector<double> betas = {0.9, 0.999};
+  double eps = 1e-8;
+  double weight_decay = 0;
+  int64_t warmup_steps = 0;
+  LearningRateDecay decay = LearningRateDecay::constant;
+  std::optional<double> clip_norm;
+};
+
+template <class Visitor>
+void fields(Visitor& visit, OptimizerOptions& o) {
+  visit("rule", o.rule, "update rule");
+  visit("lr", o.lr, "learning rate, after the warm-up", above(0));
+  visit("betas", o.betas, "decay rates of the first and second moment", from_below(0, 1));
+  visit("eps", o.eps, "added to the root of the second moment", above(0));
+  visit("weight_decay", o.weight_decay, "weight decay", at_least(0));
+  visit("warmup_steps", o.warmup_steps, "steps over which the learning rate rises linearly from 0",
+        at_least(0));
+  visit("decay", o.decay, "how the learning rate falls from the warm-up to 0 at the last step");
+  visit("clip_norm", o.clip_norm, "largest norm of the whole gradient; longer ones are scaled down",
+        above(0));
+}
+
+void validate(const OptimizerOptions& options, const Complain& complain);
+
+// The learning rate of step k = 0, 1, …, `total_steps` − 1.
+double learning_rate(const OptimizerOptions& options, int64_t step, int64_t total_steps);
+
+class Optimizer {
+ public:
+  // Updates `parameters` in place; their gradients are read from .grad().
+  Optimizer(const OptimizerOptions& options, std::vector<Tensor> parameters);
+
+  // One update with the current gradients (a parameter without one is left alone, its moments too).
+  void step(double lr);
+
+  // Drops all gradients, so that the next backward pass writes instead of adding.
+  void zero_grad();
+
+  // First and second moments, in the order of the parameters, and the number of updates: the whole state.
+  const std::vector<Tensor>& first_moments() const { return first_; }
+  const std::vector<Tensor>& second_moments() const { return second_; }
+  int64_t updates() const { return updates_; }
+  void set_updates(int64_t updates) { updates_ = updates; }
+
+ private:
+  OptimizerOptions options_;
+  std::vector<Tensor> parameters_;
+  std::vector<Tensor> first_;
+  std::vector<Tensor> second_;
+  int64_t updates_ = 0;
+};
+
+// The Euclidean norm of all gradients as one number on their device, without waiting for it.
+Tensor gradient_norm(const std::vector<Tensor>& parameters);
+
+// Scales all gradients by min(1, clip / norm), without waiting for the norm.
+void clip_gradients(const std::vector<Tensor>& parameters, const Tensor& norm, double clip);
+
+}  // namespace cm

@@ -1,0 +1,70 @@
+// From a model to images: the samplers of cm/diffusion/sampler.h with noise that depends on a seed and the
+// sample alone.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <vector>
+
+#include "cm/diffusion/sampler.h"
+#include "cm/training/model.h"
+
+namespace cm {
+
+enum class SamplerKind { onestep, multistep, euler, heun, midpoint, dpm, ancestral, progdist };
+template <>
+struct EnumNames<SamplerKind> {
+  static constexpr std::array names = {
+      EnumName{SamplerKind::onestep, "onestep"},     EnumName{SamplerKind::multistep, "multistep"},
+      EnumName{SamplerKind::euler, "euler"},         EnumName{SamplerKind::heun, "heun"},
+      EnumName{SamplerKind::midpoint, "midpoint"},   EnumName{SamplerKind::dpm, "dpm"},
+      EnumName{SamplerKind::ancestral, "ancestral"}, EnumName{SamplerKind::progdist, "progdist"}};
+};
+
+struct SamplerOptions {
+  SamplerKind kind = SamplerKind::onestep;
+  // onestep: σ_max; multistep: the walk's times, the last of which only ends it; the others: decreasing
+  // levels.
+  std::vector<double> sigmas;
+  Churn churn;
+  bool clamp = true;  // the denoiser's output to [−1, 1] after every call
+};
+
+// What was asked for on a command line; at most one of steps, sigmas and indices.
+struct SamplerRequest {
+  std::optional<SamplerKind> kind;
+  std::optional<int64_t> steps;
+  std::vector<double> sigmas;    // time points of multistep sampling, from σ_max down
+  std::vector<int64_t> indices;  // the release's: indices on the grid, 0 = σ_max, the last one ends the walk
+  std::optional<int64_t> grid;
+  Churn churn;
+  bool clamp = true;
+};
+
+// The sampler that fits the model: its time points, and defaults for what was left open (heun with 18 steps
+// for a denoiser, one step for a consistency function; N steps: the model's own time points, or the grid's).
+// InputError when the request contradicts itself or the model (a consistency sampler for a denoiser, indices
+// beyond the grid, 0 steps).
+SamplerOptions choose_sampler(const SamplerRequest& request, const ModelOptions& model);
+
+// Network evaluations for one image.
+int64_t evaluations(const SamplerOptions& options);
+
+// The starting noise and the draws of a batch, fp32 [B, C, H, W] on the CPU.
+struct SampleNoise {
+  Tensor x_T;  // already times the first σ
+  NoiseSource noise;
+};
+
+// Noise of samples first … first + count − 1 from a seed: each sample's draws depend on the seed and its
+// index alone.
+SampleNoise seeded_noise(const ModelOptions& model, const SamplerOptions& sampler, uint64_t seed,
+                         int64_t first, int64_t count);
+
+// Images fp32 [B, C, H, W] in [−1, 1] on the model's device. `labels` int64 [B] (undefined where there are no
+// classes).
+Tensor sample(const Model& model, const SamplerOptions& options, const SampleNoise& noise,
+              const Tensor& labels);
+
+}  // namespace cm

@@ -1,0 +1,24 @@
+// The one loop that trains every method: data, steps, logs, sample pictures, checkpoints, interruption.
+#pragma once
+
+#include <filesystem>
+
+#include "cm/data/dataset.h"
+#include "cm/training/trainer.h"
+
+namespace cm {
+
+enum class TrainOutcome { finished, interrupted };
+
+// Trains from trainer.steps_done() to options.steps in the folder `run`, which exists. On SIGINT or SIGTERM
+// the current step is finished and saved. Error when a step is non-finite (its checkpoint is never written)
+// or the disk fails.
+TrainOutcome train(Trainer& trainer, const TrainOptions& options, const Dataset& dataset,
+                   const DataOptions& data, const std::filesystem::path& run);
+
+// The picture that shows how far a run is: images from noise that depends on the seed alone, by the average
+// that sampling would use, in one step (consistency models) or 18 Heun steps (diffusion models). uint8 [C, H,
+// W].
+Tensor preview_picture(Trainer& trainer, const TrainOptions& options);
+
+}  // namespace cm

@@ -1,0 +1,119 @@
+// One training step, the same for every method: losses, backward pass, optimizer, target and evaluation
+// averages.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cm/data/loader.h"
+#include "cm/training/ema.h"
+#include "cm/training/model.h"
+#include "cm/training/objective.h"
+#include "cm/training/optimizer.h"
+
+namespace cm {
+
+// What a non-finite loss or gradient does to the run.
+enum class OnNonFinite {
+  stop,  // ends it with an Error
+  skip,  // leaves the weights as they are for this step, and counts it; costs a wait for the device in every
+         // step
+};
+template <>
+struct EnumNames<OnNonFinite> {
+  static constexpr std::array names = {EnumName{OnNonFinite::stop, "stop"},
+                                       EnumName{OnNonFinite::skip, "skip"}};
+};
+
+struct TrainOptions {
+  int64_t steps = 1000;
+  int64_t batch_size = 64;
+  std::optional<int64_t> micro_batch_size;
+  int64_t seed = 0;
+  int64_t log_every = 50;
+  int64_t sample_every = 500;
+  int64_t sample_count = 40;
+  int64_t checkpoint_every = 500;
+  int64_t keep_checkpoints = 2;
+  OnNonFinite on_non_finite = OnNonFinite::stop;
+  bool deterministic = false;
+};
+
+template <class Visitor>
+void fields(Visitor& visit, TrainOptions& o) {
+  visit("steps", o.steps, "training steps", at_least(1));
+  visit("batch_size", o.batch_size, "images a step", at_least(1));
+  visit("micro_batch_size", o.micro_batch_size,
+        "images in one pass through the network; gradients add up over the batch (less memory). Default: "
+        "batch_size",
+        at_least(1));
+  visit("seed", o.seed, "decides initial weights, data order, noise and σ", within(0, 9007199254740992));
+  visit("log_every", o.log_every, "steps between two lines of metrics.jsonl", at_least(1));
+  visit("sample_every", o.sample_every, "steps between two sample grids; 0: none", at_least(0));
+  visit("sample_count", o.sample_count, "images in a sample grid", at_least(1));
+  visit("checkpoint_every", o.checkpoint_every, "steps between two checkpoints; the last step always has one",
+        at_least(1));
+  visit("keep_checkpoints", o.keep_checkpoints, "newest checkpoints that are kept; 0: all", at_least(0));
+  visit("on_non_finite", o.on_non_finite,
+        "what a non-finite loss does: stop the run, or skip the step and count it");
+  visit("deterministic", o.deterministic, "deterministic CUDA kernels: bit-identical repeats, slower");
+}
+
+void validate(const TrainOptions& options, const Complain& complain);
+
+// What one step leaves behind, on the device: nothing here has been waited for.
+struct StepResult {
+  Tensor loss;           // mean over the batch
+  Tensor gradient_norm;  // before clipping
+};
+
+class Trainer {
+ public:
+  // `student` is trained; `target`, where the method has one, follows it. Both must outlive the trainer, like
+  // everything that the objective refers to.
+  Trainer(const TrainOptions& options, const OptimizerOptions& optimizer_options,
+          const EmaOptions& ema_options, Objective objective, Model& student, Model* target);
+
+  // Performs step number step(), then counts it. Error when a loss or gradient is found to be non-finite: at
+  // once on the CPU, at the next check_finite() on a GPU.
+  StepResult step(const Batch& batch);
+
+  // Waits for the device and throws Error, naming step and σ range, when a step since the last check was
+  // non-finite.
+  void check_finite();
+
+  int64_t steps_done() const { return step_; }
+  void set_steps_done(int64_t step) { step_ = step; }
+  int64_t skipped() const { return skipped_; }
+  void set_skipped(int64_t skipped) { skipped_ = skipped; }
+
+  // Of the step that comes next.
+  double lr() const { return learning_rate(optimizer_options_, step_, options_.steps); }
+  CurriculumPoint curriculum() const { return objective_.curriculum(step_); }
+
+  Model& student() { return student_; }
+  Model* target() { return target_; }
+  EmaSet& averages() { return averages_; }
+  Optimizer& optimizer() { return optimizer_; }
+
+ private:
+  Tensor backward(const Batch& batch);
+  bool usable(const StepResult& result);
+  [[noreturn]] void fail_non_finite(int64_t step) const;
+
+  TrainOptions options_;
+  OptimizerOptions optimizer_options_;
+  Objective objective_;
+  Model& student_;
+  Model* target_;
+  std::vector<Tensor> parameters_;
+  Optimizer optimizer_;
+  EmaSet averages_;
+  int64_t step_ = 0;
+  int64_t skipped_ = 0;
+  Tensor first_bad_step_;  // int64 on the device, −1 while all was finite
+};
+
+}  // namespace cm

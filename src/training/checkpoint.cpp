@@ -1,0 +1,174 @@
+#include "cm/training/checkpoint.h"
+
+#include <algorithm>
+#include <charconv>
+#include <iomanip>
+
+#include "cm/base/error.h"
+#include "cm/base/files.h"
+#include "cm/base/text.h"
+#include "cm/io/json.h"
+#include "cm/io/safetensors.h"
+
+namespace cm {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kModel = "model.safetensors";
+constexpr const char* kTarget = "target.safetensors";
+constexpr const char* kOptimizer = "optimizer.safetensors";
+constexpr const char* kState = "state.json";
+constexpr const char* kEmaPrefix = "ema-";
+constexpr const char* kWeightSuffix = ".safetensors";
+
+std::string ema_name(double rate) {
+  return concat(kEmaPrefix, shortest(rate), kWeightSuffix);
+}
+
+std::string checkpoint_name(int64_t step) {
+  return concat("step-", std::setw(8), std::setfill('0'), step);
+}
+
+// `values`, in the order of the model's parameters, by their names.
+NamedTensors named_like(const Model& model, const std::vector<Tensor>& values,
+                        const std::string& prefix = "") {
+  NamedTensors named;
+  size_t i = 0;
+  for (const auto& parameter : model.network().named_parameters())
+    named[prefix + parameter.key()] = values[i++];
+  return named;
+}
+
+// Copies what named_like stored back into `values`.
+void restore_named(const Model& model, const fs::path& path, const NamedTensors& stored,
+                   const std::string& prefix, const std::vector<Tensor>& values) {
+  const torch::NoGradGuard guard;
+  for (const auto& [name, tensor] : named_like(model, values, prefix)) {
+    const auto found = stored.find(name);
+    if (found == stored.end() || found->second.sizes() != tensor.sizes()) {
+      throw InputError(concat(path.string(), ": ", name,
+                              " is missing or of another shape: the checkpoint belongs to "
+                              "another network; resume with the configuration of that run"));
+    }
+    tensor.copy_(found->second);
+  }
+}
+
+Json read_state(const fs::path& checkpoint) {
+  const fs::path path = checkpoint / kState;
+  const Json state = Json::parse(read_file(path), nullptr, /*allow_exceptions=*/false);
+  if (state.is_discarded() || !state.contains("step") || !state["step"].is_number_integer()) {
+    throw InputError(concat(path.string(), ": not the state of a checkpoint (a JSON object with \"step\")"));
+  }
+  return state;
+}
+
+std::vector<double> saved_rates(const fs::path& checkpoint) {
+  std::vector<double> rates;
+  for (const auto& entry : fs::directory_iterator(checkpoint)) {
+    const std::string name = entry.path().filename().string();
+    double rate = 0;
+    const char* begin = name.data() + std::min(name.size(), std::string_view(kEmaPrefix).size());
+    if (name.starts_with(kEmaPrefix) &&
+        std::from_chars(begin, name.data() + name.size(), rate).ec == std::errc()) {
+      rates.push_back(rate);
+    }
+  }
+  std::ranges::sort(rates);
+  return rates;
+}
+
+void remove_old(const fs::path& folder, int64_t keep) {
+  if (keep == 0) return;
+  std::vector<fs::path> checkpoints;
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    const bool ours = entry.is_directory() && !entry.is_symlink();
+    if (ours && entry.path().filename().string().starts_with("step-")) checkpoints.push_back(entry.path());
+  }
+  std::ranges::sort(checkpoints);
+  for (size_t i = 0; i + static_cast<size_t>(keep) < checkpoints.size(); ++i) fs::remove_all(checkpoints[i]);
+}
+
+fs::path chosen_weights(const fs::path& checkpoint, std::optional<double> ema) {
+  const std::vector<double> rates = saved_rates(checkpoint);
+  if (!ema) ema = settled_rate(rates, read_state(checkpoint)["step"].get<int64_t>()).value_or(0);
+  if (*ema == 0) return checkpoint / kModel;
+  if (std::ranges::find(rates, *ema) == rates.end()) {
+    std::vector<std::string> names;
+    for (const double rate : rates) names.push_back(shortest(rate));
+    throw InputError(concat(checkpoint.string(), ": has no evaluation average of rate ", shortest(*ema),
+                            "; it has {", join(names), "}, and 0 means the trained weights"));
+  }
+  return checkpoint / ema_name(*ema);
+}
+
+}  // namespace
+
+void save_checkpoint(const fs::path& run, Trainer& trainer, int64_t keep) {
+  const fs::path folder = run / "checkpoints";
+  fs::create_directories(folder);
+  const std::string name = checkpoint_name(trainer.steps_done());
+  const Model& student = trainer.student();
+  write_folder_atomically(folder / name, [&](const fs::path& path) {
+    save_weights(path / kModel, student.options(), student.named_parameters());
+    if (trainer.target() != nullptr) {
+      save_weights(path / kTarget, student.options(), trainer.target()->named_parameters());
+    }
+    const EmaSet& averages = trainer.averages();
+    for (size_t i = 0; i < averages.rates().size(); ++i) {
+      save_weights(path / ema_name(averages.rates()[i]), student.options(),
+                   named_like(student, averages.average(i)));
+    }
+    NamedTensors moments = named_like(student, trainer.optimizer().first_moments(), "first_moment.");
+    moments.merge(named_like(student, trainer.optimizer().second_moments(), "second_moment."));
+    save_safetensors(path / kOptimizer, moments);
+    const Json state = {{"step", trainer.steps_done()},
+                        {"optimizer_updates", trainer.optimizer().updates()},
+                        {"skipped", trainer.skipped()}};
+    write_file_atomically(path / kState, state.dump(2) + "\n");
+  });
+  swing_link(folder / "latest", name);
+  remove_old(folder, keep);
+}
+
+std::optional<fs::path> latest_checkpoint(const fs::path& run) {
+  const fs::path link = run / "checkpoints" / "latest";
+  if (!fs::exists(link / kState)) return std::nullopt;
+  return run / "checkpoints" / fs::read_symlink(link);
+}
+
+void load_checkpoint(const fs::path& checkpoint, Trainer& trainer) {
+  const Json state = read_state(checkpoint);
+  Model& student = trainer.student();
+  load_weights(checkpoint / kModel, student);
+  if (trainer.target() != nullptr) load_weights(checkpoint / kTarget, *trainer.target());
+  const EmaSet& averages = trainer.averages();
+  for (size_t i = 0; i < averages.rates().size(); ++i) {
+    const fs::path path = checkpoint / ema_name(averages.rates()[i]);
+    restore_named(student, path, load_safetensors(path).tensors, "", averages.average(i));
+  }
+  const fs::path path = checkpoint / kOptimizer;
+  const NamedTensors moments = load_safetensors(path).tensors;
+  restore_named(student, path, moments, "first_moment.", trainer.optimizer().first_moments());
+  restore_named(student, path, moments, "second_moment.", trainer.optimizer().second_moments());
+  trainer.optimizer().set_updates(state.value("optimizer_updates", int64_t{0}));
+  trainer.set_skipped(state.value("skipped", int64_t{0}));
+  trainer.set_steps_done(state["step"].get<int64_t>());
+}
+
+fs::path resolve_weights(const fs::path& source, std::optional<double> ema) {
+  if (!fs::exists(source)) throw InputError(concat(source.string(), ": no such file or folder"));
+  if (!fs::is_directory(source)) {
+    if (ema)
+      throw InputError(
+          concat(source.string(), ": is one weight file; an average can be chosen in a run only"));
+    return source;
+  }
+  if (fs::exists(source / kState)) return chosen_weights(source, ema);
+  if (const auto checkpoint = latest_checkpoint(source)) return chosen_weights(*checkpoint, ema);
+  throw InputError(
+      concat(source.string(), ": neither a run with a checkpoint nor a checkpoint folder (", kState, ")"));
+}
+
+}  // namespace cm

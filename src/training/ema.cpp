@@ -1,0 +1,46 @@
+#include "cm/training/ema.h"
+
+#include <cmath>
+#include <set>
+
+#include "cm/base/text.h"
+
+namespace cm {
+
+void validate(const EmaOptions& options, const Complain& complain) {
+  const std::set<double> distinct(options.rates.begin(), options.rates.end());
+  if (distinct.size() != options.rates.size()) complain("rates", "must not name a rate twice");
+}
+
+void update_ema(const std::vector<Tensor>& average, const std::vector<Tensor>& parameters, double rate) {
+  const torch::NoGradGuard guard;
+  if (rate == 0) {
+    at::_foreach_copy_(average, parameters);
+  } else {
+    at::_foreach_lerp_(average, parameters, 1 - rate);
+  }
+}
+
+EmaSet::EmaSet(const EmaOptions& options, std::vector<Tensor> parameters)
+    : rates_(options.rates), parameters_(std::move(parameters)) {
+  for (size_t i = 0; i < rates_.size(); ++i) {
+    auto& average = averages_.emplace_back();
+    for (const auto& parameter : parameters_) average.push_back(parameter.detach().clone());
+  }
+}
+
+void EmaSet::update() {
+  for (size_t i = 0; i < rates_.size(); ++i) update_ema(averages_[i], parameters_, rates_[i]);
+}
+
+std::optional<double> settled_rate(const std::vector<double>& rates, int64_t steps) {
+  constexpr double kStartLeft = 0.25;
+  std::optional<double> best;
+  for (const double rate : rates) {
+    const bool settled = std::pow(rate, static_cast<double>(steps)) <= kStartLeft;
+    if (settled && (!best || rate > *best)) best = rate;
+  }
+  return best;
+}
+
+}  // namespace cm

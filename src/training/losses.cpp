@@ -1,0 +1,32 @@
+#include "cm/training/losses.h"
+
+namespace cm {
+
+Tensor denoising_loss(const Denoiser& denoiser, const Tensor& x0, const Tensor& noise, const Tensor& sigma,
+                      const Tensor& weight) {
+  const Tensor x_sigma = x0 + per_sample(sigma, x0) * noise;
+  return weight * (denoiser(x_sigma, sigma) - x0).square().flatten(1).mean(1);
+}
+
+PreviousPoint teacher_step(Solver solver, Denoiser teacher) {
+  return [solver, phi = std::move(teacher)](const Tensor& x_t, const Tensor& /*x0*/, const SigmaPair& pair) {
+    return solver_step(solver, phi, x_t, pair.t, pair.r);
+  };
+}
+
+PreviousPoint data_step() {
+  return [](const Tensor& x_t, const Tensor& x0, const SigmaPair& pair) {
+    const Denoiser data = [&x0](const Tensor&, const Tensor&) { return x0; };
+    return solver_step(Solver::euler, data, x_t, pair.t, pair.r);
+  };
+}
+
+Tensor consistency_loss(const Denoiser& student, const Denoiser& target, const PreviousPoint& previous,
+                        const DistanceFunction& distance, const Tensor& x0, const Tensor& noise,
+                        const SigmaPair& pair, const Tensor& weight) {
+  const Tensor x_t = x0 + per_sample(pair.t, x0) * noise;
+  const Tensor target_output = no_grad([&] { return target(previous(x_t, x0, pair), pair.r); });
+  return weight * distance(student(x_t, pair.t), target_output);
+}
+
+}  // namespace cm

@@ -1,0 +1,53 @@
+#include "cm/training/run_log.h"
+
+#include <iomanip>
+#include <sstream>
+
+#include "cm/base/text.h"
+#include "cm/io/image.h"
+
+namespace cm {
+namespace {
+
+namespace fs = std::filesystem;
+
+void drop_lines_after(const fs::path& path, int64_t step) {
+  if (!fs::exists(path)) return;
+  std::istringstream lines(read_file(path));
+  std::string kept;
+  for (std::string line; std::getline(lines, line);) {
+    const Json json = Json::parse(line, nullptr, /*allow_exceptions=*/false);
+    if (json.is_object() && json.value("step", step + 1) <= step) kept += line + "\n";
+  }
+  write_file_atomically(path, kept);
+}
+
+fs::path folder_of_events(const fs::path& run) {
+  const fs::path folder = run / "tensorboard";
+  fs::create_directories(folder);
+  return folder;
+}
+
+}  // namespace
+
+RunLog::RunLog(const fs::path& run, int64_t step) : run_(run), events_(folder_of_events(run)) {
+  const fs::path path = run / "metrics.jsonl";
+  drop_lines_after(path, step);
+  lines_ = std::make_unique<FileWriter>(path, FileWriter::Mode::append);
+}
+
+void RunLog::metrics(const Json& metrics) {
+  lines_->write(metrics.dump() + "\n");
+  const auto step = metrics.at("step").get<int64_t>();
+  for (const auto& [key, value] : metrics.items()) {
+    if (key != "step" && value.is_number()) events_.scalar(concat("train/", key), value.get<double>(), step);
+  }
+}
+
+void RunLog::samples(const Tensor& picture, int64_t step) {
+  fs::create_directories(run_ / "samples");
+  write_png(run_ / "samples" / concat("step-", std::setw(8), std::setfill('0'), step, ".png"), picture);
+  events_.image("samples", picture, step);
+}
+
+}  // namespace cm

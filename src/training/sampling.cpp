@@ -1,0 +1,198 @@
+#include "cm/training/sampling.h"
+
+#include <algorithm>
+
+#include "cm/base/error.h"
+#include "cm/base/random.h"
+#include "cm/base/text.h"
+
+namespace cm {
+namespace {
+
+constexpr int64_t kDenoiserSteps = 18;
+constexpr int64_t kConsistencyGrid = 40;
+
+bool is_consistency_sampler(SamplerKind kind) {
+  return kind == SamplerKind::onestep || kind == SamplerKind::multistep;
+}
+
+SamplerKind kind_for(const SamplerRequest& request, const ModelOptions& model) {
+  const bool denoiser = model.parameterization == Parameterization::edm;
+  if (!request.kind) {
+    if (denoiser) return SamplerKind::heun;
+    const bool walk = request.steps.value_or(1) != 1 || !request.sigmas.empty() || !request.indices.empty();
+    return walk ? SamplerKind::multistep : SamplerKind::onestep;
+  }
+  if (is_consistency_sampler(*request.kind) && denoiser) {
+    throw InputError(
+        concat("the ", to_string(*request.kind),
+               " sampler needs a consistency model, and this checkpoint is a "
+               "diffusion model (edm); use euler, heun, midpoint, dpm or ancestral, or distill it first"));
+  }
+  if (!is_consistency_sampler(*request.kind) && !denoiser) {
+    throw InputError(concat("the ", to_string(*request.kind),
+                            " sampler walks a diffusion model's ODE, and this checkpoint "
+                            "is a consistency model; use onestep or multistep"));
+  }
+  return *request.kind;
+}
+
+void check_decreasing(const std::vector<double>& sigmas, const SigmaOptions& range) {
+  for (size_t i = 0; i < sigmas.size(); ++i) {
+    if (sigmas[i] > range.max * (1 + 1e-6) || sigmas[i] <= range.min) {
+      throw InputError(concat("--sigmas must lie in (", range.min, ", ", range.max, "], got ", sigmas[i]));
+    }
+    if (i > 0 && sigmas[i] >= sigmas[i - 1]) {
+      throw InputError(concat("--sigmas must decrease, got ", sigmas[i - 1], " before ", sigmas[i]));
+    }
+  }
+}
+
+std::vector<double> times_of_indices(const SamplerRequest& request, const ModelOptions& model, int64_t grid) {
+  if (request.indices.size() < 2) {
+    throw InputError(
+        "--indices needs at least two: where the walk starts and where it ends (0,39 of 40 is one step)");
+  }
+  std::vector<double> times;
+  for (const int64_t index : request.indices) {
+    if (index < 0 || index >= grid) {
+      throw InputError(
+          concat("--indices must lie in 0 … ", grid - 1, " on a grid of ", grid, " levels, got ", index));
+    }
+    times.push_back(karras_sigma(model.sigma, grid, static_cast<double>(index)));
+    if (times.size() > 1 && times.back() >= times[times.size() - 2])
+      throw InputError("--indices must increase");
+  }
+  return times;
+}
+
+std::vector<double> multistep_times(const SamplerRequest& request, const ModelOptions& model) {
+  const int64_t grid = request.grid.value_or(model.sampling.grid.value_or(kConsistencyGrid));
+  if (!request.indices.empty()) return times_of_indices(request, model, grid);
+  std::vector<double> times = request.sigmas;
+  if (times.empty()) {
+    const int64_t steps = request.steps.value_or(2);
+    const bool searched = static_cast<int64_t>(model.sampling.sigmas.size()) == steps;
+    times = searched ? model.sampling.sigmas : multistep_sigmas(model.sigma, steps, grid);
+  }
+  check_decreasing(times, model.sigma);
+  times.push_back(model.sigma.min);
+  return times;
+}
+
+void check_request(const SamplerRequest& request) {
+  const int given =
+      (request.steps ? 1 : 0) + (request.sigmas.empty() ? 0 : 1) + (request.indices.empty() ? 0 : 1);
+  if (given > 1) throw InputError("--steps, --sigmas and --indices exclude one another; give one");
+  if (request.steps && *request.steps < 1)
+    throw InputError(concat("--steps must be at least 1, got ", *request.steps));
+  if (request.grid && *request.grid < 2)
+    throw InputError(concat("--grid must be at least 2, got ", *request.grid));
+}
+
+Solver solver_of(SamplerKind kind) {
+  switch (kind) {
+    case SamplerKind::heun:
+      return Solver::heun;
+    case SamplerKind::midpoint:
+      return Solver::midpoint;
+    case SamplerKind::dpm:
+      return Solver::dpm;
+    case SamplerKind::euler:
+    case SamplerKind::ancestral:
+    case SamplerKind::progdist:
+    case SamplerKind::onestep:
+    case SamplerKind::multistep:
+      return Solver::euler;
+  }
+  return Solver::euler;
+}
+
+}  // namespace
+
+SamplerOptions choose_sampler(const SamplerRequest& request, const ModelOptions& model) {
+  check_request(request);
+  SamplerOptions options{
+      .kind = kind_for(request, model), .sigmas = {}, .churn = request.churn, .clamp = request.clamp};
+  if (!is_consistency_sampler(options.kind) && (!request.sigmas.empty() || !request.indices.empty())) {
+    throw InputError(
+        "--sigmas and --indices are for multistep sampling; a diffusion model's samplers take --steps");
+  }
+  switch (options.kind) {
+    case SamplerKind::onestep:
+      if (request.steps.value_or(1) != 1 || !request.sigmas.empty() || !request.indices.empty()) {
+        throw InputError("the onestep sampler takes one step; use --sampler multistep");
+      }
+      options.sigmas = {model.sigma.max};
+      break;
+    case SamplerKind::multistep:
+      options.sigmas = multistep_times(request, model);
+      break;
+    case SamplerKind::progdist: {
+      const auto ascending = karras_sigmas(model.sigma, request.steps.value_or(kDenoiserSteps) + 1);
+      options.sigmas.assign(ascending.rbegin(), ascending.rend());
+      break;
+    }
+    case SamplerKind::euler:
+    case SamplerKind::heun:
+    case SamplerKind::midpoint:
+    case SamplerKind::dpm:
+    case SamplerKind::ancestral:
+      options.sigmas = sampler_sigmas(model.sigma, request.steps.value_or(kDenoiserSteps));
+      break;
+  }
+  return options;
+}
+
+int64_t evaluations(const SamplerOptions& options) {
+  if (options.kind == SamplerKind::onestep) return 1;
+  const auto steps = static_cast<int64_t>(options.sigmas.size()) - 1;
+  const int64_t last = options.sigmas.back() == 0 ? 1 : 0;  // the step to 0 is Euler's
+  return (steps - last) * evaluations(solver_of(options.kind)) + last;
+}
+
+SampleNoise seeded_noise(const ModelOptions& model, const SamplerOptions& sampler, uint64_t seed,
+                         int64_t first, int64_t count) {
+  const std::vector<int64_t> samples = sample_range(first, count);
+  const std::vector<int64_t> shape = {model.image.channels, model.image.size, model.image.size};
+  SampleNoise result;
+  result.x_T =
+      normal({.seed = seed, .purpose = Purpose::sampling_start}, samples, shape) * sampler.sigmas.front();
+  result.noise = [seed, samples, shape](int64_t step) {
+    return normal({.seed = seed, .purpose = Purpose::sampling_noise, .step = static_cast<uint32_t>(step)},
+                  samples, shape);
+  };
+  return result;
+}
+
+Tensor sample(const Model& model, const SamplerOptions& options, const SampleNoise& noise,
+              const Tensor& labels) {
+  const torch::NoGradGuard guard;
+  const torch::Device device = model.device();
+  const Denoiser raw = model.denoiser(labels.defined() ? labels.to(device) : labels);
+  const Denoiser denoiser = options.clamp ? clamped(raw) : raw;
+  const NoiseSource draws = [&](int64_t step) { return noise.noise(step).to(device); };
+  const Tensor x_T = noise.x_T.to(device);
+  Tensor x;
+  switch (options.kind) {
+    case SamplerKind::onestep:
+      x = sample_onestep(denoiser, x_T, options.sigmas.front());
+      break;
+    case SamplerKind::multistep:
+      x = sample_multistep(denoiser, x_T, options.sigmas, model.options().sigma.min, draws);
+      break;
+    case SamplerKind::ancestral:
+      x = sample_ancestral(denoiser, x_T, options.sigmas, draws);
+      break;
+    case SamplerKind::euler:
+    case SamplerKind::heun:
+    case SamplerKind::midpoint:
+    case SamplerKind::dpm:
+    case SamplerKind::progdist:
+      x = sample_churned(solver_of(options.kind), denoiser, x_T, options.sigmas, options.churn, draws);
+      break;
+  }
+  return x.clamp(-1, 1);
+}
+
+}  // namespace cm

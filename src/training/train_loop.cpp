@@ -1,0 +1,163 @@
+#include "cm/training/train_loop.h"
+
+#include <chrono>
+
+#include "cm/base/error.h"
+#include "cm/base/log.h"
+#include "cm/base/progress.h"
+#include "cm/base/text.h"
+#include "cm/io/image.h"
+#include "cm/training/checkpoint.h"
+#include "cm/training/interrupt.h"
+#include "cm/training/run_log.h"
+#include "cm/training/sampling.h"
+
+namespace cm {
+namespace {
+
+namespace fs = std::filesystem;
+using Clock = std::chrono::steady_clock;
+
+constexpr int64_t kPreviewColumns = 10;
+
+// The numbers between two log lines. The loss is summed on the device and read once a line.
+class Interval {
+ public:
+  void add(const StepResult& result) {
+    loss_ = steps_ == 0 ? result.loss : loss_ + result.loss;
+    gradient_norm_ = result.gradient_norm;
+    ++steps_;
+  }
+
+  // One line of metrics for the step that was just done, with the settings that it ran with. Waits for the
+  // device.
+  Json line(const Trainer& trainer, const TrainOptions& options, double lr,
+            const CurriculumPoint& point) const {
+    Json json = {{"step", trainer.steps_done()},
+                 {"loss", loss_.item<double>() / static_cast<double>(steps_)},
+                 {"gradient_norm", gradient_norm_.item<double>()},
+                 {"learning_rate", lr}};
+    if (point.levels) json["n"] = *point.levels;
+    if (point.decay) json["mu"] = *point.decay;
+    if (trainer.skipped() > 0) json["skipped"] = trainer.skipped();
+    const double seconds = std::chrono::duration<double>(Clock::now() - start_).count();
+    json["images_per_second"] = static_cast<double>(steps_ * options.batch_size) / seconds;
+    return json;
+  }
+
+ private:
+  Tensor loss_;
+  Tensor gradient_norm_;
+  int64_t steps_ = 0;
+  Clock::time_point start_ = Clock::now();
+};
+
+std::string details_of(const Json& line) {
+  std::string text;
+  for (const auto& [key, value] : line.items()) {
+    if (key == "step") continue;
+    std::ostringstream number;
+    number.precision(4);
+    number << value.get<double>();
+    text += concat(text.empty() ? "" : "  ", key, " ", number.str());
+  }
+  return text;
+}
+
+bool due(int64_t step, int64_t every) {
+  return every > 0 && step % every == 0;
+}
+
+LoaderOptions loader_options(const TrainOptions& options, const DataOptions& data, const Model& student) {
+  LoaderOptions result;
+  result.batch_size = options.batch_size;
+  result.seed = static_cast<uint64_t>(options.seed);
+  result.workers = data.workers;
+  result.horizontal_flip = data.horizontal_flip;
+  result.pinned = student.device().is_cuda();
+  return result;
+}
+
+// A failure must not hide where the last good state is.
+[[noreturn]] void rethrow_with_last_good(const Error& error, const fs::path& run) {
+  const auto good = latest_checkpoint(run);
+  throw Error(concat(error.what(), "; the last good checkpoint is ",
+                     good ? concat(good->string(), " (go on with --resume)") : "none"));
+}
+
+}  // namespace
+
+Tensor preview_picture(Trainer& trainer, const TrainOptions& options) {
+  const Model& student = trainer.student();
+  const ModelOptions& model_options = student.options();
+  Model model(model_options, student.device());
+  const EmaSet& averages = trainer.averages();
+  const auto rate = settled_rate(averages.rates(), trainer.steps_done());
+  const auto index = std::ranges::find(averages.rates(), rate.value_or(-1)) - averages.rates().begin();
+  const torch::NoGradGuard guard;
+  at::_foreach_copy_(model.parameters(),
+                     rate ? averages.average(static_cast<size_t>(index)) : student.parameters());
+
+  const SamplerOptions sampler = choose_sampler({}, model_options);
+  std::vector<Tensor> parts;
+  for (int64_t first = 0; first < options.sample_count; first += options.batch_size) {
+    const int64_t count = std::min(options.batch_size, options.sample_count - first);
+    Tensor labels;
+    if (model_options.image.classes > 0) {
+      labels = torch::arange(first, first + count, torch::kInt64).remainder(model_options.image.classes);
+    }
+    const auto noise =
+        seeded_noise(model_options, sampler, static_cast<uint64_t>(options.seed), first, count);
+    parts.push_back(to_uint8(sample(model, sampler, noise, labels)).cpu());
+  }
+  return make_grid(torch::cat(parts), kPreviewColumns);
+}
+
+namespace {
+
+TrainOutcome run_steps(Trainer& trainer, const TrainOptions& options, Loader& loader, const fs::path& run) {
+  const InterruptGuard interrupt;
+  RunLog log(run, trainer.steps_done());
+  Progress progress("training", options.steps, trainer.steps_done());
+  Interval interval;
+  std::string details;
+  while (trainer.steps_done() < options.steps) {
+    const double lr = trainer.lr();
+    const CurriculumPoint point = trainer.curriculum();
+    interval.add(trainer.step(loader.next()));
+    const int64_t step = trainer.steps_done();
+    const bool stop = interrupt.requested();
+    const bool last = stop || step == options.steps;
+    if (last || due(step, options.log_every)) {
+      trainer.check_finite();
+      const Json line = interval.line(trainer, options, lr, point);
+      log.metrics(line);
+      details = details_of(line);
+      interval = Interval();
+    }
+    progress.update(step, details);
+    if (due(step, options.sample_every)) log.samples(preview_picture(trainer, options), step);
+    if (last || due(step, options.checkpoint_every)) {
+      trainer.check_finite();
+      save_checkpoint(run, trainer, options.keep_checkpoints);
+    }
+    if (stop && step < options.steps) return TrainOutcome::interrupted;
+  }
+  return TrainOutcome::finished;
+}
+
+}  // namespace
+
+TrainOutcome train(Trainer& trainer, const TrainOptions& options, const Dataset& dataset,
+                   const DataOptions& data, const fs::path& run) {
+  try {
+    Loader loader(dataset, loader_options(options, data, trainer.student()), trainer.steps_done());
+    return run_steps(trainer, options, loader, run);
+  } catch (const InputError&) {
+    throw;
+  } catch (const Error& error) {
+    rethrow_with_last_good(error, run);
+  }
+}
+
+}  // namespace cm

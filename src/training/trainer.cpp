@@ -1,0 +1,101 @@
+#include "cm/training/trainer.h"
+
+#include <limits>
+
+#include "cm/base/error.h"
+#include "cm/base/random.h"
+#include "cm/base/text.h"
+
+namespace cm {
+
+void validate(const TrainOptions& options, const Complain& complain) {
+  if (options.micro_batch_size && options.batch_size % *options.micro_batch_size != 0) {
+    complain("micro_batch_size",
+             concat("must divide batch_size (", options.batch_size, "), got ", *options.micro_batch_size));
+  }
+}
+
+Trainer::Trainer(const TrainOptions& options, const OptimizerOptions& optimizer_options,
+                 const EmaOptions& ema_options, Objective objective, Model& student, Model* target)
+    : options_(options),
+      optimizer_options_(optimizer_options),
+      objective_(std::move(objective)),
+      student_(student),
+      target_(target),
+      parameters_(student.parameters()),
+      optimizer_(optimizer_options, parameters_),
+      averages_(ema_options, parameters_),
+      first_bad_step_(torch::full({}, -1, torch::TensorOptions(torch::kInt64).device(student.device()))) {}
+
+StepResult Trainer::step(const Batch& batch) {
+  StepResult result;
+  result.loss = backward(batch);
+  result.gradient_norm = gradient_norm(parameters_);
+  if (usable(result)) {
+    if (optimizer_options_.clip_norm) {
+      clip_gradients(parameters_, result.gradient_norm, *optimizer_options_.clip_norm);
+    }
+    optimizer_.step(lr());
+    const auto decay = objective_.curriculum(step_).decay;
+    if (target_ != nullptr && decay) update_ema(target_->parameters(), parameters_, *decay);
+    averages_.update();
+  }
+  optimizer_.zero_grad();
+  ++step_;
+  return result;
+}
+
+// The mean loss; leaves its gradient in the parameters. Micro-batches add up to the gradient of the whole
+// batch.
+Tensor Trainer::backward(const Batch& batch) {
+  const torch::Device device = student_.device();
+  const int64_t size = batch.x.size(0);
+  const int64_t micro = options_.micro_batch_size.value_or(size);
+  Tensor total = torch::zeros({}, torch::TensorOptions(torch::kFloat32).device(device));
+  for (int64_t first = 0; first < size; first += micro) {
+    TrainingBatch part;
+    const int64_t count = std::min(micro, size - first);
+    part.x = batch.x.narrow(0, first, count).to(device, /*non_blocking=*/true);
+    if (student_.options().image.classes > 0) {
+      part.labels = batch.labels.narrow(0, first, count).to(device, /*non_blocking=*/true);
+    }
+    part.step = step_;
+    part.samples = sample_range(first, count);
+    const Tensor loss = objective_.losses(part).sum() / static_cast<double>(size);
+    loss.backward();
+    total += loss.detach();
+  }
+  return total;
+}
+
+// Whether the step may change the weights. On a GPU a bad step is only noted, so that the host need not wait.
+bool Trainer::usable(const StepResult& result) {
+  const Tensor finite = torch::isfinite(result.loss) & torch::isfinite(result.gradient_norm);
+  if (options_.on_non_finite == OnNonFinite::skip) {
+    if (finite.item<bool>()) return true;
+    ++skipped_;
+    return false;
+  }
+  if (finite.is_cpu()) {
+    if (!finite.item<bool>()) fail_non_finite(step_);
+    return true;
+  }
+  first_bad_step_ = torch::where(finite | (first_bad_step_ >= 0), first_bad_step_, step_);
+  return true;
+}
+
+void Trainer::check_finite() {
+  if (first_bad_step_.is_cpu()) return;
+  const auto bad = first_bad_step_.item<int64_t>();
+  if (bad >= 0) fail_non_finite(bad);
+}
+
+void Trainer::fail_non_finite(int64_t step) const {
+  const Tensor sigmas = objective_.sigmas(step, sample_range(0, options_.batch_size));
+  throw Error(
+      concat("the loss or its gradient is not finite in step ", step + 1, " (σ between ",
+             sigmas.min().item<double>(), " and ", sigmas.max().item<double>(),
+             "); lower optimizer.lr, set optimizer.clip_norm, or train on with train.on_non_finite=skip"));
+}
+
+}  // namespace cm
