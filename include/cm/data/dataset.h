@@ -11,7 +11,7 @@
 
 namespace cm {
 
-// One image, uint8 [C, H, W], and its class (0 where the data has none).
+// One image, uint8 [C, H, W] (any strides), and its class (0 where the data has none).
 struct Example {
   Tensor pixels;
   int64_t label = 0;
@@ -50,9 +50,11 @@ struct DataOptions {
 
 template <class Visitor>
 void fields(Visitor& visit, DataOptions& o) {
-  visit("kind", o.kind, "digits: UCI's CSV; folder: images, class = subfolder; cifar10: binary batches; npz: arr_0");
+  visit("kind", o.kind,
+        "digits: UCI's CSV; folder: images, class = subfolder; cifar10: binary batches; npz: arr_0");
   visit("path", o.path, "file or folder of the data");
-  visit("image_size", o.image_size, "side in pixels, for image folders: centre-crop and area-resize; else as stored",
+  visit("image_size", o.image_size,
+        "side in pixels that an image folder is resized and centre-cropped to; other data as stored",
         at_least(1));
   visit("channels", o.channels, "1 (grey) or 3 (RGB), for image folders", within(1, 3));
   visit("labels", o.labels, "use the labels that the data has (class-conditional training)");
@@ -62,8 +64,8 @@ void fields(Visitor& visit, DataOptions& o) {
 
 void validate(const DataOptions& options, const Complain& complain);
 
-// Opens the data and checks it: a missing, empty, truncated or wrong-size file is an InputError that names it. An image
-// folder is checked by the header of every file, not by decoding it.
+// Opens the data and checks it: a missing, empty, truncated or wrong-size file is an InputError that names
+// it. An image folder is checked by the header of every file, not by decoding it.
 std::unique_ptr<Dataset> open_dataset(const DataOptions& options);
 
 }  // namespace cm

@@ -18,14 +18,15 @@ struct LoaderOptions {
   int64_t batch_size = 64;
   uint64_t seed = 0;
   int64_t workers = 2;
-  int64_t prefetch = 4;         // batches read ahead
+  int64_t prefetch = 4;  // batches read ahead
   bool horizontal_flip = false;
-  bool pinned = false;          // page-locked memory, for asynchronous copies to a GPU
+  bool pinned = false;  // page-locked memory, for asynchronous copies to a GPU
 };
 
-// An endless stream of batches. Sample s of the stream (s = step · batch_size + i) is image permutation_e[s mod n] of
-// epoch e = s / n, mirrored or not by a draw of s: it depends on the seed and s alone, never on workers, so a stream
-// that starts at step k continues one that ended there, in mid-epoch too. A batch may span two epochs.
+// An endless stream of batches. Sample s of the stream (s = step · batch_size + i) is image permutation_e[s
+// mod n] of epoch e = s / n, mirrored or not by a draw of s: it depends on the seed and s alone, never on
+// workers, so a stream that starts at step k continues one that ended there, in mid-epoch too. A batch may
+// span two epochs.
 class Loader {
  public:
   // Starts the workers at batch `first_step`. `dataset` must outlive the loader.

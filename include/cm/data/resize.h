@@ -1,0 +1,22 @@
+// Resizing and cropping of uint8 images, equal bit for bit to Pillow's: the published results were trained on
+// what Pillow makes of an image, and OpenCV's and LibTorch's filters differ from it.
+#pragma once
+
+#include "cm/base/tensor.h"
+
+namespace cm {
+
+// Pillow's Image.resize filters: `box` averages, `bicubic` is Keys's kernel with a = −1/2; both widen with
+// the scale when shrinking.
+enum class ResizeFilter { box, bicubic };
+
+// uint8 [C, H, W] → [C, height, width]; sizes ≥ 1. Along the width first, rounded to uint8 after each
+// direction.
+Tensor resize(const Tensor& pixels, int64_t height, int64_t width, ResizeFilter filter);
+
+// uint8 [C, H, W] → [C, size, size], perhaps a view: halved by the box filter while the shorter side is at
+// least 2 · size, brought to `size` on the shorter side by the bicubic filter, cropped in the centre
+// (`center_crop_arr` of guided-diffusion, Dhariwal and Nichol 2021, and of the consistency models' release).
+Tensor center_crop(const Tensor& pixels, int64_t size);
+
+}  // namespace cm

@@ -1,0 +1,76 @@
+#include "cm/data/dataset.h"
+
+#include <vector>
+
+#include "cm/base/error.h"
+#include "cm/base/text.h"
+#include "cm/data/cifar10.h"
+#include "cm/data/digits.h"
+#include "cm/data/image_folder.h"
+#include "cm/data/npz_dataset.h"
+
+namespace cm {
+namespace {
+
+std::string expected_path(DatasetKind kind) {
+  switch (kind) {
+    case DatasetKind::digits:
+      return "the digits' CSV, data/digits/digits.csv.gz of this project";
+    case DatasetKind::folder:
+      return "a folder of images, or of one subfolder a class";
+    case DatasetKind::cifar10:
+      return "the folder cifar-10-batches-bin of cifar-10-binary.tar.gz, or one of its .bin files";
+    case DatasetKind::npz:
+      return "an .npz file with the images as arr_0, uint8 [N, S, S, C]";
+  }
+  TORCH_CHECK(false, "unknown kind of data");
+}
+
+std::unique_ptr<Dataset> open_kind(const DataOptions& options) {
+  switch (options.kind) {
+    case DatasetKind::digits:
+      return open_digits(options.path, options.labels);
+    case DatasetKind::folder:
+      return open_image_folder(options.path, options.image_size.value(), options.channels, options.labels);
+    case DatasetKind::cifar10:
+      return open_cifar10(options.path, options.labels);
+    case DatasetKind::npz:
+      return open_npz_dataset(options.path, options.labels);
+  }
+  TORCH_CHECK(false, "unknown kind of data");
+}
+
+}  // namespace
+
+void validate(const DataOptions& options, const Complain& complain) {
+  if (options.path.empty()) complain("path", concat("must be given: ", expected_path(options.kind)));
+  if (options.channels != 1 && options.channels != 3) {
+    complain("channels", concat("must be 1 (grey) or 3 (RGB), got ", options.channels));
+  }
+  if (options.kind == DatasetKind::folder && !options.image_size) {
+    complain("image_size",
+             "must be given for an image folder: the side in pixels that its images are brought to");
+  }
+}
+
+std::unique_ptr<Dataset> open_dataset(const DataOptions& options) {
+  std::vector<std::string> mistakes;
+  validate(options, [&](const std::string& key, const std::string& sentence) {
+    mistakes.push_back(concat("data.", key, " ", sentence));
+  });
+  if (!mistakes.empty()) throw InputError(mistakes);
+
+  std::error_code ignored;
+  if (!std::filesystem::exists(options.path, ignored)) {
+    throw InputError(concat(options.path, ": not found; data.path must be ", expected_path(options.kind)));
+  }
+  auto dataset = open_kind(options);
+  if (options.image_size && *options.image_size != dataset->image_size()) {
+    throw InputError(concat(options.path, ": its images are ", dataset->image_size(),
+                            " pixels wide, but data.image_size is ", *options.image_size,
+                            "; leave it out (only image folders are resized)"));
+  }
+  return dataset;
+}
+
+}  // namespace cm
