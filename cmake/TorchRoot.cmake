@@ -4,7 +4,8 @@
 #      (torch.utils.cmake_prefix_path) or its share/cmake/Torch
 #   3. CM_TORCH_DEFAULT_ROOT (an installed package: the LibTorch that its libraries were built with)
 #   4. the project's own .venv, which scripts/setup.sh makes
-# As a script, `cmake -P cmake/TorchRoot.cmake` prints "ROOT VERSION" or fails with what is wrong.
+# As a script, `cmake [-DCM_TORCH_NAMED_ONLY=ON] -P cmake/TorchRoot.cmake` prints "ROOT VERSION" or fails with what is
+# wrong; with CM_TORCH_NAMED_ONLY it looks at 1 and 2 only, and prints nothing where they name none.
 
 set(_roots)
 foreach(_folder IN ITEMS "${Torch_DIR}" "$ENV{Torch_DIR}")
@@ -28,9 +29,13 @@ endforeach()
 if(CM_TORCH_DEFAULT_ROOT)
   list(APPEND _roots "${CM_TORCH_DEFAULT_ROOT}")
 endif()
-get_filename_component(_project "${CMAKE_CURRENT_LIST_DIR}/.." ABSOLUTE)
-file(GLOB _wheels "${_project}/.venv/lib/python3*/site-packages/torch")
-list(APPEND _roots ${_wheels})
+if(NOT CM_TORCH_NAMED_ONLY)
+  get_filename_component(_project "${CMAKE_CURRENT_LIST_DIR}/.." ABSOLUTE)
+  file(GLOB _wheels "${_project}/.venv/lib/python3*/site-packages/torch")
+  list(APPEND _roots ${_wheels})
+elseif(NOT _roots)
+  return()
+endif()
 if(NOT _roots)
   message(FATAL_ERROR "LibTorch was not found in Torch_DIR, CMAKE_PREFIX_PATH or .venv. Run scripts/setup.sh, which "
                       "installs it into .venv, or name your own: CMAKE_PREFIX_PATH=/path/to/libtorch")
