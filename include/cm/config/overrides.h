@@ -1,0 +1,20 @@
+// `key=value` overrides of the command line.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "cm/config/known_keys.h"
+#include "cm/config/mistakes.h"
+#include "cm/config/yaml_node.h"
+
+namespace cm {
+
+// Sets or adds the entries of `root` that `overrides` name ("train.steps=1000", "model.channel_mult=[1, 2]",
+// "init.checkpoint=null": the value is YAML); of several for one key the last wins. An override that is
+// malformed, or whose key is not in `known`, changes nothing and is added to `mistakes`. One that leads
+// through a value that is no section changes nothing either: the reader rejects that value.
+void apply_overrides(const std::vector<std::string>& overrides, const KnownKeys& known, YamlNode& root,
+                     Mistakes& mistakes);
+
+}  // namespace cm
