@@ -40,8 +40,8 @@ struct EnumNames<DatasetKind> {
 
 struct DataOptions {
   DatasetKind kind = DatasetKind::digits;
-  std::string path;
-  std::optional<int64_t> image_size;
+  std::string path = "";
+  std::optional<int64_t> image_size = std::nullopt;
   int64_t channels = 3;
   bool labels = true;
   bool horizontal_flip = false;

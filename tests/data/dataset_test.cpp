@@ -1,0 +1,77 @@
+#include "cm/data/dataset.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "cm/base/error.h"
+#include "cm/base/files.h"
+#include "cm/data/memory_dataset.h"
+#include "cm/io/image.h"
+#include "cm/io/npz.h"
+#include "support/message_of.h"
+#include "support/temporary_folder.h"
+
+namespace cm {
+namespace {
+
+using test::message_of;
+using test::TemporaryFolder;
+using testing::AllOf;
+using testing::HasSubstr;
+
+const std::string kDigits = std::string(CM_SOURCE_DIR) + "/data/digits/digits.csv.gz";
+
+std::string complaint(const DataOptions& options) {
+  return message_of<InputError>([&] { open_dataset(options); });
+}
+
+TEST(OpenDataset, OpensEveryKind) {
+  EXPECT_EQ(open_dataset({.kind = DatasetKind::digits, .path = kDigits, .image_size = 8})->size(), 1797);
+
+  const TemporaryFolder folder;
+  write_file_atomically(folder / "c.bin", std::string(3073, '\0'));
+  EXPECT_EQ(open_dataset({.kind = DatasetKind::cifar10, .path = folder / "c.bin"})->image_size(), 32);
+
+  save_npz(folder / "d.npz", {{"arr_0", torch::zeros({1, 4, 4, 1}, torch::kUInt8)}});
+  EXPECT_EQ(open_dataset({.kind = DatasetKind::npz, .path = folder / "d.npz"})->channels(), 1);
+
+  write_png(folder / "a.png", torch::zeros({3, 9, 7}, torch::kUInt8));
+  const DataOptions photos{
+      .kind = DatasetKind::folder, .path = folder.path(), .image_size = 2, .channels = 1};
+  EXPECT_EQ(open_dataset(photos)->get(0).pixels.sizes(), at::IntArrayRef({1, 2, 2}));
+}
+
+TEST(OpenDataset, SaysWhatAMissingPathShouldBe) {
+  EXPECT_THAT(complaint({.kind = DatasetKind::npz, .path = "/none.npz"}),
+              AllOf(HasSubstr("/none.npz: not found"), HasSubstr("data.path must be an .npz file")));
+}
+
+TEST(OpenDataset, RefusesAnotherSizeThanIsStored) {
+  EXPECT_THAT(complaint({.path = kDigits, .image_size = 16}),
+              HasSubstr("are 8 pixels wide, but data.image_size is 16"));
+}
+
+TEST(DataOptions, AreCheckedTogether) {
+  const std::string message = complaint({.kind = DatasetKind::folder, .channels = 2});
+  EXPECT_THAT(message, HasSubstr("data.path must be given: a folder of images"));
+  EXPECT_THAT(message, HasSubstr("data.channels must be 1 (grey) or 3 (RGB), got 2"));
+  EXPECT_THAT(message, HasSubstr("data.image_size must be given for an image folder"));
+}
+
+TEST(DataOptions, NameThePathOfEachKind) {
+  EXPECT_THAT(complaint({.kind = DatasetKind::digits}), HasSubstr("digits.csv.gz"));
+  EXPECT_THAT(complaint({.kind = DatasetKind::cifar10}), HasSubstr("cifar-10-batches-bin"));
+  EXPECT_THAT(complaint({.kind = DatasetKind::npz}), HasSubstr("arr_0"));
+}
+
+TEST(InMemoryDataset, ChecksWhatItIsGiven) {
+  const Tensor pixels = torch::zeros({2, 1, 4, 4}, torch::kUInt8);
+  EXPECT_THROW(InMemoryDataset(pixels.to(torch::kFloat32), Tensor(), 0), c10::Error);
+  EXPECT_THROW(InMemoryDataset(pixels, torch::tensor({0, 1}), 0), c10::Error);
+  EXPECT_THROW(InMemoryDataset(pixels, torch::tensor({0, 1, 2}), 3), c10::Error);
+  EXPECT_THROW(InMemoryDataset(pixels, Tensor(), 0).get(2), c10::Error);
+  EXPECT_THROW(InMemoryDataset(pixels, Tensor(), 0).get(-1), c10::Error);
+}
+
+}  // namespace
+}  // namespace cm
