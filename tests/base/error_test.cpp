@@ -1,0 +1,72 @@
+#include "cm/base/error.h"
+
+#include <c10/util/Exception.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <new>
+
+namespace cm {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+struct Ending {
+  int code;
+  std::string said;
+};
+
+Ending ending_of(const std::function<int()>& body) {
+  ::testing::internal::CaptureStderr();
+  const int code = exit_code_of("cm-x", body);
+  return {code, ::testing::internal::GetCapturedStderr()};
+}
+
+TEST(Error, ExitCodeOfSuccessIsTheBodysOwn) {
+  const Ending ending = ending_of([] { return 0; });
+  EXPECT_EQ(ending.code, 0);
+  EXPECT_EQ(ending.said, "");
+  EXPECT_EQ(ending_of([] { return 5; }).code, 5);
+}
+
+TEST(Error, AMistakeOfTheUserEndsWithTwo) {
+  const Ending ending = ending_of([]() -> int { throw InputError("a.yaml:3: no such key"); });
+  EXPECT_EQ(ending.code, 2);
+  EXPECT_EQ(ending.said, "cm-x: a.yaml:3: no such key\n");
+}
+
+TEST(Error, EveryMistakeIsOneLine) {
+  const InputError error(std::vector<std::string>{"first", "second"});
+  EXPECT_EQ(error.mistakes().size(), 2U);
+  EXPECT_STREQ(error.what(), "first\nsecond");
+  EXPECT_EQ(ending_of([&]() -> int { throw error; }).said, "cm-x: first\ncm-x: second\n");
+}
+
+TEST(Error, AFailureAtRunTimeEndsWithOne) {
+  const Ending ending = ending_of([]() -> int { throw Error("the disk is full"); });
+  EXPECT_EQ(ending.code, 1);
+  EXPECT_EQ(ending.said, "cm-x: the disk is full\n");
+}
+
+TEST(Error, LibTorchsErrorsLoseTheirStackTrace) {
+  const Ending ending = ending_of([]() -> int { TORCH_CHECK(false, "sizes differ"); });
+  EXPECT_EQ(ending.code, 1);
+  EXPECT_THAT(ending.said, HasSubstr("sizes differ"));
+  EXPECT_THAT(ending.said, Not(HasSubstr("frame #")));
+}
+
+TEST(Error, OutOfMemoryIsSaidInWords) {
+  const Ending ending = ending_of([]() -> int { throw std::bad_alloc(); });
+  EXPECT_EQ(ending.code, 1);
+  EXPECT_EQ(ending.said, "cm-x: out of memory\n");
+}
+
+TEST(Error, AnyOtherExceptionEndsWithOne) {
+  const Ending ending = ending_of([]() -> int { throw std::out_of_range("index 7"); });
+  EXPECT_EQ(ending.code, 1);
+  EXPECT_EQ(ending.said, "cm-x: index 7\n");
+}
+
+}  // namespace
+}  // namespace cm

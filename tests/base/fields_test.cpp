@@ -1,0 +1,74 @@
+#include "cm/base/fields.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace cm {
+
+enum class Colour { red, dark_blue };
+template <>
+struct EnumNames<Colour> {
+  static constexpr std::array names = {EnumName{Colour::red, "red"},
+                                       EnumName{Colour::dark_blue, "dark_blue"}};
+};
+
+namespace {
+
+using ::testing::ElementsAre;
+
+struct Brush {
+  double width = 1;
+};
+template <class Visitor>
+void fields(Visitor& visit, Brush& o) {
+  visit("width", o.width, "in pixels", above(0));
+}
+[[maybe_unused]] void validate(const Brush& brush, const Complain& complain) {
+  if (brush.width > 9) complain("width", "must be thin");
+}
+
+TEST(Range, DescribesItselfInWords) {
+  EXPECT_EQ(at_least(1).describe(), "at least 1");
+  EXPECT_EQ(above(0).describe(), "above 0");
+  EXPECT_EQ(within(0, 1).describe(), "in [0, 1]");
+  EXPECT_EQ(from_below(0, 1).describe(), "in [0, 1)");
+  EXPECT_EQ((Range{.max = 5}).describe(), "at most 5");
+  EXPECT_EQ((Range{.max = 5, .open_max = true}).describe(), "below 5");
+  EXPECT_EQ((Range{.min = 0, .max = 1, .open_min = true}).describe(), "in (0, 1]");
+  EXPECT_EQ(Range{}.describe(), "a number");
+}
+
+TEST(Range, ContainsItsClosedEndsOnly) {
+  EXPECT_TRUE(within(0, 1).contains(0));
+  EXPECT_TRUE(within(0, 1).contains(1));
+  EXPECT_FALSE(within(0, 1).contains(1.001));
+  EXPECT_TRUE(from_below(0, 1).contains(0.999));
+  EXPECT_FALSE(from_below(0, 1).contains(1));
+  EXPECT_FALSE(above(0).contains(0));
+  EXPECT_FALSE(at_least(1).contains(0.5));
+}
+
+TEST(Range, NeverContainsNotANumber) {
+  EXPECT_FALSE(Range{}.contains(std::numeric_limits<double>::quiet_NaN()));
+  EXPECT_FALSE(above(0).contains(std::numeric_limits<double>::quiet_NaN()));
+}
+
+TEST(EnumNames, GoBothWays) {
+  EXPECT_EQ(to_string(Colour::dark_blue), "dark_blue");
+  EXPECT_EQ(from_name<Colour>("red"), Colour::red);
+  EXPECT_EQ(from_name<Colour>("Red"), std::nullopt);
+  EXPECT_EQ(from_name<Colour>(""), std::nullopt);
+  EXPECT_THAT(all_names<Colour>(), ElementsAre("red", "dark_blue"));
+}
+
+TEST(Fields, ConceptsSeeWhatAStructDescribes) {
+  EXPECT_TRUE(HasFields<Brush>);
+  EXPECT_TRUE(HasValidate<Brush>);
+  EXPECT_FALSE(HasFields<double>);
+  EXPECT_FALSE(HasValidate<Colour>);
+  EXPECT_TRUE(NamedEnum<Colour>);
+  EXPECT_FALSE(NamedEnum<Brush>);
+}
+
+}  // namespace
+}  // namespace cm

@@ -1,0 +1,125 @@
+#include "cm/base/files.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "cm/base/error.h"
+#include "support/message_of.h"
+#include "support/temporary_folder.h"
+
+namespace cm {
+namespace {
+
+namespace fs = std::filesystem;
+using test::message_of;
+using test::TemporaryFolder;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+std::vector<std::string> names_in(const fs::path& folder) {
+  std::vector<std::string> names;
+  for (const auto& entry : fs::directory_iterator(folder)) names.push_back(entry.path().filename().string());
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+TEST(Files, WriteReplacesTheWholeFile) {
+  const TemporaryFolder folder;
+  write_file_atomically(folder / "a", "a long first text");
+  write_file_atomically(folder / "a", "short");
+  EXPECT_EQ(read_file(folder / "a"), "short");
+  EXPECT_THAT(names_in(folder.path()), ElementsAre("a"));
+}
+
+TEST(Files, AFailingFillLeavesTheOldFile) {
+  const TemporaryFolder folder;
+  write_file_atomically(folder / "a", "old");
+  const auto fail_halfway = [](FileWriter& writer) {
+    writer.write("new, but only half of");
+    throw Error("stopped");
+  };
+  EXPECT_EQ(message_of<Error>([&] { write_file_atomically(folder / "a", fail_halfway); }), "stopped");
+  EXPECT_EQ(read_file(folder / "a"), "old");
+  EXPECT_THAT(names_in(folder.path()), ElementsAre("a"));
+}
+
+TEST(Files, AppendKeepsWhatIsThere) {
+  const TemporaryFolder folder;
+  FileWriter(folder / "a").write("one ");
+  FileWriter(folder / "a", FileWriter::Mode::append).write("two");
+  EXPECT_EQ(read_file(folder / "a"), "one two");
+  FileWriter(folder / "a", FileWriter::Mode::truncate).write("three");
+  EXPECT_EQ(read_file(folder / "a"), "three");
+}
+
+TEST(Files, AFullDiskIsAnErrorWithARemedy) {
+  if (!fs::exists("/dev/full")) GTEST_SKIP() << "this system has no /dev/full";
+  const auto message = message_of<Error>([] { FileWriter("/dev/full").write("text"); });
+  EXPECT_EQ(message, "could not write /dev/full: No space left on device; free some space and run again");
+}
+
+TEST(Files, AMissingFolderIsAnErrorWithThePath) {
+  const TemporaryFolder folder;
+  const auto path = folder / "missing/a";
+  EXPECT_THAT(
+      message_of<Error>([&] { write_file_atomically(path, "text"); }),
+      testing::AllOf(HasSubstr((folder / "missing").string()), HasSubstr("No such file or directory")));
+}
+
+TEST(Files, AFolderReplacesTheFolderThatWasThere) {
+  const TemporaryFolder folder;
+  write_folder_atomically(folder / "step", [](const fs::path& to) {
+    write_file_atomically(to / "weights", "1");
+    write_file_atomically(to / "state", "1");
+  });
+  EXPECT_THAT(names_in(folder / "step"), ElementsAre("state", "weights"));
+  write_folder_atomically(folder / "step",
+                          [](const fs::path& to) { write_file_atomically(to / "weights", "2"); });
+  EXPECT_THAT(names_in(folder / "step"), ElementsAre("weights"));
+  EXPECT_EQ(read_file(folder / "step/weights"), "2");
+  EXPECT_THAT(names_in(folder.path()), ElementsAre("step"));
+}
+
+TEST(Files, AFailingFillLeavesTheOldFolder) {
+  const TemporaryFolder folder;
+  write_folder_atomically(folder / "step",
+                          [](const fs::path& to) { write_file_atomically(to / "weights", "old"); });
+  const auto fail_halfway = [](const fs::path& to) {
+    write_file_atomically(to / "weights", "new");
+    throw Error("stopped");
+  };
+  EXPECT_EQ(message_of<Error>([&] { write_folder_atomically(folder / "step", fail_halfway); }), "stopped");
+  EXPECT_EQ(read_file(folder / "step/weights"), "old");
+  EXPECT_THAT(names_in(folder.path()), ElementsAre("step"));
+}
+
+TEST(Files, ALinkSwingsToItsNewTarget) {
+  const TemporaryFolder folder;
+  swing_link(folder / "latest", "step-1");
+  EXPECT_EQ(fs::read_symlink(folder / "latest"), "step-1");
+  swing_link(folder / "latest", "step-2");
+  EXPECT_EQ(fs::read_symlink(folder / "latest"), "step-2");
+  EXPECT_THAT(names_in(folder.path()), ElementsAre("latest"));
+  EXPECT_THAT(message_of<Error>([&] { swing_link(folder / "missing/latest", "x"); }),
+              HasSubstr("could not create"));
+}
+
+TEST(Files, ReadTakesAnyBytes) {
+  const TemporaryFolder folder;
+  const std::string bytes("\0\n\xFF\r", 4);
+  write_file_atomically(folder / "a", bytes);
+  EXPECT_EQ(read_file(folder / "a"), bytes);
+  write_file_atomically(folder / "empty", "");
+  EXPECT_EQ(read_file(folder / "empty"), "");
+}
+
+TEST(Files, ReadRefusesMissingFilesAndFolders) {
+  const TemporaryFolder folder;
+  const std::string path = (folder / "a").string();
+  EXPECT_EQ(message_of<InputError>([&] { read_file(path); }), path + ": no such file");
+  EXPECT_EQ(message_of<InputError>([&] { open_for_reading(folder.path()); }),
+            folder.path().string() + ": is a folder, a file is needed");
+}
+
+}  // namespace
+}  // namespace cm

@@ -1,0 +1,77 @@
+#include "cm/base/progress.h"
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <pty.h>
+#include <unistd.h>
+
+#include <array>
+#include <chrono>
+#include <functional>
+#include <thread>
+
+namespace cm {
+namespace {
+
+using namespace std::chrono_literals;
+using ::testing::HasSubstr;
+
+// What `body` shows on stderr while stderr is a terminal; nothing when this system has no pseudo-terminals.
+std::optional<std::string> shown_on_a_terminal(const std::function<void()>& body) {
+  int screen = -1;
+  int terminal = -1;
+  if (openpty(&screen, &terminal, nullptr, nullptr, nullptr) != 0) return std::nullopt;
+  const int before = dup(STDERR_FILENO);
+  dup2(terminal, STDERR_FILENO);
+  body();
+  dup2(before, STDERR_FILENO);
+  close(before);
+  fcntl(screen, F_SETFL, O_NONBLOCK);
+  std::array<char, 4096> text{};
+  const ssize_t count = read(screen, text.data(), text.size());
+  close(screen);
+  close(terminal);
+  return std::string(text.data(), static_cast<size_t>(std::max<ssize_t>(count, 0)));
+}
+
+TEST(Progress, TheRateLeavesOutWhatWasDoneBefore) {
+  Progress progress("training", 100, 50);
+  EXPECT_EQ(progress.rate(), 0);
+  std::this_thread::sleep_for(20ms);
+  progress.update(60);
+  EXPECT_GT(progress.rate(), 0);
+  EXPECT_LE(progress.rate(), 10 / 0.02);
+}
+
+TEST(Progress, SaysLittleWhereThereIsNoTerminal) {
+  ::testing::internal::CaptureStderr();
+  {
+    Progress progress("training", 1000);
+    for (int64_t step = 1; step <= 1000; ++step) progress.update(step, "loss 0.5");
+    progress.clear();
+  }
+  EXPECT_EQ(::testing::internal::GetCapturedStderr(), "");
+}
+
+TEST(Progress, DrawsABarOnATerminalAndRemovesIt) {
+  const auto shown = shown_on_a_terminal([] {
+    Progress progress("training", 10);
+    for (int64_t step = 1; step <= 10; ++step) progress.update(step, "loss 0.5");
+  });
+  if (!shown) GTEST_SKIP() << "no pseudo-terminal";
+  EXPECT_THAT(*shown, HasSubstr("training [########################] 10/10"));
+  EXPECT_THAT(*shown, HasSubstr("loss 0.5"));
+  EXPECT_TRUE(shown->ends_with("\r\x1b[K")) << *shown;
+  EXPECT_THAT(*shown, ::testing::Not(HasSubstr("5/10"))) << "drawn too often";
+}
+
+TEST(Progress, KnowsNoEndWithoutWork) {
+  const auto shown = shown_on_a_terminal([] { Progress("nothing", 0).update(0); });
+  if (!shown) GTEST_SKIP() << "no pseudo-terminal";
+  EXPECT_THAT(*shown, HasSubstr("0/0"));
+  EXPECT_THAT(*shown, HasSubstr("ETA ?"));
+}
+
+}  // namespace
+}  // namespace cm
