@@ -1,0 +1,164 @@
+#include "cm/io/image.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <torch/types.h>
+
+#include "cm/base/error.h"
+#include "cm/base/files.h"
+#include "support/message_of.h"
+#include "support/temporary_folder.h"
+
+namespace cm {
+namespace {
+
+using test::message_of;
+using test::TemporaryFolder;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+Tensor gradient(int64_t channels, int64_t height, int64_t width) {
+  return torch::arange(channels * height * width)
+      .remainder(256)
+      .to(torch::kUInt8)
+      .reshape({channels, height, width});
+}
+
+TEST(Uint8, NearestRoundsTiesToEven) {
+  int64_t ties = 0;
+  for (int64_t n = 0; n < 255; ++n) {
+    const auto x = static_cast<float>((2.0 * static_cast<double>(n) + 1) / 255 - 1);
+    if ((x + 1) * 127.5F != static_cast<float>(n) + 0.5F) continue;  // fp32 misses this tie
+    ++ties;
+    EXPECT_EQ(to_uint8(torch::tensor(x)).item<int64_t>(), n + n % 2);
+  }
+  EXPECT_GT(ties, 50);
+}
+
+TEST(Uint8, TruncateCutsLikeTheRelease) {
+  const Tensor x = torch::tensor({-1.0F, 0.0F, 0.999F, 1.0F});
+  EXPECT_TRUE(
+      torch::equal(to_uint8(x, Quantization::truncate), torch::tensor({0, 127, 254, 255}, torch::kUInt8)));
+}
+
+TEST(Uint8, ValuesOutsideAreClamped) {
+  const Tensor x = torch::tensor({-3.0F, 1.5F, 1e30F});
+  for (const auto quantization : {Quantization::nearest, Quantization::truncate}) {
+    EXPECT_TRUE(torch::equal(to_uint8(x, quantization), torch::tensor({0, 255, 255}, torch::kUInt8)));
+  }
+}
+
+TEST(Uint8, EveryPixelValueSurvivesTheRoundTrip) {
+  const Tensor all = gradient(1, 16, 16);
+  const Tensor x = from_uint8(all);
+  EXPECT_EQ(x.scalar_type(), torch::kFloat32);
+  EXPECT_EQ(x.min().item<float>(), -1);
+  EXPECT_EQ(x.max().item<float>(), 1);
+  EXPECT_TRUE(torch::equal(to_uint8(x), all));
+}
+
+TEST(Png, GreyAndColourSurviveTheRoundTrip) {
+  const TemporaryFolder folder;
+  for (const int64_t channels : {1, 3}) {
+    const Tensor pixels = gradient(channels, 5, 7);
+    write_png(folder / "x.png", pixels);
+    EXPECT_TRUE(torch::equal(read_image(folder / "x.png", channels), pixels)) << channels;
+  }
+}
+
+TEST(Png, ChannelsStandInTheOrderRedGreenBlue) {
+  // A 1 × 1 red pixel as any other program writes it: 8-bit RGB, deflated 00 FF 00 00.
+  const TemporaryFolder folder;
+  const std::string red_png(
+      "\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\1\0\0\0\1\x08\2\0\0\0\x90wS\xde\0\0\0\x0cIDATx\x9c"
+      "c\xf8\xcf\xc0\0\0\3\1\1\0\xc9\xfe\x92\xef\0\0\0\0IEND\xae"
+      "B`\x82",
+      69);
+  write_file_atomically(folder / "red.png", red_png);
+  const Tensor red = torch::tensor({255, 0, 0}, torch::kUInt8).reshape({3, 1, 1});
+  EXPECT_TRUE(torch::equal(read_image(folder / "red.png", 3), red));
+  EXPECT_EQ(read_image(folder / "red.png", 1).item<int64_t>(), 76);  // 0.299 · 255
+}
+
+TEST(Png, StridedTensorsAreWrittenAsTheyLook) {
+  const TemporaryFolder folder;
+  const Tensor turned = gradient(3, 4, 6).transpose(1, 2);
+  write_png(folder / "x.png", turned);
+  EXPECT_TRUE(torch::equal(read_image(folder / "x.png", 3), turned));
+}
+
+TEST(Png, OtherTensorsAreRefused) {
+  EXPECT_THAT(message_of<c10::Error>([] {
+                encode_png(torch::zeros({3, 2, 2}));
+              }),
+              HasSubstr("expected uint8 pixels"));
+  EXPECT_THAT(message_of<c10::Error>([] { encode_png(gradient(2, 2, 2)); }),
+              HasSubstr("1 or 3 channels, got 2"));
+}
+
+TEST(ReadImage, RefusesWhatIsNoImage) {
+  const TemporaryFolder folder;
+  const std::string path = (folder / "x.png").string();
+  EXPECT_EQ(message_of<InputError>([&] { read_image(path, 3); }), path + ": no such file");
+  write_file_atomically(path, "");
+  EXPECT_EQ(message_of<InputError>([&] { read_image(path, 3); }), path + ": is empty; expected an image");
+  write_file_atomically(path, "not an image at all");
+  EXPECT_EQ(message_of<InputError>([&] { read_image(path, 3); }),
+            path + ": not a readable image; expected PNG, JPEG, WebP, BMP or TIFF");
+}
+
+TEST(MakeGrid, LaysImagesOutRowByRowOnWhite) {
+  Tensor pixels = torch::zeros({3, 1, 32, 40}, torch::kUInt8);
+  for (int64_t i = 0; i < 3; ++i) pixels[i].fill_(10 * (i + 1));
+  const Tensor grid = make_grid(pixels, 2, 3);
+  ASSERT_EQ(grid.sizes(), (std::vector<int64_t>{1, 2 * 35 + 3, 2 * 43 + 3}));
+  const auto at = [&](int64_t row, int64_t column) { return grid[0][row][column].item<int64_t>(); };
+  EXPECT_EQ(at(3, 3), 10);
+  EXPECT_EQ(at(34, 42), 10);
+  EXPECT_EQ(at(3, 46), 20);
+  EXPECT_EQ(at(38, 3), 30);
+  for (const auto& [row, column] : {std::pair{0, 0}, {2, 3}, {35, 3}, {3, 43}, {38, 46}, {72, 88}}) {
+    EXPECT_EQ(at(row, column), 255) << row << ", " << column;
+  }
+}
+
+TEST(MakeGrid, IsAsSquareAsItCan) {
+  const auto shape_of = [](int64_t count) {
+    const Tensor grid = make_grid(torch::zeros({count, 3, 32, 32}, torch::kUInt8), 0, 0);
+    return std::pair{grid.size(1) / 32, grid.size(2) / 32};
+  };
+  EXPECT_EQ(shape_of(1), (std::pair<int64_t, int64_t>{1, 1}));
+  EXPECT_EQ(shape_of(16), (std::pair<int64_t, int64_t>{4, 4}));
+  EXPECT_EQ(shape_of(12), (std::pair<int64_t, int64_t>{3, 4}));
+}
+
+TEST(MakeGrid, EnlargesSmallImagesByAWholeFactor) {
+  const Tensor pixels = gradient(1, 8, 8).unsqueeze(0);
+  const Tensor grid = make_grid(pixels, 1, 0);
+  EXPECT_EQ(grid.sizes(), (std::vector<int64_t>{1, 32, 32}));
+  for (const int64_t offset : {0, 3}) {
+    EXPECT_TRUE(torch::equal(grid.slice(1, offset, {}, 4).slice(2, offset, {}, 4), pixels[0]));
+  }
+  EXPECT_EQ(make_grid(torch::zeros({1, 1, 28, 28}, torch::kUInt8), 1, 0).size(1), 56);
+}
+
+TEST(MakeGrid, NeedsImages) {
+  EXPECT_THAT(message_of<c10::Error>([] {
+                make_grid(torch::zeros({0, 3, 8, 8}, torch::kUInt8));
+              }),
+              HasSubstr("a grid needs images"));
+}
+
+TEST(ImageFiles, AreFoundByExtensionAndSorted) {
+  const TemporaryFolder folder;
+  for (const char* name : {"b.PNG", "a.jpeg", "c.txt", "d.webp", "png"})
+    write_file_atomically(folder / name, "");
+  std::filesystem::create_directory(folder / "folder.png");
+  EXPECT_THAT(image_files(folder.path()),
+              ElementsAre(folder / "a.jpeg", folder / "b.PNG", folder / "d.webp"));
+  EXPECT_THAT(message_of<InputError>([&] { image_files(folder / "none"); }),
+              HasSubstr("is not a readable folder"));
+}
+
+}  // namespace
+}  // namespace cm
