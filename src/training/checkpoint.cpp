@@ -138,6 +138,11 @@ std::optional<fs::path> latest_checkpoint(const fs::path& run) {
   return run / "checkpoints" / fs::read_symlink(link);
 }
 
+std::optional<CheckpointSummary> checkpoint_summary(const fs::path& folder) {
+  if (!fs::exists(folder / kState)) return std::nullopt;
+  return CheckpointSummary{read_state(folder)["step"].get<int64_t>(), saved_rates(folder)};
+}
+
 void load_checkpoint(const fs::path& checkpoint, Trainer& trainer) {
   const Json state = read_state(checkpoint);
   Model& student = trainer.student();

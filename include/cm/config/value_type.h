@@ -54,7 +54,7 @@ std::string type_phrase() {
   } else if constexpr (std::is_same_v<T, std::string>) {
     return "a string";
   } else if constexpr (is_optional<T>) {
-    return type_phrase<typename T::value_type>() + " or null";
+    return concat(type_phrase<typename T::value_type>(), " or null");
   } else if constexpr (is_list<T>) {
     return concat("a list of ", plural_phrase<typename T::value_type>());
   } else if constexpr (NamedEnum<T>) {

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "cm/base/fields.h"
 #include "cm/base/tensor.h"
 
 namespace cm {
@@ -12,6 +13,11 @@ namespace cm {
 // How [−1, 1] becomes uint8: `nearest` rounds (x + 1) · 127.5 to even, `truncate` cuts it, as the official
 // release does.
 enum class Quantization { nearest, truncate };
+template <>
+struct EnumNames<Quantization> {
+  static constexpr std::array names = {EnumName{Quantization::nearest, "nearest"},
+                                       EnumName{Quantization::truncate, "truncate"}};
+};
 
 // fp32 [−1, 1] (clamped) → uint8, same shape and device.
 Tensor to_uint8(const Tensor& x, Quantization quantization = Quantization::nearest);

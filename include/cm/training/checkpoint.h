@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <vector>
 
 #include "cm/training/trainer.h"
 
@@ -18,6 +19,13 @@ void save_checkpoint(const std::filesystem::path& run, Trainer& trainer, int64_t
 
 // The newest complete checkpoint of a run, or nullopt when it has none.
 std::optional<std::filesystem::path> latest_checkpoint(const std::filesystem::path& run);
+
+// What a checkpoint folder says of itself; nullopt when `folder` is none.
+struct CheckpointSummary {
+  int64_t step = 0;
+  std::vector<double> ema_rates;  // ascending
+};
+std::optional<CheckpointSummary> checkpoint_summary(const std::filesystem::path& folder);
 
 // Puts a trainer into the state that was saved, bit for bit. InputError when a file is missing, broken or of
 // another network.

@@ -1,0 +1,7 @@
+// Trains a diffusion model, the teacher of consistency distillation.
+#include "cm/config/train_command.h"
+
+int main(int argc, char** argv) {
+  return cm::train_main(argc, argv, "cm-train-edm", "Trains a diffusion model (EDM).",
+                        {cm::ObjectiveKind::edm});
+}

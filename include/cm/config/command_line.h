@@ -1,0 +1,41 @@
+// The frame of every executable: declare options, then
+//
+//   CLI::App app("What it does.", "cm-thing");
+//   CommonOptions common;
+//   add_common_options(app, common);
+//   return run_command(app, argc, argv, [&] { …; return 0; });
+#pragma once
+
+#include <torch/types.h>
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+
+namespace CLI {
+class App;
+}
+
+namespace cm {
+
+// What every executable accepts.
+struct CommonOptions {
+  std::string device = "auto";
+  std::optional<uint64_t> seed;
+  bool force = false;
+};
+
+// Declares --device, --seed and --force.
+void add_common_options(CLI::App& app, CommonOptions& options);
+
+// Parses the arguments, runs `body`, and returns the exit code: 0 for --help and success, 2 for a mistake of
+// the user's, 1 for a failure at run time; each mistake is one line on stderr. An unknown option is answered
+// with the nearest one.
+int run_command(CLI::App& app, int argc, const char* const* argv, const std::function<int()>& body);
+
+// "cpu", "cuda", "cuda:N", or "auto": CUDA if this machine has it. InputError for other words, for CUDA where
+// there is none and for a GPU that isn't there.
+torch::Device parse_device(const std::string& name);
+
+}  // namespace cm

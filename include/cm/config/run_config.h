@@ -1,0 +1,81 @@
+// The configuration of a training run: one section an option struct of the modules below.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "cm/data/dataset.h"
+#include "cm/training/objective.h"
+#include "cm/training/trainer.h"
+
+namespace cm {
+
+enum class ObjectiveKind { edm, cd, ct, ict };
+template <>
+struct EnumNames<ObjectiveKind> {
+  static constexpr std::array names = {EnumName{ObjectiveKind::edm, "edm"}, EnumName{ObjectiveKind::cd, "cd"},
+                                       EnumName{ObjectiveKind::ct, "ct"},
+                                       EnumName{ObjectiveKind::ict, "ict"}};
+};
+
+// Weights that come from elsewhere.
+struct WeightSource {
+  std::optional<std::string> checkpoint;
+  std::optional<double> ema;
+};
+
+template <class Visitor>
+void fields(Visitor& visit, WeightSource& o) {
+  visit("checkpoint", o.checkpoint, "a weight file, a checkpoint folder or a run");
+  visit("ema", o.ema, "which evaluation average of it; 0: the trained weights; default: as sampling chooses",
+        from_below(0, 1));
+}
+
+struct RunConfig {
+  ObjectiveKind objective = ObjectiveKind::edm;
+  DataOptions data;
+  std::optional<UNetOptions> model;
+  std::optional<Parameterization> parameterization;
+  SigmaOptions sigma;
+  std::optional<EdmOptions> edm;
+  std::optional<CdOptions> cd;
+  std::optional<CtOptions> ct;
+  std::optional<IctOptions> ict;
+  WeightSource teacher;
+  WeightSource init;
+  OptimizerOptions optimizer;
+  EmaOptions ema;
+  SamplingOptions sampling;
+  TrainOptions train;
+};
+
+template <class Visitor>
+void fields(Visitor& visit, RunConfig& o) {
+  visit("objective", o.objective,
+        "what is trained: a diffusion teacher, or a consistency model by one of its methods");
+  visit("data", o.data, "the images");
+  visit("model", o.model, "the U-Net; absent: that of the teacher or of init, without dropout");
+  visit("parameterization", o.parameterization,
+        "how the network becomes a denoiser or consistency function; default: edm for edm, skip for the "
+        "others");
+  visit("sigma", o.sigma, "noise levels");
+  visit("edm", o.edm, "denoising score matching (EDM)");
+  visit("cd", o.cd, "consistency distillation (CM Algorithm 2)");
+  visit("ct", o.ct, "consistency training (CM Algorithm 3)");
+  visit("ict", o.ict, "improved consistency training (iCT)");
+  visit("teacher", o.teacher, "the diffusion model that cd distills; the student starts from its weights");
+  visit("init", o.init, "start weights, of the same network");
+  visit("optimizer", o.optimizer, "optimizer and learning rate");
+  visit("ema", o.ema, "evaluation averages");
+  visit("sampling", o.sampling, "how the trained model is sampled by default");
+  visit("train", o.train, "the run");
+}
+
+// The rules between sections: the section of another objective, a teacher that is missing or unused, a
+// parameterization that the objective can't train.
+void validate(const RunConfig& config, const Complain& complain);
+
+// The parameterization that the config names or its objective implies.
+Parameterization parameterization_of(const RunConfig& config);
+
+}  // namespace cm

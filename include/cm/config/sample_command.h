@@ -1,0 +1,37 @@
+// The body of cm-sample: images from a checkpoint.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cm/config/command_line.h"
+#include "cm/io/image.h"
+#include "cm/training/sampling.h"
+
+namespace cm {
+
+struct SampleCommand {
+  CommonOptions common;
+  std::string checkpoint;
+  std::optional<double> ema;
+  SamplerRequest request;
+  int64_t count = 64;
+  std::optional<std::string> classes;  // "3", "3,5", "all"
+  int64_t batch = 64;
+  std::string out;
+  std::optional<std::string> noise;  // safetensors with x_T and noise.0, noise.1, …
+  bool write_float = false;
+  bool write_pngs = false;
+  Quantization quantization = Quantization::nearest;
+};
+
+// Samples and writes samples.npz, grid.png and what else was asked for into `out`; returns 0. InputError for
+// mistakes in the command, before anything is computed or written.
+int run_sample_command(const SampleCommand& command);
+
+// The labels of `count` samples: the list in `classes` ("all": every class) repeated in order. InputError for
+// what is no list of classes in [0, available). Undefined for a model without classes.
+Tensor sample_labels(const std::optional<std::string>& classes, int64_t available, int64_t count);
+
+}  // namespace cm

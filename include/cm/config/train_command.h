@@ -1,0 +1,32 @@
+// The body of the cm-train-* executables.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cm/config/command_line.h"
+#include "cm/config/run_config.h"
+
+namespace cm {
+
+struct TrainCommand {
+  std::string program;                    // "cm-train-edm"
+  std::vector<ObjectiveKind> objectives;  // those it trains
+  CommonOptions common;
+  std::optional<std::string> config;
+  std::string out;
+  std::vector<std::string> overrides;  // key=value
+  bool resume = false;
+  bool dry_run = false;
+};
+
+// Trains and returns the exit code 0. InputError for mistakes in the command, the config, the data or the
+// weights, before anything is written; Error when the run fails.
+int run_train_command(const TrainCommand& command);
+
+// The main of a training executable: its command line, then run_train_command.
+int train_main(int argc, const char* const* argv, const std::string& program, const std::string& description,
+               const std::vector<ObjectiveKind>& objectives);
+
+}  // namespace cm

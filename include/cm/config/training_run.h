@@ -1,0 +1,41 @@
+// From a configuration to something that trains.
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "cm/config/run_config.h"
+#include "cm/training/trainer.h"
+
+namespace cm {
+
+// Everything a run consists of. Built once; its parts refer to one another, so it stays where it is.
+class TrainingRun {
+ public:
+  // Opens the data, builds the networks and loads the weights they start from. InputError for what does not
+  // fit: a data file, a network for these images, a teacher of another shape or kind.
+  TrainingRun(const RunConfig& config, const torch::Device& device);
+  TrainingRun(const TrainingRun&) = delete;
+  TrainingRun& operator=(const TrainingRun&) = delete;
+
+  // The config with everything that was left open filled in.
+  const RunConfig& config() const { return config_; }
+  const Dataset& dataset() const { return *dataset_; }
+  Trainer& trainer() { return *trainer_; }
+  const Model& student() const { return *student_; }
+
+  // Parameters, images and memory, a line each, for people.
+  std::string summary() const;
+
+ private:
+  Objective make_objective() const;
+
+  RunConfig config_;
+  std::unique_ptr<Dataset> dataset_;
+  std::optional<Model> teacher_;
+  std::optional<Model> student_;
+  std::optional<Model> target_;
+  std::unique_ptr<Trainer> trainer_;
+};
+
+}  // namespace cm

@@ -1,0 +1,67 @@
+#include "cm/config/info_command.h"
+
+#include <filesystem>
+#include <iostream>
+#include <numeric>
+
+#include "cm/base/text.h"
+#include "cm/config/yaml_writer.h"
+#include "cm/io/json.h"
+#include "cm/training/checkpoint.h"
+#include "cm/training/model.h"
+
+namespace cm {
+namespace {
+
+namespace fs = std::filesystem;
+
+int64_t number_of(const SafetensorsHeader& header) {
+  int64_t count = 0;
+  for (const auto& [name, info] : header.tensors) {
+    count += std::accumulate(info.shape.begin(), info.shape.end(), int64_t{1}, std::multiplies<>());
+  }
+  return count;
+}
+
+Json tensors_of(const SafetensorsHeader& header) {
+  Json tensors = Json::object();
+  for (const auto& [name, info] : header.tensors)
+    tensors[name] = {{"dtype", info.dtype}, {"shape", info.shape}};
+  return tensors;
+}
+
+void print_for_people(const Json& info, const ModelOptions& options) {
+  std::cout << "weights     " << info["weights"].get<std::string>() << "\nparameters  " << info["parameters"]
+            << " (" << human_count(info["parameters"].get<double>()) << ")\n";
+  if (info.contains("step"))
+    std::cout << "step        " << info["step"] << "\naverages    " << info["ema_rates"].dump() << '\n';
+  std::cout << to_yaml(options);
+  if (!info.contains("tensors")) return;
+  std::cout << "tensors:\n";
+  for (const auto& [name, tensor] : info["tensors"].items()) {
+    std::cout << "  " << name << ": " << tensor["dtype"].get<std::string>() << ' ' << tensor["shape"].dump()
+              << '\n';
+  }
+}
+
+}  // namespace
+
+int run_info_command(const InfoCommand& command) {
+  const fs::path file = resolve_weights(command.path);
+  const ModelOptions options = read_model_options(file);
+  const SafetensorsHeader header = read_safetensors_header(file);
+  Json info = {{"weights", file.string()}, {"parameters", number_of(header)}, {"model", json_of(options)}};
+  if (const auto summary = checkpoint_summary(file.parent_path())) {
+    info["step"] = summary->step;
+    info["ema_rates"] = summary->ema_rates;
+  }
+  if (command.tensors) info["tensors"] = tensors_of(header);
+  if (command.json) {
+    std::cout << info.dump(2) << '\n';
+  } else {
+    print_for_people(info, options);
+  }
+  return 0;
+}
+
+}  // namespace cm

@@ -1,0 +1,155 @@
+#include "cm/config/training_run.h"
+
+#include "cm/base/error.h"
+#include "cm/base/random.h"
+#include "cm/base/text.h"
+#include "cm/training/checkpoint.h"
+
+namespace cm {
+namespace {
+
+uint64_t seed_of(const RunConfig& config) {
+  return static_cast<uint64_t>(config.train.seed);
+}
+
+std::filesystem::path file_of(const WeightSource& source) {
+  return resolve_weights(*source.checkpoint, source.ema);
+}
+
+// Another run's network as this run's default: consistency models train without dropout.
+UNetOptions without_dropout(UNetOptions network) {
+  network.dropout = 0;
+  return network;
+}
+
+UNetOptions network_for(const RunConfig& config) {
+  if (config.model) return *config.model;
+  const WeightSource& source = config.init.checkpoint ? config.init : config.teacher;
+  return without_dropout(read_model_options(file_of(source)).network);
+}
+
+void check_fits(const UNetOptions& network, const ImageSpec& image) {
+  std::vector<std::string> mistakes;
+  validate_for(network, image, [&](const std::string& key, const std::string& sentence) {
+    mistakes.push_back(concat("model.", key, " ", sentence));
+  });
+  if (!mistakes.empty()) throw InputError(mistakes);
+}
+
+void check_teacher(const ModelOptions& teacher, const ImageSpec& image, const std::string& source) {
+  if (teacher.parameterization != Parameterization::edm) {
+    throw InputError(concat("teacher.checkpoint ", source, ": is a consistency model (",
+                            to_string(teacher.parameterization), "); a diffusion model (edm) is needed"));
+  }
+  const auto text = [](const ImageSpec& spec) {
+    return concat(spec.channels, " × ", spec.size, " × ", spec.size, ", ", spec.classes, " classes");
+  };
+  const bool same = teacher.image.channels == image.channels && teacher.image.size == image.size &&
+                    teacher.image.classes == image.classes;
+  if (!same) {
+    throw InputError(concat("teacher.checkpoint ", source, ": was trained on other images (",
+                            text(teacher.image), ") than data gives (", text(image), ")"));
+  }
+}
+
+// The grid whose indices name time points: the last N of the training.
+std::optional<int64_t> last_levels(const RunConfig& config) {
+  const int64_t last = config.train.steps - 1;
+  switch (config.objective) {
+    case ObjectiveKind::edm:
+      return std::nullopt;
+    case ObjectiveKind::cd:
+      return config.cd->n;
+    case ObjectiveKind::ct:
+      return noise_levels(config.ct->levels, last, config.train.steps);
+    case ObjectiveKind::ict:
+      return noise_levels(config.ict->levels, last, config.train.steps);
+  }
+  return std::nullopt;
+}
+
+void fill_in(RunConfig& config) {
+  switch (config.objective) {
+    case ObjectiveKind::edm:
+      if (!config.edm) config.edm.emplace();
+      break;
+    case ObjectiveKind::cd:
+      if (!config.cd) config.cd.emplace();
+      break;
+    case ObjectiveKind::ct:
+      if (!config.ct) config.ct.emplace();
+      break;
+    case ObjectiveKind::ict:
+      if (!config.ict) config.ict.emplace();
+      break;
+  }
+  config.parameterization = parameterization_of(config);
+  if (!config.sampling.grid) config.sampling.grid = last_levels(config);
+}
+
+bool has_target(ObjectiveKind kind) {
+  return kind == ObjectiveKind::cd || kind == ObjectiveKind::ct;
+}
+
+}  // namespace
+
+TrainingRun::TrainingRun(const RunConfig& config, const torch::Device& device) : config_(config) {
+  fill_in(config_);
+  dataset_ = open_dataset(config_.data);
+  const ImageSpec image{
+      .channels = dataset_->channels(), .size = dataset_->image_size(), .classes = dataset_->classes()};
+  if (config_.teacher.checkpoint) {
+    const auto file = file_of(config_.teacher);
+    check_teacher(read_model_options(file), image, *config_.teacher.checkpoint);
+    teacher_.emplace(load_model(file, device));
+  }
+  config_.model = network_for(config_);
+  check_fits(*config_.model, image);
+  const ModelOptions options{.network = *config_.model,
+                             .image = image,
+                             .parameterization = *config_.parameterization,
+                             .sigma = config_.sigma,
+                             .sampling = config_.sampling};
+  const bool starts_elsewhere = config_.init.checkpoint || config_.teacher.checkpoint;
+  student_.emplace(options, device, starts_elsewhere ? std::nullopt : std::optional(seed_of(config_)));
+  if (starts_elsewhere)
+    load_weights(file_of(config_.init.checkpoint ? config_.init : config_.teacher), *student_);
+  if (has_target(config_.objective)) {
+    target_.emplace(options, device);
+    copy_parameters(student_->network(), target_->network(), "target");
+    target_->freeze();
+  }
+  trainer_ = std::make_unique<Trainer>(config_.train, config_.optimizer, config_.ema, make_objective(),
+                                       *student_, target_ ? &*target_ : nullptr);
+}
+
+Objective TrainingRun::make_objective() const {
+  const uint64_t seed = seed_of(config_);
+  switch (config_.objective) {
+    case ObjectiveKind::edm:
+      return edm_objective(*config_.edm, *student_, seed);
+    case ObjectiveKind::cd:
+      return cd_objective(*config_.cd, *student_, *target_, *teacher_, seed);
+    case ObjectiveKind::ct:
+      return ct_objective(*config_.ct, *student_, *target_, config_.train.steps, seed);
+    case ObjectiveKind::ict:
+      return ict_objective(*config_.ict, *student_, config_.train.steps, seed);
+  }
+  throw Error("not an objective");
+}
+
+std::string TrainingRun::summary() const {
+  const ImageSpec& image = student_->options().image;
+  const auto parameters = static_cast<double>(parameter_count(student_->network()));
+  // Weights, gradient and two moments of the student; target, teacher; the averages.
+  const double copies =
+      4 + (target_ ? 1 : 0) + (teacher_ ? 1 : 0) + static_cast<double>(config_.ema.rates.size());
+  return concat("objective   ", to_string(config_.objective), ", ", config_.train.steps, " steps of ",
+                config_.train.batch_size, " images\ndata        ", dataset_->size(), " images, ",
+                image.channels, " × ", image.size, " × ", image.size, ", ", image.classes,
+                " classes\nnetwork     ", human_count(parameters), " parameters\nmemory      ",
+                human_bytes(4 * parameters * copies), " for weights, gradients, optimizer, ", "averages",
+                target_ ? ", target" : "", teacher_ ? ", teacher" : "", "; activations come on top");
+}
+
+}  // namespace cm
