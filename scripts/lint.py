@@ -1,0 +1,121 @@
+#!/usr/bin/env python3
+"""Runs clang-tidy (.clang-tidy) over the sources of build/compile_commands.json; prints the findings, fails on any.
+
+    scripts/lint.py [folder or file ...]        all of src, apps, bench and tests by default
+
+Most of the cost of a file is LibTorch's headers: clang-tidy parses and searches them anew for each. So the headers are
+precompiled, the files of a folder are checked together as one translation unit (those whose private names collide in
+smaller groups), and what was found clean is remembered in .cache/tidy until a source, a header or a rule changes.
+"""
+
+import concurrent.futures
+import hashlib
+import json
+import os
+import pathlib
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+CACHE = ROOT / ".cache" / "tidy"
+PRECOMPILED = CACHE / "precompiled.h"
+FOLDERS = ["src", "apps", "bench", "tests"]
+COLLISION = re.compile(r"error: (redefinition|call to '.*' is ambiguous|reference to '.*' is ambiguous)")
+
+
+def tool(name):
+    """The version that Debian 12 has where several are installed: findings differ between versions."""
+    return shutil.which(f"{name}-14") or shutil.which(name) or sys.exit(f"lint: {name} is missing: scripts/setup.sh --dev")
+
+
+def kept_flags(command):
+    """The include folders, definitions and standard of a compilation; GCC's precompiled header becomes our own."""
+    words = iter(shlex.split(command))
+    flags = []
+    for word in words:
+        if word in ("-isystem", "-I", "-D"):
+            flags += [word, next(words)]
+        elif word == "-include" and next(words).endswith("cmake_pch.hxx"):
+            flags += ["-include", str(PRECOMPILED)]
+        elif word.startswith(("-I", "-D", "-std=")):
+            flags.append(word)
+    return tuple(flags)
+
+
+def groups(compilations, paths):
+    """[(flags, files)]: what can be checked together."""
+    found = {}
+    for entry in compilations:
+        file = pathlib.Path(entry["file"])
+        if any(file.is_relative_to(path) for path in paths):
+            found.setdefault((file.parent, kept_flags(entry["command"])), set()).add(file)
+    return [(flags, sorted(files)) for (_, flags), files in sorted(found.items())]
+
+
+def precompile(compilations):
+    command = next(entry["command"] for entry in compilations if entry["file"].endswith("cmake/pch.cpp"))
+    flags = kept_flags(command)[:-2]  # without the header itself
+    header = ROOT / "build" / "CMakeFiles" / "cm_pch.dir" / "cmake_pch.hxx"
+    text = header.read_text().replace("#pragma GCC system_header\n", "")
+    if not PRECOMPILED.exists() or PRECOMPILED.read_text() != text:
+        PRECOMPILED.write_text(text)
+    output = PRECOMPILED.with_suffix(".h.pch")
+    stamp = PRECOMPILED.with_suffix(".stamp")
+    command = [tool("clang++"), *flags, "-x", "c++-header", str(PRECOMPILED), "-o", str(output)]
+    if not output.exists() or not stamp.exists() or stamp.read_text() != text + shlex.join(command):
+        subprocess.run(command, check=True)
+        stamp.write_text(text + shlex.join(command))
+
+
+def digest(flags, files):
+    """Changes with anything that the findings of `files` depend on, LibTorch itself aside."""
+    headers = [h for folder in ["include", *FOLDERS] for h in sorted((ROOT / folder).rglob("*.h"))]
+    state = hashlib.sha256(shlex.join([tool("clang-tidy"), *flags]).encode())
+    for file in [ROOT / ".clang-tidy", *headers, *files]:
+        state.update(str(file).encode() + b"\0" + file.read_bytes() + b"\0")
+    return state.hexdigest()
+
+
+def tidy(flags, files):
+    """(collision, findings) of the files as one translation unit."""
+    unit = CACHE / f"unit-{hashlib.sha256(str(files).encode()).hexdigest()[:16]}.cpp"
+    unit.write_text("".join(f'#define main main_{i}\n#include "{f}"\n#undef main\n' for i, f in enumerate(files)))
+    filters = f"--header-filter=^{re.escape(str(ROOT))}/(include|{'|'.join(FOLDERS)})/"
+    command = [tool("clang-tidy"), "--quiet", f"--config-file={ROOT}/.clang-tidy", filters, str(unit), "--", *flags]
+    result = subprocess.run(command, capture_output=True, text=True)
+    unit.unlink()
+    return bool(COLLISION.search(result.stdout)), result.stdout or (result.stderr if result.returncode else "")
+
+
+def lint(flags, files):
+    """The findings in `files`, "" when there are none."""
+    clean = CACHE / f"clean-{digest(flags, files)}"
+    if clean.exists():
+        return ""
+    collision, findings = tidy(flags, files)
+    if collision and len(files) > 1:
+        half = len(files) // 2
+        findings = lint(flags, files[:half]) + lint(flags, files[half:])
+    if not findings:
+        clean.touch()
+    return findings
+
+
+def main(arguments):
+    CACHE.mkdir(parents=True, exist_ok=True)
+    paths = [pathlib.Path(argument).resolve() for argument in arguments] or [ROOT / folder for folder in FOLDERS]
+    compilations = json.loads((ROOT / "build" / "compile_commands.json").read_text())
+    precompile(compilations)
+    work = groups(compilations, paths)
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        findings = "".join(pool.map(lambda group: lint(*group), work))
+    print(findings, end="")
+    print(f"lint: {'see above' if findings else 'ok'}, {sum(len(files) for _, files in work)} files")
+    return 1 if findings else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

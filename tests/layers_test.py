@@ -1,0 +1,94 @@
+"""The shape of the source tree: what compiles because all modules share one include folder, and yet must not be.
+
+Run as `python3 tests/layers_test.py`; prints one line a violation.
+"""
+
+import pathlib
+import re
+import sys
+
+# Lowest first: a module may include itself and those before it.
+MODULES = ["base", "io", "kernels", "diffusion", "nn", "data", "distributed", "metrics", "training", "config"]
+
+# Pairs that the order allows and the design does not: networks know nothing of diffusion.
+FORBIDDEN = {("nn", "diffusion"), ("diffusion", "nn")}
+
+# External headers that one place alone may see.
+CONFINED = {"yaml-cpp/": "src/config/", "spdlog/": "src/base/log.cpp"}
+
+CMAKE_MODULE = re.compile(r"^cm_module\((\w+)", re.MULTILINE)
+INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)
+
+
+def module_of(path):
+    """base for src/base/x.cpp and include/cm/base/x.h."""
+    parts = path.parts
+    return parts[2] if parts[0] == "include" else parts[1]
+
+
+def confinement_problems(path, text):
+    for _, header in INCLUDE.findall(text):
+        for prefix, place in CONFINED.items():
+            if header.startswith(prefix) and not path.as_posix().startswith(place):
+                yield f"{path}: includes {header}, which only {place} may"
+
+
+def layer_problems(path, text):
+    own = module_of(path)
+    for bracket, header in INCLUDE.findall(text):
+        if header.startswith("cm/"):
+            used = header.split("/")[1]
+            if used not in MODULES:
+                yield f"{path}: includes {header} of an unknown module"
+            elif MODULES.index(used) > MODULES.index(own) or (own, used) in FORBIDDEN:
+                yield f"{path}: {own} may not include {header}"
+        elif bracket == '"' and not (path.parent / header).exists():
+            yield f'{path}: includes "{header}"; a header of the project is "cm/<module>/x.h", or lies beside its user'
+
+
+def mirror_problem(root, path):
+    """src/m/x.cpp has include/cm/m/x.h; a part that only its own module uses has its header beside it instead."""
+    if path.suffix != ".cpp":
+        return None
+    public = root / "include" / "cm" / module_of(path) / f"{path.stem}.h"
+    if public.exists() or (root / path).with_suffix(".h").exists():
+        return None
+    return f"{path}: has neither {public.relative_to(root)} nor a private header beside it"
+
+
+def list_problem(root):
+    built = CMAKE_MODULE.findall((root / "CMakeLists.txt").read_text(encoding="utf-8"))
+    if built != [module for module in MODULES if module in built]:
+        return f"CMakeLists.txt: builds {built}, which is not in the order of MODULES in tests/layers_test.py"
+    return None
+
+
+def sources(root, folder):
+    for file in sorted((root / folder).rglob("*")):
+        if file.suffix in {".h", ".cpp", ".cu", ".cuh"}:
+            yield file.relative_to(root), file.read_text(encoding="utf-8")
+
+
+def problems(root):
+    yield list_problem(root)
+    for folder in ("include/cm", "src"):
+        for path, text in sources(root, folder):
+            if module_of(path) not in MODULES:
+                yield f"{path}: its folder is not in the list of modules of tests/layers_test.py"
+                continue
+            yield from layer_problems(path, text)
+            yield mirror_problem(root, path)
+    for folder in ("include", "src", "apps", "bench", "tests"):
+        for path, text in sources(root, folder):
+            yield from confinement_problems(path, text)
+
+
+def main():
+    root = pathlib.Path(__file__).resolve().parent.parent
+    found = list(filter(None, problems(root)))
+    print("\n".join(found) if found else "layers: ok")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
