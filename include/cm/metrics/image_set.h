@@ -1,0 +1,43 @@
+// The images of one side of a comparison: generated samples, or the reference.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "cm/base/tensor.h"
+
+namespace cm {
+
+struct ImageShape {
+  int64_t channels = 0;
+  int64_t height = 0;
+  int64_t width = 0;
+
+  int64_t values() const { return channels * height * width; }
+  bool operator==(const ImageShape&) const = default;
+};
+
+// "3×32×32".
+std::string to_string(const ImageShape& shape);
+
+struct ImageSet {
+  std::string path;              // the file or folder that was read
+  Tensor pixels;                 // uint8 [N, C, H, W], N ≥ 1
+  std::optional<Tensor> labels;  // int64 [N]
+
+  int64_t size() const { return pixels.size(0); }
+  ImageShape shape() const { return {pixels.size(1), pixels.size(2), pixels.size(3)}; }
+};
+
+// Reads a whole set:
+//   X.npz            arr_0 uint8 [N, S, S, C], C = 1 or 3, and labels arr_1 [N] if there
+//   X.csv, X.csv.gz  UCI's digits, with their labels
+//   a folder         its samples.npz if it has one, else the images directly in it, all of one size; they
+//   count as grey
+//                    if every one of them is, otherwise as RGB
+// InputError, with the path, for anything else.
+ImageSet load_images(const std::filesystem::path& path);
+
+}  // namespace cm

@@ -1,0 +1,128 @@
+#include "cm/metrics/evaluate.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <map>
+
+#include "cm/base/error.h"
+#include "cm/base/random.h"
+#include "cm/io/image.h"
+#include "cm/metrics/digit_classifier.h"
+#include "cm/metrics/frechet.h"
+#include "metrics/classifier_file.h"
+#include "support/message_of.h"
+#include "support/temporary_folder.h"
+
+namespace cm {
+namespace {
+
+using test::message_of;
+using testing::AllOf;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+constexpr ImageShape kTiny = {1, 2, 2};
+const std::vector<Metric> kAll = {Metric::frechet, Metric::precision, Metric::recall, Metric::class_accuracy};
+
+ImageSet images(const std::string& path, int64_t count, uint64_t seed, const ImageShape& shape = kTiny) {
+  const Tensor x =
+      normal({.seed = seed}, sample_range(0, count), {shape.channels, shape.height, shape.width});
+  return {.path = path, .pixels = to_uint8(x * 0.3), .labels = std::nullopt};
+}
+
+std::unique_ptr<FeatureExtractor> one_pixel_features() {
+  const test::TemporaryFolder folder;
+  test::save(test::one_pixel_classifier(), folder / "c.safetensors");
+  return make_features((folder / "c.safetensors").string(), kTiny, torch::kCPU);
+}
+
+std::map<std::string, double> scores_of(const ImageSet& samples, const ImageSet& reference,
+                                        const FeatureExtractor& extractor, const EvaluationOptions& options) {
+  std::map<std::string, double> scores;
+  for (const auto& [name, value] : evaluate(samples, reference, extractor, options)) scores[name] = value;
+  return scores;
+}
+
+std::string mistake(const ImageSet& samples, const ImageSet& reference, const EvaluationOptions& options) {
+  const PixelFeatures pixels(samples.shape(), torch::kCPU);
+  return message_of<InputError>([&] { evaluate(samples, reference, pixels, options); });
+}
+
+TEST(Evaluate, ASetAgainstItselfIsPerfect) {
+  ImageSet set = images("a.npz", 30, 1);
+  set.labels = (from_uint8(set.pixels).select(2, 0).select(2, 0).flatten() > 0.5).to(torch::kInt64);
+  const auto scores = scores_of(set, set, *one_pixel_features(), {.metrics = kAll, .batch_size = 7});
+  EXPECT_NEAR(scores.at("frechet"), 0, 1e-9);
+  EXPECT_DOUBLE_EQ(scores.at("precision"), 1);
+  EXPECT_DOUBLE_EQ(scores.at("recall"), 1);
+  EXPECT_DOUBLE_EQ(scores.at("class_accuracy"), 1);
+}
+
+TEST(Evaluate, FrechetIsThatOfThePixels) {
+  const ImageSet samples = images("a.npz", 40, 1);
+  const ImageSet reference = images("b.npz", 50, 2);
+  const auto moments = [](const ImageSet& set) { return moments_of(from_uint8(set.pixels).flatten(1)); };
+  const PixelFeatures pixels(kTiny, torch::kCPU);
+  const auto scores = scores_of(samples, reference, pixels, {});
+  EXPECT_EQ(scores.size(), 1U);
+  EXPECT_NEAR(scores.at("frechet"), frechet_distance(moments(samples), moments(reference)), 1e-12);
+}
+
+TEST(Evaluate, ClassAccuracyCountsTheLabelsThatAgree) {
+  ImageSet samples = images("a.npz", 4, 1);
+  samples.pixels.zero_();
+  samples.labels = torch::tensor({0, 0, 0, 1}, torch::kInt64);  // black images are of class 0
+  const auto scores =
+      scores_of(samples, samples, *one_pixel_features(), {.metrics = {Metric::class_accuracy}});
+  EXPECT_DOUBLE_EQ(scores.at("class_accuracy"), 0.75);
+}
+
+TEST(Evaluate, CalibrationRelatesFrechetToAGaussian) {
+  const ImageSet samples = images("a.npz", 60, 1);
+  const ImageSet reference = images("b.npz", 60, 2);
+  const PixelFeatures pixels(kTiny, torch::kCPU);
+  const auto scores = scores_of(samples, reference, pixels, {.calibrate = true, .seed = 4});
+  EXPECT_GT(scores.at("frechet_floor"), 0);
+  EXPECT_DOUBLE_EQ(scores.at("frechet_relative"), scores.at("frechet") / scores.at("frechet_gaussian"));
+}
+
+TEST(Evaluate, ParsesMetricNames) {
+  EXPECT_THAT(parse_metrics({"recall", "frechet"}), ElementsAre(Metric::recall, Metric::frechet));
+  EXPECT_THAT(message_of<InputError>([] { parse_metrics({"frechett"}); }),
+              AllOf(HasSubstr("got 'frechett'"), HasSubstr("did you mean frechet?")));
+  EXPECT_THAT(message_of<InputError>([] { parse_metrics({"fid"}); }),
+              HasSubstr("'fid' needs Inception features, which this version doesn't have"));
+}
+
+TEST(Evaluate, RefusesSetsOfOtherShapes) {
+  EXPECT_THAT(mistake(images("a.npz", 9, 1), images("b.npz", 9, 2, {3, 4, 4}), {}),
+              AllOf(HasSubstr("a.npz: images of 1×2×2"), HasSubstr("b.npz has 3×4×4")));
+}
+
+TEST(Evaluate, RefusesTooFewImages) {
+  EXPECT_THAT(mistake(images("a.npz", 1, 1), images("b.npz", 9, 2), {}),
+              HasSubstr("a.npz: 1 image(s), but the Fréchet distance needs at least 2"));
+  EXPECT_THAT(mistake(images("a.npz", 9, 1), images("b.npz", 3, 2), {.metrics = {Metric::recall}}),
+              HasSubstr("b.npz: 3 image(s), but precision and recall with k = 3 needs at least 4"));
+}
+
+TEST(Evaluate, RefusesClassAccuracyWithoutLabelsOrClassifier) {
+  const EvaluationOptions accuracy = {.metrics = {Metric::class_accuracy}};
+  ImageSet set = images("a.npz", 9, 1);
+  EXPECT_THAT(mistake(set, set, accuracy), HasSubstr("a.npz: class_accuracy needs the labels"));
+  set.labels = torch::zeros({9}, torch::kInt64);
+  EXPECT_THAT(mistake(set, set, accuracy), HasSubstr("needs a classifier, but the features are pixels"));
+  set.labels = torch::full({9}, 7, torch::kInt64);
+  EXPECT_THAT(message_of<InputError>([&] { evaluate(set, set, *one_pixel_features(), accuracy); }),
+              HasSubstr("labels reach from 7 to 7; the classifier knows 0 to 1"));
+}
+
+TEST(Evaluate, RefusesCalibrationWithoutFrechet) {
+  const ImageSet set = images("a.npz", 9, 1);
+  EXPECT_THAT(mistake(set, set, {.metrics = {Metric::recall}, .calibrate = true}),
+              HasSubstr("add frechet to the metrics"));
+}
+
+}  // namespace
+}  // namespace cm

@@ -1,0 +1,59 @@
+#include "cm/metrics/report.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "metrics/classifier_file.h"
+#include "support/temporary_folder.h"
+
+namespace cm {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+ImageSet set_of(const std::string& path, int64_t count) {
+  return {.path = path, .pixels = torch::zeros({count, 1, 2, 2}, torch::kUInt8), .labels = std::nullopt};
+}
+
+Json pixel_report(const EvaluationOptions& options) {
+  const PixelFeatures pixels({1, 2, 2}, torch::kCPU);
+  return report_of({{"frechet", 1.25}, {"recall", 0.5}}, set_of("a.npz", 3), set_of("b.npz", 9), pixels,
+                   options);
+}
+
+TEST(Report, HasScoresAndWhereTheyComeFrom) {
+  const Json expected = Json::parse(R"({
+    "frechet": 1.25, "recall": 0.5,
+    "features": {"name": "pixels", "width": 4, "file": null, "sha256": null},
+    "samples": {"path": "a.npz", "count": 3}, "reference": {"path": "b.npz", "count": 9},
+    "image_shape": [1, 2, 2]})");
+  EXPECT_EQ(pixel_report({}), expected);
+}
+
+TEST(Report, SaysHowTheCalibrationWasMade) {
+  const Json report = pixel_report({.calibrate = true, .seed = 5});
+  EXPECT_EQ(report.at("calibration"),
+            Json::parse(R"({"floor_splits": 5, "floor_half": 4, "gaussian_samples": 3, "seed": 5})"));
+  EXPECT_THAT(table_of(report), HasSubstr("random halves of 4 images, mean of 5 splits"));
+}
+
+TEST(Report, NamesTheFeaturesFileByItsDigest) {
+  const test::TemporaryFolder folder;
+  test::save(test::one_pixel_classifier(), folder / "c.safetensors");
+  const auto classifier = make_features((folder / "c.safetensors").string(), {1, 2, 2}, torch::kCPU);
+  const Json report = report_of({}, set_of("a", 2), set_of("b", 2), *classifier, {});
+  EXPECT_EQ(report.at("features").at("file"), (folder / "c.safetensors").string());
+  EXPECT_EQ(report.at("features").at("sha256").get<std::string>().size(), 64U);
+  EXPECT_THAT(table_of(report), HasSubstr("digit_classifier, 2 wide, from "));
+}
+
+TEST(Report, TableHasALineAScore) {
+  const std::string table = table_of(pixel_report({}));
+  EXPECT_THAT(table,
+              HasSubstr("frechet           1.25\nrecall            0.5\nfeatures          pixels, 4 wide\n"));
+  EXPECT_THAT(table, Not(HasSubstr("frechet_floor")));
+}
+
+}  // namespace
+}  // namespace cm

@@ -1,0 +1,71 @@
+// The parity fixtures: numbers that another implementation computed, each case a NAME.safetensors beside a
+// NAME.json. They lie in the folder that the environment variable CM_FIXTURES names, or else in
+// tests/fixtures; a new case is a new pair of files.
+#pragma once
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "cm/base/files.h"
+#include "cm/io/json.h"
+#include "cm/io/safetensors.h"
+
+namespace cm::test {
+
+struct Fixture {
+  std::string name;
+  Json config;
+  NamedTensors tensors;
+
+  bool has(const std::string& tensor) const { return tensors.contains(tensor); }
+  const Tensor& operator[](const std::string& tensor) const {
+    const auto found = tensors.find(tensor);
+    if (found == tensors.end()) throw std::runtime_error(name + ".safetensors has no tensor " + tensor);
+    return found->second;
+  }
+  // A tensor of one element.
+  double number(const std::string& tensor) const { return (*this)[tensor].item<double>(); }
+};
+
+inline std::filesystem::path fixture_folder() {
+  const char* folder = std::getenv("CM_FIXTURES");
+  return folder != nullptr ? std::filesystem::path(folder)
+                           : std::filesystem::path(CM_SOURCE_DIR) / "tests/fixtures";
+}
+
+// The paths of PREFIX*.safetensors, sorted.
+inline std::vector<std::filesystem::path> fixture_files(const std::string& prefix) {
+  const auto folder = fixture_folder();
+  std::vector<std::filesystem::path> files;
+  if (std::filesystem::is_directory(folder)) {
+    for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+      const auto& path = entry.path();
+      if (path.extension() == ".safetensors" && path.filename().string().starts_with(prefix))
+        files.push_back(path);
+    }
+  }
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
+// Every case whose name begins with `prefix`. Throws, which fails the test, when there is none or a sidecar
+// is missing.
+inline std::vector<Fixture> fixtures(const std::string& prefix) {
+  std::vector<Fixture> cases;
+  for (const auto& path : fixture_files(prefix)) {
+    const auto sidecar = std::filesystem::path(path).replace_extension(".json");
+    cases.push_back({.name = path.stem().string(),
+                     .config = Json::parse(read_file(sidecar)),
+                     .tensors = load_safetensors(path).tensors});
+  }
+  if (cases.empty()) {
+    throw std::runtime_error("no parity case " + prefix + "*.safetensors in " + fixture_folder().string());
+  }
+  return cases;
+}
+
+}  // namespace cm::test
