@@ -70,7 +70,7 @@ def train(images: torch.Tensor, labels: torch.Tensor, epochs: int, batch_size: i
     for _ in range(epochs):
         order = torch.randperm(len(images))
         for rows in order[: len(images) // batch_size * batch_size].split(batch_size):
-            loss = F.cross_entropy(model(shifted(images[rows])), labels[rows])
+            loss = F.cross_entropy(model(shifted(images[rows])), labels[rows], label_smoothing=0.1)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
