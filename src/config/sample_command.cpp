@@ -1,14 +1,18 @@
 #include "cm/config/sample_command.h"
 
 #include <charconv>
+#include <chrono>
+#include <cmath>
 #include <filesystem>
 #include <iomanip>
 #include <iostream>
 #include <sstream>
 
 #include "cm/base/error.h"
+#include "cm/base/files.h"
 #include "cm/base/progress.h"
 #include "cm/base/text.h"
+#include "cm/io/json.h"
 #include "cm/io/npz.h"
 #include "cm/training/checkpoint.h"
 
@@ -66,6 +70,24 @@ class Replay {
   SafetensorsFile file_;
   std::vector<int64_t> shape_;
 };
+
+// What was done, beside the samples, so that a folder explains itself.
+Json record_of(const SampleCommand& command, const fs::path& weights, const SamplerOptions& sampler,
+               double seconds) {
+  Json record = {{"checkpoint", weights.string()},
+                 {"sampler", to_string(sampler.kind)},
+                 {"sigmas", sampler.sigmas},
+                 {"evaluations", evaluations(sampler)},
+                 {"count", command.count},
+                 {"batch", command.batch},
+                 {"milliseconds_per_image", 1000 * seconds / static_cast<double>(command.count)}};
+  if (command.noise) {
+    record["noise"] = *command.noise;
+  } else {
+    record["seed"] = command.common.seed.value_or(0);
+  }
+  return record;
+}
 
 Tensor sample_all(const SampleCommand& command, const Model& model, const SamplerOptions& sampler,
                   const Tensor& labels) {
@@ -141,11 +163,17 @@ int run_sample_command(const SampleCommand& command) {
   const SamplerOptions sampler = choose_sampler(command.request, options);
   const Tensor labels = sample_labels(command.classes, options.image.classes, command.count);
   const Model model = load_model(file, device);
+  const auto start = std::chrono::steady_clock::now();
   const Tensor x = sample_all(command, model, sampler, labels);
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   write_outputs(command, x, labels);
+  const fs::path out = command.out;
+  const Json record = record_of(command, file, sampler, seconds);
+  write_file_atomically(out / "samples.json", record.dump(2) + "\n");
   std::cout << command.count << " samples of " << file.string() << " by " << to_string(sampler.kind) << ", "
-            << evaluations(sampler)
-            << " network evaluations each: " << (fs::path(command.out) / "samples.npz").string() << '\n';
+            << evaluations(sampler) << " evaluations and "
+            << shortest(std::round(1e5 * seconds / static_cast<double>(command.count)) / 100)
+            << " ms each: " << (out / "samples.npz").string() << '\n';
   return 0;
 }
 

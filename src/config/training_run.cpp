@@ -119,8 +119,9 @@ TrainingRun::TrainingRun(const RunConfig& config, const torch::Device& device) :
     copy_parameters(student_->network(), target_->network(), "target");
     target_->freeze();
   }
-  trainer_ = std::make_unique<Trainer>(config_.train, config_.optimizer, config_.ema, make_objective(),
-                                       *student_, target_ ? &*target_ : nullptr);
+  objective_ = make_objective();
+  trainer_ = std::make_unique<Trainer>(config_.train, config_.optimizer, config_.ema, objective_, *student_,
+                                       target_ ? &*target_ : nullptr);
 }
 
 Objective TrainingRun::make_objective() const {

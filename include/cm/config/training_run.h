@@ -23,6 +23,7 @@ class TrainingRun {
   const Dataset& dataset() const { return *dataset_; }
   Trainer& trainer() { return *trainer_; }
   const Model& student() const { return *student_; }
+  const Objective& objective() const { return objective_; }
 
   // Parameters, images and memory, a line each, for people.
   std::string summary() const;
@@ -35,6 +36,7 @@ class TrainingRun {
   std::optional<Model> teacher_;
   std::optional<Model> student_;
   std::optional<Model> target_;
+  Objective objective_;
   std::unique_ptr<Trainer> trainer_;
 };
 
