@@ -43,19 +43,24 @@ RunConfig read_run_config(const TrainCommand& command) {
   return config;
 }
 
-// Refuses to write over another run, or into a folder that is something else.
+// Refuses to write over another run, into a folder that is something else, and to resume what is not there.
 void check_out(const TrainCommand& command) {
   const fs::path out = command.out;
-  if (!fs::exists(out)) return;
-  if (!fs::is_directory(out)) throw InputError(concat("--out ", out.string(), ": is a file; name a folder"));
-  if (fs::is_empty(out) || command.resume) return;
-  if (!fs::exists(out / kConfigName)) {
-    throw InputError(concat("--out ", out.string(), ": is not empty and holds no run; name another folder"));
+  if (fs::exists(out) && !fs::is_directory(out)) {
+    throw InputError(concat("--out ", command.out, ": is a file; name a folder"));
+  }
+  const bool holds_run = fs::exists(out / kConfigName);
+  if (command.resume && !holds_run) {
+    throw InputError(concat("--resume: ", command.out, " holds no run; start one without --resume"));
+  }
+  if (command.resume || !fs::exists(out) || fs::is_empty(out)) return;
+  if (!holds_run) {
+    throw InputError(concat("--out ", command.out, ": is not empty and holds no run; name another folder"));
   }
   if (!command.common.force) {
-    throw InputError(concat("--out ", out.string(),
-                            ": holds a run already; --resume continues it, --force starts over "
-                            "and deletes it"));
+    throw InputError(
+        concat("--out ", command.out,
+               ": holds a run already; --resume continues it, --force starts over and deletes it"));
   }
 }
 
