@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <charconv>
+#include <limits>
 #include <vector>
 
 #include "cm/base/error.h"
@@ -58,6 +59,15 @@ bool parse(CLI::App& app, int argc, const char* const* argv) {
   }
 }
 
+// CLI11 itself would wrap a negative number around.
+std::string mistake_in_seed(const std::string& text) {
+  uint64_t seed = 0;
+  const char* const end = text.data() + text.size();
+  const auto [stop, failure] = std::from_chars(text.data(), end, seed);
+  if (failure == std::errc() && stop == end) return "";
+  return concat("must be a whole number from 0 to ", std::numeric_limits<uint64_t>::max(), ", got ", text);
+}
+
 int64_t gpu_index(const std::string& name) {
   if (name == "cuda") return 0;
   int64_t index = -1;
@@ -71,7 +81,7 @@ int64_t gpu_index(const std::string& name) {
 void add_common_options(CLI::App& app, CommonOptions& options) {
   app.add_option("--device", options.device, "cpu, cuda, cuda:N, or auto: CUDA if there is any")
       ->capture_default_str();
-  app.add_option("--seed", options.seed, "seed of all random draws");
+  app.add_option("--seed", options.seed, "seed of all random draws")->check(mistake_in_seed);
   app.add_flag("--force", options.force, "write over an earlier output");
 }
 

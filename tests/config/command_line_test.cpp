@@ -75,9 +75,11 @@ TEST(CommandLine, EveryUnknownOptionIsReported) {
 
 TEST(CommandLine, WhatIsMissingWrongOrTooMuchIsOneLine) {
   EXPECT_EQ(run({}).err, "cm-test: --samples is required; --help lists the options\n");
-  const Outcome wrong = run({"--samples", "a.npz", "--seed", "many"});
-  EXPECT_EQ(wrong.exit_code, 2);
-  EXPECT_THAT(wrong.err, AllOf(HasSubstr("--seed"), HasSubstr("many")));
+  for (const char* seed : {"many", "-1", "1.5", "99999999999999999999"}) {
+    const Outcome wrong = run({"--samples", "a.npz", "--seed", seed});
+    EXPECT_EQ(wrong.exit_code, 2);
+    EXPECT_THAT(wrong.err, AllOf(HasSubstr("--seed: must be a whole number"), HasSubstr(seed)));
+  }
   EXPECT_THAT(run({"--samples", "a.npz", "surplus"}).err, HasSubstr("surplus"));
 }
 

@@ -1,0 +1,63 @@
+// cm-evaluate: compares generated images with a reference set.
+#include <CLI/CLI.hpp>
+#include <iostream>
+
+#include "cm/config/command_line.h"
+#include "cm/metrics/report.h"
+
+namespace {
+
+constexpr int64_t kMaxBatch = 1 << 20;
+
+struct Arguments {
+  std::string samples;
+  std::string reference;
+  std::vector<std::string> metrics = {"frechet"};
+  std::string features = "pixels";
+  cm::EvaluationOptions evaluation;
+  bool json = false;
+  cm::CommonOptions common;
+};
+
+void declare(CLI::App& app, Arguments& arguments) {
+  const std::string sets = ": .npz (arr_0), folder of images or digits .csv.gz";
+  app.add_option("--samples", arguments.samples, "the generated images" + sets)->required();
+  app.add_option("--reference", arguments.reference, "what they are compared with" + sets)->required();
+  app.add_option("--metrics", arguments.metrics,
+                 "frechet, precision, recall, class_accuracy; comma-separated")
+      ->delimiter(',')
+      ->capture_default_str();
+  app.add_option("--features", arguments.features,
+                 "pixels, or a classifier file that scripts/train_digit_classifier.py made")
+      ->capture_default_str();
+  app.add_option("--batch", arguments.evaluation.batch_size, "images whose features are computed at once")
+      ->check(CLI::Range(int64_t{1}, kMaxBatch))
+      ->capture_default_str();
+  app.add_flag("--calibrate", arguments.evaluation.calibrate,
+               "also the distances of the reference to itself and of a Gaussian over pixels, and frechet "
+               "over the latter");
+  app.add_flag("--json", arguments.json, "print one JSON object instead of a table");
+  cm::add_common_options(app, arguments.common);
+}
+
+int run(Arguments& arguments) {
+  arguments.evaluation.metrics = cm::parse_metrics(arguments.metrics);
+  arguments.evaluation.seed = arguments.common.seed.value_or(0);
+  const torch::Device device = cm::parse_device(arguments.common.device);
+  const cm::ImageSet samples = cm::load_images(arguments.samples);
+  const cm::ImageSet reference = cm::load_images(arguments.reference);
+  const auto extractor = cm::make_features(arguments.features, samples.shape(), device);
+  const auto scores = cm::evaluate(samples, reference, *extractor, arguments.evaluation);
+  const cm::Json report = cm::report_of(scores, samples, reference, *extractor, arguments.evaluation);
+  std::cout << (arguments.json ? report.dump(2) + "\n" : cm::table_of(report));
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app("Compares generated images with a reference set.", "cm-evaluate");
+  Arguments arguments;
+  declare(app, arguments);
+  return cm::run_command(app, argc, argv, [&] { return run(arguments); });
+}
