@@ -23,7 +23,7 @@ struct Recompute : torch::autograd::Function<Recompute> {
   static Tensor forward(AutogradContext* context, const Tensor& x, const Tensor& embedding,
                         const Block& block) {
     context->save_for_backward({x, embedding});
-    context->saved_data["block"] = c10::make_intrusive<BlockHolder>(block);
+    context->saved_data["block"] = c10::IValue::make_capsule(c10::make_intrusive<BlockHolder>(block));
     return block(x, embedding);
   }
 
