@@ -13,9 +13,9 @@ Tensor filled(const Tensor& like, double sigma) {
   return torch::full({like.size(0)}, sigma, like.options());
 }
 
-// A step between two host-side levels, where a step to 0 is Euler's.
+// A step between two host-side levels.
 Tensor step_down(Solver solver, const Denoiser& denoiser, const Tensor& x, double sigma, double sigma_next) {
-  return solver_step(sigma_next > 0 ? solver : Solver::euler, denoiser, x, filled(x, sigma),
+  return solver_step(sigma_next > 0 ? solver : rule_to_zero(solver), denoiser, x, filled(x, sigma),
                      filled(x, sigma_next));
 }
 

@@ -55,6 +55,10 @@ Tensor solver_step(Solver solver, const Denoiser& denoiser, const Tensor& x, con
   TORCH_INTERNAL_ASSERT(false, "not a solver");
 }
 
+Solver rule_to_zero(Solver solver) {
+  return solver == Solver::dpm ? Solver::dpm : Solver::euler;
+}
+
 int64_t evaluations(Solver solver) {
   switch (solver) {
     case Solver::euler:

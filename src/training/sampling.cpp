@@ -147,8 +147,9 @@ SamplerOptions choose_sampler(const SamplerRequest& request, const ModelOptions&
 int64_t evaluations(const SamplerOptions& options) {
   if (options.kind == SamplerKind::onestep) return 1;
   const auto steps = static_cast<int64_t>(options.sigmas.size()) - 1;
-  const int64_t last = options.sigmas.back() == 0 ? 1 : 0;  // the step to 0 is Euler's
-  return (steps - last) * evaluations(solver_of(options.kind)) + last;
+  const Solver solver = solver_of(options.kind);
+  if (options.sigmas.back() > 0) return steps * evaluations(solver);
+  return (steps - 1) * evaluations(solver) + evaluations(rule_to_zero(solver));
 }
 
 SampleNoise seeded_noise(const ModelOptions& model, const SamplerOptions& sampler, uint64_t seed,
@@ -165,34 +166,35 @@ SampleNoise seeded_noise(const ModelOptions& model, const SamplerOptions& sample
   return result;
 }
 
-Tensor sample(const Model& model, const SamplerOptions& options, const SampleNoise& noise,
-              const Tensor& labels) {
-  const torch::NoGradGuard guard;
-  const torch::Device device = model.device();
-  const Denoiser raw = model.denoiser(labels.defined() ? labels.to(device) : labels);
-  const Denoiser denoiser = options.clamp ? clamped(raw) : raw;
-  const NoiseSource draws = [&](int64_t step) { return noise.noise(step).to(device); };
-  const Tensor x_T = noise.x_T.to(device);
-  Tensor x;
+Tensor walk(const Denoiser& denoiser, const SamplerOptions& options, const SampleNoise& noise,
+            double sigma_min) {
+  const Denoiser d = options.clamp ? clamped(denoiser) : denoiser;
   switch (options.kind) {
     case SamplerKind::onestep:
-      x = sample_onestep(denoiser, x_T, options.sigmas.front());
-      break;
+      return sample_onestep(d, noise.x_T, options.sigmas.front());
     case SamplerKind::multistep:
-      x = sample_multistep(denoiser, x_T, options.sigmas, model.options().sigma.min, draws);
-      break;
+      return sample_multistep(d, noise.x_T, options.sigmas, sigma_min, noise.noise);
     case SamplerKind::ancestral:
-      x = sample_ancestral(denoiser, x_T, options.sigmas, draws);
-      break;
+      return sample_ancestral(d, noise.x_T, options.sigmas, noise.noise);
     case SamplerKind::euler:
     case SamplerKind::heun:
     case SamplerKind::midpoint:
     case SamplerKind::dpm:
     case SamplerKind::progdist:
-      x = sample_churned(solver_of(options.kind), denoiser, x_T, options.sigmas, options.churn, draws);
-      break;
+      return sample_churned(solver_of(options.kind), d, noise.x_T, options.sigmas, options.churn,
+                            noise.noise);
   }
-  return x.clamp(-1, 1);
+  TORCH_INTERNAL_ASSERT(false, "not a sampler");
+}
+
+Tensor sample(const Model& model, const SamplerOptions& options, const SampleNoise& noise,
+              const Tensor& labels) {
+  const torch::NoGradGuard guard;
+  const torch::Device device = model.device();
+  const Denoiser denoiser = model.denoiser(labels.defined() ? labels.to(device) : labels);
+  const SampleNoise on_device{noise.x_T.to(device),
+                              [&](int64_t step) { return noise.noise(step).to(device); }};
+  return walk(denoiser, options, on_device, model.options().sigma.min).clamp(-1, 1);
 }
 
 }  // namespace cm

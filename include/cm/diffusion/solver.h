@@ -24,10 +24,14 @@ struct EnumNames<Solver> {
                                        EnumName{Solver::rk4, "rk4"}};
 };
 
-// x at sigma → x at sigma_next. x [B, …]; sigma, sigma_next [B], sigma > 0, sigma_next > 0. A step to σ = 0
-// is an Euler step (every other rule would evaluate the slope at 0).
+// x at sigma → x at sigma_next. x [B, …]; sigma, sigma_next [B], sigma > 0; sigma_next > 0, or 0 under
+// rule_to_zero(solver).
 Tensor solver_step(Solver solver, const Denoiser& denoiser, const Tensor& x, const Tensor& sigma,
                    const Tensor& sigma_next);
+
+// The rule of a step to σ' = 0, where Heun, DPM-Solver-2 and RK4 would evaluate the slope at 0: Euler's for
+// all but dpm, which keeps its midpoint σ/8, as in the release.
+Solver rule_to_zero(Solver solver);
 
 // Evaluations of the denoiser in one step.
 int64_t evaluations(Solver solver);

@@ -33,12 +33,14 @@ struct SamplerOptions {
 
 // What was asked for on a command line; at most one of steps, sigmas and indices.
 struct SamplerRequest {
-  std::optional<SamplerKind> kind;
-  std::optional<int64_t> steps;
-  std::vector<double> sigmas;    // time points of multistep sampling, from σ_max down
-  std::vector<int64_t> indices;  // the release's: indices on the grid, 0 = σ_max, the last one ends the walk
-  std::optional<int64_t> grid;
-  Churn churn;
+  std::optional<SamplerKind> kind = std::nullopt;
+  std::optional<int64_t> steps = std::nullopt;
+  // Time points of multistep sampling, from σ_max down.
+  std::vector<double> sigmas = {};
+  // The release's: indices on the grid, 0 = σ_max, the last one ends the walk.
+  std::vector<int64_t> indices = {};
+  std::optional<int64_t> grid = std::nullopt;
+  Churn churn = {};
   bool clamp = true;
 };
 
@@ -61,6 +63,11 @@ struct SampleNoise {
 // index alone.
 SampleNoise seeded_noise(const ModelOptions& model, const SamplerOptions& sampler, uint64_t seed,
                          int64_t first, int64_t count);
+
+// The sampler's walk by any denoiser, before the final clamp; the noise on the device of the denoiser's
+// tensors. `sigma_min` is multistep sampling's ε.
+Tensor walk(const Denoiser& denoiser, const SamplerOptions& options, const SampleNoise& noise,
+            double sigma_min);
 
 // Images fp32 [B, C, H, W] in [−1, 1] on the model's device. `labels` int64 [B] (undefined where there are no
 // classes).
