@@ -1,0 +1,186 @@
+#include "cm/diffusion/sampler.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "cm/base/error.h"
+#include "support/closeness.h"
+#include "support/each_near.h"
+#include "support/gaussian.h"
+#include "support/message_of.h"
+
+namespace cm {
+namespace {
+
+using test::each_near;
+using test::largest_difference;
+using test::message_of;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+constexpr double kEpsilon = 0.002;
+
+const Denoiser kZero = [](const Tensor& x, const Tensor&) { return torch::zeros_like(x); };
+const NoiseSource kNoNoise = [](int64_t) -> Tensor { throw std::logic_error("nothing was to be drawn"); };
+
+NoiseSource always_ones(const Tensor& x) {
+  return [x](int64_t) { return torch::ones_like(x); };
+}
+
+NoiseSource float64_noise(int64_t count, int64_t dimensions) {
+  return [=](int64_t step) {
+    const RandomKey key{.seed = 5, .purpose = Purpose::sampling_noise, .step = static_cast<uint32_t>(step)};
+    return normal(key, sample_range(0, count), {dimensions}).to(torch::kFloat64);
+  };
+}
+
+// Mean [D] and covariance [D, D] of samples [n, D] against the truth, within 5 standard errors each.
+void expect_moments(const Tensor& samples, const Tensor& mean, const Tensor& covariance) {
+  const double root_n = std::sqrt(static_cast<double>(samples.size(0)));
+  const Tensor errors = samples - mean;
+  EXPECT_LT(test::largest(errors.mean(0) / (errors.std(0) / root_n)), 5);
+  const Tensor products = errors.unsqueeze(2) * errors.unsqueeze(1);
+  EXPECT_LT(test::largest((products.mean(0) - covariance) / (products.std(0) / root_n)), 5);
+}
+
+// The noise levels at which the sampler asks for the denoiser's answer.
+std::vector<double> levels_called(const std::function<void(const Denoiser&)>& run) {
+  std::vector<double> levels;
+  run([&](const Tensor& x, const Tensor& sigma) {
+    levels.push_back(sigma[0].item<double>());
+    return torch::zeros_like(x);
+  });
+  return levels;
+}
+
+TEST(Sampler, MultistepWithTheExactFunctionKeepsAGaussian) {
+  const int64_t count = 100'000;
+  const Tensor mean = torch::tensor({0.3, -0.8}, torch::kFloat64);
+  const test::Mixture data{mean.unsqueeze(0), torch::ones({1}, torch::kFloat64), 0.5};
+  const Denoiser f = test::consistency_of(test::Gaussian{mean, 0.5}, kEpsilon);
+  const Tensor x_T = test::draw(data, 80, 11, count);
+  const auto noise = float64_noise(count, 2);
+  const Tensor truth = test::covariance_of(data, kEpsilon);
+  expect_moments(sample_onestep(f, x_T, 80), mean, truth);
+  expect_moments(sample_multistep(f, x_T, {80, kEpsilon}, kEpsilon, noise), mean, truth);
+  expect_moments(sample_multistep(f, x_T, {80, 2.2404, 0.5, kEpsilon}, kEpsilon, noise), mean, truth);
+}
+
+TEST(Sampler, MultistepWithTheExactFunctionKeepsAMixture) {
+  const int64_t count = 4'000;
+  const test::Mixture data{torch::tensor({{-1.0, 0.4}, {0.8, -0.5}}, torch::kFloat64),
+                           torch::tensor({0.4, 0.6}, torch::kFloat64), 0.3};
+  const Denoiser f = test::consistency_of(data, kEpsilon, 200);
+  const Tensor x = sample_multistep(f, test::draw(data, 80, 12, count), {80, 0.8, kEpsilon}, kEpsilon,
+                                    float64_noise(count, 2));
+  expect_moments(x, test::mean_of(data), test::covariance_of(data, kEpsilon));
+}
+
+TEST(Sampler, AMultistepWalkThatEndsAboveEpsilonLeavesNoise) {
+  const Tensor x_T = torch::zeros({3, 2}, torch::kFloat64);
+  const Tensor x = sample_multistep(kZero, x_T, {80, 1.5}, 0.5, always_ones(x_T));
+  EXPECT_LT(largest_difference(x, torch::full({3, 2}, std::sqrt(2.0))), 1e-7);
+}
+
+TEST(Sampler, MultistepDrawsBetweenItsStepsOnly) {
+  const Tensor x_T = torch::ones({2, 2});
+  std::vector<int64_t> drawn;
+  const NoiseSource noise = [&](int64_t step) {
+    drawn.push_back(step);
+    return torch::zeros_like(x_T);
+  };
+  sample_multistep(kZero, x_T, {80, 5, 1, kEpsilon}, kEpsilon, noise);
+  EXPECT_THAT(drawn, ElementsAre(0, 1));
+}
+
+TEST(Sampler, MultistepSigmasFollowTheGrid) {
+  EXPECT_THAT(multistep_sigmas({}, 1, 40), each_near({80}, 1e-4));
+  EXPECT_THAT(multistep_sigmas({}, 2, 40), each_near({80, 2.2404}, 1e-4));
+  EXPECT_EQ(multistep_sigmas({}, 40, 40).size(), 40U);
+  EXPECT_THAT(message_of<InputError>([] { multistep_sigmas({}, 0, 40); }),
+              HasSubstr("multistep sampling on a grid of 40 levels takes 1 to 40 steps, got 0"));
+  EXPECT_THAT(message_of<InputError>([] { multistep_sigmas({}, 41, 40); }), HasSubstr("got 41"));
+}
+
+TEST(Sampler, TheLastStepOfAnOdeWalkIsTheDenoiser) {
+  const test::Mixture data{torch::tensor({{-1.0}, {0.8}}, torch::kFloat64),
+                           torch::tensor({0.4, 0.6}, torch::kFloat64), 0.3};
+  const Denoiser denoiser = test::denoiser_of(data);
+  const Tensor x_T = test::draw(data, 80, 1, 8);
+  const Tensor once = denoiser(x_T, torch::full({8}, 80.0, torch::kFloat64));
+  for (const auto solver :
+       {Solver::euler, Solver::heun, Solver::midpoint, Solver::dpm_solver_2, Solver::rk4}) {
+    EXPECT_LT(largest_difference(sample_ode(solver, denoiser, x_T, {80, 0}), once), 1e-12)
+        << to_string(solver);
+  }
+}
+
+// The release's dpm keeps its midpoint ((σ^⅓ + 0)/2)³ = σ/8 in the step to 0.
+TEST(Sampler, TheLevelsThatSolversLookAt) {
+  const Tensor x_T = torch::ones({2, 2});
+  const auto called = [&](Solver solver) {
+    return levels_called([&](const Denoiser& d) { sample_ode(solver, d, x_T, {8, 1, 0}); });
+  };
+  EXPECT_THAT(called(Solver::euler), each_near({8, 1}, 1e-6));
+  EXPECT_THAT(called(Solver::heun), each_near({8, 1, 1}, 1e-6));
+  EXPECT_THAT(called(Solver::midpoint), each_near({8, 4.5, 1}, 1e-6));
+  EXPECT_THAT(called(Solver::dpm), each_near({8, 3.375, 1, 0.125}, 1e-5));
+  EXPECT_THAT(called(Solver::dpm_solver_2), each_near({8, std::sqrt(8.0), 1}, 1e-6));
+  EXPECT_THAT(called(Solver::rk4), each_near({8, 4.5, 4.5, 1, 1}, 1e-6));
+}
+
+TEST(Sampler, WithoutChurnItIsTheOdeWalk) {
+  const Denoiser halving = [](const Tensor& x, const Tensor&) { return 0.5 * x; };
+  const Tensor x_T = normal({.seed = 2}, sample_range(0, 3), {4});
+  const auto sigmas = sampler_sigmas({}, 6);
+  EXPECT_TRUE(torch::equal(sample_churned(Solver::heun, halving, x_T, sigmas, {}, kNoNoise),
+                           sample_ode(Solver::heun, halving, x_T, sigmas)));
+}
+
+TEST(Sampler, ChurnRaisesTheLevelsInItsRangeOnly) {
+  const Tensor x_T = torch::ones({1, 2});
+  const Churn churn{.s_churn = 0.5, .s_tmin = 1, .s_tmax = 50};
+  const auto levels = levels_called([&](const Denoiser& d) {
+    sample_churned(Solver::euler, d, x_T, {80, 40, 2, 0.5, 0}, churn, always_ones(x_T));
+  });
+  const double raised = 1 + 0.5 / 4;
+  EXPECT_THAT(levels, each_near({80, 40 * raised, 2 * raised, 0.5}, 1e-5));
+}
+
+TEST(Sampler, ChurnAddsTheMissingVariance) {
+  const Tensor x_T = torch::zeros({1, 2}, torch::kFloat64);
+  // γ is capped at √2 − 1: σ̂² = 2 σ², so the noise added at σ = 3 has standard deviation 3 (times S_noise).
+  const Churn churn{.s_churn = 100, .s_noise = 1.5};
+  const Tensor x = sample_churned(Solver::euler, kZero, x_T, {3, 1}, churn, always_ones(x_T));
+  EXPECT_LT(largest_difference(x, torch::full({1, 2}, 1.5 * 3 / (3 * std::sqrt(2.0)), torch::kFloat64)),
+            1e-12);
+}
+
+TEST(Sampler, AncestralSplitsEachLevelIntoAStepAndNoise) {
+  const Tensor x_T = torch::full({1, 2}, 2.0, torch::kFloat64);
+  // From 2 to 1: σ_up² = 1 · (4 − 1)/4 and σ_down = 1/2, so x = 2 · (1/2)/2 + √¾.
+  const Tensor x = sample_ancestral(kZero, x_T, {2, 1}, always_ones(x_T));
+  EXPECT_LT(largest_difference(x, torch::full({1, 2}, 0.5 + std::sqrt(0.75), torch::kFloat64)), 1e-12);
+  EXPECT_EQ(test::largest(sample_ancestral(kZero, x_T, {2, 0}, kNoNoise)), 0);
+}
+
+// A walk over a fine grid carries p_T to p_0, with noise added on the way or without.
+TEST(Sampler, FineWalksReachTheData) {
+  const int64_t count = 20'000;
+  const test::Mixture data{torch::tensor({{-1.0}, {0.8}}, torch::kFloat64),
+                           torch::tensor({0.4, 0.6}, torch::kFloat64), 0.3};
+  const Denoiser denoiser = test::denoiser_of(data);
+  const Tensor x_T = test::draw(data, 80, 13, count);
+  const auto sigmas = sampler_sigmas({}, 60);
+  const auto noise = float64_noise(count, 1);
+  const Tensor mean = test::mean_of(data);
+  const Tensor covariance = test::covariance_of(data, 0);
+  expect_moments(sample_ode(Solver::heun, denoiser, x_T, sigmas), mean, covariance);
+  const Churn churn{.s_churn = 20, .s_tmin = 0.05, .s_tmax = 50};
+  expect_moments(sample_churned(Solver::heun, denoiser, x_T, sigmas, churn, noise), mean, covariance);
+}
+
+}  // namespace
+}  // namespace cm

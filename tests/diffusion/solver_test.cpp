@@ -1,0 +1,112 @@
+#include "cm/diffusion/solver.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "cm/diffusion/sampler.h"
+#include "support/closeness.h"
+#include "support/gaussian.h"
+
+namespace cm {
+namespace {
+
+using test::largest_difference;
+
+constexpr Solver kAll[] = {Solver::euler, Solver::heun,         Solver::midpoint,
+                           Solver::dpm,   Solver::dpm_solver_2, Solver::rk4};
+
+test::Mixture mixture() {
+  return {torch::tensor({{-1.0, 0.4}, {0.8, -0.5}, {0.3, 1.0}}, torch::kFloat64),
+          torch::tensor({0.3, 0.5, 0.2}, torch::kFloat64), 0.4};
+}
+
+Tensor levels(std::initializer_list<double> sigmas) {
+  return torch::tensor(std::vector<double>(sigmas), torch::kFloat64);
+}
+
+// The largest error at σ = 0.1 of `steps` steps from σ = 5, over a few trajectories.
+double error_of(Solver solver, int64_t steps) {
+  const SigmaOptions range{.min = 0.1, .max = 5};
+  static const Tensor x = test::draw(mixture(), range.max, 3, 16);
+  static const Tensor exact =
+      test::consistency_of(mixture(), range.min)(x, torch::full({16}, range.max, torch::kFloat64));
+  auto sigmas = karras_sigmas(range, steps + 1);
+  std::ranges::reverse(sigmas);
+  return largest_difference(sample_ode(solver, test::denoiser_of(mixture()), x, sigmas), exact);
+}
+
+double observed_order(Solver solver) {
+  return std::log2(error_of(solver, 64) / error_of(solver, 128));
+}
+
+TEST(Solver, OrdersOfConvergenceOnAMixture) {
+  EXPECT_NEAR(observed_order(Solver::euler), 1, 0.1);
+  EXPECT_NEAR(observed_order(Solver::heun), 2, 0.2);
+  EXPECT_NEAR(observed_order(Solver::midpoint), 2, 0.2);
+  EXPECT_NEAR(observed_order(Solver::dpm), 2, 0.2);
+  EXPECT_NEAR(observed_order(Solver::dpm_solver_2), 2, 0.2);
+  EXPECT_NEAR(observed_order(Solver::rk4), 4, 0.3);
+}
+
+TEST(Solver, HigherOrdersAreMoreExact) {
+  EXPECT_LT(error_of(Solver::heun, 64), 0.1 * error_of(Solver::euler, 64));
+  EXPECT_LT(error_of(Solver::rk4, 64), 0.1 * error_of(Solver::heun, 64));
+}
+
+// Data of one point: trajectories are straight lines, and one step of any rule is exact.
+TEST(Solver, EveryRuleIsExactOnStraightTrajectories) {
+  const Tensor x0 = torch::tensor({{0.5, -0.25}}, torch::kFloat64);
+  const Tensor z = torch::tensor({{1.5, -2.0}}, torch::kFloat64);
+  const Denoiser point = [&](const Tensor&, const Tensor&) { return x0; };
+  for (const auto solver : kAll) {
+    const Tensor x = solver_step(solver, point, x0 + 80 * z, levels({80}), levels({0.5}));
+    EXPECT_LT(largest_difference(x, x0 + 0.5 * z), 1e-12) << to_string(solver);
+  }
+}
+
+TEST(Solver, EachSampleHasItsOwnLevels) {
+  const Denoiser denoiser = test::denoiser_of(mixture());
+  const Tensor x = test::draw(mixture(), 1, 5, 2);
+  for (const auto solver : kAll) {
+    const Tensor both = solver_step(solver, denoiser, x, levels({3, 0.5}), levels({1, 0.2}));
+    const Tensor second = solver_step(solver, denoiser, x.narrow(0, 1, 1), levels({0.5}), levels({0.2}));
+    EXPECT_LT(largest_difference(both.narrow(0, 1, 1), second), 1e-14) << to_string(solver);
+  }
+}
+
+TEST(Solver, AStepOfNoLengthStaysWhereItIs) {
+  const Tensor x = test::draw(mixture(), 1, 5, 2);
+  for (const auto solver : kAll) {
+    const Tensor same = solver_step(solver, test::denoiser_of(mixture()), x, levels({1, 2}), levels({1, 2}));
+    EXPECT_TRUE(torch::equal(same, x)) << to_string(solver);
+  }
+}
+
+TEST(Solver, EvaluationsAreCountedRight) {
+  const Tensor x = torch::ones({1, 2}, torch::kFloat64);
+  for (const auto solver : kAll) {
+    int64_t calls = 0;
+    const Denoiser counting = [&](const Tensor& at, const Tensor&) {
+      ++calls;
+      return 0.5 * at;
+    };
+    solver_step(solver, counting, x, levels({2}), levels({1}));
+    EXPECT_EQ(calls, evaluations(solver)) << to_string(solver);
+  }
+}
+
+TEST(Solver, AStepToZeroEndsNearTheDenoiser) {
+  const Denoiser denoiser = test::denoiser_of(mixture());
+  const Tensor x = test::draw(mixture(), 0.01, 5, 3);
+  const Tensor sigma = levels({0.01, 0.01, 0.01});
+  for (const auto solver : kAll) {
+    const Tensor end =
+        solver_step(rule_to_zero(solver), denoiser, x, sigma, torch::zeros({3}, torch::kFloat64));
+    EXPECT_LT(largest_difference(end, denoiser(x, sigma)), 1e-3) << to_string(solver);
+  }
+}
+
+}  // namespace
+}  // namespace cm

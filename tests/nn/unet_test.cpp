@@ -1,0 +1,192 @@
+#include "cm/nn/unet.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "cm/base/error.h"
+#include "cm/base/random.h"
+#include "support/closeness.h"
+#include "support/message_of.h"
+
+namespace cm {
+namespace {
+
+using test::largest_difference;
+using test::message_of;
+using testing::HasSubstr;
+
+// The network of the digits configurations.
+UNetOptions digits_network() {
+  UNetOptions options;
+  options.channels = 32;
+  options.channel_mult = {1, 2};
+  options.res_blocks = 2;
+  options.attention_resolutions = {4};
+  options.head_channels = 16;
+  return options;
+}
+
+constexpr ImageSpec kDigits{.channels = 1, .size = 8, .classes = 10};
+
+UNetOptions small_network() {
+  UNetOptions options;
+  options.channels = 32;
+  options.channel_mult = {1, 1};
+  options.res_blocks = 1;
+  options.attention_resolutions = {4};
+  return options;
+}
+
+// With no weight at its initial 0.
+std::shared_ptr<Network> perturbed(const UNetOptions& options, const ImageSpec& image) {
+  auto network = make_unet(options, image, 5);
+  const torch::NoGradGuard guard;
+  uint32_t i = 0;
+  for (auto& parameter : network->parameters()) {
+    const RandomKey key{.seed = 6, .step = i++};
+    parameter.add_(0.1 * normal(key, {0}, {parameter.numel()}).view(parameter.sizes()));
+  }
+  return network;
+}
+
+struct Input {
+  Tensor x;
+  Tensor time;
+  Tensor labels;
+};
+
+Input digits_input(int64_t batch = 4) {
+  return {normal({.seed = 1}, sample_range(0, batch), {1, 8, 8}), torch::linspace(-1500, 1000, batch),
+          torch::arange(batch)};
+}
+
+// By hand. A 3×3 convolution i→o has 9io + o parameters, a norm 2c, a linear layer io + o, attention on 64
+// channels 128 + 12,480 + 4,160 = 16,768; the embedding is 128 wide, so a residual block i→o has
+// 2i + (9io + o) + (128 · 2o + 2o) + 2o + (9oo + o), and io + o more where i ≠ o:
+//   32→32 26,880   32→64 74,240   64→64 90,624   128→64 135,872   96→64 115,328   96→32 48,544   64→32 38,240
+TEST(Unet, TheDigitsNetworkHasItsParameters) {
+  constexpr int64_t kEmbedding = (32 * 128 + 128) + (128 * 128 + 128) + 10 * 128;
+  constexpr int64_t kAttention = 16'768;
+  constexpr int64_t kDown = (9 * 32 + 32) + 3 * 26'880 + 74'240 + 90'624 + 2 * kAttention;
+  constexpr int64_t kMiddle = 2 * 90'624 + kAttention;
+  constexpr int64_t kUpSmall = 2 * 135'872 + 115'328 + 3 * kAttention + 90'624;
+  constexpr int64_t kUpLarge = 48'544 + 2 * 38'240;
+  constexpr int64_t kOut = 2 * 32 + (9 * 32 + 1);
+  static_assert(kEmbedding + kDown + kMiddle + kUpSmall + kUpLarge + kOut == 1'152'769);
+  EXPECT_EQ(parameter_count(*make_unet(digits_network(), kDigits)), 1'152'769);
+}
+
+TEST(Unet, InitialWeightsDependOnTheSeedOnly) {
+  const auto first = make_unet(small_network(), kDigits, 3)->parameters();
+  torch::manual_seed(99);
+  torch::rand({7});
+  const auto again = make_unet(small_network(), kDigits, 3)->parameters();
+  for (size_t i = 0; i < first.size(); ++i) EXPECT_TRUE(torch::equal(first[i], again[i]));
+  EXPECT_FALSE(torch::equal(first[0], make_unet(small_network(), kDigits, 4)->parameters()[0]));
+}
+
+TEST(Unet, ANewNetworkAnswersZero) {
+  const auto [x, time, labels] = digits_input();
+  const Tensor y = make_unet(digits_network(), kDigits, 3)->forward(x, time, labels, std::nullopt);
+  EXPECT_EQ(y.sizes(), x.sizes());
+  EXPECT_EQ(test::largest(y), 0);
+}
+
+TEST(Unet, ASampleDoesNotSeeTheOthers) {
+  const auto network = perturbed(digits_network(), kDigits);
+  const torch::NoGradGuard guard;
+  const auto [x, time, labels] = digits_input();
+  const Tensor batch = network->forward(x, time, labels, std::nullopt);
+  for (int64_t i = 0; i < 4; ++i) {
+    const Tensor alone =
+        network->forward(x.narrow(0, i, 1), time.narrow(0, i, 1), labels.narrow(0, i, 1), std::nullopt);
+    EXPECT_LT(test::relative_difference(alone, batch.narrow(0, i, 1)), 1e-5) << i;
+  }
+}
+
+TEST(Unet, TimeAndClassMatter) {
+  const auto network = perturbed(digits_network(), kDigits);
+  const torch::NoGradGuard guard;
+  const auto [x, time, labels] = digits_input();
+  const Tensor y = network->forward(x, time, labels, std::nullopt);
+  EXPECT_GT(largest_difference(network->forward(x, time + 100, labels, std::nullopt), y), 1e-3);
+  EXPECT_GT(largest_difference(network->forward(x, time, labels + 1, std::nullopt), y), 1e-3);
+}
+
+TEST(Unet, DropoutFollowsItsKeyAndEvaluationHasNone) {
+  UNetOptions options = small_network();
+  options.dropout = 0.5;
+  const auto network = perturbed(options, kDigits);
+  const auto without = perturbed(small_network(), kDigits);
+  const torch::NoGradGuard guard;
+  const auto [x, time, labels] = digits_input();
+  const auto run = [&](std::optional<DropoutKey> key) { return network->forward(x, time, labels, key); };
+  EXPECT_TRUE(torch::equal(run(std::nullopt), without->forward(x, time, labels, std::nullopt)));
+  EXPECT_TRUE(torch::equal(run(DropoutKey{1}), run(DropoutKey{1})));
+  EXPECT_GT(largest_difference(run(DropoutKey{1}), run(DropoutKey{2})), 1e-3);
+  EXPECT_GT(largest_difference(run(DropoutKey{1}), run(std::nullopt)), 1e-3);
+}
+
+TEST(Unet, EveryVariantKeepsTheShape) {
+  const auto [x, time, labels] = digits_input(2);
+  for (const bool resblock_updown : {true, false}) {
+    for (const bool conv_resample : {true, false}) {
+      UNetOptions options = small_network();
+      options.resblock_updown = resblock_updown;
+      options.conv_resample = conv_resample;
+      options.scale_shift_norm = conv_resample;
+      const auto network = perturbed(options, kDigits);
+      EXPECT_EQ(network->forward(x, time, labels, std::nullopt).sizes(), x.sizes());
+    }
+  }
+}
+
+TEST(Unet, WrongInputsAreRefused) {
+  const auto network = make_unet(small_network(), kDigits, 1);
+  const auto [x, time, labels] = digits_input();
+  EXPECT_THROW(network->forward(x.expand({4, 3, 8, 8}), time, labels, std::nullopt), c10::Error);
+  EXPECT_THROW(network->forward(x, time, {}, std::nullopt), c10::Error);
+  const auto unconditional = make_unet(small_network(), {.channels = 1, .size = 8}, 1);
+  EXPECT_THROW(unconditional->forward(x, time, labels, std::nullopt), c10::Error);
+}
+
+std::string mistake_of(const UNetOptions& options, const ImageSpec& image = kDigits) {
+  return message_of<InputError>([&] { make_unet(options, image); });
+}
+
+TEST(Unet, OptionsThatDoNotFitAreMistakes) {
+  UNetOptions odd = small_network();
+  odd.channel_mult = {1, 1.5};
+  EXPECT_THAT(mistake_of(odd), HasSubstr("channel_mult must give every level a multiple of 32 channels"));
+  UNetOptions heads = small_network();
+  heads.heads = 3;
+  EXPECT_THAT(mistake_of(heads),
+              HasSubstr("heads must divide the channels of every level (32 at level 0), got 3"));
+  UNetOptions head_channels = small_network();
+  head_channels.head_channels = 48;
+  EXPECT_THAT(mistake_of(head_channels), HasSubstr("head_channels must divide the channels"));
+  UNetOptions attention = small_network();
+  attention.attention_resolutions = {16};
+  EXPECT_THAT(mistake_of(attention),
+              HasSubstr("attention_resolutions must be among the sides of the levels {8, 4}, got 16"));
+  UNetOptions none = small_network();
+  none.channel_mult = {};
+  EXPECT_THAT(mistake_of(none), HasSubstr("channel_mult must name at least one level"));
+  EXPECT_THAT(mistake_of(small_network(), {.channels = 1, .size = 7}),
+              HasSubstr("2 levels, which halve a side of 7 pixels 1 times: it must divide by 2"));
+}
+
+TEST(Unet, AllMistakesAreReportedAtOnce) {
+  UNetOptions options = small_network();
+  options.heads = 3;
+  options.attention_resolutions = {5, 6};
+  try {
+    make_unet(options, kDigits);
+    FAIL() << "nothing was thrown";
+  } catch (const InputError& error) {
+    EXPECT_EQ(error.mistakes().size(), 4U);  // heads on both levels, two resolutions
+  }
+}
+
+}  // namespace
+}  // namespace cm

@@ -1,0 +1,38 @@
+// A model that runs in about a millisecond: 4×4 grey images, three classes, one level of 32 channels.
+#pragma once
+
+#include "cm/base/random.h"
+#include "cm/training/model.h"
+
+namespace cm::test {
+
+inline ModelOptions tiny_options(Parameterization parameterization = Parameterization::skip) {
+  ModelOptions options;
+  options.network.channels = 32;
+  options.network.channel_mult = {1};
+  options.network.res_blocks = 1;
+  options.network.attention_resolutions = {};
+  options.image = {.channels = 1, .size = 4, .classes = 3};
+  options.parameterization = parameterization;
+  return options;
+}
+
+// Adds noise to every weight, so that no layer is at its initial 0.
+inline void perturb(Model& model, uint64_t seed) {
+  const torch::NoGradGuard guard;
+  uint32_t i = 0;
+  for (auto& parameter : model.parameters()) {
+    const Tensor noise =
+        normal({.seed = seed, .purpose = Purpose::evaluation, .step = i++}, {0}, {parameter.numel()});
+    parameter.add_(0.1 * noise.view(parameter.sizes()));
+  }
+}
+
+// With weights that `seed` decides, none of them 0.
+inline Model tiny_model(const ModelOptions& options, uint64_t seed) {
+  Model model(options, torch::kCPU, seed);
+  perturb(model, seed);
+  return model;
+}
+
+}  // namespace cm::test

@@ -1,0 +1,89 @@
+// A whole training run of a method with tiny models (support/tiny_model.h).
+#pragma once
+
+#include "cm/training/trainer.h"
+#include "support/tiny_model.h"
+
+namespace cm::test {
+
+enum class Method { edm, cd, ct, ict };
+
+inline constexpr Method kMethods[] = {Method::edm, Method::cd, Method::ct, Method::ict};
+
+inline Parameterization parameterization_of(Method method) {
+  return method == Method::edm ? Parameterization::edm : Parameterization::skip;
+}
+
+inline TrainOptions tiny_train_options() {
+  TrainOptions options;
+  options.steps = 4;
+  options.batch_size = 6;
+  options.log_every = 1;
+  options.sample_every = 0;
+  options.checkpoint_every = 2;
+  return options;
+}
+
+// Random images in [−1, 1] with labels, another set for each step.
+inline Batch tiny_batch(int64_t step, int64_t size = 6) {
+  const RandomKey key{.seed = 21, .purpose = Purpose::evaluation, .step = static_cast<uint32_t>(step)};
+  return {normal(key, sample_range(0, size), {1, 4, 4}).clamp(-1, 1), torch::arange(size).remainder(3)};
+}
+
+struct TinyRun {
+  explicit TinyRun(Method which, const TrainOptions& options = tiny_train_options(), double dropout = 0.2)
+      : method(which),
+        teacher(tiny_model(model_options(Method::edm, 0), 1)),
+        student(tiny_model(model_options(which, dropout), 2)),
+        target(tiny_model(model_options(which, dropout), 2)),
+        objective(make_objective(options)),
+        trainer(options, optimizer_options(), EmaOptions{.rates = {0.5, 0.9}}, objective, student,
+                has_target() ? &target : nullptr) {}
+  TinyRun(const TinyRun&) = delete;
+  TinyRun& operator=(const TinyRun&) = delete;
+
+  // CD and CT: the methods whose target network is an average.
+  bool has_target() const { return method == Method::cd || method == Method::ct; }
+
+  // Trains until `step` steps are done.
+  void train_to(int64_t step) {
+    while (trainer.steps_done() < step) trainer.step(tiny_batch(trainer.steps_done()));
+  }
+
+  Method method;
+  Model teacher;
+  Model student;
+  Model target;
+  Objective objective;
+  Trainer trainer;
+
+ private:
+  static ModelOptions model_options(Method method, double dropout) {
+    ModelOptions options = tiny_options(parameterization_of(method));
+    options.network.dropout = dropout;
+    return options;
+  }
+
+  static OptimizerOptions optimizer_options() {
+    OptimizerOptions options;
+    options.lr = 1e-3;
+    return options;
+  }
+
+  Objective make_objective(const TrainOptions& options) const {
+    const auto seed = static_cast<uint64_t>(options.seed);
+    switch (method) {
+      case Method::edm:
+        return edm_objective({}, student, seed);
+      case Method::cd:
+        return cd_objective({}, student, target, teacher, seed);
+      case Method::ct:
+        return ct_objective({}, student, target, options.steps, seed);
+      case Method::ict:
+        return ict_objective({}, student, options.steps, seed);
+    }
+    return {};
+  }
+};
+
+}  // namespace cm::test

@@ -1,0 +1,206 @@
+#include "cm/training/checkpoint.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+
+#include <csignal>
+
+#include "cm/base/error.h"
+#include "cm/base/files.h"
+#include "support/message_of.h"
+#include "support/temporary_folder.h"
+#include "support/tiny_run.h"
+
+namespace cm {
+namespace {
+
+namespace fs = std::filesystem;
+using test::message_of;
+using test::Method;
+using test::TemporaryFolder;
+using test::TinyRun;
+using testing::AllOf;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+// Everything that a run's future depends on.
+std::vector<Tensor> state_of(TinyRun& run) {
+  std::vector<Tensor> state = run.student.parameters();
+  const auto add = [&](const std::vector<Tensor>& tensors) {
+    state.insert(state.end(), tensors.begin(), tensors.end());
+  };
+  if (run.trainer.target() != nullptr) add(run.target.parameters());
+  for (size_t i = 0; i < run.trainer.averages().rates().size(); ++i) add(run.trainer.averages().average(i));
+  add(run.trainer.optimizer().first_moments());
+  add(run.trainer.optimizer().second_moments());
+  return state;
+}
+
+void expect_identical(TinyRun& a, TinyRun& b) {
+  const auto left = state_of(a);
+  const auto right = state_of(b);
+  ASSERT_EQ(left.size(), right.size());
+  for (size_t i = 0; i < left.size(); ++i) EXPECT_TRUE(torch::equal(left[i], right[i])) << i;
+  EXPECT_EQ(a.trainer.steps_done(), b.trainer.steps_done());
+  EXPECT_EQ(a.trainer.optimizer().updates(), b.trainer.optimizer().updates());
+  EXPECT_EQ(a.trainer.skipped(), b.trainer.skipped());
+}
+
+std::vector<std::string> names_in(const fs::path& folder) {
+  std::vector<std::string> names;
+  for (const auto& entry : fs::directory_iterator(folder)) names.push_back(entry.path().filename().string());
+  std::ranges::sort(names);
+  return names;
+}
+
+// Files may not grow beyond `bytes` while it lives: a disk that is too small.
+class SmallDisk {
+ public:
+  explicit SmallDisk(rlim_t bytes) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
+    getrlimit(RLIMIT_FSIZE, &before_);
+    const rlimit limit{bytes, before_.rlim_max};
+    setrlimit(RLIMIT_FSIZE, &limit);
+  }
+  ~SmallDisk() {
+    setrlimit(RLIMIT_FSIZE, &before_);
+    std::signal(SIGXFSZ, handler_);
+  }
+  SmallDisk(const SmallDisk&) = delete;
+  SmallDisk& operator=(const SmallDisk&) = delete;
+
+ private:
+  void (*handler_)(int);
+  rlimit before_{};
+};
+
+TEST(Checkpoint, FourStepsAreTwoSavedAndTwoMore) {
+  for (const auto method : test::kMethods) {
+    SCOPED_TRACE(static_cast<int>(method));
+    TinyRun whole(method);
+    whole.train_to(4);
+
+    const TemporaryFolder run;
+    TinyRun first(method);
+    first.train_to(2);
+    first.trainer.set_skipped(1);
+    save_checkpoint(run.path(), first.trainer, 0);
+
+    TinyRun second(method);
+    load_checkpoint(latest_checkpoint(run.path()).value(), second.trainer);
+    expect_identical(first, second);
+    second.trainer.set_skipped(0);
+    second.train_to(4);
+    expect_identical(whole, second);
+  }
+}
+
+TEST(Checkpoint, HoldsAFileForEverySetOfWeights) {
+  const TemporaryFolder run;
+  TinyRun cd(Method::cd);
+  save_checkpoint(run.path(), cd.trainer, 0);
+  EXPECT_THAT(names_in(run / "checkpoints/step-00000000"),
+              ElementsAre("ema-0.5.safetensors", "ema-0.9.safetensors", "model.safetensors",
+                          "optimizer.safetensors", "state.json", "target.safetensors"));
+}
+
+TEST(Checkpoint, LatestSwingsAndOldOnesGo) {
+  const TemporaryFolder run;
+  TinyRun edm(Method::edm);
+  EXPECT_EQ(latest_checkpoint(run.path()), std::nullopt);
+  for (int64_t step = 1; step <= 4; ++step) {
+    edm.train_to(step);
+    save_checkpoint(run.path(), edm.trainer, 2);
+    const auto latest = latest_checkpoint(run.path()).value();
+    EXPECT_EQ(latest.filename(), "step-0000000" + std::to_string(step));
+    EXPECT_EQ(checkpoint_summary(latest)->step, step);
+  }
+  EXPECT_THAT(names_in(run / "checkpoints"), ElementsAre("latest", "step-00000003", "step-00000004"));
+}
+
+TEST(Checkpoint, SummaryTellsStepAndRates) {
+  const TemporaryFolder run;
+  TinyRun edm(Method::edm);
+  edm.train_to(1);
+  save_checkpoint(run.path(), edm.trainer, 0);
+  const auto summary = checkpoint_summary(run / "checkpoints/step-00000001");
+  EXPECT_EQ(summary->step, 1);
+  EXPECT_THAT(summary->ema_rates, ElementsAre(0.5, 0.9));
+  EXPECT_EQ(checkpoint_summary(run.path()), std::nullopt);
+}
+
+TEST(Checkpoint, AFullDiskLeavesTheLastOne) {
+  const TemporaryFolder run;
+  TinyRun edm(Method::edm);
+  edm.train_to(1);
+  save_checkpoint(run.path(), edm.trainer, 1);
+  edm.train_to(2);
+  {
+    const SmallDisk disk(100'000);
+    EXPECT_THAT(message_of<Error>([&] { save_checkpoint(run.path(), edm.trainer, 1); }),
+                HasSubstr("could not write"));
+  }
+  EXPECT_THAT(names_in(run / "checkpoints"), ElementsAre("latest", "step-00000001"));
+  TinyRun restored(Method::edm);
+  load_checkpoint(latest_checkpoint(run.path()).value(), restored.trainer);
+  EXPECT_EQ(restored.trainer.steps_done(), 1);
+}
+
+TEST(Checkpoint, WeightsAreChosenByTheirRate) {
+  const TemporaryFolder run;
+  TinyRun edm(Method::edm);
+  edm.train_to(1);
+  save_checkpoint(run.path(), edm.trainer, 0);
+  const fs::path first = run / "checkpoints/step-00000001";
+  EXPECT_EQ(resolve_weights(run.path()), first / "model.safetensors");  // neither average has settled
+  EXPECT_EQ(resolve_weights(run.path(), 0.9), first / "ema-0.9.safetensors");
+  EXPECT_EQ(resolve_weights(first, 0.0), first / "model.safetensors");
+  EXPECT_EQ(resolve_weights(first / "ema-0.5.safetensors"), first / "ema-0.5.safetensors");
+
+  edm.train_to(3);  // 0.5³ ≤ 1/4 < 0.9³
+  save_checkpoint(run.path(), edm.trainer, 0);
+  EXPECT_EQ(resolve_weights(run.path()), run / "checkpoints/step-00000003/ema-0.5.safetensors");
+  edm.trainer.set_steps_done(14);  // 0.9¹⁴ ≤ 1/4
+  save_checkpoint(run.path(), edm.trainer, 0);
+  EXPECT_EQ(resolve_weights(run.path()), run / "checkpoints/step-00000014/ema-0.9.safetensors");
+  EXPECT_EQ(resolve_weights(first), first / "model.safetensors");
+}
+
+TEST(Checkpoint, WeightsThatAreNotThereAreMistakes) {
+  const TemporaryFolder run;
+  TinyRun edm(Method::edm);
+  EXPECT_THAT(message_of<InputError>([&] { resolve_weights(run / "nowhere"); }),
+              HasSubstr("nowhere: no such file or folder"));
+  EXPECT_THAT(message_of<InputError>([&] { resolve_weights(run.path()); }),
+              HasSubstr("neither a run with a checkpoint nor a checkpoint folder"));
+  save_checkpoint(run.path(), edm.trainer, 0);
+  EXPECT_THAT(message_of<InputError>([&] { resolve_weights(run.path(), 0.99); }),
+              HasSubstr("has no evaluation average of rate 0.99; it has {0.5, 0.9}"));
+  const fs::path file = run / "checkpoints/latest/model.safetensors";
+  EXPECT_THAT(message_of<InputError>([&] { resolve_weights(file, 0.5); }),
+              HasSubstr("is one weight file; an average can be chosen in a run only"));
+}
+
+TEST(Checkpoint, AnotherNetworksOrABrokenCheckpointIsAMistake) {
+  const TemporaryFolder run;
+  TinyRun ct(Method::ct);
+  save_checkpoint(run.path(), ct.trainer, 0);
+  const fs::path checkpoint = run / "checkpoints/step-00000000";
+
+  ModelOptions wide = test::tiny_options();
+  wide.network.channels = 64;
+  Model student = test::tiny_model(wide, 1);
+  Trainer other(test::tiny_train_options(), {}, {.rates = {0.5}}, ct.objective, student, nullptr);
+  EXPECT_THAT(message_of<InputError>([&] { load_checkpoint(checkpoint, other); }),
+              AllOf(HasSubstr("model.safetensors"), HasSubstr("weights of another network")));
+
+  write_file_atomically(checkpoint / "state.json", "{\"step\": ");
+  EXPECT_THAT(message_of<InputError>([&] { load_checkpoint(checkpoint, ct.trainer); }),
+              HasSubstr("state.json: not the state of a checkpoint"));
+  fs::remove(checkpoint / "state.json");
+  EXPECT_THAT(message_of<InputError>([&] { load_checkpoint(checkpoint, ct.trainer); }),
+              HasSubstr("state.json: no such file"));
+}
+
+}  // namespace
+}  // namespace cm

@@ -1,0 +1,100 @@
+#include "cm/training/losses.h"
+
+#include <gtest/gtest.h>
+
+#include "cm/diffusion/distance.h"
+#include "support/closeness.h"
+#include "support/gaussian.h"
+
+namespace cm {
+namespace {
+
+using test::largest_difference;
+
+const DistanceFunction kL2 = [](const Tensor& a, const Tensor& b) { return distance(Distance::l2, a, b); };
+
+Tensor random(uint64_t seed) {
+  return normal({.seed = seed}, sample_range(0, 3), {2}).to(torch::kFloat64);
+}
+
+Tensor levels(double a, double b, double c) {
+  return torch::tensor({a, b, c}, torch::kFloat64);
+}
+
+Tensor ones() {
+  return torch::ones({3}, torch::kFloat64);
+}
+
+TEST(Losses, APerfectDenoiserHasNoLoss) {
+  const Tensor x0 = random(1);
+  const Denoiser perfect = [&](const Tensor&, const Tensor&) { return x0; };
+  EXPECT_EQ(test::largest(denoising_loss(perfect, x0, random(2), levels(0.1, 1, 80), ones())), 0);
+}
+
+TEST(Losses, DenoisingIsTheWeightedMeanSquare) {
+  const Tensor x0 = random(1);
+  const Tensor noise = random(2);
+  const Tensor sigma = levels(0.1, 1, 80);
+  const Denoiser echo = [](const Tensor& x, const Tensor&) { return x; };  // is off by σ z
+  const Tensor expected = 2 * sigma.square() * noise.square().mean(1);
+  EXPECT_LT(test::relative_difference(denoising_loss(echo, x0, noise, sigma, 2 * ones()), expected), 1e-12);
+}
+
+TEST(Losses, TheDataStepReusesTheNoise) {
+  const Tensor x0 = random(1);
+  const Tensor z = random(2);
+  const SigmaPair pair{levels(0.5, 3, 80), levels(0.1, 2, 0.002)};
+  const Tensor x_t = x0 + per_sample(pair.t, x0) * z;
+  EXPECT_LT(largest_difference(data_step()(x_t, x0, pair), x0 + per_sample(pair.r, x0) * z), 1e-12);
+}
+
+TEST(Losses, TheTeachersStepIsTheSolvers) {
+  const Denoiser teacher = test::denoiser_of(test::Gaussian{torch::zeros({1}), 0.5});
+  const SigmaPair pair{levels(0.5, 3, 80), levels(0.1, 2, 40)};
+  const Tensor x_t = random(1);
+  EXPECT_TRUE(torch::equal(teacher_step(Solver::heun, teacher)(x_t, random(2), pair),
+                           solver_step(Solver::heun, teacher, x_t, pair.t, pair.r)));
+}
+
+// f(x_t, t) = f(x_r, r) for two points of one trajectory: what a consistency function is.
+TEST(Losses, TheExactFunctionHasNoLossOnExactTrajectories) {
+  const test::Gaussian data{torch::tensor({0.3, -0.8}, torch::kFloat64), 0.5};
+  const Denoiser f = test::consistency_of(data, 0.002);
+  const PreviousPoint exact = [&](const Tensor& x_t, const Tensor&, const SigmaPair& pair) {
+    return test::flow(data, x_t, pair.t, pair.r);
+  };
+  const SigmaPair pair{levels(0.5, 3, 80), levels(0.1, 2, 0.002)};
+  const Tensor loss = consistency_loss(f, f, exact, kL2, random(1), random(2), pair, ones());
+  EXPECT_LT(test::largest(loss), 1e-24);
+  const Tensor wrong = consistency_loss(f, f, data_step(), kL2, random(1), random(2), pair, ones());
+  EXPECT_GT(wrong.min().item<double>(), 1e-6);
+}
+
+TEST(Losses, NoGradientReachesTargetOrTeacher) {
+  const auto scale = [](double value) {
+    return torch::full({}, value, torch::kFloat64).requires_grad_(true);
+  };
+  const Tensor a = scale(0.5);
+  const Tensor b = scale(0.25);
+  const Tensor c = scale(0.75);
+  const auto scaled_by = [](const Tensor& factor) -> Denoiser {
+    return [factor](const Tensor& x, const Tensor&) { return factor * x; };
+  };
+  const SigmaPair pair{levels(0.5, 3, 80), levels(0.1, 2, 40)};
+  const Tensor weights = levels(1, 2, 3);
+  const Tensor x0 = random(1);
+  const Tensor z = random(2);
+  const Tensor loss = consistency_loss(scaled_by(a), scaled_by(b), teacher_step(Solver::euler, scaled_by(c)),
+                                       kL2, x0, z, pair, weights);
+  loss.sum().backward();
+  EXPECT_FALSE(b.grad().defined());
+  EXPECT_FALSE(c.grad().defined());
+  // By hand: x_r = x_t + (r − t)(1 − c) x_t/t and d/da Σ w mean (a x_t − b x_r)².
+  const Tensor x_t = x0 + per_sample(pair.t, x0) * z;
+  const Tensor x_r = x_t * (1 + per_sample((pair.r - pair.t) / pair.t, x_t) * 0.25);
+  const Tensor gradient = (weights * (2 * (0.5 * x_t - 0.25 * x_r) * x_t).mean(1)).sum();
+  EXPECT_LT(test::relative_difference(a.grad(), gradient), 1e-12);
+}
+
+}  // namespace
+}  // namespace cm

@@ -1,0 +1,87 @@
+#include "cm/training/model.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "cm/base/error.h"
+#include "cm/base/files.h"
+#include "support/message_of.h"
+#include "support/temporary_folder.h"
+#include "support/tiny_model.h"
+
+namespace cm {
+namespace {
+
+using test::message_of;
+using test::TemporaryFolder;
+using testing::AllOf;
+using testing::HasSubstr;
+
+Tensor answer(const Model& model) {
+  const torch::NoGradGuard guard;
+  const Tensor x = normal({.seed = 1}, sample_range(0, 3), {1, 4, 4});
+  return model.denoiser(torch::tensor({0, 1, 2}))(x, torch::tensor({0.1F, 1.0F, 80.0F}));
+}
+
+TEST(Model, OneFileIsAllThatSamplingNeeds) {
+  const TemporaryFolder folder;
+  ModelOptions options = test::tiny_options(Parameterization::piecewise);
+  options.sigma.max = 50;
+  options.sampling.grid = 18;
+  options.sampling.sigmas = {50, 0.7};
+  const Model model = test::tiny_model(options, 1);
+  save_weights(folder / "m.safetensors", options, model.named_parameters());
+
+  const Model loaded = load_model(folder / "m.safetensors", torch::kCPU);
+  EXPECT_TRUE(torch::equal(answer(loaded), answer(model)));
+  EXPECT_EQ(loaded.options().parameterization, Parameterization::piecewise);
+  EXPECT_EQ(loaded.options().sigma.max, 50);
+  EXPECT_EQ(loaded.options().sampling.sigmas, options.sampling.sigmas);
+  EXPECT_EQ(read_model_options(folder / "m.safetensors").sampling.grid, 18);
+  for (const auto& parameter : loaded.parameters()) EXPECT_FALSE(parameter.requires_grad());
+}
+
+TEST(Model, ADenoiserSharesTheWeights) {
+  const Model model = test::tiny_model(test::tiny_options(), 1);
+  const Denoiser denoiser = model.denoiser(torch::tensor({0}));
+  const torch::NoGradGuard guard;
+  const Tensor x = torch::ones({1, 1, 4, 4});
+  const Tensor before = denoiser(x, torch::ones({1}));
+  model.named_parameters().at("out.2.bias").add_(1);
+  EXPECT_FALSE(torch::equal(denoiser(x, torch::ones({1})), before));
+}
+
+TEST(Model, WeightsLoadIntoAnotherParameterization) {
+  const TemporaryFolder folder;
+  const Model teacher = test::tiny_model(test::tiny_options(Parameterization::edm), 1);
+  save_weights(folder / "m.safetensors", teacher.options(), teacher.named_parameters());
+  Model student = test::tiny_model(test::tiny_options(Parameterization::skip), 2);
+  load_weights(folder / "m.safetensors", student);
+  EXPECT_TRUE(torch::equal(student.parameters()[0], teacher.parameters()[0]));
+  EXPECT_EQ(student.options().parameterization, Parameterization::skip);
+}
+
+TEST(Model, FilesThatAreNoModelAreMistakes) {
+  const TemporaryFolder folder;
+  const auto load_error = [&](const std::string& name) {
+    return message_of<InputError>([&] { load_model(folder / name, torch::kCPU); });
+  };
+  EXPECT_THAT(load_error("missing.safetensors"), HasSubstr("no such file"));
+
+  save_safetensors(folder / "plain.safetensors", {{"a", torch::ones({1})}});
+  EXPECT_THAT(load_error("plain.safetensors"),
+              AllOf(HasSubstr("plain.safetensors"), HasSubstr("has no metadata of a model")));
+
+  save_safetensors(folder / "garbled.safetensors", {{"a", torch::ones({1})}},
+                   {{"format", "consistency.cpp 1"}, {"model", "{"}});
+  EXPECT_THAT(load_error("garbled.safetensors"), HasSubstr("the model's metadata is not valid JSON"));
+
+  ModelOptions wide = test::tiny_options();
+  wide.network.channels = 64;
+  const Model tiny = test::tiny_model(test::tiny_options(), 1);
+  save_weights(folder / "other.safetensors", wide, tiny.named_parameters());
+  EXPECT_THAT(load_error("other.safetensors"), HasSubstr("weights of another network"));
+}
+
+}  // namespace
+}  // namespace cm

@@ -1,0 +1,194 @@
+#include "cm/training/objective.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <map>
+
+#include "support/closeness.h"
+#include "support/tiny_run.h"
+
+namespace cm {
+namespace {
+
+using test::largest_difference;
+using test::Method;
+using test::TinyRun;
+
+constexpr int64_t kDraws = 20'000;
+
+TrainingBatch batch_of(int64_t size, int64_t first = 0, int64_t step = 3) {
+  const Batch whole = test::tiny_batch(step, 12);
+  return {whole.x.narrow(0, first, size), whole.labels.narrow(0, first, size), step,
+          sample_range(first, size)};
+}
+
+// How often each level occurs among draws of a method's σ.
+std::map<double, double> frequencies(const Objective& objective, int64_t step) {
+  const Tensor sigmas = objective.sigmas(step, sample_range(0, kDraws));
+  std::map<double, double> share;
+  for (int64_t i = 0; i < kDraws; ++i) share[sigmas[i].item<double>()] += 1.0 / kDraws;
+  return share;
+}
+
+void expect_frequency(double observed, double probability) {
+  EXPECT_NEAR(observed, probability, 5 * std::sqrt(probability * (1 - probability) / kDraws));
+}
+
+TEST(Objective, EdmDrawsLogNormalLevels) {
+  const Model student = test::tiny_model(test::tiny_options(Parameterization::edm), 1);
+  const Objective objective = edm_objective({.p_mean = -1.2, .p_std = 1.2}, student, 7);
+  const Tensor logs = objective.sigmas(5, sample_range(0, kDraws)).log();
+  const double root_n = std::sqrt(static_cast<double>(kDraws));
+  EXPECT_NEAR(logs.mean().item<double>(), -1.2, 5 * 1.2 / root_n);
+  EXPECT_NEAR(logs.std().item<double>(), 1.2, 5 * 1.2 / (std::sqrt(2.0) * root_n));
+}
+
+TEST(Objective, CdDrawsEveryPairEquallyOften) {
+  const Model model = test::tiny_model(test::tiny_options(), 1);
+  const Objective objective = cd_objective({.n = 6}, model, model, model, 7);
+  const auto share = frequencies(objective, 0);
+  const auto grid = karras_sigmas({}, 6);
+  ASSERT_EQ(share.size(), 5U);
+  EXPECT_FALSE(share.contains(grid.front()));  // σ_min is never the larger level
+  for (size_t i = 1; i < grid.size(); ++i) expect_frequency(share.at(grid[i]), 0.2);
+}
+
+TEST(Objective, IctDrawsPairsByTheirLogNormalMass) {
+  const Model model = test::tiny_model(test::tiny_options(), 1);
+  const IctOptions options{.levels = {.schedule = LevelSchedule::fixed, .s0 = 6}};
+  const auto share = frequencies(ict_objective(options, model, 100, 7), 0);
+  const auto grid = karras_sigmas({}, 6);
+  const auto mass = [&](double sigma) {
+    return std::erf((std::log(sigma) - options.p_mean) / (std::sqrt(2.0) * options.p_std));
+  };
+  const double all = mass(grid.back()) - mass(grid.front());
+  for (size_t i = 1; i < grid.size(); ++i) {
+    const auto found = share.find(grid[i]);
+    expect_frequency(found == share.end() ? 0 : found->second, (mass(grid[i]) - mass(grid[i - 1])) / all);
+  }
+}
+
+TEST(Objective, TheLogNormalCdfIsADistribution) {
+  const auto grid = karras_sigmas({}, 11);
+  const LogNormal distribution{.mean = -1.1, .std = 2};
+  const auto cdf = lognormal_pair_cdf(grid, distribution);
+  ASSERT_EQ(cdf.size(), 10U);
+  EXPECT_EQ(cdf.back(), 1);
+  // Φ by the complementary error function, as p(σ_i < σ ≤ σ_{i+1}) of a truncated log-normal.
+  const auto phi = [&](double sigma) {
+    return 0.5 * std::erfc(-(std::log(sigma) - distribution.mean) / (distribution.std * std::sqrt(2.0)));
+  };
+  for (size_t i = 0; i < cdf.size(); ++i) {
+    const double expected = (phi(grid[i + 1]) - phi(grid[0])) / (phi(grid.back()) - phi(grid[0]));
+    EXPECT_NEAR(cdf[i], expected, 1e-12);
+    EXPECT_GT(cdf[i], i == 0 ? 0 : cdf[i - 1]);
+  }
+}
+
+TEST(Objective, DrawsDependOnStepSampleAndSeedAlone) {
+  const Model model = test::tiny_model(test::tiny_options(Parameterization::edm), 1);
+  const Objective objective = edm_objective({}, model, 7);
+  const Tensor all = objective.sigmas(2, sample_range(0, 8));
+  EXPECT_TRUE(torch::equal(objective.sigmas(2, sample_range(5, 3)), all.narrow(0, 5, 3)));
+  EXPECT_FALSE(torch::equal(objective.sigmas(3, sample_range(0, 8)), all));
+  EXPECT_FALSE(torch::equal(edm_objective({}, model, 8).sigmas(2, sample_range(0, 8)), all));
+}
+
+// The losses of a batch are those of its parts, so that micro-batches and processes change nothing.
+TEST(Objective, ABatchIsTheSumOfItsParts) {
+  for (const auto method : test::kMethods) {
+    const TinyRun run(method, test::tiny_train_options(), /*dropout=*/0);
+    const torch::NoGradGuard guard;
+    const Tensor whole = run.objective.losses(batch_of(12));
+    const Tensor parts =
+        torch::cat({run.objective.losses(batch_of(5)), run.objective.losses(batch_of(7, 5))});
+    EXPECT_EQ(whole.sizes(), torch::IntArrayRef({12}));
+    EXPECT_LT(test::elementwise_difference(parts, whole), 2e-4) << static_cast<int>(method);
+  }
+}
+
+TEST(Objective, TheTeacherAndTheTargetGetNoGradient) {
+  for (const auto method : {Method::cd, Method::ct}) {
+    const TinyRun run(method);
+    run.objective.losses(batch_of(6)).mean().backward();
+    for (const auto& parameter : run.student.parameters()) EXPECT_TRUE(parameter.grad().defined());
+    for (const auto& parameter : run.target.parameters()) EXPECT_FALSE(parameter.grad().defined());
+    for (const auto& parameter : run.teacher.parameters()) EXPECT_FALSE(parameter.grad().defined());
+  }
+}
+
+// iCT's target is the student itself, behind a stop-gradient: the gradient is that of CT with a copy.
+TEST(Objective, IctsTargetIsTheStudentWithoutGradient) {
+  const IctOptions ict{.levels = {.schedule = LevelSchedule::fixed, .s0 = 2}, .distance = Distance::l2};
+  const CtOptions ct{.levels = ict.levels};
+  const auto gradient = [&](bool as_ict) {
+    const Model student = test::tiny_model(test::tiny_options(), 1);
+    const Model copy = test::tiny_model(test::tiny_options(), 1);
+    const auto objective =
+        as_ict ? ict_objective(ict, student, 10, 7) : ct_objective(ct, student, copy, 10, 7);
+    objective.losses(batch_of(6)).mean().backward();
+    return student.parameters().front().grad().clone();
+  };
+  // Two levels are one pair, and λ = 1/(t − r) one number.
+  EXPECT_LT(test::relative_difference(gradient(true) * (80 - 0.002), gradient(false)), 1e-5);
+}
+
+// At t = r the data step stays in place: where student and target have the same weights, only different masks
+// could make a difference.
+TEST(Objective, StudentAndTargetShareADropoutMask) {
+  ModelOptions options = test::tiny_options(Parameterization::edm);
+  options.network.dropout = 0.5;
+  options.sigma.min = 1;
+  options.sigma.max = 1;
+  const Model student = test::tiny_model(options, 1);
+  const Model target = test::tiny_model(options, 1);
+  const CtOptions ct{.levels = {.schedule = LevelSchedule::fixed, .s0 = 2}};
+  const TrainingBatch batch = batch_of(6);
+  const Tensor losses = ct_objective(ct, student, target, 10, 7).losses(batch);
+  EXPECT_EQ(test::largest(losses), 0);
+
+  const Tensor sigma = torch::ones({6});
+  const Tensor one = student.denoiser(batch.labels, DropoutKey{1})(batch.x, sigma);
+  const Tensor other = student.denoiser(batch.labels, DropoutKey{2})(batch.x, sigma);
+  EXPECT_GT(largest_difference(one, other), 1e-3);
+}
+
+TEST(Objective, EachStepAndMicroBatchHasItsOwnMask) {
+  ModelOptions options = test::tiny_options(Parameterization::edm);
+  options.network.dropout = 0.5;
+  const Model student = test::tiny_model(options, 1);
+  const Objective objective = edm_objective({}, student, 7);
+  const torch::NoGradGuard guard;
+  EXPECT_TRUE(torch::equal(objective.losses(batch_of(6)), objective.losses(batch_of(6))));
+  // The same images, noise and levels behind another first sample.
+  TrainingBatch shifted = batch_of(6);
+  TrainingBatch longer = batch_of(7);
+  const auto tail = [&](const TrainingBatch& batch, int64_t from) {
+    return objective.losses(batch).narrow(0, from, 5);
+  };
+  shifted.x = longer.x.narrow(0, 1, 6);
+  shifted.labels = longer.labels.narrow(0, 1, 6);
+  shifted.samples = sample_range(1, 6);
+  EXPECT_GT(largest_difference(tail(shifted, 0), tail(longer, 1)), 1e-6);
+}
+
+TEST(Objective, CurriculaSayWhereAMethodStands) {
+  const Model model = test::tiny_model(test::tiny_options(), 1);
+  const auto edm = edm_objective({}, model, 1).curriculum(5);
+  EXPECT_FALSE(edm.levels || edm.decay);
+  const auto cd = cd_objective({.n = 18, .mu = 0.95}, model, model, model, 1).curriculum(5);
+  EXPECT_EQ(cd.levels, 18);
+  EXPECT_EQ(cd.decay, 0.95);
+  const CtOptions options{.levels = {.s0 = 2, .s1 = 150},
+                          .target = {.schedule = DecaySchedule::adaptive, .mu = 0.9}};
+  const auto ct = ct_objective(options, model, model, 100, 1).curriculum(0);
+  EXPECT_EQ(ct.levels, 2);
+  EXPECT_NEAR(ct.decay.value(), 0.81, 1e-12);
+  const auto ict = ict_objective({}, model, 400'000, 1).curriculum(50'000);
+  EXPECT_EQ(ict.levels, 21);
+  EXPECT_FALSE(ict.decay);
+}
+
+}  // namespace
+}  // namespace cm

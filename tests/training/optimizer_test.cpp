@@ -1,0 +1,137 @@
+#include "cm/training/optimizer.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "support/closeness.h"
+
+namespace cm {
+namespace {
+
+using test::largest_difference;
+
+Tensor parameter(std::initializer_list<float> values) {
+  return torch::tensor(std::vector<float>(values)).requires_grad_(true);
+}
+
+OptimizerOptions with_decay(LearningRateDecay decay) {
+  OptimizerOptions options;
+  options.lr = 0.5;
+  options.warmup_steps = 10;
+  options.decay = decay;
+  return options;
+}
+
+TEST(Optimizer, TheLearningRateWarmsUpAndDecays) {
+  constexpr int64_t kSteps = 110;
+  const auto expect = [&](LearningRateDecay decay, double half_way, double last) {
+    const OptimizerOptions options = with_decay(decay);
+    EXPECT_NEAR(learning_rate(options, 0, kSteps), 0.05, 1e-15);
+    EXPECT_NEAR(learning_rate(options, 4, kSteps), 0.25, 1e-15);
+    EXPECT_NEAR(learning_rate(options, 9, kSteps), 0.5, 1e-15);
+    EXPECT_NEAR(learning_rate(options, 10, kSteps), 0.5, 1e-15);
+    EXPECT_NEAR(learning_rate(options, 60, kSteps), half_way, 1e-15);
+    EXPECT_NEAR(learning_rate(options, kSteps, kSteps), last, 1e-15);
+    EXPECT_NEAR(learning_rate(options, 2 * kSteps, kSteps), last, 1e-15);
+  };
+  expect(LearningRateDecay::constant, 0.5, 0.5);
+  expect(LearningRateDecay::linear, 0.25, 0);
+  expect(LearningRateDecay::cosine, 0.25, 0);
+}
+
+TEST(Optimizer, WithoutWarmUpTheFirstStepHasTheFullRate) {
+  OptimizerOptions options;
+  options.lr = 0.5;
+  EXPECT_EQ(learning_rate(options, 0, 100), 0.5);
+}
+
+// Adam's first step has the length of the learning rate in every coordinate, whatever the gradient's scale.
+TEST(Optimizer, AdamsFirstStepIsTheSign) {
+  Tensor theta = parameter({1, 1, 1});
+  OptimizerOptions options;
+  options.rule = OptimizerRule::adam;
+  Optimizer optimizer(options, {theta});
+  theta.mutable_grad() = torch::tensor({1e-3F, -20.0F, 4.0F});
+  optimizer.step(0.1);
+  EXPECT_LT(largest_difference(theta, torch::tensor({0.9, 1.1, 0.9})), 1e-4);
+}
+
+// RAdam's first steps are momentum with bias correction: the first one is gradient descent.
+TEST(Optimizer, RadamsFirstStepIsGradientDescent) {
+  Tensor theta = parameter({1, 1});
+  Optimizer optimizer({}, {theta});
+  theta.mutable_grad() = torch::tensor({0.5F, -2.0F});
+  optimizer.step(0.1);
+  EXPECT_LT(largest_difference(theta, torch::tensor({0.95, 1.2})), 1e-6);
+}
+
+TEST(Optimizer, EveryRuleFindsAMinimum) {
+  for (const auto rule : {OptimizerRule::radam, OptimizerRule::adam, OptimizerRule::adamw}) {
+    const Tensor theta = parameter({3, -2});
+    OptimizerOptions options;
+    options.rule = rule;
+    Optimizer optimizer(options, {theta});
+    for (int step = 0; step < 400; ++step) {
+      optimizer.zero_grad();
+      (theta - 1).square().sum().backward();
+      optimizer.step(0.05);
+    }
+    EXPECT_LT(largest_difference(theta, torch::ones({2})), 0.01) << to_string(rule);
+  }
+}
+
+TEST(Optimizer, AParameterWithoutGradientIsLeftAlone) {
+  Tensor used = parameter({1});
+  const Tensor unused = parameter({1});
+  OptimizerOptions options;
+  options.weight_decay = 0.1;
+  Optimizer optimizer(options, {used, unused});
+  used.mutable_grad() = torch::ones({1});
+  optimizer.step(0.1);
+  EXPECT_EQ(unused.item<double>(), 1);
+  EXPECT_EQ(optimizer.first_moments()[1].item<double>(), 0);
+  EXPECT_EQ(optimizer.updates(), 1);
+}
+
+TEST(Optimizer, WithoutAnyGradientNothingIsCounted) {
+  Optimizer optimizer({}, {parameter({1})});
+  optimizer.step(0.1);
+  EXPECT_EQ(optimizer.updates(), 0);
+}
+
+TEST(Optimizer, ZeroGradDropsTheGradients) {
+  Tensor theta = parameter({1});
+  theta.mutable_grad() = torch::ones({1});
+  Optimizer({}, {theta}).zero_grad();
+  EXPECT_FALSE(theta.grad().defined());
+}
+
+TEST(Optimizer, ClippingScalesTheWholeGradient) {
+  Tensor a = parameter({0, 0});
+  Tensor b = parameter({0});
+  const auto set = [&] {
+    a.mutable_grad() = torch::tensor({3.0F, 0.0F});
+    b.mutable_grad() = torch::tensor({4.0F});
+  };
+  set();
+  const Tensor norm = gradient_norm({a, b});
+  EXPECT_NEAR(norm.item<double>(), 5, 1e-6);
+  clip_gradients({a, b}, norm, 1);
+  EXPECT_LT(largest_difference(a.grad(), torch::tensor({0.6, 0.0})), 1e-6);
+  EXPECT_LT(largest_difference(b.grad(), torch::tensor({0.8})), 1e-6);
+  set();
+  clip_gradients({a, b}, norm, 10);
+  EXPECT_EQ(b.grad().item<double>(), 4);
+}
+
+TEST(Optimizer, BetasAreTwo) {
+  std::string complaint;
+  OptimizerOptions options;
+  options.betas = {0.9};
+  validate(options, [&](const std::string& key, const std::string& text) { complaint = key + " " + text; });
+  EXPECT_EQ(complaint, "betas must be two numbers, got 1");
+}
+
+}  // namespace
+}  // namespace cm

@@ -1,0 +1,146 @@
+#include "cm/training/sampling.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "cm/base/error.h"
+#include "support/closeness.h"
+#include "support/each_near.h"
+#include "support/message_of.h"
+#include "support/tiny_model.h"
+
+namespace cm {
+namespace {
+
+using test::each_near;
+using test::message_of;
+using testing::HasSubstr;
+
+const ModelOptions kTeacher = test::tiny_options(Parameterization::edm);
+const ModelOptions kStudent = test::tiny_options(Parameterization::skip);
+
+void expect_sigmas(const SamplerOptions& options, const std::vector<double>& sigmas) {
+  EXPECT_THAT(options.sigmas, each_near(sigmas, 1e-4));
+}
+
+TEST(Sampling, ADenoiserIsSampledByHeunUnlessToldOtherwise) {
+  const SamplerOptions heun = choose_sampler({}, kTeacher);
+  EXPECT_EQ(heun.kind, SamplerKind::heun);
+  EXPECT_EQ(heun.sigmas.size(), 19U);
+  EXPECT_EQ(heun.sigmas.back(), 0);
+  EXPECT_EQ(evaluations(heun), 35);
+  const SamplerOptions euler = choose_sampler({.kind = SamplerKind::euler, .steps = 5}, kTeacher);
+  EXPECT_EQ(euler.sigmas.size(), 6U);
+  EXPECT_EQ(evaluations(euler), 5);
+  EXPECT_EQ(evaluations(choose_sampler({.kind = SamplerKind::midpoint, .steps = 5}, kTeacher)), 9);
+  EXPECT_EQ(evaluations(choose_sampler({.kind = SamplerKind::dpm, .steps = 5}, kTeacher)), 10);
+  EXPECT_EQ(evaluations(choose_sampler({.kind = SamplerKind::ancestral, .steps = 5}, kTeacher)), 5);
+}
+
+TEST(Sampling, ProgressiveDistillationEndsAtSigmaMin) {
+  const SamplerOptions options = choose_sampler({.kind = SamplerKind::progdist, .steps = 1}, kTeacher);
+  expect_sigmas(options, {80, 0.002});
+  EXPECT_EQ(evaluations(options), 1);
+}
+
+TEST(Sampling, AConsistencyModelTakesOneStepUnlessToldOtherwise) {
+  const SamplerOptions once = choose_sampler({}, kStudent);
+  EXPECT_EQ(once.kind, SamplerKind::onestep);
+  expect_sigmas(once, {80});
+  EXPECT_EQ(evaluations(once), 1);
+  EXPECT_EQ(choose_sampler({.steps = 1}, kStudent).kind, SamplerKind::onestep);
+  const SamplerOptions twice = choose_sampler({.steps = 2}, kStudent);
+  EXPECT_EQ(twice.kind, SamplerKind::multistep);
+  expect_sigmas(twice, {80, 2.2404, 0.002});
+  EXPECT_EQ(evaluations(twice), 2);
+}
+
+TEST(Sampling, TimePointsCanBeNamedAsSigmasOrIndices) {
+  expect_sigmas(choose_sampler({.sigmas = {80, 0.66}}, kStudent), {80, 0.66, 0.002});
+  expect_sigmas(choose_sampler({.indices = {0, 22, 39}}, kStudent), {80, 1.3824, 0.002});
+  expect_sigmas(choose_sampler({.indices = {0, 17}, .grid = 18}, kStudent), {80, 0.002});
+}
+
+TEST(Sampling, TheModelsOwnPointsComeFirst) {
+  ModelOptions model = kStudent;
+  model.sampling.grid = 18;
+  expect_sigmas(choose_sampler({.steps = 18}, model), [] {
+    auto sigmas = sampler_sigmas({}, 18);
+    sigmas.back() = 0.002;
+    return sigmas;
+  }());
+  model.sampling.sigmas = {80, 0.9};
+  expect_sigmas(choose_sampler({.steps = 2}, model), {80, 0.9, 0.002});
+  EXPECT_EQ(choose_sampler({.steps = 3}, model).sigmas.size(), 4U);
+}
+
+std::string mistake_of(const SamplerRequest& request, const ModelOptions& model = kStudent) {
+  return message_of<InputError>([&] { choose_sampler(request, model); });
+}
+
+TEST(Sampling, SamplersThatDoNotFitTheModelAreMistakes) {
+  EXPECT_THAT(
+      mistake_of({.kind = SamplerKind::multistep}, kTeacher),
+      HasSubstr("the multistep sampler needs a consistency model, and this checkpoint is a diffusion"));
+  EXPECT_THAT(mistake_of({.kind = SamplerKind::heun}),
+              HasSubstr("the heun sampler walks a diffusion model's ODE"));
+  EXPECT_THAT(mistake_of({.sigmas = {80, 1}}, kTeacher), HasSubstr("are for multistep sampling"));
+  EXPECT_THAT(mistake_of({.kind = SamplerKind::onestep, .steps = 2}), HasSubstr("takes one step"));
+}
+
+TEST(Sampling, RequestsThatContradictThemselvesAreMistakes) {
+  EXPECT_THAT(mistake_of({.steps = 2, .sigmas = {80, 1}}), HasSubstr("exclude one another"));
+  EXPECT_THAT(mistake_of({.steps = 0}), HasSubstr("--steps must be at least 1, got 0"));
+  EXPECT_THAT(mistake_of({.steps = 41}), HasSubstr("takes 1 to 40 steps, got 41"));
+  EXPECT_THAT(mistake_of({.steps = 2, .grid = 1}), HasSubstr("--grid must be at least 2, got 1"));
+  EXPECT_THAT(mistake_of({.indices = {0}}), HasSubstr("--indices needs at least two"));
+  EXPECT_THAT(mistake_of({.indices = {0, 40}}),
+              HasSubstr("must lie in 0 … 39 on a grid of 40 levels, got 40"));
+  EXPECT_THAT(mistake_of({.indices = {5, 5}}), HasSubstr("--indices must increase"));
+  EXPECT_THAT(mistake_of({.sigmas = {1, 80}}), HasSubstr("--sigmas must decrease, got 1 before 80"));
+  EXPECT_THAT(mistake_of({.sigmas = {100}}), HasSubstr("--sigmas must lie in (0.002, 80], got 100"));
+}
+
+TEST(Sampling, NoiseDependsOnSeedAndSampleAlone) {
+  const SamplerOptions options = choose_sampler({.steps = 3}, kStudent);
+  const SampleNoise all = seeded_noise(kStudent, options, 7, 0, 5);
+  const SampleNoise part = seeded_noise(kStudent, options, 7, 3, 2);
+  EXPECT_TRUE(torch::equal(part.x_T, all.x_T.narrow(0, 3, 2)));
+  EXPECT_TRUE(torch::equal(part.noise(1), all.noise(1).narrow(0, 3, 2)));
+  EXPECT_FALSE(torch::equal(all.noise(0), all.noise(1)));
+  EXPECT_FALSE(torch::equal(seeded_noise(kStudent, options, 8, 0, 5).x_T, all.x_T));
+  const double std = seeded_noise(kStudent, options, 7, 0, 1000).x_T.std().item<double>();
+  EXPECT_NEAR(std, 80, 5 * 80 / std::sqrt(2.0 * 16'000));
+}
+
+TEST(Sampling, AnImageDoesNotDependOnItsBatch) {
+  for (const auto& options : {kStudent, kTeacher}) {
+    const Model model = test::tiny_model(options, 3);
+    const SamplerOptions sampler = choose_sampler({.steps = 4}, options);
+    const Tensor labels = torch::tensor({0, 1, 2, 0});
+    const Tensor all = sample(model, sampler, seeded_noise(options, sampler, 7, 0, 4), labels);
+    EXPECT_EQ(all.sizes(), torch::IntArrayRef({4, 1, 4, 4}));
+    EXPECT_LE(test::largest(all), 1);
+    for (int64_t i = 0; i < 4; ++i) {
+      const Tensor alone =
+          sample(model, sampler, seeded_noise(options, sampler, 7, i, 1), labels.narrow(0, i, 1));
+      EXPECT_LT(test::largest_difference(alone, all.narrow(0, i, 1)), 1e-5) << i;
+    }
+  }
+}
+
+// Any callable can be walked: here the denoiser of a black image, which every sampler ends at.
+TEST(Sampling, AWalkNeedsADenoiserOnly) {
+  const Denoiser black = [](const Tensor& x, const Tensor&) { return torch::full_like(x, -1); };
+  for (const auto& name : all_names<SamplerKind>()) {
+    const auto kind = *from_name<SamplerKind>(name);
+    const bool consistency = kind == SamplerKind::onestep || kind == SamplerKind::multistep;
+    const ModelOptions& model = consistency ? kStudent : kTeacher;
+    const SamplerOptions options = choose_sampler({.kind = kind}, model);
+    const Tensor x = walk(black, options, seeded_noise(model, options, 7, 0, 2), model.sigma.min);
+    EXPECT_LT(test::largest_difference(x, torch::full_like(x, -1)), 0.02) << name;
+  }
+}
+
+}  // namespace
+}  // namespace cm

@@ -1,0 +1,141 @@
+#include "cm/training/train_loop.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <csignal>
+#include <limits>
+
+#include "cm/base/error.h"
+#include "cm/base/files.h"
+#include "cm/data/memory_dataset.h"
+#include "cm/io/json.h"
+#include "cm/training/checkpoint.h"
+#include "support/message_of.h"
+#include "support/temporary_folder.h"
+#include "support/tiny_run.h"
+
+namespace cm {
+namespace {
+
+namespace fs = std::filesystem;
+using test::message_of;
+using test::Method;
+using test::TemporaryFolder;
+using test::TinyRun;
+using testing::AllOf;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+InMemoryDataset some_images() {
+  const Tensor pixels = (normal({.seed = 4}, sample_range(0, 20), {1, 4, 4}) * 50 + 128).clamp(0, 255);
+  return {pixels.to(torch::kUInt8), torch::arange(20).remainder(3), 3};
+}
+
+TrainOutcome train_tiny(TinyRun& run, const TrainOptions& options, const fs::path& folder) {
+  const InMemoryDataset dataset = some_images();
+  return train(run.trainer, options, dataset, {}, folder);
+}
+
+std::vector<int64_t> logged_steps(const fs::path& run) {
+  std::istringstream lines(read_file(run / "metrics.jsonl"));
+  std::vector<int64_t> steps;
+  for (std::string line; std::getline(lines, line);) steps.push_back(Json::parse(line).at("step"));
+  return steps;
+}
+
+// What happens in the step `step` instead of it being only trained.
+void at_step(Objective& objective, int64_t step, const std::function<Tensor(const Tensor&)>& act) {
+  objective.losses = [whole = objective.losses, step, act](const TrainingBatch& batch) {
+    return batch.step == step ? act(whole(batch)) : whole(batch);
+  };
+}
+
+Trainer trainer_with(const Objective& objective, TinyRun& run) {
+  return {test::tiny_train_options(), {}, {.rates = {0.5}}, objective, run.student, nullptr};
+}
+
+TEST(TrainLoop, LeavesLogsPicturesAndCheckpoints) {
+  const TemporaryFolder folder;
+  TrainOptions options = test::tiny_train_options();
+  options.steps = 5;
+  options.sample_every = 2;
+  options.sample_count = 3;
+  TinyRun run(Method::ct, options);
+  EXPECT_EQ(train_tiny(run, options, folder.path()), TrainOutcome::finished);
+  EXPECT_THAT(logged_steps(folder.path()), ElementsAre(1, 2, 3, 4, 5));
+  const Json first = Json::parse(
+      read_file(folder / "metrics.jsonl").substr(0, read_file(folder / "metrics.jsonl").find('\n')));
+  for (const auto* key : {"loss", "gradient_norm", "learning_rate", "n", "mu", "images_per_second"}) {
+    EXPECT_TRUE(first.contains(key)) << key;
+  }
+  EXPECT_TRUE(fs::exists(folder / "samples/step-00000004.png"));
+  EXPECT_FALSE(fs::exists(folder / "samples/step-00000003.png"));
+  EXPECT_TRUE(fs::exists(folder / "checkpoints/step-00000004"));
+  EXPECT_EQ(latest_checkpoint(folder.path()).value().filename(), "step-00000005");  // the last step always
+}
+
+TEST(TrainLoop, AResumedRunEndsWhereAWholeOneDoes) {
+  const TrainOptions options = test::tiny_train_options();
+  const TemporaryFolder whole_folder;
+  TinyRun whole(Method::edm, options);
+  train_tiny(whole, options, whole_folder.path());
+
+  const TemporaryFolder folder;
+  TrainOptions half = options;
+  half.steps = 2;
+  TinyRun first(Method::edm, options);
+  train_tiny(first, half, folder.path());
+  TinyRun second(Method::edm, options);
+  load_checkpoint(latest_checkpoint(folder.path()).value(), second.trainer);
+  train_tiny(second, options, folder.path());
+  EXPECT_THAT(logged_steps(folder.path()), ElementsAre(1, 2, 3, 4));
+  const auto expected = whole.student.parameters();
+  const auto actual = second.student.parameters();
+  for (size_t i = 0; i < expected.size(); ++i) EXPECT_TRUE(torch::equal(actual[i], expected[i])) << i;
+}
+
+TEST(TrainLoop, AnInterruptedRunSavesItsStep) {
+  const TemporaryFolder folder;
+  TinyRun run(Method::edm);
+  Objective objective = run.objective;
+  at_step(objective, 2, [](const Tensor& losses) {
+    std::raise(SIGTERM);
+    return losses;
+  });
+  Trainer trainer = trainer_with(objective, run);
+  const InMemoryDataset dataset = some_images();
+  EXPECT_EQ(train(trainer, test::tiny_train_options(), dataset, {}, folder.path()),
+            TrainOutcome::interrupted);
+  EXPECT_EQ(latest_checkpoint(folder.path()).value().filename(), "step-00000003");
+  EXPECT_THAT(logged_steps(folder.path()), ElementsAre(1, 2, 3));
+}
+
+TEST(TrainLoop, ANonFiniteStepNamesTheLastGoodCheckpoint) {
+  const TemporaryFolder folder;
+  TinyRun run(Method::edm);
+  Objective objective = run.objective;
+  at_step(objective, 3,
+          [](const Tensor& losses) { return losses * std::numeric_limits<double>::infinity(); });
+  Trainer trainer = trainer_with(objective, run);
+  const InMemoryDataset dataset = some_images();
+  const auto message =
+      message_of<Error>([&] { train(trainer, test::tiny_train_options(), dataset, {}, folder.path()); });
+  EXPECT_THAT(message,
+              AllOf(HasSubstr("not finite in step 4"), HasSubstr("step-00000002 (go on with --resume)")));
+  EXPECT_EQ(latest_checkpoint(folder.path()).value().filename(), "step-00000002");
+}
+
+TEST(TrainLoop, ThePreviewDependsOnTheWeightsAndTheSeedAlone) {
+  TrainOptions options = test::tiny_train_options();
+  options.sample_count = 7;
+  TinyRun run(Method::ct, options);
+  const Tensor picture = preview_picture(run.trainer, options);
+  EXPECT_EQ(picture.scalar_type(), torch::kUInt8);
+  EXPECT_TRUE(torch::equal(preview_picture(run.trainer, options), picture));
+  options.seed = 1;
+  EXPECT_FALSE(torch::equal(preview_picture(run.trainer, options), picture));
+}
+
+}  // namespace
+}  // namespace cm

@@ -1,0 +1,147 @@
+#include "cm/training/trainer.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <limits>
+
+#include "cm/base/error.h"
+#include "support/closeness.h"
+#include "support/message_of.h"
+#include "support/tiny_run.h"
+
+namespace cm {
+namespace {
+
+using test::largest_difference;
+using test::message_of;
+using test::Method;
+using test::TinyRun;
+using testing::AllOf;
+using testing::HasSubstr;
+
+Tensor flat(const std::vector<Tensor>& tensors) {
+  std::vector<Tensor> parts;
+  for (const auto& tensor : tensors) parts.push_back(tensor.detach().flatten());
+  return torch::cat(parts);
+}
+
+OptimizerOptions plain_descent() {
+  OptimizerOptions options;  // RAdam's first step is θ − lr · gradient
+  options.lr = 1;
+  return options;
+}
+
+// An edm objective whose loss is NaN in the steps given.
+Objective broken_in(const std::vector<int64_t>& steps, const Model& student) {
+  Objective objective = edm_objective({}, student, 7);
+  objective.losses = [whole = objective.losses, steps](const TrainingBatch& batch) {
+    const bool broken = std::ranges::find(steps, batch.step) != steps.end();
+    return broken ? whole(batch) * std::numeric_limits<double>::quiet_NaN() : whole(batch);
+  };
+  return objective;
+}
+
+TEST(Trainer, MicroBatchesAddUpToTheBatch) {
+  for (const auto method : test::kMethods) {
+    const auto trained = [&](std::optional<int64_t> micro_batch_size) {
+      TrainOptions options = test::tiny_train_options();
+      options.micro_batch_size = micro_batch_size;
+      TinyRun run(method, options, /*dropout=*/0);
+      const Tensor before = flat(run.student.parameters());
+      Trainer trainer(options, plain_descent(), {.rates = {}}, run.objective, run.student, nullptr);
+      const StepResult result = trainer.step(test::tiny_batch(0));
+      return std::tuple(flat(run.student.parameters()) - before, result.loss, result.gradient_norm);
+    };
+    const auto [step, loss, norm] = trained(std::nullopt);
+    const auto [micro_step, micro_loss, micro_norm] = trained(2);
+    EXPECT_LT(test::relative_difference(micro_step, step), 1e-5) << static_cast<int>(method);
+    EXPECT_LT(test::relative_difference(micro_loss, loss), 1e-6);
+    EXPECT_LT(test::relative_difference(micro_norm, norm), 1e-5);
+    EXPECT_GT(test::largest(step), 0);
+  }
+}
+
+TEST(Trainer, TheTargetFollowsByItsDecayAndTheTeacherStays) {
+  TinyRun run(Method::cd);
+  const Tensor teacher = flat(run.teacher.parameters());
+  const Tensor target = flat(run.target.parameters());
+  run.train_to(1);
+  const Tensor expected = 0.95 * target + 0.05 * flat(run.student.parameters());
+  EXPECT_LT(largest_difference(flat(run.target.parameters()), expected), 1e-6);
+  EXPECT_GT(largest_difference(flat(run.target.parameters()), target), 0);
+  run.train_to(3);
+  EXPECT_TRUE(torch::equal(flat(run.teacher.parameters()), teacher));
+}
+
+TEST(Trainer, TheEvaluationAveragesFollowTheStudent) {
+  TinyRun run(Method::edm);
+  const Tensor before = flat(run.student.parameters());
+  run.train_to(1);
+  const Tensor after = flat(run.student.parameters());
+  EXPECT_LT(largest_difference(flat(run.trainer.averages().average(0)), (before + after) / 2), 1e-6);
+  EXPECT_LT(largest_difference(flat(run.trainer.averages().average(1)), 0.9 * before + 0.1 * after), 1e-6);
+}
+
+TEST(Trainer, AStepCountsAndDropsItsGradients) {
+  TinyRun run(Method::ict);
+  EXPECT_EQ(run.trainer.steps_done(), 0);
+  run.train_to(2);
+  EXPECT_EQ(run.trainer.steps_done(), 2);
+  for (const auto& parameter : run.student.parameters()) EXPECT_FALSE(parameter.grad().defined());
+}
+
+TEST(Trainer, ClippingBoundsTheStep) {
+  TinyRun run(Method::edm);
+  OptimizerOptions options = plain_descent();
+  options.clip_norm = 1e-3;
+  Trainer trainer(test::tiny_train_options(), options, {.rates = {}}, run.objective, run.student, nullptr);
+  const Tensor before = flat(run.student.parameters());
+  const StepResult result = trainer.step(test::tiny_batch(0));
+  EXPECT_GT(result.gradient_norm.item<double>(), 1e-3);
+  EXPECT_NEAR((flat(run.student.parameters()) - before).norm().item<double>(), 1e-3, 1e-5);
+}
+
+TEST(Trainer, ANonFiniteStepStopsAndLeavesTheWeights) {
+  Model student = test::tiny_model(test::tiny_options(Parameterization::edm), 1);
+  Trainer trainer(test::tiny_train_options(), {}, {.rates = {0.5}}, broken_in({1}, student), student,
+                  nullptr);
+  trainer.step(test::tiny_batch(0));
+  const Tensor weights = flat(student.parameters());
+  const Tensor average = flat(trainer.averages().average(0)).clone();
+  EXPECT_THAT(message_of<Error>([&] { trainer.step(test::tiny_batch(1)); }),
+              AllOf(HasSubstr("not finite in step 2 (σ between 0."), HasSubstr("lower optimizer.lr")));
+  EXPECT_TRUE(torch::equal(flat(student.parameters()), weights));
+  EXPECT_TRUE(torch::equal(flat(trainer.averages().average(0)), average));
+  EXPECT_EQ(trainer.steps_done(), 1);
+}
+
+TEST(Trainer, ANonFiniteStepCanBeSkippedAndIsCounted) {
+  Model student = test::tiny_model(test::tiny_options(Parameterization::edm), 1);
+  TrainOptions options = test::tiny_train_options();
+  options.on_non_finite = OnNonFinite::skip;
+  Trainer trainer(options, {}, {.rates = {0.5}}, broken_in({1, 2}, student), student, nullptr);
+  trainer.step(test::tiny_batch(0));
+  const Tensor weights = flat(student.parameters());
+  trainer.step(test::tiny_batch(1));
+  trainer.step(test::tiny_batch(2));
+  EXPECT_TRUE(torch::equal(flat(student.parameters()), weights));
+  EXPECT_EQ(trainer.skipped(), 2);
+  EXPECT_EQ(trainer.steps_done(), 3);
+  EXPECT_EQ(trainer.optimizer().updates(), 1);
+  trainer.step(test::tiny_batch(3));
+  EXPECT_GT(largest_difference(flat(student.parameters()), weights), 0);
+  EXPECT_TRUE(torch::isfinite(flat(student.parameters())).all().item<bool>());
+}
+
+TEST(Trainer, MicroBatchesMustDivideTheBatch) {
+  TrainOptions options;
+  options.batch_size = 64;
+  options.micro_batch_size = 24;
+  std::string complaint;
+  validate(options, [&](const std::string& key, const std::string& text) { complaint = key + " " + text; });
+  EXPECT_EQ(complaint, "micro_batch_size must divide batch_size (64), got 24");
+}
+
+}  // namespace
+}  // namespace cm
