@@ -4,8 +4,8 @@
     scripts/lint.py [folder or file ...]        all of src, apps, bench and tests by default
 
 Most of the cost of a file is LibTorch's headers: clang-tidy parses and searches them anew for each. So the headers are
-precompiled, the files of a folder are checked together as one translation unit (those whose private names collide in
-smaller groups), and what was found clean is remembered in .cache/tidy until a source, a header or a rule changes.
+precompiled, the files of a folder are checked together as one translation unit (those whose private names collide go
+into a second one), and what was found clean is remembered in .cache/tidy until a source, a header or a rule changes.
 """
 
 import concurrent.futures
@@ -23,12 +23,13 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 CACHE = ROOT / ".cache" / "tidy"
 PRECOMPILED = CACHE / "precompiled.h"
 FOLDERS = ["src", "apps", "bench", "tests"]
-COLLISION = re.compile(r"error: (redefinition|call to '.*' is ambiguous|reference to '.*' is ambiguous)")
+COLLISION = re.compile(r"^([^\s:]+):\d+:\d+: error: (?:redefinition|.* is ambiguous)", re.MULTILINE)
 
 
 def tool(name):
     """The version that Debian 12 has where several are installed: findings differ between versions."""
-    return shutil.which(f"{name}-14") or shutil.which(name) or sys.exit(f"lint: {name} is missing: scripts/setup.sh --dev")
+    found = shutil.which(f"{name}-14") or shutil.which(name)
+    return found or sys.exit(f"lint: {name} is missing; run scripts/setup.sh --dev")
 
 
 def kept_flags(command):
@@ -52,7 +53,8 @@ def groups(compilations, paths):
         file = pathlib.Path(entry["file"])
         if any(file.is_relative_to(path) for path in paths):
             found.setdefault((file.parent, kept_flags(entry["command"])), set()).add(file)
-    return [(flags, sorted(files)) for (_, flags), files in sorted(found.items())]
+    work = [(flags, sorted(files)) for (_, flags), files in found.items()]
+    return sorted(work, key=lambda group: -len(group[1]))  # the longest first, so that none is waited for at the end
 
 
 def precompile(compilations):
@@ -79,26 +81,38 @@ def digest(flags, files):
     return state.hexdigest()
 
 
-def tidy(flags, files):
-    """(collision, findings) of the files as one translation unit."""
+def unit_of(files):
+    """Writes a translation unit of all `files`; each may have its own main."""
     unit = CACHE / f"unit-{hashlib.sha256(str(files).encode()).hexdigest()[:16]}.cpp"
     unit.write_text("".join(f'#define main main_{i}\n#include "{f}"\n#undef main\n' for i, f in enumerate(files)))
+    return unit
+
+
+def compatible(flags, files):
+    """Splits `files` into lists that compile as one translation unit: equal names in anonymous namespaces collide."""
+    while files:
+        command = [tool("clang++"), "-fsyntax-only", "-w", "-ferror-limit=0", *flags, str(unit_of(files))]
+        errors = subprocess.run(command, capture_output=True, text=True).stderr if len(files) > 1 else ""
+        colliding = set(COLLISION.findall(errors)) - {str(files[0])}
+        yield [file for file in files if str(file) not in colliding]
+        files = [file for file in files if str(file) in colliding]
+
+
+def tidy(flags, files):
     filters = f"--header-filter=^{re.escape(str(ROOT))}/(include|{'|'.join(FOLDERS)})/"
-    command = [tool("clang-tidy"), "--quiet", f"--config-file={ROOT}/.clang-tidy", filters, str(unit), "--", *flags]
+    options = ["--quiet", f"--config-file={ROOT}/.clang-tidy", filters]
+    command = [tool("clang-tidy"), *options, str(unit_of(files)), "--", *flags]
     result = subprocess.run(command, capture_output=True, text=True)
-    unit.unlink()
-    return bool(COLLISION.search(result.stdout)), result.stdout or (result.stderr if result.returncode else "")
+    return result.stdout or (result.stderr if result.returncode else "")
 
 
-def lint(flags, files):
-    """The findings in `files`, "" when there are none."""
+def lint(group):
+    """The findings in a group of files, "" when there are none."""
+    flags, files = group
     clean = CACHE / f"clean-{digest(flags, files)}"
     if clean.exists():
         return ""
-    collision, findings = tidy(flags, files)
-    if collision and len(files) > 1:
-        half = len(files) // 2
-        findings = lint(flags, files[:half]) + lint(flags, files[half:])
+    findings = "".join(tidy(flags, part) for part in compatible(flags, files))
     if not findings:
         clean.touch()
     return findings
@@ -110,11 +124,13 @@ def main(arguments):
     compilations = json.loads((ROOT / "build" / "compile_commands.json").read_text())
     precompile(compilations)
     work = groups(compilations, paths)
+    clean = True
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        findings = "".join(pool.map(lambda group: lint(*group), work))
-    print(findings, end="")
-    print(f"lint: {'see above' if findings else 'ok'}, {sum(len(files) for _, files in work)} files")
-    return 1 if findings else 0
+        for findings in pool.map(lint, work):
+            clean = clean and not findings
+            print(findings, end="", flush=True)
+    print(f"lint: {'ok' if clean else 'see above'}, {sum(len(files) for _, files in work)} files")
+    return 0 if clean else 1
 
 
 if __name__ == "__main__":

@@ -83,7 +83,7 @@ std::string format_npy_header(torch::ScalarType dtype, const std::vector<int64_t
 }
 
 size_t npy_length_bytes(std::string_view magic, const std::string& where) {
-  const int major = magic[kMagic.size()];
+  const int major = static_cast<unsigned char>(magic[kMagic.size()]);
   if (!magic.starts_with(kMagic) || major < 1 || major > 3) {
     throw InputError(concat(where, ": is not a .npy array of version 1, 2 or 3"));
   }

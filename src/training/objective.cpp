@@ -101,7 +101,8 @@ struct ConsistencyParts {
 };
 
 Objective consistency_objective(const Model& student, const Model& target, uint64_t seed,
-                                ConsistencyParts parts, std::function<CurriculumPoint(int64_t)> curriculum) {
+                                const ConsistencyParts& parts,
+                                std::function<CurriculumPoint(int64_t)> curriculum) {
   const auto losses = [&student, &target, seed, parts](const TrainingBatch& batch) {
     const HostPairs host = parts.draw_pairs(batch.step, batch.samples);
     const SigmaPair pair{on_device_of(batch.x, host.t), on_device_of(batch.x, host.r)};
@@ -161,7 +162,7 @@ Objective cd_objective(const CdOptions& options, const Model& student, const Mod
     return teacher_step(options.solver, teacher.denoiser(labels));
   };
   parts.distance = distance_function(options.distance);
-  return consistency_objective(student, target, seed, std::move(parts), [options](int64_t) {
+  return consistency_objective(student, target, seed, parts, [options](int64_t) {
     return CurriculumPoint{options.n, options.mu};
   });
 }
@@ -177,7 +178,7 @@ Objective ct_objective(const CtOptions& options, const Model& student, const Mod
   parts.weight = weight_at_larger_level(options.weighting, student);
   parts.previous = [](const Tensor&) { return data_step(); };
   parts.distance = distance_function(options.distance);
-  return consistency_objective(student, target, seed, std::move(parts), [options, total_steps](int64_t step) {
+  return consistency_objective(student, target, seed, parts, [options, total_steps](int64_t step) {
     const int64_t levels = noise_levels(options.levels, step, total_steps);
     return CurriculumPoint{levels, target_decay(options.target, options.levels.s0, levels)};
   });
@@ -193,10 +194,9 @@ Objective ict_objective(const IctOptions& options, const Model& student, int64_t
   parts.weight = [](const SigmaPair& pair) { return (pair.t - pair.r).reciprocal(); };
   parts.previous = [](const Tensor&) { return data_step(); };
   parts.distance = distance_function(options.distance, options.huber_c);
-  return consistency_objective(
-      student, student, seed, std::move(parts), [options, total_steps](int64_t step) {
-        return CurriculumPoint{noise_levels(options.levels, step, total_steps), std::nullopt};
-      });
+  return consistency_objective(student, student, seed, parts, [options, total_steps](int64_t step) {
+    return CurriculumPoint{noise_levels(options.levels, step, total_steps), std::nullopt};
+  });
 }
 
 }  // namespace cm

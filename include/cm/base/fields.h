@@ -69,6 +69,9 @@ struct EnumName {
 };
 
 template <class E>
+EnumName(E, std::string_view) -> EnumName<E>;  // compilers before clang 17 don't deduce aggregates
+
+template <class E>
 concept NamedEnum = requires {
   EnumNames<E>::names;
 };
