@@ -33,7 +33,7 @@ def confinement_problems(path, text):
                 yield f"{path}: includes {header}, which only {place} may"
 
 
-def layer_problems(path, text):
+def layer_problems(root, path, text):
     own = module_of(path)
     for bracket, header in INCLUDE.findall(text):
         if header.startswith("cm/"):
@@ -42,7 +42,7 @@ def layer_problems(path, text):
                 yield f"{path}: includes {header} of an unknown module"
             elif MODULES.index(used) > MODULES.index(own) or (own, used) in FORBIDDEN:
                 yield f"{path}: {own} may not include {header}"
-        elif bracket == '"' and not (path.parent / header).exists():
+        elif bracket == '"' and not (root / path.parent / header).exists():
             yield f'{path}: includes "{header}"; a header of the project is "cm/<module>/x.h", or lies beside its user'
 
 
@@ -76,7 +76,7 @@ def problems(root):
             if module_of(path) not in MODULES:
                 yield f"{path}: its folder is not in the list of modules of tests/layers_test.py"
                 continue
-            yield from layer_problems(path, text)
+            yield from layer_problems(root, path, text)
             yield mirror_problem(root, path)
     for folder in ("include", "src", "apps", "bench", "tests"):
         for path, text in sources(root, folder):
