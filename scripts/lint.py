@@ -46,13 +46,21 @@ def kept_flags(command):
     return tuple(flags)
 
 
+def sources_of(entry):
+    """The files behind a compilation; CMake's unity builds compile a file that includes several."""
+    file = pathlib.Path(entry["file"])
+    if file.parent.name != "Unity":
+        return [file]
+    return [pathlib.Path(name) for name in re.findall(r'^#include "(.*)"$', file.read_text(), re.MULTILINE)]
+
+
 def groups(compilations, paths):
     """[(flags, files)]: what can be checked together."""
     found = {}
     for entry in compilations:
-        file = pathlib.Path(entry["file"])
-        if any(file.is_relative_to(path) for path in paths):
-            found.setdefault((file.parent, kept_flags(entry["command"])), set()).add(file)
+        for file in sources_of(entry):
+            if any(file.is_relative_to(path) for path in paths):
+                found.setdefault((file.parent, kept_flags(entry["command"])), set()).add(file)
     work = [(flags, sorted(files)) for (_, flags), files in found.items()]
     return sorted(work, key=lambda group: -len(group[1]))  # the longest first, so that none is waited for at the end
 
