@@ -119,9 +119,12 @@ TEST(Unet, DropoutFollowsItsKeyAndEvaluationHasNone) {
   const auto network = perturbed(options, kDigits);
   const auto without = perturbed(small_network(), kDigits);
   const torch::NoGradGuard guard;
-  const auto [x, time, labels] = digits_input();
-  const auto run = [&](std::optional<DropoutKey> key) { return network->forward(x, time, labels, key); };
-  EXPECT_TRUE(torch::equal(run(std::nullopt), without->forward(x, time, labels, std::nullopt)));
+  const Input input = digits_input();
+  const auto run = [&](std::optional<DropoutKey> key) {
+    return network->forward(input.x, input.time, input.labels, key);
+  };
+  EXPECT_TRUE(
+      torch::equal(run(std::nullopt), without->forward(input.x, input.time, input.labels, std::nullopt)));
   EXPECT_TRUE(torch::equal(run(DropoutKey{1}), run(DropoutKey{1})));
   EXPECT_GT(largest_difference(run(DropoutKey{1}), run(DropoutKey{2})), 1e-3);
   EXPECT_GT(largest_difference(run(DropoutKey{1}), run(std::nullopt)), 1e-3);
