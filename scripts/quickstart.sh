@@ -56,12 +56,20 @@ train() {
 
 steps_of() { awk '$1 == "steps:" {print $2}' "configs/digits/$1.yaml"; }
 
-say "1/6 the teacher: a diffusion model (EDM)"
-train edm cm-train-edm "$(steps_of edm)"
-say "2/6 consistency distillation (CD) of the teacher"
+# Networks this small hardly gain from a second core, so the two trainings that need nothing of one another share them.
+half=$(($(nproc) > 1 ? $(nproc) / 2 : 1))
+mkdir -p "$out"
+trap 'exit 130' INT TERM
+
+say "1/6 the teacher: a diffusion model (EDM); beside it, without a teacher: consistency training (iCT, see $out/ct.log)"
+OMP_NUM_THREADS=${OMP_NUM_THREADS:-$half} train ct cm-train-ct "$(steps_of ct)" >"$out/ct.log" 2>&1 &
+stand_alone=$!
+OMP_NUM_THREADS=${OMP_NUM_THREADS:-$half} train edm cm-train-edm "$(steps_of edm)"
+say "2/6 waiting for the consistency training"
+wait $stand_alone || { tail -n 5 "$out/ct.log" >&2; exit 1; }
+tail -n 1 "$out/ct.log"
+say "3/6 consistency distillation (CD) of the teacher"
 train cd cm-train-cd "$(steps_of cd)" "teacher.checkpoint=$out/edm"
-say "3/6 consistency training (iCT), without a teacher"
-train ct cm-train-ct "$(steps_of ct)"
 
 say "4/6 the digit classifier, whose hidden layer measures the distance to real digits"
 classifier=$out/classifier.safetensors
