@@ -59,7 +59,7 @@ def groups(compilations, paths):
     found = {}
     for entry in compilations:
         for file in sources_of(entry):
-            if any(file.is_relative_to(path) for path in paths):
+            if file.suffix == ".cpp" and any(file.is_relative_to(path) for path in paths):
                 found.setdefault((file.parent, kept_flags(entry["command"])), set()).add(file)
     work = [(flags, sorted(files)) for (_, flags), files in found.items()]
     return sorted(work, key=lambda group: -len(group[1]))  # the longest first, so that none is waited for at the end
