@@ -39,7 +39,8 @@ int main(int argc, char** argv) {
   app.add_option("--grid", command.request.grid, "levels of the grid that --indices and --steps count on");
   app.add_option("--sampler", sampler,
                  "onestep, multistep, euler, heun, midpoint, dpm, ancestral or progdist");
-  app.add_option("--s-churn", command.request.churn.s_churn, "EDM's S_churn: noise added in each step");
+  app.add_option("--s-churn", command.request.churn.s_churn, "EDM's S_churn: noise added in each step")
+      ->check(CLI::NonNegativeNumber);
   app.add_option("--s-tmin", command.request.churn.s_tmin, "EDM's S_tmin");
   app.add_option("--s-tmax", command.request.churn.s_tmax, "EDM's S_tmax");
   app.add_option("--s-noise", command.request.churn.s_noise, "EDM's S_noise");

@@ -2,27 +2,46 @@
 
 #include <c10/util/Exception.h>
 
+#include <algorithm>
+#include <filesystem>
 #include <iostream>
 #include <new>
 
 #include "cm/base/text.h"
 
 namespace cm {
+namespace {
+
+constexpr const char* kOutOfMemory = "out of memory; use a smaller network, batch or micro-batch";
+
+// LibTorch's CPU allocator throws no type of its own.
+bool is_out_of_memory(const c10::Error& error) {
+  const std::string_view what = error.what_without_backtrace();
+  return dynamic_cast<const c10::OutOfMemoryError*>(&error) != nullptr ||
+         what.find("can't allocate memory") != std::string_view::npos;
+}
+
+}  // namespace
 
 InputError::InputError(std::vector<std::string> mistakes)
     : Error(join(mistakes, "\n")), mistakes_(std::move(mistakes)) {}
 
 int exit_code_of(const std::string& program, const std::function<int()>& body) {
-  const auto say = [&](const std::string& sentence) { std::cerr << program << ": " << sentence << '\n'; };
+  const auto say = [&](std::string sentence) {
+    std::replace(sentence.begin(), sentence.end(), '\n', ' ');  // as in LibTorch's
+    std::cerr << program << ": " << sentence << '\n';
+  };
   try {
     return body();
   } catch (const InputError& error) {
     for (const auto& mistake : error.mistakes()) say(mistake);
     return 2;
   } catch (const c10::Error& error) {
-    say(error.what_without_backtrace());
+    say(is_out_of_memory(error) ? kOutOfMemory : error.what_without_backtrace());
   } catch (const std::bad_alloc&) {
-    say("out of memory");
+    say(kOutOfMemory);
+  } catch (const std::filesystem::filesystem_error& error) {
+    say(concat("could not create or open ", error.path1().string(), ": ", error.code().message()));
   } catch (const std::exception& error) {
     say(error.what());
   }

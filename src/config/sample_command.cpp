@@ -43,6 +43,7 @@ class Replay {
         file_(load_safetensors(path)),
         shape_{count, model.image.channels, model.image.size, model.image.size} {
     for (const auto& [name, tensor] : file_.tensors) {
+      if (name != "x_T" && !name.starts_with("noise.")) continue;
       if (tensor.dim() != 4 || tensor.size(0) < count ||
           tensor.sizes().slice(1) != at::IntArrayRef(shape_).slice(1)) {
         throw InputError(concat(path, ": ", name, " must have the shape ", at::IntArrayRef(shape_), ", got ",
@@ -146,7 +147,7 @@ Tensor sample_labels(const std::optional<std::string>& classes, int64_t availabl
   } else {
     std::istringstream words(*classes);
     for (std::string word; std::getline(words, word, ',');) list.push_back(class_of(word, available));
-    if (list.empty()) class_of(*classes, available);
+    if (list.empty() || classes->ends_with(',')) class_of(*classes, available);
   }
   Tensor labels = torch::empty({count}, torch::kInt64);
   for (int64_t i = 0; i < count; ++i) {

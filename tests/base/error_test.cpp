@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <new>
 
 namespace cm {
@@ -50,16 +51,27 @@ TEST(Error, AFailureAtRunTimeEndsWithOne) {
 }
 
 TEST(Error, LibTorchsErrorsLoseTheirStackTrace) {
-  const Ending ending = ending_of([]() -> int { TORCH_CHECK(false, "sizes differ"); });
+  const Ending ending = ending_of([]() -> int { TORCH_CHECK(false, "sizes\ndiffer"); });
   EXPECT_EQ(ending.code, 1);
-  EXPECT_THAT(ending.said, HasSubstr("sizes differ"));
+  EXPECT_THAT(ending.said, HasSubstr("cm-x: sizes differ\n"));
   EXPECT_THAT(ending.said, Not(HasSubstr("frame #")));
 }
 
 TEST(Error, OutOfMemoryIsSaidInWords) {
   const Ending ending = ending_of([]() -> int { throw std::bad_alloc(); });
   EXPECT_EQ(ending.code, 1);
-  EXPECT_EQ(ending.said, "cm-x: out of memory\n");
+  EXPECT_EQ(ending.said, "cm-x: out of memory; use a smaller network, batch or micro-batch\n");
+  const auto allocation = []() -> int { TORCH_CHECK(false, "DefaultCPUAllocator: can't allocate memory"); };
+  EXPECT_EQ(ending_of(allocation).said, ending.said);
+}
+
+TEST(Error, ARefusalOfTheFileSystemNamesThePath) {
+  const Ending ending = ending_of([]() -> int {
+    std::filesystem::create_directories("/dev/null/run");
+    return 0;
+  });
+  EXPECT_EQ(ending.code, 1);
+  EXPECT_EQ(ending.said, "cm-x: could not create or open /dev/null/run: Not a directory\n");
 }
 
 TEST(Error, AnyOtherExceptionEndsWithOne) {

@@ -1,0 +1,214 @@
+"""What a training run leaves behind, and that it goes on from there as if it had never stopped."""
+
+import json
+import math
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+import unittest
+
+from support import (
+    BIN,
+    FOLDER,
+    SECONDS,
+    TINY,
+    TRAINERS,
+    ExecutableTest,
+    contents,
+    environment,
+    load_tensors,
+    metadata_of,
+    must_run,
+    run_all,
+    teacher,
+    tiny_config,
+    train,
+    training,
+)
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def metrics_of(folder):
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def without_speed(lines):
+    return [{key: value for key, value in line.items() if key != "images_per_second"} for line in lines]
+
+
+class LayoutTest(ExecutableTest):
+    def test_the_folder_of_a_run(self):
+        folder = train("edm", "layout", "train.sample_every=2", "train.sample_count=3", "train.keep_checkpoints=2",
+                       "train.steps=4")  # fmt: skip
+        self.assertEqual(
+            sorted(path.name for path in folder.iterdir()),
+            ["checkpoints", "config.yaml", "metrics.jsonl", "samples", "tensorboard"],
+        )
+        samples = sorted((folder / "samples").iterdir())
+        self.assertEqual([path.name for path in samples], ["step-00000002.png", "step-00000004.png"])
+        self.assertTrue(samples[0].read_bytes().startswith(PNG))
+        self.assertEqual(len(list((folder / "tensorboard").glob("events.out.tfevents.*"))), 1)
+        checkpoints = folder / "checkpoints"
+        kept = sorted(path.name for path in checkpoints.iterdir())
+        self.assertEqual(kept, ["latest", "step-00000003", "step-00000004"])
+        self.assertEqual(os.readlink(checkpoints / "latest"), "step-00000004")
+
+    def test_the_metrics_and_the_files_of_each_method(self):
+        edm = {"step", "loss", "gradient_norm", "learning_rate", "images_per_second"}
+        keys = {"edm": edm, "cd": edm | {"n", "mu"}, "ct": edm | {"n", "mu"}, "ict": edm | {"n"}}
+        files = ["ema-0.5.safetensors", "ema-0.9.safetensors", "model.safetensors", "optimizer.safetensors",
+                 "state.json"]  # fmt: skip
+        for objective, expected in keys.items():
+            with self.subTest(objective):
+                folder = train(objective, f"files-{objective}")
+                lines = metrics_of(folder)
+                self.assertEqual([line["step"] for line in lines], [1, 2])
+                for line in lines:
+                    self.assertEqual(set(line), expected)
+                    self.assertTrue(all(math.isfinite(value) for value in line.values()))
+                names = sorted(path.name for path in (folder / "checkpoints" / "latest").iterdir())
+                has_target = objective in ("cd", "ct")
+                self.assertEqual(names, files + (["target.safetensors"] if has_target else []))
+
+    def test_the_resolved_config_reads_back_to_itself(self):
+        again = must_run("cm-train-edm", "--config", teacher() / "config.yaml", "--out", "again")
+        self.assertEqual(again.err, "")
+        self.assertEqual(contents(FOLDER / "again" / "checkpoints"), contents(teacher() / "checkpoints"))
+        text = (teacher() / "config.yaml").read_text()
+        self.assertEqual((FOLDER / "again" / "config.yaml").read_text(), text)
+        self.assertRegex(text, r"(?m)^edm:\n  p_mean: -1\.2$")
+
+    def test_weight_files_say_what_they_are(self):
+        for path in (teacher() / "checkpoints" / "latest").glob("[em]*.safetensors"):
+            metadata = metadata_of(path)
+            self.assertEqual(metadata["format"], "consistency.cpp 1")
+            model = json.loads(metadata["model"])
+            self.assertEqual(model["image"], {"channels": 1, "size": 8, "classes": 10})
+            self.assertEqual(model["network"]["channels"], 32)
+            self.assertEqual(model["parameterization"], "edm")
+            self.assertIn("input_blocks.0.0.weight", load_tensors(path))
+
+    def test_info(self):
+        info = json.loads(must_run("cm-info", teacher(), "--json", "--tensors").out)
+        weights = load_tensors(info["weights"])
+        self.assertEqual(info["step"], 2)
+        self.assertEqual(info["ema_rates"], [0.5, 0.9])
+        self.assertEqual(info["parameters"], sum(tensor.size for tensor in weights.values()))
+        self.assertEqual({name: tensor["shape"] for name, tensor in info["tensors"].items()},
+                         {name: list(tensor.shape) for name, tensor in weights.items()})  # fmt: skip
+
+
+class OptionsTest(ExecutableTest):
+    def test_a_dry_run_writes_nothing(self):
+        empty = FOLDER / "empty"
+        empty.mkdir()
+        result = must_run(*training("edm", "run"), "--dry-run", cwd=empty)
+        self.assertRegex(result.out, r"(?m)^network +\d.* parameters$")
+        self.assertRegex(result.out, r"(?m)^memory +\d")
+        self.assertRegex(result.out, r"(?m)^one step +loss \d")
+        without_out = must_run("cm-train-edm", "--config", tiny_config(), "--dry-run", cwd=empty)
+        self.assertEqual(without_out.out.splitlines()[:4], result.out.splitlines()[:4])
+        self.assertEqual(list(empty.iterdir()), [])
+
+    def test_the_seed_and_force(self):
+        folder = train("edm", "seeds", "train.seed=7", "train.steps=3")
+        by_key = contents(folder / "checkpoints" / "step-00000002")
+        (folder / "notes.txt").write_text("mine")
+        train("edm", "seeds", "--seed", "7", "--force")
+        self.assertIn("\n  seed: 7\n", (folder / "config.yaml").read_text())
+        checkpoints = contents(folder / "checkpoints")
+        self.assertFalse(any(name.startswith("step-00000003") for name in checkpoints))
+        self.assertEqual(contents(folder / "checkpoints" / "step-00000002"), by_key)
+        self.assertNotEqual(by_key, contents(teacher() / "checkpoints" / "step-00000002"))
+        self.assertEqual(len(metrics_of(folder)), 2)
+        self.assertEqual((folder / "notes.txt").read_text(), "mine")
+
+    def test_help(self):
+        options = {
+            **dict.fromkeys(("cm-train-edm", "cm-train-cd", "cm-train-ct"), ("--config", "--resume", "--dry-run")),
+            "cm-sample": ("--checkpoint", "--steps", "--noise"),
+            "cm-evaluate": ("--samples", "--reference", "--metrics"),
+            "cm-info": ("path", "--json"),
+        }
+        results = run_all([(name, "--help") for name in options])
+        for (name, expected), result in zip(options.items(), results):
+            with self.subTest(name):
+                self.assertEqual((result.code, result.err), (0, ""))
+                for option in expected:
+                    self.assertIn(option, result.out)
+
+    def test_the_help_on_configs_has_every_key(self):
+        text = must_run("cm-train-ct", "--help-config").out
+        for key in ("data.path", "model.channels", "ct.levels.schedule", "ict.huber_c", "teacher.checkpoint",
+                    "optimizer.lr", "ema.rates", "sampling.sigmas", "train.keep_checkpoints"):  # fmt: skip
+            self.assertRegex(text, rf"(?m)^\s*{re.escape(key)}\b")
+
+
+class ResumeTest(ExecutableTest):
+    def assert_same_run(self, folder, whole):
+        """Every byte of the newest checkpoint (weights, averages, target, moments, state), and every loss."""
+        newest = os.readlink(whole / "checkpoints" / "latest")
+        self.assertEqual(os.readlink(folder / "checkpoints" / "latest"), newest)
+        self.assertEqual(contents(folder / "checkpoints" / newest), contents(whole / "checkpoints" / newest))
+        self.assertEqual(without_speed(metrics_of(folder)), without_speed(metrics_of(whole)))
+
+    def test_a_run_that_died_goes_on_bit_for_bit(self):
+        for objective, trainer in TRAINERS.items():
+            with self.subTest(objective):
+                whole = train(objective, f"whole-{objective}", "train.steps=6", "train.checkpoint_every=3")
+                died = FOLDER / f"died-{objective}"
+                shutil.copytree(whole, died, symlinks=True)
+                checkpoints = died / "checkpoints"
+                shutil.rmtree(checkpoints / "step-00000006")
+                (checkpoints / "latest").unlink()
+                (checkpoints / "latest").symlink_to("step-00000003")
+                (checkpoints / ".step-00000006.tmp-1").mkdir()  # what a crash leaves
+                result = must_run(trainer, "--resume", "--out", died)
+                self.assertRegex(result.err, r"resuming from \S+step-00000003\n$")
+                self.assert_same_run(died, whole)
+
+    def test_more_steps_than_at_first(self):
+        whole = train("edm", "longer", "train.steps=5")
+        folder = train("edm", "longer-later", "train.steps=2")
+        result = must_run("cm-train-edm", "--resume", "--out", folder, "train.steps=5")
+        self.assertIn("the run was started with '  steps: 2', it goes on with '  steps: 5'", result.err)
+        self.assert_same_run(folder, whole)
+        self.assertIn("\n  steps: 5\n", (folder / "config.yaml").read_text())
+
+    def test_a_stopped_run_saves_and_says_how_to_go_on(self):
+        name, *arguments = training("edm", "stopped", "train.steps=5000", "train.checkpoint_every=5000")
+        process = subprocess.Popen(
+            [BIN / name, *arguments], cwd=FOLDER, env=environment(), stdout=subprocess.PIPE, text=True
+        )
+        folder = FOLDER / "stopped"
+        deadline = time.monotonic() + SECONDS
+        while not ((folder / "metrics.jsonl").exists() and metrics_of(folder)) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        output, _ = process.communicate(timeout=SECONDS)
+        self.assertEqual(process.returncode, 0)
+        said = re.search(r"(?m)^stopped after step (\d+) and saved; go on with: (cm-train-edm --out stopped --resume)$",
+                         output)  # fmt: skip
+        self.assertTrue(said, output)
+        steps = int(said[1])
+        self.assertEqual(os.readlink(folder / "checkpoints" / "latest"), f"step-{steps:08}")
+        self.assertEqual(len(metrics_of(folder)), steps)
+
+        two_more = f"train.steps={steps + 2}"
+        must_run(*said[2].split(), two_more)
+        self.assert_same_run(folder, train("edm", "not-stopped", two_more, "train.checkpoint_every=5000"))
+
+    def test_a_run_without_a_checkpoint_starts(self):
+        folder = FOLDER / "early"
+        folder.mkdir()
+        (folder / "config.yaml").write_text(TINY)
+        must_run("cm-train-edm", "--resume", "--out", folder)
+        self.assertEqual(contents(folder / "checkpoints"), contents(teacher() / "checkpoints"))
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,248 @@
+"""cm-sample's promises: what it writes, and what its images depend on (and what not)."""
+
+import json
+import unittest
+
+import numpy
+from PIL import Image
+from support import FOLDER, ExecutableTest, load_npz, load_tensors, must_run, save_tensors, student, teacher, train
+
+FLOAT_TOLERANCE = 1e-5  # batches of other sizes: the same sums in another order
+CLASSES = 10
+
+
+def sample(out, checkpoint, *arguments):
+    """arr_0, arr_1 (None without classes) and x, uint8 [N, 8, 8, 1], int64 [N] and fp32 [N, 1, 8, 8]."""
+    must_run("cm-sample", "--checkpoint", checkpoint, "--out", out, "--float", *arguments)
+    arrays = load_npz(FOLDER / out / "samples.npz")
+    return arrays["arr_0"], arrays.get("arr_1"), load_tensors(FOLDER / out / "samples.safetensors")["x"]
+
+
+def record(out):
+    return json.loads((FOLDER / out / "samples.json").read_text())
+
+
+def karras(index, levels, low=0.002, high=80.0, rho=7):
+    """The time point at `index` from the top of EDM's grid."""
+    return (high ** (1 / rho) + index / (levels - 1) * (low ** (1 / rho) - high ** (1 / rho))) ** rho
+
+
+class SampleTest(ExecutableTest):
+    def assert_close(self, a, b, tolerance=FLOAT_TOLERANCE):
+        numpy.testing.assert_allclose(a, b, rtol=0, atol=tolerance)
+
+    def assert_differ(self, a, b):
+        self.assertGreater(numpy.abs(a - b).max(), 1e-3)
+
+
+class OutputTest(SampleTest):
+    def test_the_files(self):
+        pixels, labels, x = sample("files", student(), "--num", "12", "--png", "--seed", "5")
+        self.assertEqual((pixels.shape, pixels.dtype), ((12, 8, 8, 1), numpy.uint8))
+        self.assertEqual(labels.dtype, numpy.int64)
+        self.assertEqual(labels.tolist(), [*range(CLASSES), 0, 1])
+        self.assertEqual((x.shape, x.dtype), ((12, 1, 8, 8), numpy.float32))
+        self.assertLessEqual(numpy.abs(x).max(), 1)
+        for i in range(12):
+            with Image.open(FOLDER / "files" / f"sample-{i:06}.png") as png:
+                numpy.testing.assert_array_equal(numpy.asarray(png.convert("L")), pixels[i, :, :, 0])
+        with Image.open(FOLDER / "files" / "grid.png") as grid:
+            self.assertGreaterEqual(grid.size[0] * grid.size[1], 12 * 64)
+        said = record("files")
+        self.assertEqual((said["sampler"], said["sigmas"], said["evaluations"]), ("onestep", [80], 1))
+        self.assertEqual((said["count"], said["seed"]), (12, 5))
+        self.assertTrue(said["checkpoint"].endswith("step-00000002/ema-0.5.safetensors"))
+
+    def test_quantisation(self):
+        x = (numpy.arange(64, dtype=numpy.float32).reshape(1, 1, 8, 8) / 32 - 1) * 80
+        noise = save_tensors(FOLDER / "ramp.safetensors", {"x_T": x})
+        replay = ("--num", "1", "--noise", noise, "--steps", "1")
+        nearest, _, x = sample("nearest", teacher(), *replay)
+        truncated, _, same_x = sample("truncated", teacher(), *replay, "--quantize", "truncate")
+        scaled = ((x.astype(numpy.float64) + 1) * 127.5).transpose(0, 2, 3, 1)
+        numpy.testing.assert_array_equal(x, same_x)
+        self.assertLessEqual(numpy.abs(nearest - scaled).max(), 0.5 + 1e-4)
+        self.assertLessEqual(numpy.abs(nearest / 127.5 - 1 - x.transpose(0, 2, 3, 1)).max(), 1 / 255 + 1e-6)
+        self.assertGreaterEqual((scaled - truncated).min(), -1e-4)
+        self.assertLess((scaled - truncated).max(), 1)
+        self.assertTrue((nearest != truncated).any())
+
+    def test_an_earlier_output_is_kept_unless_forced(self):
+        sample("kept", student(), "--num", "1")
+        before = (FOLDER / "kept" / "samples.npz").read_bytes()
+        again = ("cm-sample", "--checkpoint", student(), "--out", "kept", "--num", "1", "--seed", "1")
+        self.assert_all_refused({again: r"kept/samples\.npz: exists already; --force writes over it"})
+        self.assertEqual((FOLDER / "kept" / "samples.npz").read_bytes(), before)
+        must_run(*again, "--force")
+        self.assertEqual(record("kept")["seed"], 1)
+
+    def test_a_model_without_classes(self):
+        checkpoint = train("ict", "unlabelled", "data.labels=false", "train.steps=1")
+        _, labels, _ = sample("unlabelled-samples", checkpoint, "--num", "2")
+        self.assertIsNone(labels)
+        refused = ("cm-sample", "--checkpoint", checkpoint, "--out", "never", "--class", "3")
+        self.assert_all_refused({refused: r"--class: this model was trained without classes"})
+
+    def test_samples_can_be_evaluated(self):
+        sample("evaluated", student(), "--num", "4")
+        report = json.loads(
+            must_run("cm-evaluate", "--samples", "evaluated", "--reference", "evaluated/samples.npz", "--json").out
+        )
+        self.assertLess(abs(report["frechet"]), 1e-6)
+        self.assertEqual(report["features"]["name"], "pixels")
+
+
+class DependenceTest(SampleTest):
+    def test_an_image_depends_on_its_seed_and_index_alone(self):
+        for name, checkpoint in {"heun": teacher(), "ancestral": teacher(), "multistep": student()}.items():
+            walk = (checkpoint, "--sampler", name, "--steps", "3")
+            with self.subTest(name):
+                pixels, labels, x = sample(f"{name}-7", *walk, "--num", "7")
+                batched, _, x_batched = sample(f"{name}-batched", *walk, "--num", "7", "--batch", "3")
+                _, few_labels, x_few = sample(f"{name}-few", *walk, "--num", "4", "--batch", "1")
+                self.assert_close(x_batched, x)
+                self.assert_close(x_few, x[:4])
+                self.assertEqual(few_labels.tolist(), labels[:4].tolist())
+                self.assertLessEqual(numpy.abs(batched.astype(int) - pixels.astype(int)).max(), 1)
+                self.assert_differ(x[0], x[1])
+
+    def test_the_seed(self):
+        _, _, x = sample("seed-0", student(), "--num", "2")
+        _, _, same = sample("seed-0-again", student(), "--num", "2", "--seed", "0")
+        _, _, other = sample("seed-1", student(), "--num", "2", "--seed", "1")
+        numpy.testing.assert_array_equal(x, same)
+        self.assert_differ(x, other)
+
+    def test_classes(self):
+        _, labels, every = sample("class-all", student(), "--num", "5", "--class", "all")
+        _, default, same = sample("class-default", student(), "--num", "5")
+        _, pair, of_pair = sample("class-pair", student(), "--num", "5", "--class", "3,1")
+        self.assertEqual(labels.tolist(), [*range(5)])
+        self.assertEqual(default.tolist(), [*range(5)])
+        self.assertEqual(pair.tolist(), [3, 1, 3, 1, 3])
+        numpy.testing.assert_array_equal(every, same)
+        self.assert_close(of_pair[1], every[1])
+        self.assertGreater(numpy.abs(of_pair[0] - every[0]).max(), 1e-6)
+
+    def test_weights(self):
+        latest = student() / "checkpoints" / "latest"
+        _, _, default = sample("ema-default", student(), "--num", "2")
+        of_file = {}
+        for ema, name in {"0.5": "ema-0.5", "0.9": "ema-0.9", "0": "model"}.items():
+            with self.subTest(ema):
+                _, _, by_rate = sample(f"rate-{ema}", student(), "--num", "2", "--ema", ema)
+                _, _, of_file[ema] = sample(f"file-{ema}", latest / f"{name}.safetensors", "--num", "2")
+                numpy.testing.assert_array_equal(by_rate, of_file[ema])
+                self.assertTrue(record(f"rate-{ema}")["checkpoint"].endswith(f"/{name}.safetensors"))
+        numpy.testing.assert_array_equal(default, of_file["0.5"])  # the largest rate with rate^2 <= 0.25
+        self.assertGreater(numpy.abs(of_file["0"] - of_file["0.9"]).max(), 1e-6)
+        _, _, of_folder = sample("folder", latest, "--num", "2")
+        numpy.testing.assert_array_equal(default, of_folder)
+
+
+class ReplayTest(SampleTest):
+    def setUp(self):
+        normal = numpy.random.default_rng(1).standard_normal
+        self.draws = {name: normal((3, 1, 8, 8), numpy.float32) for name in ("x_T", "noise.0", "noise.1", "noise.2")}
+        self.draws["x_T"] *= 80
+        self.walk = ("--steps", "2", "--num", "3", "--class", "4")
+
+    def replay(self, name, checkpoint, draws, *arguments):
+        path = save_tensors(FOLDER / f"{name}.safetensors", draws)
+        return sample(name, checkpoint, *self.walk, "--noise", path, *arguments)[2]
+
+    def test_images_follow_their_draws(self):
+        order = [2, 0, 1]
+        permuted = {name: numpy.ascontiguousarray(draw[order]) for name, draw in self.draws.items()}
+        other = self.draws | {"noise.0": self.draws["noise.1"]}
+        for name, checkpoint in {"multistep": student(), "ancestral": teacher()}.items():
+            sampler = ("--sampler", name)
+            with self.subTest(name):
+                x = self.replay(f"replay-{name}", checkpoint, self.draws, *sampler)
+                x_batched = self.replay(f"batched-{name}", checkpoint, self.draws, *sampler, "--batch", "2")
+                x_permuted = self.replay(f"permuted-{name}", checkpoint, permuted, *sampler, "--seed", "9")
+                x_other = self.replay(f"other-{name}", checkpoint, other, *sampler)
+                self.assert_close(x_batched, x)
+                self.assert_close(x_permuted, x[order])
+                self.assertGreater(numpy.abs(x_other - x).max(), 1e-6)
+
+    def test_more_entries_and_more_samples_than_needed_are_fine(self):
+        longer = {name: numpy.concatenate([draw, draw]) for name, draw in self.draws.items()}
+        longer |= {"noise.17": longer["x_T"], "sigmas": numpy.ones(5, numpy.float32)}
+        x = self.replay("exact", student(), self.draws)
+        numpy.testing.assert_array_equal(self.replay("longer", student(), longer), x)
+        self.assertEqual(record("longer")["noise"], str(FOLDER / "longer.safetensors"))
+
+    def test_draws_that_are_missing_or_of_another_shape(self):
+        x_T = self.draws["x_T"]
+        small = x_T[:, :, :4, :4].copy()
+        shape = r"must have the shape \[3, 1, 8, 8\], got"
+        cases = {
+            "no-start": ({"noise.0": x_T}, r"has no tensor x_T"),
+            "no-step": ({"x_T": x_T}, r"has no tensor noise\.0"),
+            "short": ({"x_T": x_T[:2].copy(), "noise.0": x_T}, rf"x_T {shape} \[2, 1, 8, 8\]"),
+            "small": ({"x_T": x_T, "noise.0": small}, rf"noise\.0 {shape} \[3, 1, 4, 4\]"),
+            "flat": ({"x_T": x_T.ravel()}, rf"x_T {shape} \[192\]"),
+        }
+        refused = {}
+        for name, (draws, pattern) in cases.items():
+            path = save_tensors(FOLDER / f"{name}.safetensors", draws)
+            command = ("cm-sample", "--checkpoint", student(), "--out", "no-replay", *self.walk, "--noise", path)
+            refused[command] = rf"{name}\.safetensors: {pattern}"
+        missing = ("cm-sample", "--checkpoint", student(), "--out", "no-replay", "--noise", "nowhere")
+        self.assert_all_refused(refused | {missing: r"nowhere: no such file"})
+        self.assertFalse((FOLDER / "no-replay").exists())
+
+
+class SamplerTest(SampleTest):
+    def test_time_points(self):
+        two = ("--num", "2")
+        for indices, grid in (((0, 22, 39), 40), ((0, 5, 17), None)):
+            with self.subTest(indices):
+                levels = grid or 18  # that of the training
+                listed = ",".join(map(str, indices))
+                option = ("--grid", grid) if grid else ()
+                sigmas = f"80,{karras(indices[1], levels)!r}"
+                _, _, by_index = sample(f"indices-{listed}", student(), *two, "--indices", listed, *option)
+                _, _, by_sigma = sample(f"sigmas-{listed}", student(), *two, "--sigmas", sigmas)
+                self.assert_close(by_index, by_sigma)
+                self.assertEqual(record(f"indices-{listed}")["evaluations"], 2)
+        _, _, one_step = sample("one", student(), *two)
+        _, _, whole_grid = sample("one-index", student(), *two, "--indices", "0,39", "--grid", "40")
+        self.assert_close(one_step, whole_grid)
+
+    def test_every_sampler_of_a_diffusion_model(self):
+        evaluations = {"euler": 3, "heun": 5, "midpoint": 5, "dpm": 6, "ancestral": 3, "progdist": 3}
+        for name, expected in evaluations.items():
+            with self.subTest(name):
+                _, _, x = sample(name, teacher(), "--sampler", name, "--steps", "3", "--num", "1")
+                self.assertTrue(numpy.isfinite(x).all())
+                self.assertEqual((record(name)["sampler"], record(name)["evaluations"]), (name, expected))
+
+    def test_samplers_of_the_other_kind_of_model(self):
+        def asking(checkpoint, sampler, *arguments):
+            return ("cm-sample", "--checkpoint", checkpoint, "--out", "no-walk", "--num", "1", "--sampler", sampler,
+                    *arguments)  # fmt: skip
+
+        needs_consistency = r"sampler needs a consistency model, and this checkpoint is a diffusion model"
+        needs_diffusion = r"walks a diffusion model's ODE, and this checkpoint is a consistency model"
+        walks = ("euler", "heun", "midpoint", "dpm", "ancestral", "progdist")
+        self.assert_all_refused(
+            {asking(teacher(), name): needs_consistency for name in ("onestep", "multistep")}
+            | {asking(student(), name): needs_diffusion for name in walks}
+            | {
+                asking(student(), "onestep", "--steps", "2"): r"the onestep sampler takes one step",
+                asking(teacher(), "heun", "--sigmas", "80,1"): r"--sigmas and --indices are for multistep",
+                asking(student(), "multistep", "--sigmas", "90,1"): r"--sigmas must lie in \(0\.002, 80\], got 90",
+                asking(student(), "multistep", "--sigmas", "1,80"): r"--sigmas must decrease",
+                asking(student(), "multistep", "--indices", "0,18"): r"--indices must lie in 0 … 17 .*got 18",
+                asking(student(), "multistep", "--indices", "0,5,5"): r"--indices must increase",
+                asking(student(), "multistep", "--indices", "0"): r"--indices needs at least two",
+                asking(student(), "multistep", "--indices", "0,5", "--grid", "1"): r"--grid must be at least 2",
+            }
+        )
+        self.assertFalse((FOLDER / "no-walk").exists())
+
+
+if __name__ == "__main__":
+    unittest.main()

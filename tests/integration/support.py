@@ -1,0 +1,180 @@
+"""Runs the executables as a user does, on the smallest models that train, and reads back what they write.
+
+The environment says where things are: CM_BIN, the folder of the executables, and CM_SOURCE_DIR, the repository.
+"""
+
+import atexit
+import concurrent.futures
+import functools
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import typing
+import unittest
+
+try:
+    import numpy
+    import safetensors.numpy
+except ImportError as missing:
+    print(f"skipped: {missing}; scripts/setup.sh installs it")
+    sys.exit(77)
+
+BIN = pathlib.Path(os.environ["CM_BIN"])
+SOURCE = pathlib.Path(os.environ["CM_SOURCE_DIR"])
+DIGITS = SOURCE / "data" / "digits" / "digits.csv.gz"
+
+# Of this process; every test makes its own names in it. Executables run in it, so relative paths are relative to it.
+FOLDER = pathlib.Path(tempfile.mkdtemp(prefix="cm-integration-"))
+atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)
+
+TINY = f"""\
+objective: edm
+data:
+  kind: digits
+  path: {DIGITS}
+  horizontal_flip: true
+model:
+  channels: 32
+  channel_mult: [1]
+  res_blocks: 1
+  attention_resolutions: [8]
+  head_channels: 16
+  dropout: 0.1
+optimizer:
+  rule: adam
+  lr: 1e-2
+ema:
+  rates: [0.5, 0.9]
+train:
+  steps: 2
+  batch_size: 4
+  micro_batch_size: 2
+  log_every: 1
+  sample_every: 0
+  checkpoint_every: 1
+  keep_checkpoints: 0
+"""
+
+TRAINERS = {"edm": "cm-train-edm", "cd": "cm-train-cd", "ct": "cm-train-ct", "ict": "cm-train-ct"}
+
+# What would show that an exception got through to the user as it was thrown.
+RAW_EXCEPTION = r"terminate called|frame #|Exception raised|what\(\)|c10::|std::|enforce fail|\[json|filesystem error"
+
+SECONDS = 300
+
+
+class Result(typing.NamedTuple):
+    name: str
+    code: int
+    out: str
+    err: str
+
+
+def environment(**changes):
+    return os.environ | {"OMP_NUM_THREADS": "1"} | changes
+
+
+def run(name, *arguments, cwd=FOLDER, **changes):
+    """`changes` are environment variables."""
+    command = [str(BIN / name), *map(str, arguments)]
+    done = subprocess.run(
+        command, cwd=cwd, env=environment(**changes), capture_output=True, text=True, timeout=SECONDS, check=False
+    )
+    return Result(name, done.returncode, done.stdout, done.stderr)
+
+
+def run_all(commands):
+    """[(name, argument, ...)], two at a time: a process spends most of its time being loaded."""
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        return list(pool.map(lambda command: run(*command), commands))
+
+
+def must_run(name, *arguments, **settings):
+    result = run(name, *arguments, **settings)
+    if result.code != 0:
+        raise AssertionError(f"{name} {' '.join(map(str, arguments))}: exit code {result.code}\n{result.err}")
+    return result
+
+
+@functools.cache
+def tiny_config():
+    path = FOLDER / "tiny.yaml"
+    path.write_text(TINY)
+    return path
+
+
+def training(objective, out, *arguments):
+    """The command (name, argument, ...) that trains the tiny network."""
+    command = [TRAINERS[objective], "--config", tiny_config(), "--out", out, f"objective={objective}"]
+    if objective == "cd":
+        command.append(f"teacher.checkpoint={teacher()}")
+    return (*command, *arguments)
+
+
+def train(objective, out, *arguments, **settings):
+    must_run(*training(objective, out, *arguments), **settings)
+    return FOLDER / out
+
+
+@functools.cache
+def teacher():
+    """A diffusion run of two steps."""
+    return train("edm", "teacher")
+
+
+@functools.cache
+def student():
+    """A consistency run of two steps."""
+    return train("cd", "student")
+
+
+def contents(folder):
+    """{relative path: bytes, or where a link points}: equal when nothing was touched."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_symlink():
+            found[str(path.relative_to(folder))] = os.readlink(path)
+        elif path.is_file():
+            found[str(path.relative_to(folder))] = path.read_bytes()
+    return found
+
+
+def load_tensors(path):
+    return safetensors.numpy.load_file(path)
+
+
+def save_tensors(path, tensors, metadata=None):
+    safetensors.numpy.save_file(tensors, path, metadata)
+    return path
+
+
+def metadata_of(path):
+    with safetensors.safe_open(path, "numpy") as file:
+        return file.metadata()
+
+
+def load_npz(path):
+    with numpy.load(path) as archive:
+        return dict(archive)
+
+
+class ExecutableTest(unittest.TestCase):
+    def assert_refused(self, result, *patterns, code=2):
+        """One line for each pattern, each beginning with the program's name, and nothing else on stderr."""
+        shown = f"{result.name} said:\n{result.err}"
+        lines = result.err.splitlines()
+        self.assertEqual(result.code, code, shown)
+        self.assertEqual(len(lines), len(patterns), shown)
+        for line, pattern in zip(lines, patterns):
+            self.assertTrue(line.startswith(f"{result.name}: "), shown)
+            self.assertRegex(line, pattern)
+        self.assertNotRegex(result.err, RAW_EXCEPTION)
+
+    def assert_all_refused(self, cases):
+        """{(name, argument, ...): pattern, or a tuple of them}"""
+        for (command, patterns), result in zip(cases.items(), run_all(cases)):
+            with self.subTest(" ".join(map(str, command))):
+                self.assert_refused(result, *([patterns] if isinstance(patterns, str) else patterns))
