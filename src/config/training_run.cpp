@@ -116,7 +116,7 @@ TrainingRun::TrainingRun(const RunConfig& config, const torch::Device& device) :
     load_weights(file_of(config_.init.checkpoint ? config_.init : config_.teacher), *student_);
   if (has_target(config_.objective)) {
     target_.emplace(options, device);
-    copy_parameters(student_->network(), target_->network(), "target");
+    copy_weights(student_->network(), target_->network(), "target");
     target_->freeze();
   }
   objective_ = make_objective();

@@ -28,14 +28,16 @@ Scalings scalings(Parameterization parameterization, const SigmaOptions& options
   TORCH_INTERNAL_ASSERT(false, "not a parameterization");
 }
 
-Tensor network_time(const Tensor& sigma) {
-  return 1000 * 0.25 * (sigma + 1e-44).log();
+Tensor network_time(const Tensor& sigma, double scale) {
+  return scale * 0.25 * (sigma + 1e-44).log();
 }
 
-Denoiser precondition(Parameterization parameterization, const SigmaOptions& options, RawNetwork network) {
-  return [parameterization, options, raw = std::move(network)](const Tensor& x, const Tensor& sigma) {
+Denoiser precondition(Parameterization parameterization, const SigmaOptions& options, double time_scale,
+                      RawNetwork network) {
+  return [parameterization, options, time_scale, raw = std::move(network)](const Tensor& x,
+                                                                           const Tensor& sigma) {
     const auto [c_skip, c_out, c_in] = scalings(parameterization, options, sigma);
-    const Tensor output = raw(per_sample(c_in, x) * x, network_time(sigma));
+    const Tensor output = raw(per_sample(c_in, x) * x, network_time(sigma, time_scale));
     return per_sample(c_skip, x) * x + per_sample(c_out, x) * output;
   };
 }

@@ -16,15 +16,15 @@ std::string shape_text(const Tensor& tensor) {
 
 // One phrase a tensor that is missing, unexpected or of another shape.
 std::vector<std::string> differences(const std::map<std::string, Tensor>& from,
-                                     const torch::OrderedDict<std::string, Tensor>& to) {
+                                     const std::map<std::string, Tensor>& to) {
   std::vector<std::string> found;
-  for (const auto& parameter : to) {
-    const auto source = from.find(parameter.key());
+  for (const auto& [name, tensor] : to) {
+    const auto source = from.find(name);
     if (source == from.end()) {
-      found.push_back(concat(parameter.key(), " is missing"));
-    } else if (source->second.sizes() != parameter.value().sizes()) {
-      found.push_back(concat(parameter.key(), " is ", shape_text(source->second), ", the network needs ",
-                             shape_text(parameter.value())));
+      found.push_back(concat(name, " ", shape_text(tensor), " is missing"));
+    } else if (source->second.sizes() != tensor.sizes()) {
+      found.push_back(
+          concat(name, " is ", shape_text(source->second), ", the network needs ", shape_text(tensor)));
     }
   }
   for (const auto& [name, tensor] : from) {
@@ -41,10 +41,16 @@ int64_t parameter_count(const torch::nn::Module& module) {
   return count;
 }
 
-void copy_parameters(const std::map<std::string, Tensor>& from, torch::nn::Module& to,
-                     const std::string& what) {
-  const auto parameters = to.named_parameters();
-  auto found = differences(from, parameters);
+std::map<std::string, Tensor> weights_of(const torch::nn::Module& module) {
+  std::map<std::string, Tensor> weights;
+  for (const auto& parameter : module.named_parameters()) weights[parameter.key()] = parameter.value();
+  for (const auto& buffer : module.named_buffers()) weights[buffer.key()] = buffer.value();
+  return weights;
+}
+
+void copy_weights(const std::map<std::string, Tensor>& from, torch::nn::Module& to, const std::string& what) {
+  const auto weights = weights_of(to);
+  auto found = differences(from, weights);
   if (!found.empty()) {
     const size_t count = found.size();
     found.resize(std::min(count, kDifferencesShown));
@@ -52,13 +58,11 @@ void copy_parameters(const std::map<std::string, Tensor>& from, torch::nn::Modul
                             " tensors differ: ", join(found, "; "), count > kDifferencesShown ? "; …" : ""));
   }
   const torch::NoGradGuard guard;
-  for (const auto& parameter : parameters) parameter.value().copy_(from.at(parameter.key()));
+  for (const auto& [name, tensor] : weights) tensor.copy_(from.at(name));
 }
 
-void copy_parameters(const torch::nn::Module& from, torch::nn::Module& to, const std::string& what) {
-  std::map<std::string, Tensor> tensors;
-  for (const auto& parameter : from.named_parameters()) tensors[parameter.key()] = parameter.value();
-  copy_parameters(tensors, to, what);
+void copy_weights(const torch::nn::Module& from, torch::nn::Module& to, const std::string& what) {
+  copy_weights(weights_of(from), to, what);
 }
 
 }  // namespace cm

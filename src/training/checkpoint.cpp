@@ -111,14 +111,14 @@ void save_checkpoint(const fs::path& run, Trainer& trainer, int64_t keep) {
   const std::string name = checkpoint_name(trainer.steps_done());
   const Model& student = trainer.student();
   write_folder_atomically(folder / name, [&](const fs::path& path) {
-    save_weights(path / kModel, student.options(), student.named_parameters());
+    save_weights(path / kModel, student.options(), student.named_weights());
     if (trainer.target() != nullptr) {
-      save_weights(path / kTarget, student.options(), trainer.target()->named_parameters());
+      save_weights(path / kTarget, student.options(), trainer.target()->named_weights());
     }
     const EmaSet& averages = trainer.averages();
     for (size_t i = 0; i < averages.rates().size(); ++i) {
       save_weights(path / ema_name(averages.rates()[i]), student.options(),
-                   named_like(student, averages.average(i)));
+                   student.named_weights(averages.average(i)));
     }
     NamedTensors moments = named_like(student, trainer.optimizer().first_moments(), "first_moment.");
     moments.merge(named_like(student, trainer.optimizer().second_moments(), "second_moment."));

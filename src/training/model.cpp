@@ -9,6 +9,12 @@ namespace {
 
 constexpr const char* kFormat = "consistency.cpp 1";
 
+// The networks take their time as they were published: the release feeds ADM 1000 · c_noise, EDM feeds the
+// others c_noise.
+double time_scale(Architecture architecture) {
+  return architecture == Architecture::adm ? 1000 : 1;
+}
+
 ModelOptions options_from(const Metadata& metadata, const std::filesystem::path& path) {
   const auto format = metadata.find("format");
   const auto model = metadata.find("model");
@@ -32,15 +38,16 @@ Model::Model(const ModelOptions& options, const torch::Device& device, std::opti
 }
 
 Denoiser Model::denoiser(const Tensor& labels, std::optional<DropoutKey> dropout) const {
-  return precondition(options_.parameterization, options_.sigma,
+  return precondition(options_.parameterization, options_.sigma, time_scale(options_.network.architecture),
                       [network = network_, labels, dropout](const Tensor& x, const Tensor& time) {
                         return network->forward(x, time, labels, dropout);
                       });
 }
 
-NamedTensors Model::named_parameters() const {
-  NamedTensors named;
-  for (const auto& parameter : network_->named_parameters()) named[parameter.key()] = parameter.value();
+NamedTensors Model::named_weights(const std::vector<Tensor>& parameters) const {
+  NamedTensors named = named_weights();
+  size_t i = 0;
+  for (const auto& parameter : network_->named_parameters()) named[parameter.key()] = parameters[i++];
   return named;
 }
 
@@ -56,7 +63,7 @@ void save_weights(const std::filesystem::path& path, const ModelOptions& options
 Model load_model(const std::filesystem::path& path, const torch::Device& device) {
   const SafetensorsFile file = load_safetensors(path);
   Model model(options_from(file.metadata, path), device);
-  copy_parameters(file.tensors, model.network(), path.string());
+  copy_weights(file.tensors, model.network(), path.string());
   model.freeze();
   return model;
 }
@@ -66,7 +73,7 @@ ModelOptions read_model_options(const std::filesystem::path& path) {
 }
 
 void load_weights(const std::filesystem::path& path, Model& model) {
-  copy_parameters(load_safetensors(path).tensors, model.network(), path.string());
+  copy_weights(load_safetensors(path).tensors, model.network(), path.string());
 }
 
 }  // namespace cm

@@ -94,9 +94,9 @@ Tensor preview_picture(Trainer& trainer, const TrainOptions& options) {
   const EmaSet& averages = trainer.averages();
   const auto rate = settled_rate(averages.rates(), trainer.steps_done());
   const auto index = std::ranges::find(averages.rates(), rate.value_or(-1)) - averages.rates().begin();
-  const torch::NoGradGuard guard;
-  at::_foreach_copy_(model.parameters(),
-                     rate ? averages.average(static_cast<size_t>(index)) : student.parameters());
+  copy_weights(
+      rate ? student.named_weights(averages.average(static_cast<size_t>(index))) : student.named_weights(),
+      model.network(), "preview");
 
   const SamplerOptions sampler = choose_sampler({}, model_options);
   std::vector<Tensor> parts;

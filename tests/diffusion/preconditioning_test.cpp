@@ -29,7 +29,7 @@ TEST(Preconditioning, AConsistencyFunctionIsTheIdentityAtSigmaMin) {
   const SigmaOptions options;
   const Tensor x = some_images();
   for (const auto kind : {Parameterization::skip, Parameterization::piecewise}) {
-    const Denoiser f = precondition(kind, options, arbitrary_network);
+    const Denoiser f = precondition(kind, options, 1000, arbitrary_network);
     EXPECT_LT(largest_difference(f(x, torch::full({5}, options.min)), x), 1e-7) << to_string(kind);
     const Tensor in_double = x.to(torch::kFloat64);
     const Tensor epsilon = torch::full({5}, options.min, torch::kFloat64);
@@ -41,7 +41,7 @@ TEST(Preconditioning, TheEndOfAnFp32GridIsSigmaMin) {
   const Tensor x = some_images(1);
   const Tensor grid_end = torch::full({1}, 0.0019999996);
   for (const auto kind : {Parameterization::skip, Parameterization::piecewise}) {
-    const Denoiser f = precondition(kind, {}, arbitrary_network);
+    const Denoiser f = precondition(kind, {}, 1000, arbitrary_network);
     EXPECT_LT(largest_difference(f(x, grid_end), x), 1e-6) << to_string(kind);
   }
 }
@@ -51,8 +51,8 @@ TEST(Preconditioning, PiecewiseIsTheNetworkAboveSigmaMin) {
   const Tensor x = some_images(2);
   const Tensor sigma = torch::tensor({0.01, 80.0});
   const Tensor c_in = (sigma.square() + 0.25).rsqrt();
-  const Tensor network = arbitrary_network(per_sample(c_in, x) * x, network_time(sigma));
-  const Denoiser f = precondition(Parameterization::piecewise, options, arbitrary_network);
+  const Tensor network = arbitrary_network(per_sample(c_in, x) * x, network_time(sigma, 1000));
+  const Denoiser f = precondition(Parameterization::piecewise, options, 1000, arbitrary_network);
   EXPECT_TRUE(torch::equal(f(x, sigma), network));
 }
 
@@ -62,7 +62,7 @@ TEST(Preconditioning, EdmWithoutNetworkDenoisesAGaussian) {
   const test::Gaussian data{torch::zeros({1}), 0.5};
   const Tensor x = some_images().to(torch::kFloat64);
   const Tensor sigma = torch::tensor({0.002, 0.1, 0.5, 3.0, 80.0}, torch::kFloat64);
-  const Denoiser denoiser = precondition(Parameterization::edm, {}, zero_network);
+  const Denoiser denoiser = precondition(Parameterization::edm, {}, 1000, zero_network);
   EXPECT_LT(largest_difference(denoiser(x, sigma), test::denoiser_of(data)(x, sigma)), 1e-14);
 }
 
@@ -78,7 +78,7 @@ TEST(Preconditioning, ScalingsKeepUnitVariance) {
 }
 
 TEST(Preconditioning, NetworkTimeIsAThousandQuartersOfTheLogarithm) {
-  const Tensor time = network_time(torch::tensor({1.0, std::numbers::e}, torch::kFloat64));
+  const Tensor time = network_time(torch::tensor({1.0, std::numbers::e}, torch::kFloat64), 1000);
   EXPECT_LT(largest_difference(time, torch::tensor({0.0, 250.0}, torch::kFloat64)), 1e-12);
 }
 

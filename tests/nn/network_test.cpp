@@ -20,12 +20,12 @@ TEST(Network, ParametersAreCounted) {
   EXPECT_EQ(parameter_count(*Linear(initializer, 3, 5)), 3 * 5 + 5);
 }
 
-TEST(Network, ParametersAreCopiedByName) {
+TEST(Network, WeightsAreCopiedByName) {
   Initializer initializer(1);
   const Linear from(initializer, 3, 5);
   Linear to(initializer, 3, 5);
   EXPECT_FALSE(torch::equal(from->weight, to->weight));
-  copy_parameters(*from, *to, "start weights");
+  copy_weights(*from, *to, "start weights");
   EXPECT_TRUE(torch::equal(from->weight, to->weight));
   EXPECT_FALSE(from->weight.is_alias_of(to->weight));
   EXPECT_TRUE(to->weight.requires_grad());
@@ -36,9 +36,9 @@ TEST(Network, AMismatchNamesTheTensors) {
   Linear to(initializer, 3, 5);
   const Tensor before = to->weight.detach().clone();
   const std::map<std::string, Tensor> from = {{"weight", torch::ones({5, 4})}, {"scale", torch::ones({2})}};
-  EXPECT_THAT(message_of<InputError>([&] { copy_parameters(from, *to, "teacher.safetensors"); }),
+  EXPECT_THAT(message_of<InputError>([&] { copy_weights(from, *to, "teacher.safetensors"); }),
               AllOf(HasSubstr("teacher.safetensors: weights of another network, 3 tensors differ"),
-                    HasSubstr("weight is [5, 4], the network needs [5, 3]"), HasSubstr("bias is missing"),
+                    HasSubstr("weight is [5, 4], the network needs [5, 3]"), HasSubstr("bias [5] is missing"),
                     HasSubstr("scale [2] is not in the network")));
   EXPECT_TRUE(torch::equal(to->weight, before));
 }
@@ -48,7 +48,7 @@ TEST(Network, ALongListOfMismatchesIsCut) {
   Linear to(initializer, 3, 5);
   std::map<std::string, Tensor> from;
   for (const auto* name : {"a", "b", "c", "d"}) from[name] = torch::ones({1});
-  const auto message = message_of<InputError>([&] { copy_parameters(from, *to, "x"); });
+  const auto message = message_of<InputError>([&] { copy_weights(from, *to, "x"); });
   EXPECT_THAT(message, AllOf(HasSubstr("6 tensors differ"), HasSubstr("; …")));
   EXPECT_THAT(message, testing::Not(HasSubstr("d [1]")));
 }

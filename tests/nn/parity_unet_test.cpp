@@ -23,7 +23,7 @@ void check_formula(const Fixture& fixture, const NamedTensors& weights) {
   }
 }
 
-NamedTensors weights_of(const Fixture& fixture) {
+NamedTensors fixture_weights(const Fixture& fixture) {
   if (!fixture.config.contains("weight_order")) return test::with_prefix(fixture, "model.");
   NamedTensors weights = test::formula_weights(fixture.config);
   check_formula(fixture, weights);
@@ -34,7 +34,7 @@ void check(const Fixture& fixture) {
   const Json& unet = fixture.config.at("unet");
   const auto network = make_unet(test::unet_options(unet), test::image_spec(unet));
   EXPECT_EQ(parameter_count(*network), fixture.config.at("parameters").get<int64_t>());
-  copy_parameters(weights_of(fixture), *network, fixture.name);
+  copy_weights(fixture_weights(fixture), *network, fixture.name);
 
   const Tensor& time = fixture["timesteps"];
   const Tensor features = time_features(time, unet.at("base_channels").get<int64_t>());

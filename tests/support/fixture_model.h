@@ -15,7 +15,7 @@ inline Model fixture_model(const Fixture& fixture, const std::string& prefix,
   options.parameterization = parameterization;
   options.sigma = sigma_options(fixture.config);
   Model model(options, torch::kCPU);
-  copy_parameters(with_prefix(fixture, prefix), model.network(), fixture.name + " " + prefix);
+  copy_weights(with_prefix(fixture, prefix), model.network(), fixture.name + " " + prefix);
   return model;
 }
 

@@ -52,7 +52,7 @@ SigmaPair draw_pairs(const std::vector<double>& grid, uint32_t step) {
 // CD with μ = 0 and Euler steps on a grid of n levels.
 Denoiser distilled(int64_t n) {
   const Perceptron network;
-  const Denoiser student = precondition(Parameterization::skip, kSigma, network);
+  const Denoiser student = precondition(Parameterization::skip, kSigma, 1000, network);
   const PreviousPoint previous = teacher_step(Solver::euler, test::denoiser_of(mixture()));
   const DistanceFunction l2 = [](const Tensor& a, const Tensor& b) { return distance(Distance::l2, a, b); };
   const auto grid = karras_sigmas(kSigma, n);

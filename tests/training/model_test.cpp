@@ -30,7 +30,7 @@ TEST(Model, OneFileIsAllThatSamplingNeeds) {
   options.sampling.grid = 18;
   options.sampling.sigmas = {50, 0.7};
   const Model model = test::tiny_model(options, 1);
-  save_weights(folder / "m.safetensors", options, model.named_parameters());
+  save_weights(folder / "m.safetensors", options, model.named_weights());
 
   const Model loaded = load_model(folder / "m.safetensors", torch::kCPU);
   EXPECT_TRUE(torch::equal(answer(loaded), answer(model)));
@@ -47,14 +47,14 @@ TEST(Model, ADenoiserSharesTheWeights) {
   const torch::NoGradGuard guard;
   const Tensor x = torch::ones({1, 1, 4, 4});
   const Tensor before = denoiser(x, torch::ones({1}));
-  model.named_parameters().at("out.2.bias").add_(1);
+  model.named_weights().at("out.2.bias").add_(1);
   EXPECT_FALSE(torch::equal(denoiser(x, torch::ones({1})), before));
 }
 
 TEST(Model, WeightsLoadIntoAnotherParameterization) {
   const TemporaryFolder folder;
   const Model teacher = test::tiny_model(test::tiny_options(Parameterization::edm), 1);
-  save_weights(folder / "m.safetensors", teacher.options(), teacher.named_parameters());
+  save_weights(folder / "m.safetensors", teacher.options(), teacher.named_weights());
   Model student = test::tiny_model(test::tiny_options(Parameterization::skip), 2);
   load_weights(folder / "m.safetensors", student);
   EXPECT_TRUE(torch::equal(student.parameters()[0], teacher.parameters()[0]));
@@ -79,7 +79,7 @@ TEST(Model, FilesThatAreNoModelAreMistakes) {
   ModelOptions wide = test::tiny_options();
   wide.network.channels = 64;
   const Model tiny = test::tiny_model(test::tiny_options(), 1);
-  save_weights(folder / "other.safetensors", wide, tiny.named_parameters());
+  save_weights(folder / "other.safetensors", wide, tiny.named_weights());
   EXPECT_THAT(load_error("other.safetensors"), HasSubstr("weights of another network"));
 }
 

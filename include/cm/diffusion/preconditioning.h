@@ -38,13 +38,15 @@ struct Scalings {
 // and c_in = 1/√(σ² + σ_d²) in all three.
 Scalings scalings(Parameterization parameterization, const SigmaOptions& options, const Tensor& sigma);
 
-// The network's time input, 1000 · ¼ ln(σ + 1e−44) (the release; EDM's c_noise times 1000).
-Tensor network_time(const Tensor& sigma);
+// The network's time input, scale · ¼ ln(σ + 1e−44): EDM's c_noise in units of 1/scale (EDM: 1; the release:
+// 1000).
+Tensor network_time(const Tensor& sigma, double scale);
 
 // (c_in x, time [B]) → F, of x's shape.
 using RawNetwork = std::function<Tensor(const Tensor& x, const Tensor& time)>;
 
-// The denoiser D above.
-Denoiser precondition(Parameterization parameterization, const SigmaOptions& options, RawNetwork network);
+// The denoiser D above, of a network that takes its time in units of 1/`time_scale`.
+Denoiser precondition(Parameterization parameterization, const SigmaOptions& options, double time_scale,
+                      RawNetwork network);
 
 }  // namespace cm

@@ -3,7 +3,9 @@
 
 #include <torch/nn/module.h>
 
+#include <map>
 #include <optional>
+#include <string>
 
 #include "cm/base/fields.h"
 #include "cm/nn/dropout.h"
@@ -35,10 +37,13 @@ class Network : public torch::nn::Module {
 // Number of parameters.
 int64_t parameter_count(const torch::nn::Module& module);
 
-// Copies every parameter of `from` into `to`, by name, on `to`'s device. InputError, with the first differing
+// What a weight file holds of a module: its parameters and its buffers (numbers that are fixed but not
+// derived), by name; the module's own storage.
+std::map<std::string, Tensor> weights_of(const torch::nn::Module& module);
+
+// Copies all weights of `from` into `to`, by name, on `to`'s device. InputError, with the first differing
 // names and shapes and `what` in front, when they do not match.
-void copy_parameters(const torch::nn::Module& from, torch::nn::Module& to, const std::string& what);
-void copy_parameters(const std::map<std::string, Tensor>& from, torch::nn::Module& to,
-                     const std::string& what);
+void copy_weights(const torch::nn::Module& from, torch::nn::Module& to, const std::string& what);
+void copy_weights(const std::map<std::string, Tensor>& from, torch::nn::Module& to, const std::string& what);
 
 }  // namespace cm

@@ -1,5 +1,10 @@
-// The "ADM" U-Net of Dhariwal & Nichol 2021 (arXiv 2105.05233) in the form that the official release of
-// consistency models uses, with the release's parameter names, so that its weights load by name.
+// The U-Nets of the field, by name and shape:
+//
+//   adm     Dhariwal & Nichol 2021 (arXiv 2105.05233), as the official release of consistency models has it
+//   ddpmpp  DDPM++ of Song et al. 2021 (arXiv 2011.13456), as EDM has it
+//   ncsnpp  NCSN++ of the same paper, as EDM has it
+//
+// each with the parameter names of the implementation that published its weights.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +15,16 @@
 
 namespace cm {
 
+enum class Architecture { adm, ddpmpp, ncsnpp };
+template <>
+struct EnumNames<Architecture> {
+  static constexpr std::array names = {EnumName{Architecture::adm, "adm"},
+                                       EnumName{Architecture::ddpmpp, "ddpmpp"},
+                                       EnumName{Architecture::ncsnpp, "ncsnpp"}};
+};
+
 struct UNetOptions {
+  Architecture architecture = Architecture::adm;
   int64_t channels = 64;
   std::vector<double> channel_mult = {1, 2, 2};
   int64_t res_blocks = 2;
@@ -18,14 +32,17 @@ struct UNetOptions {
   int64_t heads = 1;
   std::optional<int64_t> head_channels;
   double dropout = 0;
-  bool scale_shift_norm = true;
+  std::optional<bool> scale_shift_norm;
   bool resblock_updown = true;
   bool conv_resample = true;
+  std::optional<double> fourier_scale;
   bool activation_checkpointing = false;
 };
 
 template <class Visitor>
 void fields(Visitor& visit, UNetOptions& o) {
+  visit("architecture", o.architecture,
+        "adm: the official release's; ddpmpp, ncsnpp: EDM's and the JAX release's for CIFAR-10");
   visit("channels", o.channels,
         "channels that channel_mult multiplies; the time embedding has 4 times as many", at_least(1));
   visit("channel_mult", o.channel_mult, "one factor a level, each level half the size of the one before",
@@ -36,16 +53,26 @@ void fields(Visitor& visit, UNetOptions& o) {
   visit("heads", o.heads, "attention heads, unless head_channels is given", at_least(1));
   visit("head_channels", o.head_channels, "channels of one attention head", at_least(1));
   visit("dropout", o.dropout, "dropout probability in every residual block", from_below(0, 1));
-  visit("scale_shift_norm", o.scale_shift_norm,
-        "time embedding scales and shifts (FiLM); otherwise it is added");
+  visit(
+      "scale_shift_norm", o.scale_shift_norm,
+      "time embedding scales and shifts (FiLM); otherwise it is added. Default: true for adm, false for the "
+      "others");
   visit("resblock_updown", o.resblock_updown,
-        "residual blocks change the resolution; otherwise plain resampling");
+        "residual blocks change the resolution; false, for adm only: plain resampling");
   visit("conv_resample", o.conv_resample, "plain resampling has a convolution");
+  visit("fourier_scale", o.fourier_scale,
+        "ncsnpp: standard deviation of the noise embedding's random frequencies. Default: 16 (iCT: 0.02)",
+        above(0));
   visit("activation_checkpointing", o.activation_checkpointing,
         "recompute blocks in the backward pass: less memory, about a third more time");
 }
 
 void validate(const UNetOptions& options, const Complain& complain);
+
+// Channels of a level, attention heads at a number of channels, and whether the level of this side attends.
+int64_t channels_at(const UNetOptions& options, size_t level);
+int64_t heads_at(const UNetOptions& options, int64_t channels);
+bool attends_at(const UNetOptions& options, int64_t side);
 
 // The rules that tie the network to the images: every level's side is whole, attention resolutions occur.
 void validate_for(const UNetOptions& options, const ImageSpec& image, const Complain& complain);

@@ -61,7 +61,10 @@ class Model {
   Network& network() const { return *network_; }
   torch::Device device() const { return device_; }
   std::vector<Tensor> parameters() const { return network_->parameters(); }
-  NamedTensors named_parameters() const;
+  // What a weight file of this model holds; with `parameters` (an average of them, in the same order) in
+  // place of its own.
+  NamedTensors named_weights() const { return weights_of(*network_); }
+  NamedTensors named_weights(const std::vector<Tensor>& parameters) const;
 
   // No parameter of this model gets a gradient from now on.
   void freeze();

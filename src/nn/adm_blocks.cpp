@@ -1,4 +1,4 @@
-#include "cm/nn/unet_blocks.h"
+#include "cm/nn/adm_blocks.h"
 
 #include "cm/nn/checkpointing.h"
 

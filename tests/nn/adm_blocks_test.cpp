@@ -1,4 +1,4 @@
-#include "cm/nn/unet_blocks.h"
+#include "cm/nn/adm_blocks.h"
 
 #include <gtest/gtest.h>
 
@@ -16,7 +16,7 @@ Tensor random(uint64_t seed, const std::vector<int64_t>& shape) {
   return normal({.seed = seed}, {0, 1}, shape);
 }
 
-TEST(UnetBlocks, ResamplingAveragesAndRepeats) {
+TEST(AdmBlocks, ResamplingAveragesAndRepeats) {
   const Tensor x = torch::tensor({1.0, 2.0, 3.0, 6.0}).view({1, 1, 2, 2});
   EXPECT_TRUE(torch::equal(resample(x, Resample::down), torch::full({1, 1, 1, 1}, 3.0)));
   const Tensor up = resample(x, Resample::up);
@@ -26,7 +26,7 @@ TEST(UnetBlocks, ResamplingAveragesAndRepeats) {
 }
 
 // The last convolution starts at 0, so that a new network passes its input on.
-TEST(UnetBlocks, ANewBlockIsTheIdentity) {
+TEST(AdmBlocks, ANewBlockIsTheIdentity) {
   Initializer initializer(1);
   const BlockInput input{random(2, {128}), std::nullopt};
   const Tensor x = random(1, {32, 4, 4});
@@ -38,7 +38,7 @@ TEST(UnetBlocks, ANewBlockIsTheIdentity) {
   EXPECT_TRUE(torch::equal(down->forward(x, input), resample(x, Resample::down)));
 }
 
-TEST(UnetBlocks, TheEmbeddingReachesTheOutputInBothForms) {
+TEST(AdmBlocks, TheEmbeddingReachesTheOutputInBothForms) {
   for (const bool scale_shift : {true, false}) {
     Initializer initializer(1);
     const ResBlock block(
@@ -54,7 +54,7 @@ TEST(UnetBlocks, TheEmbeddingReachesTheOutputInBothForms) {
 }
 
 // softmax(qᵀk/√d) v written out, head by head.
-TEST(UnetBlocks, AttentionIsSoftmaxOverPositions) {
+TEST(AdmBlocks, AttentionIsSoftmaxOverPositions) {
   constexpr int64_t kChannels = 64;
   constexpr int64_t kHeads = 4;
   constexpr int64_t kWidth = kChannels / kHeads;
@@ -76,7 +76,7 @@ TEST(UnetBlocks, AttentionIsSoftmaxOverPositions) {
   EXPECT_LT(largest_difference(attention->forward(x), expected), 1e-5);
 }
 
-TEST(UnetBlocks, PlainResamplingCanHaveAConvolution) {
+TEST(AdmBlocks, PlainResamplingCanHaveAConvolution) {
   Initializer initializer(1);
   const Tensor x = random(1, {32, 4, 4});
   EXPECT_TRUE(torch::equal(Resampling(initializer, 32, Resample::down, false)->forward(x),
@@ -89,7 +89,7 @@ TEST(UnetBlocks, PlainResamplingCanHaveAConvolution) {
   EXPECT_EQ(up->forward(x).size(3), 8);
 }
 
-TEST(UnetBlocks, AStageNumbersItsLayers) {
+TEST(AdmBlocks, AStageNumbersItsLayers) {
   Initializer initializer(1);
   Stage stage;
   stage->add_res_block(ResBlock(initializer, ResBlockOptions{.in = 32, .out = 32, .embedding_width = 8}));
