@@ -48,7 +48,9 @@ void print_for_people(const Json& info, const ModelOptions& options) {
 
 int run_info_command(const InfoCommand& command) {
   const fs::path file = resolve_weights(command.path);
-  const ModelOptions options = read_model_options(file);
+  const WeightFile weights = read_weight_header(file);
+  const ModelOptions& options = weights.options;
+  check_weights(weights.weights, *make_unet(options.network, options.image), file.string());
   const SafetensorsHeader header = read_safetensors_header(file);
   Json info = {{"weights", file.string()}, {"parameters", number_of(header)}, {"model", json_of(options)}};
   if (const auto summary = checkpoint_summary(file.parent_path())) {

@@ -160,7 +160,7 @@ int run_sample_command(const SampleCommand& command) {
   check_command(command);
   const torch::Device device = parse_device(command.common.device);
   const fs::path file = resolve_weights(command.checkpoint, command.ema);
-  const ModelOptions options = read_model_options(file);
+  const ModelOptions options = read_weight_header(file).options;
   const SamplerOptions sampler = choose_sampler(command.request, options);
   const Tensor labels = sample_labels(command.classes, options.image.classes, command.count);
   const Model model = load_model(file, device);

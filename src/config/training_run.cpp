@@ -1,9 +1,11 @@
 #include "cm/config/training_run.h"
 
 #include "cm/base/error.h"
+#include "cm/base/log.h"
 #include "cm/base/random.h"
 #include "cm/base/text.h"
 #include "cm/training/checkpoint.h"
+#include "cm/training/diffusers.h"
 
 namespace cm {
 namespace {
@@ -25,7 +27,7 @@ UNetOptions without_dropout(UNetOptions network) {
 UNetOptions network_for(const RunConfig& config) {
   if (config.model) return *config.model;
   const WeightSource& source = config.init.checkpoint ? config.init : config.teacher;
-  return without_dropout(read_model_options(file_of(source)).network);
+  return without_dropout(read_weight_header(file_of(source)).options.network);
 }
 
 void check_fits(const UNetOptions& network, const ImageSpec& image) {
@@ -34,6 +36,15 @@ void check_fits(const UNetOptions& network, const ImageSpec& image) {
     mistakes.push_back(concat("model.", key, " ", sentence));
   });
   if (!mistakes.empty()) throw InputError(mistakes);
+}
+
+// A diffusers folder says of any U-Net that it is a consistency function.
+void take_as_denoiser(ModelOptions& teacher, const std::string& source) {
+  log_warning(
+      concat("teacher.checkpoint ", source,
+             ": a diffusers folder does not say whether its U-Net is a diffusion model's; it is taken "
+             "as one (edm)"));
+  teacher.parameterization = Parameterization::edm;
 }
 
 void check_teacher(const ModelOptions& teacher, const ImageSpec& image, const std::string& source) {
@@ -100,8 +111,10 @@ TrainingRun::TrainingRun(const RunConfig& config, const torch::Device& device) :
       .channels = dataset_->channels(), .size = dataset_->image_size(), .classes = dataset_->classes()};
   if (config_.teacher.checkpoint) {
     const auto file = file_of(config_.teacher);
-    check_teacher(read_model_options(file), image, *config_.teacher.checkpoint);
-    teacher_.emplace(load_model(file, device));
+    WeightFile weights = load_weight_file(file);
+    if (is_diffusers_unet(file)) take_as_denoiser(weights.options, *config_.teacher.checkpoint);
+    check_teacher(weights.options, image, *config_.teacher.checkpoint);
+    teacher_.emplace(make_model(weights, device, file.string()));
   }
   config_.model = network_for(config_);
   check_fits(*config_.model, image);

@@ -48,17 +48,20 @@ std::map<std::string, Tensor> weights_of(const torch::nn::Module& module) {
   return weights;
 }
 
+void check_weights(const std::map<std::string, Tensor>& from, const torch::nn::Module& to,
+                   const std::string& what) {
+  auto found = differences(from, weights_of(to));
+  if (found.empty()) return;
+  const size_t count = found.size();
+  found.resize(std::min(count, kDifferencesShown));
+  throw InputError(concat(what, ": weights of another network, ", count,
+                          " tensors differ: ", join(found, "; "), count > kDifferencesShown ? "; …" : ""));
+}
+
 void copy_weights(const std::map<std::string, Tensor>& from, torch::nn::Module& to, const std::string& what) {
-  const auto weights = weights_of(to);
-  auto found = differences(from, weights);
-  if (!found.empty()) {
-    const size_t count = found.size();
-    found.resize(std::min(count, kDifferencesShown));
-    throw InputError(concat(what, ": weights of another network, ", count,
-                            " tensors differ: ", join(found, "; "), count > kDifferencesShown ? "; …" : ""));
-  }
+  check_weights(from, to, what);
   const torch::NoGradGuard guard;
-  for (const auto& [name, tensor] : weights) tensor.copy_(from.at(name));
+  for (const auto& [name, tensor] : weights_of(to)) tensor.copy_(from.at(name));
 }
 
 void copy_weights(const torch::nn::Module& from, torch::nn::Module& to, const std::string& what) {

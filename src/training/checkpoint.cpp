@@ -9,6 +9,8 @@
 #include "cm/base/text.h"
 #include "cm/io/json.h"
 #include "cm/io/safetensors.h"
+#include "cm/training/diffusers.h"
+#include "cm/training/weight_file.h"
 
 namespace cm {
 namespace {
@@ -172,8 +174,12 @@ fs::path resolve_weights(const fs::path& source, std::optional<double> ema) {
   }
   if (fs::exists(source / kState)) return chosen_weights(source, ema);
   if (const auto checkpoint = latest_checkpoint(source)) return chosen_weights(*checkpoint, ema);
-  throw InputError(
-      concat(source.string(), ": neither a run with a checkpoint nor a checkpoint folder (", kState, ")"));
+  if (const auto weights = diffusers_weights(source)) {
+    if (ema) throw InputError(concat(source.string(), ": is a diffusers folder, which holds no averages"));
+    return *weights;
+  }
+  throw InputError(concat(source.string(), ": neither a run with a checkpoint, nor a checkpoint folder (",
+                          kState, "), nor a diffusers folder (unet/config.json)"));
 }
 
 }  // namespace cm

@@ -41,8 +41,13 @@ int64_t parameter_count(const torch::nn::Module& module);
 // derived), by name; the module's own storage.
 std::map<std::string, Tensor> weights_of(const torch::nn::Module& module);
 
-// Copies all weights of `from` into `to`, by name, on `to`'s device. InputError, with the first differing
-// names and shapes and `what` in front, when they do not match.
+// InputError, with the first differing names and shapes and `what` in front, when `from` has other tensors
+// than weights_of(to). Only names and shapes are read: tensors on the meta device will do.
+void check_weights(const std::map<std::string, Tensor>& from, const torch::nn::Module& to,
+                   const std::string& what);
+
+// Copies all weights of `from` into `to`, by name, on `to`'s device. InputError as
+// check_weights.
 void copy_weights(const torch::nn::Module& from, torch::nn::Module& to, const std::string& what);
 void copy_weights(const std::map<std::string, Tensor>& from, torch::nn::Module& to, const std::string& what);
 

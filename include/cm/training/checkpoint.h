@@ -31,10 +31,11 @@ std::optional<CheckpointSummary> checkpoint_summary(const std::filesystem::path&
 // another network.
 void load_checkpoint(const std::filesystem::path& checkpoint, Trainer& trainer);
 
-// The weight file that `source` means: a weight file itself, or one of a checkpoint folder or of a run's
-// latest checkpoint. There `ema` chooses the evaluation average (0: the trained weights themselves); by
-// default it is the one with the largest rate that has forgotten its start (rate^steps ≤ 0.25), or the
-// trained weights when there is none. InputError when nothing fits, with what there is.
+// The weight file that `source` means: a weight file itself, that of a diffusers folder, or one of a
+// checkpoint folder or of a run's latest checkpoint. There, in the latter two, `ema` chooses the evaluation
+// average (0: the trained weights themselves); by default it is the one with the largest rate that has
+// forgotten its start (rate^steps ≤ 0.25), or the trained weights when there is none. InputError when nothing
+// fits, with what there is.
 std::filesystem::path resolve_weights(const std::filesystem::path& source,
                                       std::optional<double> ema = std::nullopt);
 

@@ -7,45 +7,10 @@
 #include <vector>
 
 #include "cm/diffusion/denoiser.h"
-#include "cm/diffusion/discretization.h"
-#include "cm/diffusion/preconditioning.h"
-#include "cm/io/safetensors.h"
-#include "cm/nn/unet.h"
+#include "cm/nn/network.h"
+#include "cm/training/weight_file.h"
 
 namespace cm {
-
-// How the model samples best; kept with the weights.
-struct SamplingOptions {
-  std::optional<int64_t> grid;
-  std::vector<double> sigmas;
-};
-
-template <class Visitor>
-void fields(Visitor& visit, SamplingOptions& o) {
-  visit("grid", o.grid,
-        "levels of the Karras grid whose indices name the time points; default: the training's last N",
-        at_least(2));
-  visit("sigmas", o.sigmas,
-        "time points of multistep sampling, from sigma.max down, where a search found good ones", above(0));
-}
-
-// All that is needed to use a weight file; travels in its metadata.
-struct ModelOptions {
-  UNetOptions network;
-  ImageSpec image;
-  Parameterization parameterization = Parameterization::skip;
-  SigmaOptions sigma;
-  SamplingOptions sampling;
-};
-
-template <class Visitor>
-void fields(Visitor& visit, ModelOptions& o) {
-  visit("network", o.network, "the U-Net");
-  visit("image", o.image, "the images");
-  visit("parameterization", o.parameterization, "how the network becomes a denoiser or consistency function");
-  visit("sigma", o.sigma, "noise levels");
-  visit("sampling", o.sampling, "sampling");
-}
 
 class Model {
  public:
@@ -75,18 +40,16 @@ class Model {
   std::shared_ptr<Network> network_;
 };
 
-// Writes `weights` (a model's, or an average of them) with the metadata that load_model needs.
-void save_weights(const std::filesystem::path& path, const ModelOptions& options,
-                  const NamedTensors& weights);
+// A frozen model of a file's weights. InputError, with `what` in front, when they are those of another
+// network than its options say.
+Model make_model(const WeightFile& file, const torch::Device& device, const std::string& what);
 
-// A frozen model from one weight file. InputError when the file is missing, broken, without our metadata, or
-// holds the weights of another network.
+// The same from one weight file (cm/training/weight_file.h). InputError also as
+// load_weight_file.
 Model load_model(const std::filesystem::path& path, const torch::Device& device);
 
-// The metadata of a weight file. Same errors.
-ModelOptions read_model_options(const std::filesystem::path& path);
-
 // Loads a weight file into an existing model whose network has the same shape, whatever its parameterization.
+// Same errors.
 void load_weights(const std::filesystem::path& path, Model& model);
 
 }  // namespace cm

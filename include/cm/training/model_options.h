@@ -1,0 +1,45 @@
+// All that is needed to use a file of weights, besides the weights.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "cm/diffusion/discretization.h"
+#include "cm/diffusion/preconditioning.h"
+#include "cm/nn/unet.h"
+
+namespace cm {
+
+// How the model samples best; kept with the weights.
+struct SamplingOptions {
+  std::optional<int64_t> grid;
+  std::vector<double> sigmas;
+};
+
+template <class Visitor>
+void fields(Visitor& visit, SamplingOptions& o) {
+  visit("grid", o.grid,
+        "levels of the Karras grid whose indices name the time points; default: the training's last N",
+        at_least(2));
+  visit("sigmas", o.sigmas,
+        "time points of multistep sampling, from sigma.max down, where a search found good ones", above(0));
+}
+
+struct ModelOptions {
+  UNetOptions network;
+  ImageSpec image;
+  Parameterization parameterization = Parameterization::skip;
+  SigmaOptions sigma;
+  SamplingOptions sampling;
+};
+
+template <class Visitor>
+void fields(Visitor& visit, ModelOptions& o) {
+  visit("network", o.network, "the U-Net");
+  visit("image", o.image, "the images");
+  visit("parameterization", o.parameterization, "how the network becomes a denoiser or consistency function");
+  visit("sigma", o.sigma, "noise levels");
+  visit("sampling", o.sampling, "sampling");
+}
+
+}  // namespace cm

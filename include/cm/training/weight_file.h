@@ -1,0 +1,31 @@
+// Weights on disk, in the formats that we read:
+//
+//   our own           one safetensors file with ModelOptions in its metadata; also what
+//                     scripts/convert_checkpoint.py makes of other implementations' files
+//   a diffusers U-Net diffusion_pytorch_model.safetensors beside its config.json (cm/training/diffusers.h)
+#pragma once
+
+#include <filesystem>
+
+#include "cm/io/safetensors.h"
+#include "cm/training/model_options.h"
+
+namespace cm {
+
+struct WeightFile {
+  ModelOptions options;
+  NamedTensors weights;  // under the names of options.network's parameters and buffers
+};
+
+// Reads a weight file. Where our metadata leaves the network open, it is the one that the weights' names and
+// shapes belong to. InputError when the file is missing, broken, or does not say what it is.
+WeightFile load_weight_file(const std::filesystem::path& path);
+
+// The same without reading the weights: each is a tensor of the right shape on the meta device.
+WeightFile read_weight_header(const std::filesystem::path& path);
+
+// Writes `weights` (a model's, or an average of them) in our own format.
+void save_weights(const std::filesystem::path& path, const ModelOptions& options,
+                  const NamedTensors& weights);
+
+}  // namespace cm

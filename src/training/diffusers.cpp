@@ -1,0 +1,322 @@
+#include "cm/training/diffusers.h"
+
+#include "cm/base/error.h"
+#include "cm/base/files.h"
+#include "cm/base/text.h"
+#include "cm/io/json.h"
+
+namespace cm {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kConfig = "config.json";
+constexpr const char* kWeights = "diffusion_pytorch_model.safetensors";
+constexpr const char* kPickledWeights = "diffusion_pytorch_model.bin";
+
+// --- Configs ---------------------------------------------------------------------------------------------
+
+// One of diffusers' JSON files; a key that it leaves out has diffusers' default.
+class ConfigFile {
+ public:
+  explicit ConfigFile(fs::path path) : path_(std::move(path)) {
+    json_ = Json::parse(read_file(path_), nullptr, /*allow_exceptions=*/false);
+    if (!json_.is_object()) throw InputError(concat(path_.string(), ": not a JSON object"));
+  }
+
+  Json get(const std::string& key, const Json& otherwise) const { return json_.value(key, otherwise); }
+
+  template <class T>
+  T as(const std::string& key, const Json& otherwise) const {
+    const Json value = get(key, otherwise);
+    try {
+      return value.get<T>();
+    } catch (const nlohmann::json::exception&) {
+      reject(key, "has the wrong type");
+    }
+  }
+
+  int64_t positive(const std::string& key, const Json& otherwise) const {
+    const Json value = get(key, otherwise);
+    if (!value.is_number_integer() || value.get<int64_t>() < 1)
+      reject(key, "must be a positive whole number");
+    return value.get<int64_t>();
+  }
+
+  double positive_number(const std::string& key, const Json& otherwise) const {
+    const Json value = get(key, otherwise);
+    if (!value.is_number() || value.get<double>() <= 0) reject(key, "must be a positive number");
+    return value.get<double>();
+  }
+
+  // For what our networks and samplers have fixed.
+  void require(const std::string& key, const Json& otherwise, const Json& needed) const {
+    if (get(key, otherwise) != needed) reject(key, concat("must be ", needed.dump()));
+  }
+
+  [[noreturn]] void reject(const std::string& key, const std::string& what) const {
+    throw InputError(concat(path_.string(), ": ", key, " ", what, ", got ", get(key, nullptr).dump()));
+  }
+
+ private:
+  fs::path path_;
+  Json json_;
+};
+
+void require_constants(const ConfigFile& config) {
+  config.require("act_fn", "silu", "silu");
+  config.require("norm_eps", 1e-5, 1e-5);
+  config.require("norm_num_groups", 32, 32);
+  config.require("time_embedding_type", "positional", "positional");
+  config.require("time_embedding_dim", nullptr, nullptr);
+  config.require("flip_sin_to_cos", true, true);
+  config.require("freq_shift", 0, 0);
+  config.require("center_input_sample", false, false);
+  config.require("mid_block_type", "UNetMidBlock2D", "UNetMidBlock2D");
+  config.require("mid_block_scale_factor", 1, 1);
+  config.require("add_attention", true, true);
+  config.require("downsample_padding", 1, 1);
+  config.require("class_embed_type", nullptr, nullptr);
+  if (config.get("out_channels", 3) != config.get("in_channels", 3)) {
+    config.reject("out_channels", "must equal in_channels");
+  }
+}
+
+// Which levels attend, and whether residual blocks change the resolution, is in the names of the blocks.
+struct BlockType {
+  std::string name;
+  bool attends;
+  std::optional<bool> resnet_resampling;  // nullopt: as downsample_type says
+};
+
+const BlockType& block_type(const ConfigFile& config, const std::string& name) {
+  static const std::array kTypes = {BlockType{"DownBlock2D", false, false},
+                                    BlockType{"ResnetDownsampleBlock2D", false, true},
+                                    BlockType{"AttnDownBlock2D", true, std::nullopt}};
+  for (const auto& type : kTypes) {
+    if (type.name == name) return type;
+  }
+  config.reject("down_block_types", "must be DownBlock2D, ResnetDownsampleBlock2D or AttnDownBlock2D");
+}
+
+// Residual or convolutional resampling, the same at every level.
+bool resblock_updown(const ConfigFile& config, const std::vector<std::string>& down) {
+  const auto downsample = config.as<std::string>("downsample_type", "conv");
+  if (downsample != "resnet" && downsample != "conv") {
+    config.reject("downsample_type", R"(must be "resnet" or "conv")");
+  }
+  std::optional<bool> all;
+  for (size_t level = 0; level + 1 < down.size(); ++level) {  // the last level changes nothing
+    const bool resnet = block_type(config, down[level]).resnet_resampling.value_or(downsample == "resnet");
+    if (all.value_or(resnet) != resnet) {
+      config.reject("down_block_types", "must change the resolution in one way at all levels");
+    }
+    all = resnet;
+  }
+  return all.value_or(true);
+}
+
+int64_t image_side(const ConfigFile& config) {
+  const Json size = config.get("sample_size", nullptr);
+  if (size.is_array() && size.size() == 2 && size[0] == size[1] && size[0].is_number_integer()) {
+    return size[0].get<int64_t>();
+  }
+  return config.positive("sample_size", nullptr);
+}
+
+void read_unet(const ConfigFile& config, ModelOptions& options) {
+  require_constants(config);
+  const Json classes = config.get("num_class_embeds", nullptr);
+  options.image = {.channels = config.positive("in_channels", 3),
+                   .size = image_side(config),
+                   .classes = classes.is_null() ? 0 : config.positive("num_class_embeds", nullptr)};
+
+  UNetOptions& network = options.network;
+  const auto widths = config.as<std::vector<int64_t>>("block_out_channels", Json({224, 448, 672, 896}));
+  const auto down = config.as<std::vector<std::string>>(
+      "down_block_types", Json({"DownBlock2D", "AttnDownBlock2D", "AttnDownBlock2D", "AttnDownBlock2D"}));
+  if (widths.empty() || widths.size() != down.size() || widths.front() < 1) {
+    config.reject("block_out_channels", "must name one width for each of down_block_types");
+  }
+  network.channels = widths.front();
+  network.channel_mult.clear();
+  network.attention_resolutions.clear();
+  for (size_t level = 0; level < down.size(); ++level) {
+    network.channel_mult.push_back(static_cast<double>(widths[level]) / static_cast<double>(widths.front()));
+    if (block_type(config, down[level]).attends) {
+      network.attention_resolutions.push_back(options.image.size >> level);
+    }
+  }
+  network.res_blocks = config.positive("layers_per_block", 2);
+  network.resblock_updown = resblock_updown(config, down);
+  const auto conditioning = config.as<std::string>("resnet_time_scale_shift", "default");
+  if (conditioning != "default" && conditioning != "scale_shift") {
+    config.reject("resnet_time_scale_shift", R"(must be "default" or "scale_shift")");
+  }
+  network.scale_shift_norm = conditioning == "scale_shift";
+  if (!config.get("attention_head_dim", 8).is_null()) {
+    network.head_channels = config.positive("attention_head_dim", 8);
+  }
+  network.dropout = config.as<double>("dropout", 0.0);
+}
+
+void read_scheduler(const ConfigFile& config, ModelOptions& options) {
+  options.sigma = {.min = config.positive_number("sigma_min", 0.002),
+                   .max = config.positive_number("sigma_max", 80.0),
+                   .data = config.positive_number("sigma_data", 0.5),
+                   .rho = config.positive_number("rho", 7.0)};
+  options.sampling.grid = config.positive("num_train_timesteps", 40);
+  config.require("s_noise", 1.0, 1.0);
+  config.require("clip_denoised", true, true);  // --no-clamp is the sampling command's
+}
+
+// --- Names -----------------------------------------------------------------------------------------------
+
+// Moves tensors from diffusers' names to ours, block by block.
+class Renaming {
+ public:
+  explicit Renaming(NamedTensors tensors) : theirs_(std::move(tensors)) {}
+
+  void layer(const std::string& their, const std::string& our) {
+    for (const char* part : {".weight", ".bias"}) move(their + part, our + part);
+  }
+
+  void res_block(const std::string& their, const std::string& our) {
+    layer(their + ".norm1", our + ".in_layers.0");
+    layer(their + ".conv1", our + ".in_layers.2");
+    layer(their + ".time_emb_proj", our + ".emb_layers.1");
+    layer(their + ".norm2", our + ".out_layers.0");
+    layer(their + ".conv2", our + ".out_layers.3");
+    layer(their + ".conv_shortcut", our + ".skip_connection");
+  }
+
+  void attention(const std::string& their, const std::string& our) {
+    layer(their + ".group_norm", our + ".norm");
+    join_qkv(their, our + ".qkv");
+    const std::string projection = our + ".proj_out";
+    layer(their + ".to_out.0", projection);
+    as_convolution(projection + ".weight");
+  }
+
+  void resampling(const std::string& their, const std::string& our, const UNetOptions& network, bool down) {
+    if (network.resblock_updown) {
+      res_block(their, our);
+    } else {
+      layer(their + ".conv", our + (down ? ".op" : ".conv"));
+    }
+  }
+
+  bool has(const std::string& our) const { return ours_.contains(our); }
+
+  // What was moved, and what had no place.
+  NamedTensors take() {
+    ours_.merge(theirs_);
+    return std::move(ours_);
+  }
+
+  void move(const std::string& their, const std::string& our) {
+    if (auto tensor = theirs_.extract(their)) ours_[our] = std::move(tensor.mapped());
+  }
+
+ private:
+  // A linear layer's weight is that of a 1×1 convolution.
+  void as_convolution(const std::string& name) {
+    const auto found = ours_.find(name);
+    if (found != ours_.end() && found->second.dim() == 2) {
+      found->second = found->second.unsqueeze(2).unsqueeze(3);
+    }
+  }
+
+  void join_qkv(const std::string& their, const std::string& our) {
+    for (const char* part : {".weight", ".bias"}) {
+      std::vector<Tensor> parts;
+      for (const char* name : {".to_q", ".to_k", ".to_v"}) {
+        const auto found = theirs_.find(concat(their, name, part));
+        if (found != theirs_.end()) parts.push_back(found->second);
+      }
+      const bool alike = parts.size() == 3 && parts[0].dim() > 0 && parts[0].sizes() == parts[1].sizes() &&
+                         parts[0].sizes() == parts[2].sizes();
+      if (!alike) continue;
+      for (const char* name : {".to_q", ".to_k", ".to_v"}) theirs_.erase(concat(their, name, part));
+      ours_[our + part] = torch::cat(parts);
+    }
+    as_convolution(our + ".weight");
+  }
+
+  NamedTensors theirs_;
+  NamedTensors ours_;
+};
+
+// One level on the way down or up: residual blocks, each with its attention, then the change of resolution.
+void rename_level(Renaming& names, const std::string& level, int64_t res_blocks, int64_t first_block,
+                  const std::string& our_blocks) {
+  for (int64_t i = 0; i < res_blocks; ++i) {
+    const std::string block = concat(our_blocks, first_block + i);
+    names.res_block(concat(level, ".resnets.", i), block + ".0");
+    names.attention(concat(level, ".attentions.", i), block + ".1");
+  }
+}
+
+}  // namespace
+
+std::optional<fs::path> diffusers_weights(const fs::path& folder) {
+  for (const fs::path& unet : {folder / "unet", folder}) {
+    if (!is_diffusers_unet(unet / kWeights)) continue;
+    if (fs::exists(unet / kWeights)) return unet / kWeights;
+    if (fs::exists(unet / kPickledWeights)) {
+      throw InputError(concat((unet / kPickledWeights).string(),
+                              ": is pickled; save the pipeline again with ",
+                              "save_pretrained(FOLDER, safe_serialization=True), which makes ", kWeights));
+    }
+    throw InputError(concat(unet.string(), ": has a ", kConfig, " and no ", kWeights));
+  }
+  return std::nullopt;
+}
+
+bool is_diffusers_unet(const fs::path& weights) {
+  const fs::path config = weights.parent_path() / kConfig;
+  if (!fs::exists(config)) return false;
+  const Json json = Json::parse(read_file(config), nullptr, /*allow_exceptions=*/false);
+  return json.is_object() && json.value("_class_name", Json()) == "UNet2DModel";
+}
+
+ModelOptions read_diffusers_options(const fs::path& weights) {
+  ModelOptions options;
+  options.parameterization = Parameterization::skip;
+  const fs::path unet = weights.parent_path();
+  read_unet(ConfigFile(unet / kConfig), options);
+  const fs::path scheduler = unet.parent_path() / "scheduler" / "scheduler_config.json";
+  if (fs::exists(scheduler)) read_scheduler(ConfigFile(scheduler), options);
+  return options;
+}
+
+NamedTensors from_diffusers(NamedTensors tensors, const UNetOptions& network) {
+  const auto levels = static_cast<int64_t>(network.channel_mult.size());
+  const int64_t blocks = network.res_blocks + 1;  // ADM's input and output blocks of one level
+  Renaming names(std::move(tensors));
+  names.layer("time_embedding.linear_1", "time_embed.0");
+  names.layer("time_embedding.linear_2", "time_embed.2");
+  names.move("class_embedding.weight", "label_emb.weight");
+  names.layer("conv_in", "input_blocks.0.0");
+  for (int64_t level = 0; level < levels; ++level) {
+    const std::string their = concat("down_blocks.", level);
+    rename_level(names, their, network.res_blocks, level * blocks + 1, "input_blocks.");
+    names.resampling(their + ".downsamplers.0", concat("input_blocks.", (level + 1) * blocks, ".0"), network,
+                     /*down=*/true);
+  }
+  names.res_block("mid_block.resnets.0", "middle_block.0");
+  names.attention("mid_block.attentions.0", "middle_block.1");
+  names.res_block("mid_block.resnets.1", "middle_block.2");
+  for (int64_t level = 0; level < levels; ++level) {  // from the deepest
+    const std::string their = concat("up_blocks.", level);
+    rename_level(names, their, blocks, level * blocks, "output_blocks.");
+    const std::string last = concat("output_blocks.", (level + 1) * blocks - 1);
+    names.resampling(their + ".upsamplers.0", last + (names.has(last + ".1.qkv.weight") ? ".2" : ".1"),
+                     network, /*down=*/false);
+  }
+  names.layer("conv_norm_out", "out.0");
+  names.layer("conv_out", "out.2");
+  return names.take();
+}
+
+}  // namespace cm

@@ -1,0 +1,65 @@
+#include "cm/training/weight_file.h"
+
+#include "cm/base/error.h"
+#include "cm/base/text.h"
+#include "cm/io/json.h"
+#include "cm/nn/unet_inference.h"
+#include "cm/training/diffusers.h"
+
+namespace cm {
+namespace {
+
+constexpr const char* kFormat = "consistency.cpp 1";
+
+// What shapes cannot tell (a side in pixels, attention heads) must be in the metadata; what it says of the
+// rest goes before what the shapes say.
+ModelOptions options_from(const SafetensorsFile& file, const std::filesystem::path& path) {
+  const auto format = file.metadata.find("format");
+  const auto model = file.metadata.find("model");
+  if (format == file.metadata.end() || format->second != kFormat || model == file.metadata.end()) {
+    throw InputError(concat(path.string(), ": has no metadata of a model (format \"", kFormat,
+                            "\"); weights of another implementation become such a file by "
+                            "scripts/convert_checkpoint.py"));
+  }
+  const Json json = Json::parse(model->second, nullptr, /*allow_exceptions=*/false);
+  if (json.is_discarded())
+    throw InputError(concat(path.string(), ": the model's metadata is not valid JSON"));
+  const std::string where = concat(path.string(), ": model");
+  ModelOptions options;
+  set_from_json(json, where, options);
+  if (!json.contains("network") || !json["network"].contains("channels")) {
+    const InferredNetwork inferred = infer_network(file.tensors, options.image.size, path.string());
+    options.network = inferred.network;
+    options.image = inferred.image;
+    set_from_json(json, where, options);
+  }
+  return options;
+}
+
+WeightFile weight_file(SafetensorsFile file, const std::filesystem::path& path) {
+  if (!is_diffusers_unet(path)) return {options_from(file, path), std::move(file.tensors)};
+  const ModelOptions options = read_diffusers_options(path);
+  return {options, from_diffusers(std::move(file.tensors), options.network)};
+}
+
+}  // namespace
+
+WeightFile load_weight_file(const std::filesystem::path& path) {
+  return weight_file(load_safetensors(path), path);
+}
+
+WeightFile read_weight_header(const std::filesystem::path& path) {
+  const SafetensorsHeader header = read_safetensors_header(path);
+  SafetensorsFile file{.tensors = {}, .metadata = header.metadata};
+  for (const auto& [name, info] : header.tensors) {
+    file.tensors[name] = torch::empty(info.shape, torch::kMeta);
+  }
+  return weight_file(std::move(file), path);
+}
+
+void save_weights(const std::filesystem::path& path, const ModelOptions& options,
+                  const NamedTensors& weights) {
+  save_safetensors(path, weights, {{"format", kFormat}, {"model", json_of(options).dump()}});
+}
+
+}  // namespace cm

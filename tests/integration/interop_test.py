@@ -1,0 +1,359 @@
+"""Checkpoints of other implementations, in and out: diffusers' pipelines, and state dicts of the official release.
+
+The truth is diffusers itself: the same weights, starting noise, class and time points give the same images. CM_FULL_SIZE=1
+adds the official ImageNet-64 network at its full size (296 million parameters: 5 GB of memory, a minute).
+"""
+
+import contextlib
+import importlib
+import io
+import json
+import os
+import re
+import shutil
+import sys
+import unittest
+import unittest.mock
+
+import numpy
+from parity import record
+from support import FOLDER, SOURCE, ExecutableTest, Result, load_npz, load_tensors, must_run, save_tensors, train
+
+try:
+    import torch
+    from diffusers import CMStochasticIterativeScheduler, ConsistencyModelPipeline, UNet2DModel
+except ImportError as missing:
+    print(f"skipped: {missing}; scripts/setup.sh --dev installs it")
+    sys.exit(77)
+
+sys.path.insert(0, str(SOURCE / "scripts"))
+
+TOLERANCE = 1e-5  # of images in [-1, 1]: other convolution kernels, a few evaluations
+SAMPLES = 3
+GRID = 40
+NAMED_WALKS = {  # cm-sample's options, and those of the pipeline
+    "one step": (("--steps", "1"), {"num_inference_steps": 1}),
+    "three steps": (("--steps", "3"), {"num_inference_steps": 3}),
+    "indices 0, 22": (("--indices", f"0,22,{GRID - 1}", "--grid", str(GRID)), {"timesteps": [22, 0]}),
+}
+
+RESIDUAL = {
+    "down_block_types": ("ResnetDownsampleBlock2D", "AttnDownBlock2D", "AttnDownBlock2D"),
+    "up_block_types": ("AttnUpBlock2D", "AttnUpBlock2D", "ResnetUpsampleBlock2D"),
+    "block_out_channels": (32, 64, 96),
+    "layers_per_block": 2,
+    "downsample_type": "resnet",
+    "upsample_type": "resnet",
+    "resnet_time_scale_shift": "scale_shift",
+    "attention_head_dim": 16,
+    "attn_norm_num_groups": 32,
+    "num_class_embeds": 5,
+}
+CONVOLUTIONAL = {
+    "down_block_types": ("AttnDownBlock2D", "DownBlock2D"),
+    "up_block_types": ("UpBlock2D", "AttnUpBlock2D"),
+    "block_out_channels": (64, 64),
+    "layers_per_block": 1,
+    "downsample_type": "conv",
+    "upsample_type": "conv",
+    "resnet_time_scale_shift": "default",
+    "attention_head_dim": None,
+    "attn_norm_num_groups": 32,
+}
+IMAGENET64 = RESIDUAL | {
+    "down_block_types": ("ResnetDownsampleBlock2D", *3 * ("AttnDownBlock2D",)),
+    "up_block_types": (*3 * ("AttnUpBlock2D",), "ResnetUpsampleBlock2D"),
+    "block_out_channels": (192, 384, 576, 768),
+    "layers_per_block": 3,
+    "attention_head_dim": 64,
+    "num_class_embeds": 1000,
+}
+
+
+def script(name, *arguments):
+    """Runs a script's main in this process, which has loaded torch already."""
+    out, err = io.StringIO(), io.StringIO()
+    command = [f"{name}.py", *map(str, arguments)]
+    back = os.getcwd()
+    os.chdir(FOLDER)
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            with unittest.mock.patch.object(sys, "argv", command):
+                code = importlib.import_module(name).main()
+    finally:
+        os.chdir(back)
+    return Result(name, code, out.getvalue(), err.getvalue())
+
+
+def must_script(name, *arguments):
+    result = script(name, *arguments)
+    if result.code != 0:
+        raise AssertionError(f"{name} {arguments}: exit code {result.code}\n{result.err}")
+    return result
+
+
+def pipeline(name, size=16, **config):
+    """A pipeline of random weights, none of them 0, as diffusers saves it."""
+    torch.manual_seed(0)
+    unet = UNet2DModel(sample_size=size, in_channels=3, out_channels=3, **config).eval()
+    scheduler = CMStochasticIterativeScheduler(num_train_timesteps=GRID)
+    made = ConsistencyModelPipeline(unet=unet, scheduler=scheduler)
+    made.save_pretrained(FOLDER / name)
+    return made
+
+
+def reference(made, noise_name, count=SAMPLES, **walk):
+    """(its images in [-1, 1], a file of the noise that it drew)."""
+    unet = made.unet.config
+    shape = (count, unet.in_channels, unet.sample_size, unet.sample_size)
+    draws = torch.Generator().manual_seed(7)
+    noise = {"x_T": torch.randn(shape, generator=draws) * made.scheduler.config.sigma_max}
+    for i in range(3):
+        noise[f"noise.{i}"] = torch.randn(shape, generator=draws)
+    path = save_tensors(FOLDER / noise_name, {name: tensor.numpy() for name, tensor in noise.items()})
+    labels = None if unet.num_class_embeds is None else [i % unet.num_class_embeds for i in range(count)]
+    made.set_progress_bar_config(disable=True)
+    result = made(
+        batch_size=count,
+        class_labels=labels,
+        generator=torch.Generator().manual_seed(7),
+        output_type="pt",
+        **walk,
+    )
+    return result.images.numpy() * 2 - 1, path
+
+
+def sample(checkpoint, out, *arguments, count=SAMPLES):
+    must_run("cm-sample", "--checkpoint", checkpoint, "--num", count, "--out", out, "--float", *arguments)
+    return load_tensors(FOLDER / out / "samples.safetensors")["x"]
+
+
+def rgb_data():
+    path = FOLDER / "rgb.npz"
+    if not path.exists():
+        images = numpy.random.default_rng(0).integers(0, 256, (16, 8, 8, 3), dtype=numpy.uint8)
+        numpy.savez(path, arr_0=images, arr_1=numpy.arange(16) % 4)
+    return path
+
+
+def rgb_run(out, *arguments):
+    """A consistency run on 8 x 8 colour images of four classes, whose weights have left their start."""
+    data = ("data.kind=npz", f"data.path={rgb_data()}", "data.horizontal_flip=false")
+    network = ("model.channel_mult=[1,2]", "model.attention_resolutions=[4]", "model.dropout=0", "optimizer.lr=0.02")
+    return train("ict", out, *data, *network, "train.steps=6", *arguments)
+
+
+class DiffusersTest(ExecutableTest):
+    def assert_same_images(self, made, checkpoint, case, walks=NAMED_WALKS, count=SAMPLES):
+        for walk, (options, settings) in walks.items():
+            with self.subTest(f"{case}, {walk}"):
+                theirs, noise = reference(made, f"{case}.safetensors", count, **settings)
+                out = f"{case} {walk}"
+                ours = sample(checkpoint, out, "--noise", noise, "--batch", "2", *options, count=count)
+                self.assertGreater(theirs.std(), 0.05)
+                error = float(numpy.abs(ours - theirs).max())
+                record("diffusers", case, f"images, {walk}", "absolute", error, TOLERANCE)
+                self.assertLess(error, TOLERANCE)
+
+    def test_a_pipeline_is_sampled_as_diffusers_samples_it(self):
+        for case, config in {"residual": RESIDUAL, "convolutional": CONVOLUTIONAL}.items():
+            self.assert_same_images(pipeline(case, **config), case, case)
+
+    def test_the_unet_folder_alone_will_do(self):
+        pipeline("whole", **CONVOLUTIONAL)
+        whole = sample("whole", "whole samples")
+        part = sample("whole/unet", "part samples")
+        numpy.testing.assert_array_equal(whole, part)
+
+    def test_info_tells_what_a_pipeline_is(self):
+        made = pipeline("told", **RESIDUAL)
+        info = json.loads(must_run("cm-info", "told", "--json").out)
+        self.assertEqual(info["parameters"], made.unet.num_parameters())
+        network = info["model"]["network"]
+        self.assertEqual((network["channels"], network["channel_mult"]), (32, [1, 2, 3]))
+        self.assertEqual((network["attention_resolutions"], network["head_channels"]), ([8, 4], 16))
+        self.assertEqual(info["model"]["image"], {"channels": 3, "size": 16, "classes": 5})
+        self.assertEqual(info["model"]["sampling"]["grid"], GRID)
+
+    def test_training_starts_from_a_pipeline(self):
+        pipeline("start", size=8, **RESIDUAL | {"num_class_embeds": 4})
+        data = ("data.kind=npz", f"data.path={rgb_data()}", "data.horizontal_flip=false")
+        alone = ("model=null", "train.steps=1", "optimizer.lr=1e-9")
+        out = train("ict", "from-pipeline", *data, *alone, "init.checkpoint=start")
+        info = json.loads(must_run("cm-info", out, "--json").out)
+        self.assertEqual(info["model"]["network"]["channel_mult"], [1, 2, 3])
+        before = sample("start", "start samples", "--seed", "3", "--class", "1")
+        after = sample(out, "trained samples", "--seed", "3", "--class", "1")
+        numpy.testing.assert_allclose(before, after, atol=1e-4)
+
+        config = ("--config", FOLDER / "tiny.yaml", "objective=cd", "teacher.checkpoint=start")
+        taught = must_run("cm-train-cd", *config, *data, "model=null", "--dry-run")
+        self.assertRegex(taught.err, r"teacher\.checkpoint start: a diffusers folder .* taken as one \(edm\)")
+
+    def test_a_run_is_exported_and_sampled_by_diffusers(self):
+        run = rgb_run("mine", f"sampling.grid={GRID}")
+        must_script("export_diffusers", run, "theirs")
+        made = ConsistencyModelPipeline.from_pretrained(FOLDER / "theirs")
+        self.assertEqual(made.scheduler.config.num_train_timesteps, GRID)
+        self.assert_same_images(made, run, "exported")
+        self.assert_same_images(made, "theirs", "there and back")
+
+    def test_every_network_that_diffusers_knows_is_exported(self):
+        variants = {
+            "plain": ("model.resblock_updown=false", "model.scale_shift_norm=false", "model.head_channels=null"),
+            "attention above": ("model.attention_resolutions=[8]", "model.res_blocks=2", "model.channel_mult=[1,1,2]"),
+            "heads": ("model.attention_resolutions=[]", "model.head_channels=null", "model.heads=4"),
+            "one level": ("model.attention_resolutions=[8]", "model.channel_mult=[1]"),
+        }
+        for name, settings in variants.items():
+            run = rgb_run(name, "data.labels=false", f"sampling.grid={GRID}", *settings)
+            must_script("export_diffusers", run, f"{name} pipeline", "--ema", "0.9")
+            made = ConsistencyModelPipeline.from_pretrained(FOLDER / f"{name} pipeline")
+            weights = run / "checkpoints" / "latest" / "ema-0.9.safetensors"
+            self.assert_same_images(made, weights, f"exported, {name}", {"one step": NAMED_WALKS["one step"]})
+
+    @unittest.skipUnless(os.environ.get("CM_FULL_SIZE"), "CM_FULL_SIZE is not set")
+    def test_the_imagenet64_network_at_full_size(self):
+        made = pipeline("imagenet64", size=64, **IMAGENET64)
+        self.assertEqual(made.unet.num_parameters(), 295_899_267)
+        self.assert_same_images(made, "imagenet64", "imagenet64", count=2)
+
+
+class BadPipelineTest(ExecutableTest):
+    def altered(self, name, file, **changes):
+        """A pipeline's folder with some of a config's values replaced."""
+        if not (FOLDER / "good").exists():
+            pipeline("good", **CONVOLUTIONAL)
+        shutil.copytree(FOLDER / "good", FOLDER / name)
+        path = FOLDER / name / file
+        path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+        return name
+
+    def assert_folder_refused(self, name, pattern):
+        command = ("cm-sample", "--checkpoint", name, "--out", "never")
+        self.assert_all_refused({command: pattern, ("cm-info", name): pattern})
+
+    def test_configs_that_do_not_fit(self):
+        unet, scheduler = "unet/config.json", "scheduler/scheduler_config.json"
+        cases = [
+            (unet, {"norm_eps": 1e-6}, r"unet/config\.json: norm_eps must be 1e-05, got 1e-06"),
+            (unet, {"act_fn": "gelu"}, r'act_fn must be "silu", got "gelu"'),
+            (unet, {"sample_size": None}, r"sample_size must be a positive whole number, got null"),
+            (unet, {"block_out_channels": [64]}, r"block_out_channels must name one width for each"),
+            (unet, {"down_block_types": ["AttnDownBlock2D", "Other"]}, r"down_block_types must be DownBlock2D, .*Other"),
+            (scheduler, {"s_noise": 1.01}, r"scheduler_config\.json: s_noise must be 1\.0, got 1\.01"),
+            (scheduler, {"sigma_max": "80"}, r'sigma_max must be a positive number, got "80"'),
+        ]
+        for i, (file, changes, pattern) in enumerate(cases):
+            with self.subTest(pattern):
+                self.assert_folder_refused(self.altered(f"altered-{i}", file, **changes), pattern)
+
+    def test_weights_of_another_network_are_listed(self):
+        name = self.altered("wider", "unet/config.json", block_out_channels=[64, 96])
+        pattern = r"wider/unet/\S+: weights of another network, \d+ tensors differ: \S+ is \[64.*the network needs \[96"
+        self.assert_folder_refused(name, pattern)
+
+    def test_folders_without_usable_weights(self):
+        name = self.altered("pickled", "unet/config.json")
+        weights = FOLDER / name / "unet" / "diffusion_pytorch_model.safetensors"
+        weights.rename(weights.with_suffix(".bin"))
+        self.assert_folder_refused(name, r"diffusion_pytorch_model\.bin: is pickled; save .*safe_serialization=True")
+        weights.with_suffix(".bin").unlink()
+        self.assert_folder_refused(name, r"pickled/unet: has a config\.json and no diffusion_pytorch_model\.safetensors")
+        (FOLDER / "nothing").mkdir()
+        self.assert_folder_refused("nothing", r"nothing: neither a run .* nor a diffusers folder")
+        averages = ("cm-sample", "--checkpoint", "good", "--out", "never", "--ema", "0.9")
+        self.assert_all_refused({averages: r"good: is a diffusers folder, which holds no averages"})
+
+    def test_runs_that_diffusers_cannot_hold(self):
+        teacher = train("edm", "edm", "train.steps=1")
+        wide = train("ict", "wide", "train.steps=1", "model.channel_mult=[2]")
+        (FOLDER / "taken").mkdir()
+        for command, pattern in {
+            ("export_diffusers", teacher, "never"): r"edm/.*: is parameterized as edm; .* skip parameterization",
+            ("export_diffusers", wide, "never"): r"network\.channel_mult begins with 2",
+            ("export_diffusers", wide, "taken"): r"taken: exists already; --force writes over it",
+            ("export_diffusers", "missing", "never"): r"missing: no such file or folder",
+            ("export_diffusers", wide, "never", "--ema", "0.7"): r"no evaluation average of rate 0\.7; it has \{0, 0\.5, 0\.9\}",
+        }.items():
+            with self.subTest(pattern):
+                self.assert_refused(script(*command), pattern)
+        self.assertFalse((FOLDER / "never").exists())
+
+
+class ReleaseTest(ExecutableTest):
+    """State dicts with the release's names, which are ours."""
+
+    def state_dict(self, name, run):
+        must_script("convert_checkpoint", run, f"{name}.pt")
+        return torch.load(FOLDER / f"{name}.pt", weights_only=True)
+
+    def test_there_and_back(self):
+        variants = {
+            "residual": (),
+            "plain": ("model.resblock_updown=false", "model.scale_shift_norm=false"),
+            "unlabelled": ("model.channel_mult=[1,2,2]", "model.res_blocks=2", "data.labels=false"),
+            "resampled": ("model.resblock_updown=false", "model.conv_resample=false"),
+        }
+        for name, settings in variants.items():
+            with self.subTest(name):
+                run = rgb_run(f"run {name}", *settings)
+                weights = self.state_dict(name, run)
+                self.assertEqual(weights["input_blocks.0.0.weight"].shape, (32, 3, 3, 3))
+                shape = ("--image-size", "8", "--head-channels", "16", "--kind", "ct")
+                must_script("convert_checkpoint", f"{name}.pt", f"{name} back.safetensors", *shape)
+                walk = ("--sigmas", "80,1.5", "--seed", "2")
+                ours = sample(run, f"{name} ours", *walk)
+                numpy.testing.assert_array_equal(sample(f"{name} back.safetensors", f"{name} back", *walk), ours)
+
+    def test_published_names_choose_preset_and_kind(self):
+        presets = json.loads((SOURCE / "configs" / "presets.json").read_text())
+        run = rgb_run("small")
+        weights = self.state_dict("small", run)
+        for name, preset in presets.items():
+            torch.save(weights, FOLDER / f"cd_{name}_lpips.pt")
+            must_script("convert_checkpoint", f"cd_{name}_lpips.pt", f"{name}.safetensors")
+            pattern = rf"{name}\.safetensors: weights of another network, \d+ tensors differ: input_blocks\.0\.0"
+            self.assert_all_refused({("cm-info", f"{name}.safetensors"): pattern})
+
+    def test_presets_are_the_networks_of_the_configurations(self):
+        presets = json.loads((SOURCE / "configs" / "presets.json").read_text())
+        self.assertEqual(set(presets), {"imagenet64", "bedroom256", "cat256"})
+        for name, preset in presets.items():
+            text = (SOURCE / "configs" / name / "edm.yaml").read_text()
+            model = re.search(r"(?m)^model:\n((?:  .*\n)+)", text)[1]
+            for key in ("channels", "channel_mult", "res_blocks", "attention_resolutions", "head_channels"):
+                self.assertEqual(json.loads(re.search(rf"(?m)^  {key}: (.*)$", model)[1]), preset["network"][key], name)
+            for key in ("scale_shift_norm", "resblock_updown"):
+                self.assertEqual(re.search(rf"(?m)^  {key}: (.*)$", model)[1] == "true", preset["network"][key], name)
+
+    def test_what_is_no_checkpoint_is_refused(self):
+        torch.save({"weight": torch.ones(1)}, FOLDER / "other.pt")
+        torch.save({"step": 3}, FOLDER / "number.pt")
+        (FOLDER / "text.pt").write_text("no pickle")
+        (FOLDER / "there.safetensors").write_text("")
+        kind = ("--kind", "ct")
+        torch.save({"time_embed.0.weight": torch.ones(128, 32)}, FOLDER / "part.pt")
+        for arguments, pattern in {
+            ("missing.pt", "never.safetensors"): r"missing\.pt: no such file",
+            ("other.pt", "there.safetensors"): r"there\.safetensors: exists already; --force",
+            ("other.pt", "never.safetensors"): r"--kind is needed: edm .*, cd or ct",
+            ("other.pt", "never.safetensors", *kind): r"other\.pt: weights of no network that is known here",
+            ("number.pt", "never.safetensors", *kind): r"number\.pt: step is no tensor",
+            ("text.pt", "never.safetensors", *kind): r"text\.pt: not a state dict of tensors",
+            ("part.pt", "never.safetensors", *kind): r"the side of the images is not in the weights: give --preset",
+            ("part.pt", "never.safetensors", *kind, "--preset", "x"): r"--preset must be one of \{imagenet64",
+        }.items():
+            with self.subTest(pattern):
+                self.assert_refused(script("convert_checkpoint", *arguments), pattern)
+        self.assertFalse((FOLDER / "never.safetensors").exists())
+
+    def test_incomplete_weights_are_named(self):
+        torch.save({"time_embed.0.weight": torch.ones(128, 32)}, FOLDER / "incomplete.pt")
+        must_script("convert_checkpoint", "incomplete.pt", "incomplete.safetensors", "--kind", "ct", "--image-size", "8")
+        pattern = r"incomplete\.safetensors: weights of no network that is known here: output_blocks\S+ is missing"
+        self.assert_all_refused({("cm-info", "incomplete.safetensors"): pattern})
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,79 @@
+#include "cm/training/weight_file.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "cm/base/error.h"
+#include "cm/io/json.h"
+#include "support/message_of.h"
+#include "support/temporary_folder.h"
+#include "support/tiny_model.h"
+
+namespace cm {
+namespace {
+
+using test::message_of;
+using test::TemporaryFolder;
+using testing::AllOf;
+using testing::HasSubstr;
+
+TEST(WeightFile, HoldsOptionsAndWeights) {
+  const TemporaryFolder folder;
+  ModelOptions options = test::tiny_options(Parameterization::piecewise);
+  options.sampling = {.grid = 18, .sigmas = {50, 0.7}};
+  const Model model = test::tiny_model(options, 1);
+  save_weights(folder / "m.safetensors", options, model.named_weights());
+
+  const WeightFile file = load_weight_file(folder / "m.safetensors");
+  EXPECT_EQ(json_of(file.options), json_of(options));
+  EXPECT_TRUE(torch::equal(file.weights.at("out.2.bias"), model.named_weights().at("out.2.bias")));
+}
+
+TEST(WeightFile, AHeaderHasShapesWithoutNumbers) {
+  const TemporaryFolder folder;
+  const Model model = test::tiny_model(test::tiny_options(), 1);
+  save_weights(folder / "m.safetensors", model.options(), model.named_weights());
+  const WeightFile header = read_weight_header(folder / "m.safetensors");
+  EXPECT_EQ(header.weights.size(), model.named_weights().size());
+  EXPECT_TRUE(header.weights.at("out.2.weight").is_meta());
+  EXPECT_EQ(header.weights.at("out.2.weight").sizes(), at::IntArrayRef({1, 32, 3, 3}));
+}
+
+// What scripts/convert_checkpoint.py writes of weights whose network it does not know.
+TEST(WeightFile, ANetworkThatTheMetadataLeavesOpenIsInferred) {
+  const TemporaryFolder folder;
+  ModelOptions options = test::tiny_options();
+  options.network.attention_resolutions = {4};
+  options.network.heads = 2;
+  const Model model = test::tiny_model(options, 1);
+  save_safetensors(
+      folder / "m.safetensors", model.named_weights(),
+      {{"format", "consistency.cpp 1"},
+       {"model", R"({"network": {"heads": 2}, "image": {"size": 4}, "parameterization": "edm"})"}});
+  const ModelOptions read = read_weight_header(folder / "m.safetensors").options;
+  EXPECT_EQ(read.network.channels, 32);
+  EXPECT_EQ(read.network.heads, 2);
+  EXPECT_EQ(read.network.attention_resolutions, options.network.attention_resolutions);
+  EXPECT_EQ(json_of(read.image), json_of(options.image));
+  EXPECT_EQ(read.parameterization, Parameterization::edm);
+}
+
+TEST(WeightFile, FilesThatAreNoModelAreMistakes) {
+  const TemporaryFolder folder;
+  const auto load_error = [&](const std::string& name) {
+    return message_of<InputError>([&] { load_weight_file(folder / name); });
+  };
+  EXPECT_THAT(load_error("missing.safetensors"), HasSubstr("no such file"));
+
+  save_safetensors(folder / "plain.safetensors", {{"a", torch::ones({1})}});
+  EXPECT_THAT(
+      load_error("plain.safetensors"),
+      AllOf(HasSubstr("plain.safetensors: has no metadata of a model"), HasSubstr("convert_checkpoint.py")));
+
+  save_safetensors(folder / "garbled.safetensors", {{"a", torch::ones({1})}},
+                   {{"format", "consistency.cpp 1"}, {"model", "{"}});
+  EXPECT_THAT(load_error("garbled.safetensors"), HasSubstr("the model's metadata is not valid JSON"));
+}
+
+}  // namespace
+}  // namespace cm
