@@ -223,7 +223,7 @@ class TeacherTest(RefusalTest):
         self.assert_all_refused(
             {
                 self.distilling("teacher.checkpoint=nowhere"): r"nowhere: no such file or folder",
-                self.distilling(f"teacher.checkpoint={FOLDER}"): r"neither a run with a checkpoint nor",
+                self.distilling(f"teacher.checkpoint={FOLDER}"): r"neither a run with a checkpoint, nor",
                 self.distilling(f"teacher.checkpoint={student()}"): r"is a consistency model \(skip\)",
                 self.distilling(here, "data.labels=false"): r"trained on other images \(1 × 8 × 8, 10 classes\)",
                 self.distilling(here, "model.res_blocks=2"): r"weights of another network",
@@ -245,7 +245,7 @@ class CheckpointTest(RefusalTest):
         self.assert_all_refused(
             {
                 self.sampling("nowhere"): r"nowhere: no such file or folder",
-                self.sampling(FOLDER): r"neither a run with a checkpoint nor a checkpoint folder",
+                self.sampling(FOLDER): r"neither a run with a checkpoint, nor a checkpoint folder",
                 self.sampling(short): r"short\.safetensors: truncated",
                 self.sampling(bare): r"bare\.safetensors: has no metadata of a model",
                 ("cm-info", "nowhere"): r"nowhere: no such file or folder",

@@ -172,7 +172,7 @@ TEST(Checkpoint, WeightsThatAreNotThereAreMistakes) {
   EXPECT_THAT(message_of<InputError>([&] { resolve_weights(run / "nowhere"); }),
               HasSubstr("nowhere: no such file or folder"));
   EXPECT_THAT(message_of<InputError>([&] { resolve_weights(run.path()); }),
-              HasSubstr("neither a run with a checkpoint nor a checkpoint folder"));
+              HasSubstr("neither a run with a checkpoint, nor a checkpoint folder"));
   save_checkpoint(run.path(), edm.trainer, 0);
   EXPECT_THAT(message_of<InputError>([&] { resolve_weights(run.path(), 0.99); }),
               HasSubstr("has no evaluation average of rate 0.99; it has {0.5, 0.9}"));
