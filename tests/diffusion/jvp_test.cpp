@@ -1,0 +1,90 @@
+#include "cm/diffusion/jvp.h"
+
+#include <ATen/Context.h>
+#include <gtest/gtest.h>
+
+#include "support/closeness.h"
+#include "support/gaussian.h"
+
+namespace cm {
+namespace {
+
+using test::largest_difference;
+
+const test::Gaussian kData{torch::tensor({0.3, -0.5, 0.1}, torch::kFloat64), 0.7};
+const Tensor kSigma = torch::tensor({0.01, 0.5, 20.0}, torch::kFloat64);
+
+Tensor some_x() {
+  return kSigma.unsqueeze(1) * normal({.seed = 1}, sample_range(0, 3), {3}).to(torch::kFloat64);
+}
+
+// The probability-flow ODE's direction at (x, σ).
+Direction along_trajectory(const Tensor& x, const Tensor& sigma) {
+  const Denoiser denoiser = test::denoiser_of(kData);
+  return {(x - denoiser(x, sigma)) / sigma.unsqueeze(1), torch::ones_like(sigma)};
+}
+
+// That f is the same all along a trajectory is what makes it a consistency function (CM §3).
+TEST(Jvp, TheExactConsistencyFunctionDoesNotChangeAlongTrajectories) {
+  const Tensor x = some_x();
+  const Denoiser f = test::consistency_of(kData, 0.002);
+  const auto [value, tangent] = jvp(f, x, kSigma, along_trajectory(x, kSigma));
+  EXPECT_LT(largest_difference(value, f(x, kSigma)), 1e-14);
+  EXPECT_LT(test::largest(tangent), 1e-13);
+}
+
+// D = (σ² m + s² x)/(s² + σ²): ∂D/∂x = s²/(s² + σ²), ∂D/∂σ = 2σ s² (m − x)/(s² + σ²)².
+TEST(Jvp, AClosedFormDerivative) {
+  const Tensor x = some_x();
+  const Direction direction{torch::full_like(x, 0.4), torch::tensor({1.0, -2.0, 0.5}, torch::kFloat64)};
+  const Tensor sigma = kSigma.unsqueeze(1);
+  const double s2 = kData.std * kData.std;
+  const Tensor variance = s2 + sigma.square();
+  const Tensor expected = s2 / variance * direction.x_dot + 2 * sigma * s2 * (kData.mean - x) /
+                                                                variance.square() *
+                                                                direction.sigma_dot.unsqueeze(1);
+  EXPECT_LT(largest_difference(jvp(test::denoiser_of(kData), x, kSigma, direction).tangent, expected), 1e-12);
+}
+
+TEST(Jvp, BothWaysAgreeAndOnlyOneIsDifferentiable) {
+  const Tensor x = some_x();
+  const Tensor parameter = torch::tensor({1.5}, torch::kFloat64).requires_grad_(true);
+  const Denoiser f = [&](const Tensor& at, const Tensor& sigma) {
+    return (parameter * at * per_sample(sigma, at)).sin();
+  };
+  const Direction direction = along_trajectory(x, kSigma);
+  const Jvp forward = jvp(f, x, kSigma, direction);
+  const Jvp twice_backward = differentiable_jvp(f, x, kSigma, direction);
+  EXPECT_LT(largest_difference(forward.tangent, twice_backward.tangent), 1e-10);
+  EXPECT_LT(largest_difference(forward.value, twice_backward.value), 1e-14);
+  EXPECT_FALSE(forward.tangent.requires_grad());
+
+  twice_backward.tangent.sum().backward();
+  const double step = 1e-6;
+  const auto sum_at = [&](double shift) {
+    const Denoiser shifted = [&](const Tensor& at, const Tensor& sigma) {
+      return ((parameter.detach() + shift) * at * per_sample(sigma, at)).sin();
+    };
+    return jvp(shifted, x, kSigma, direction).tangent.sum().item<double>();
+  };
+  const double expected = (sum_at(step) - sum_at(-step)) / (2 * step);
+  EXPECT_NEAR(parameter.grad().item<double>(), expected, 1e-5 * std::abs(expected));
+}
+
+TEST(Jvp, AFunctionThatDoesNotDependOnItsInputsHasNoTangent) {
+  const Tensor x = some_x();
+  const Denoiser constant = [](const Tensor& at, const Tensor&) { return torch::ones_like(at.detach()); };
+  EXPECT_EQ(test::largest(jvp(constant, x, kSigma, along_trajectory(x, kSigma)).tangent), 0);
+}
+
+TEST(Jvp, AttentionKernelsAreRestored) {
+  const bool before = at::globalContext().userEnabledFlashSDP();
+  {
+    const PlainAttention plain;
+    EXPECT_FALSE(at::globalContext().userEnabledFlashSDP());
+  }
+  EXPECT_EQ(at::globalContext().userEnabledFlashSDP(), before);
+}
+
+}  // namespace
+}  // namespace cm
