@@ -1,63 +1,69 @@
 // The Karras grid against the official release's (tests/fixtures/schedules*.safetensors): samplers' levels,
-// and the pairs that its consistency losses draw from.
+// the pairs that its consistency losses draw from, and progressive distillation's levels with their half
+// steps.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "cm/diffusion/discretization.h"
-#include "support/closeness.h"
 #include "support/fixture_sigma.h"
-#include "support/fixtures.h"
+#include "support/parity.h"
 
 namespace cm {
 namespace {
 
-using test::elementwise_difference;
 using test::Fixture;
 
-void expect_grid(const Fixture& fixture, const std::string& name, const std::vector<double>& ours) {
-  const Tensor sigmas = torch::tensor(ours, torch::kFloat64);
-  EXPECT_LT(elementwise_difference(sigmas, fixture[name + ".f64"]), 1e-12) << name;
-  EXPECT_LT(elementwise_difference(sigmas, fixture[name + ".f32"]), 2e-5) << name;
+// One configuration of a topic, as "karras.0".
+struct Grid {
+  const Fixture& fixture;
+  std::string name;
+  const Json& config;
+
+  SigmaOptions sigma() const { return test::sigma_options(config); }
+  int64_t count(const char* key) const { return config.at(key).get<int64_t>(); }
+  // `tensor`: "" or ".t".
+  void expect(const std::string& tensor, const std::vector<double>& ours) const {
+    const Tensor levels = torch::tensor(ours, torch::kFloat64);
+    test::expect_parity({fixture.part(name), "levels, f64"},
+                        test::elementwise(levels, fixture[name + tensor + ".f64"]), 1e-12);
+    test::expect_parity({fixture.part(name), "levels, f32"},
+                        test::elementwise(levels, fixture[name + tensor + ".f32"]), 2e-5);
+  }
+};
+
+template <class Check>
+void each_grid(const Fixture& fixture, const std::string& topic, const Check& check) {
+  const Json configs = fixture.config.value(topic, Json::object());
+  for (const auto& [index, config] : configs.items()) check(Grid{fixture, concat(topic, ".", index), config});
 }
 
-int64_t check_karras(const Fixture& fixture) {
-  int64_t checked = 0;
-  const Json topics = fixture.config.value("karras", Json::object());
-  for (const auto& [index, config] : topics.items()) {
-    expect_grid(fixture, "karras." + index,
-                sampler_sigmas(test::sigma_options(config), config.at("n").get<int64_t>()));
-    ++checked;
-  }
-  return checked;
+void check_consistency_times(const Grid& grid) {
+  const std::vector<double> ascending = karras_sigmas(grid.sigma(), grid.count("N"));
+  grid.expect(".t", {ascending.rbegin(), ascending.rend() - 1});
+  grid.expect(".t_next", {ascending.rbegin() + 1, ascending.rend()});
 }
 
-int64_t check_consistency_times(const Fixture& fixture) {
-  int64_t checked = 0;
-  const Json topics = fixture.config.value("consistency_times", Json::object());
-  for (const auto& [index, config] : topics.items()) {
-    const auto n = config.at("N").get<int64_t>();
-    std::vector<double> t;
-    std::vector<double> t_next;
-    for (int64_t i = 0; i + 1 < n; ++i) {
-      t.push_back(karras_sigma(test::sigma_options(config), n, static_cast<double>(i)));
-      t_next.push_back(karras_sigma(test::sigma_options(config), n, static_cast<double>(i + 1)));
-    }
-    expect_grid(fixture, "consistency_times." + index + ".t", t);
-    expect_grid(fixture, "consistency_times." + index + ".t_next", t_next);
-    ++checked;
+// N steps: N + 1 levels.
+void check_progressive_times(const Grid& grid) {
+  const int64_t n = grid.count("N");
+  std::vector<double> t;
+  std::vector<double> t_mid;
+  for (int64_t i = 0; i < n; ++i) {
+    t.push_back(karras_sigma(grid.sigma(), n + 1, static_cast<double>(i)));
+    t_mid.push_back(karras_sigma(grid.sigma(), n + 1, static_cast<double>(i) + 0.5));
   }
-  return checked;
+  grid.expect(".t", t);
+  grid.expect(".t_mid", t_mid);
 }
 
 TEST(ParitySchedules, AgreeWithTheReference) {
-  int64_t checked = 0;
-  int64_t skipped = 0;
-  for (const auto& fixture : test::fixtures("schedules")) {
-    SCOPED_TRACE(fixture.name);
-    checked += check_karras(fixture) + check_consistency_times(fixture);
-    skipped += static_cast<int64_t>(fixture.config.value("progressive_times", Json::object()).size());
-  }
-  EXPECT_GT(checked, 0) << "no grid in any case";
-  RecordProperty("skipped_progressive_times", std::to_string(skipped));
+  test::check_cases("schedules", [](const Fixture& fixture) {
+    each_grid(fixture, "karras",
+              [](const Grid& grid) { grid.expect("", sampler_sigmas(grid.sigma(), grid.count("n"))); });
+    each_grid(fixture, "consistency_times", check_consistency_times);
+    each_grid(fixture, "progressive_times", check_progressive_times);
+  });
 }
 
 }  // namespace

@@ -14,7 +14,7 @@ inline Model fixture_model(const Fixture& fixture, const std::string& prefix,
   options.image = image_spec(fixture.config.at("unet"));
   options.parameterization = parameterization;
   options.sigma = sigma_options(fixture.config);
-  Model model(options, torch::kCPU);
+  Model model(options, parity_device());
   copy_weights(with_prefix(fixture, prefix), model.network(), fixture.name + " " + prefix);
   return model;
 }

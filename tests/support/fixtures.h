@@ -13,6 +13,7 @@
 #include "cm/base/files.h"
 #include "cm/io/json.h"
 #include "cm/io/safetensors.h"
+#include "support/parity_device.h"
 
 namespace cm::test {
 
@@ -21,6 +22,8 @@ struct Fixture {
   Json config;
   NamedTensors tensors;
 
+  // The name of the whole case, or of one of its parts: "losses ct.l2.uniform".
+  std::string part(const std::string& of) const { return of.empty() ? name : name + " " + of; }
   bool has(const std::string& tensor) const { return tensors.contains(tensor); }
   const Tensor& operator[](const std::string& tensor) const {
     const auto found = tensors.find(tensor);
@@ -29,7 +32,17 @@ struct Fixture {
   }
   // A tensor of one element.
   double number(const std::string& tensor) const { return (*this)[tensor].item<double>(); }
+  // Undefined, as networks without classes want it, where the case has none.
+  Tensor labels() const { return has("labels") ? (*this)["labels"] : Tensor(); }
 };
+
+// The value of an enum that a case or its sidecar names.
+template <class Enum>
+Enum named(const std::string& name) {
+  const auto value = from_name<Enum>(name);
+  if (!value) throw std::runtime_error(name + " is none of {" + join(all_names<Enum>()) + "}");
+  return *value;
+}
 
 inline std::filesystem::path fixture_folder() {
   const char* folder = std::getenv("CM_FIXTURES");
@@ -52,6 +65,13 @@ inline std::vector<std::filesystem::path> fixture_files(const std::string& prefi
   return files;
 }
 
+// The tensors of a file, on the device of the parity tests.
+inline NamedTensors fixture_tensors(const std::filesystem::path& path) {
+  NamedTensors tensors = load_safetensors(path).tensors;
+  for (auto& [name, tensor] : tensors) tensor = tensor.to(parity_device());
+  return tensors;
+}
+
 // Every case whose name begins with `prefix`. Throws, which fails the test, when there is none or a sidecar
 // is missing.
 inline std::vector<Fixture> fixtures(const std::string& prefix) {
@@ -60,7 +80,7 @@ inline std::vector<Fixture> fixtures(const std::string& prefix) {
     const auto sidecar = std::filesystem::path(path).replace_extension(".json");
     cases.push_back({.name = path.stem().string(),
                      .config = Json::parse(read_file(sidecar)),
-                     .tensors = load_safetensors(path).tensors});
+                     .tensors = fixture_tensors(path)});
   }
   if (cases.empty()) {
     throw std::runtime_error("no parity case " + prefix + "*.safetensors in " + fixture_folder().string());

@@ -1,11 +1,8 @@
-// The gradients of a network against a fixture's: PREFIXgrad.NAME whole, or PREFIXgraddigest.NAME, the four
-// numbers Σ g, ‖g‖, Σ g_i cos(0.7 i) and max |g|.
+// The gradients of a network against a fixture's: grad.NAME whole, or graddigest.NAME, the four numbers
+// Σ g, ‖g‖, Σ g_i cos(0.7 i) and max |g|.
 #pragma once
 
-#include <gtest/gtest.h>
-
-#include "support/closeness.h"
-#include "support/fixtures.h"
+#include "support/parity.h"
 
 namespace cm::test {
 
@@ -20,28 +17,36 @@ inline double gradient_scale(const Fixture& fixture, const std::string& prefix) 
   return scale;
 }
 
-inline void expect_digest(const Tensor& gradient, const Tensor& digest, double scale) {
-  const Tensor g = gradient.to(torch::kFloat64).flatten();
-  const auto value = [&](int64_t i) { return digest[i].item<double>(); };
+inline void expect_digest(const std::string& in_case, const Tensor& gradient, const Tensor& digest,
+                          double scale) {
+  const Tensor g = as_host_doubles(gradient).flatten();
   const Tensor cosines = (0.7 * torch::arange(g.numel(), torch::kFloat64)).cos();
-  const double sum_tolerance = 5e-4 * (scale + value(1));
-  EXPECT_NEAR(g.sum().item<double>(), value(0), sum_tolerance);
-  EXPECT_NEAR(g.norm().item<double>(), value(1), 1e-4 * scale);
-  EXPECT_NEAR(g.dot(cosines).item<double>(), value(2), sum_tolerance);
-  EXPECT_NEAR(largest(g), value(3), 1e-4 * scale);
+  const auto expect = [&](const char* name, double ours, int64_t i, double unit, double tolerance) {
+    const double error = std::abs(ours - digest[i].item<double>()) / unit;
+    expect_parity({in_case, name}, {ErrorKind::relative, error}, tolerance);
+  };
+  const double sum_scale = scale + digest[1].item<double>();
+  expect("gradients, sums", g.sum().item<double>(), 0, sum_scale, 5e-4);
+  expect("gradients, norms", g.norm().item<double>(), 1, scale, 1e-4);
+  expect("gradients, sums", g.dot(cosines).item<double>(), 2, sum_scale, 5e-4);
+  expect("gradients, largest entries", largest(g), 3, scale, 1e-4);
 }
 
-inline void expect_gradients(const Fixture& fixture, const std::string& prefix,
+// The gradients that a backward pass left in `network` against those of a part of the fixture,
+// PART.grad.NAME, or of the whole (""), grad.NAME.
+inline void expect_gradients(const Fixture& fixture, const std::string& part,
                              const torch::nn::Module& network) {
+  const std::string prefix = part.empty() ? "" : part + ".";
   const double scale = gradient_scale(fixture, prefix);
   for (const auto& parameter : network.named_parameters()) {
     SCOPED_TRACE("gradient of " + parameter.key());
     const Tensor& gradient = parameter.value().grad();
     if (fixture.has(prefix + "grad." + parameter.key())) {
-      const Tensor& expected = fixture[prefix + "grad." + parameter.key()];
-      EXPECT_LT(largest_difference(gradient, expected), 1e-4 * scale);
+      const Tensor& theirs = fixture[prefix + "grad." + parameter.key()];
+      expect_parity({fixture.part(part), "gradients"},
+                    {ErrorKind::relative, largest_difference(gradient, theirs) / scale}, 1e-4);
     } else {
-      expect_digest(gradient, fixture[prefix + "graddigest." + parameter.key()], scale);
+      expect_digest(fixture.part(part), gradient, fixture[prefix + "graddigest." + parameter.key()], scale);
     }
   }
 }

@@ -8,67 +8,82 @@
 #include "cm/diffusion/distance.h"
 #include "cm/diffusion/weighting.h"
 #include "cm/training/losses.h"
-#include "support/closeness.h"
 #include "support/fixture_model.h"
 #include "support/gradient_parity.h"
+#include "support/parity.h"
+#include "support/recorded.h"
 
 namespace cm {
 namespace {
 
-using test::elementwise_difference;
+using test::elementwise;
+using test::expect_parity;
 using test::Fixture;
-using test::relative_difference;
+using test::named;
+using test::relative;
 
-std::vector<std::string> split(const std::string& name) {
-  std::vector<std::string> parts;
+// A loss "FAMILY.….…", whose networks' inputs and outputs the fixture keeps under FAMILY.
+struct Case {
+  const Fixture& fixture;
+  std::string name;
+  std::vector<std::string> words;
+
+  const Tensor& of_family(const std::string& tensor) const { return fixture[words.at(0) + "." + tensor]; }
+  test::ParityQuantity quantity(const std::string& of) const { return {fixture.part(name), of}; }
+};
+
+Case parse_case(const Fixture& fixture, const std::string& name) {
+  std::vector<std::string> words;
   std::istringstream stream(name);
-  for (std::string part; std::getline(stream, part, '.');) parts.push_back(part);
-  return parts;
+  for (std::string word; std::getline(stream, word, '.');) words.push_back(word);
+  return {fixture, name, words};
 }
 
-template <class Enum>
-Enum named(const std::string& name) {
-  const auto value = from_name<Enum>(name);
-  if (!value) throw std::runtime_error(name + " is none of {" + join(all_names<Enum>()) + "}");
-  return *value;
-}
-
-Tensor labels_of(const Fixture& fixture) {
-  return fixture.has("labels") ? fixture["labels"] : Tensor();
-}
-
-// The loss of each sample, its gradients, and the denoiser's answer that it was made from.
-void expect_loss(const Fixture& fixture, const std::string& name, const Model& student, const Tensor& loss) {
-  EXPECT_LT(elementwise_difference(loss, fixture[name + ".loss"]), 1e-4);
+// One number a sample, and the gradients of their mean.
+void expect_loss(const Case& c, const Model& student, const Tensor& loss) {
+  expect_parity(c.quantity("loss"), elementwise(loss, c.fixture[c.name + ".loss"]), 1e-4);
   student.network().zero_grad();
   loss.mean().backward();
-  test::expect_gradients(fixture, name + ".", student.network());
+  test::expect_gradients(c.fixture, c.name, student.network());
 }
 
-void check_edm(const Fixture& fixture, const std::string& name) {
+// The only call of a loss to one of its networks: its input, named `x`, and its output, named `denoised`.
+void expect_call(const Case& c, const test::DenoiserCalls& calls, const std::string& x,
+                 const std::string& denoised) {
+  ASSERT_EQ(calls.x.size(), 1);
+  expect_parity(c.quantity(x), relative(calls.x.front(), c.of_family(x)), 1e-5);
+  expect_parity(c.quantity(denoised), relative(calls.denoised.front(), c.of_family(denoised)), 1e-5);
+}
+
+void check_edm(const Case& c) {
+  const Fixture& fixture = c.fixture;
   const Model student = test::fixture_model(fixture, "student.", Parameterization::edm);
-  const Denoiser denoiser = student.denoiser(labels_of(fixture));
   const Tensor& sigma = fixture["edm_sigma"];
-  const auto weighting = named<Weighting>(split(name).at(1));
-  const Tensor loss = denoising_loss(denoiser, fixture["x0"], fixture["noise"], sigma,
-                                     weight(weighting, sigma, student.options().sigma.data));
-  expect_loss(fixture, name, student, loss);
-  EXPECT_LT(relative_difference(denoiser(fixture["edm.x_t"], sigma), fixture["edm.student_denoised"]), 2e-5);
-  const Tensor unweighted =
-      denoising_loss(denoiser, fixture["x0"], fixture["noise"], sigma, torch::ones_like(sigma));
-  EXPECT_LT(elementwise_difference(unweighted, fixture[name + ".unweighted"]), 1e-4);
+  const auto loss_weighted = [&](const Denoiser& denoiser, const Tensor& weight) {
+    return denoising_loss(denoiser, fixture["x0"], fixture["noise"], sigma, weight);
+  };
+  const Denoiser denoiser = student.denoiser(fixture.labels());
+  test::DenoiserCalls calls;
+  expect_loss(c, student,
+              loss_weighted(test::recorded(denoiser, calls),
+                            weight(named<Weighting>(c.words.at(1)), sigma, student.options().sigma.data)));
+  expect_call(c, calls, "x_t", "student_denoised");
+  expect_parity(
+      c.quantity("unweighted loss"),
+      elementwise(loss_weighted(denoiser, torch::ones_like(sigma)), fixture[c.name + ".unweighted"]), 1e-4);
 }
 
-// The pairs of the fixture's indices on our grid; index 0 is σ_max.
-void check_levels(const Fixture& fixture, const SigmaOptions& sigma, const SigmaPair& pair) {
-  const auto n = fixture.config.at("N").get<int64_t>();
-  for (int64_t i = 0; i < pair.t.numel(); ++i) {
-    const auto index = fixture["index"][i].item<double>();
-    const double t = karras_sigma(sigma, n, index);
-    const double r = karras_sigma(sigma, n, index + 1);
-    EXPECT_NEAR(pair.t[i].item<double>(), t, 2e-5 * t);
-    EXPECT_NEAR(pair.r[i].item<double>(), r, 2e-5 * r);
+// The pairs of the fixture's indices on our grid, whose index 0 is σ_max.
+SigmaPair pairs_of(const Case& c, const SigmaOptions& sigma) {
+  const auto n = c.fixture.config.at("N").get<int64_t>();
+  std::vector<double> t;
+  std::vector<double> r;
+  for (int64_t i = 0; i < c.fixture["index"].numel(); ++i) {
+    const auto index = c.fixture["index"][i].item<double>();
+    t.push_back(karras_sigma(sigma, n, index));
+    r.push_back(karras_sigma(sigma, n, index + 1));
   }
+  return {torch::tensor(t, torch::kFloat64), torch::tensor(r, torch::kFloat64)};
 }
 
 // "ct" steps along the data, "cd_SOLVER" along the teacher's ODE.
@@ -78,52 +93,45 @@ PreviousPoint previous_of(const std::string& family, const Model& teacher, const
   return teacher_step(named<Solver>(family.substr(3)), teacher.denoiser(labels));
 }
 
-void check_consistency(const Fixture& fixture, const std::string& name) {
-  const auto parts = split(name);
-  const std::string prefix = parts.at(0) + ".";
+void check_consistency(const Case& c) {
+  const Fixture& fixture = c.fixture;
   const Model student = test::fixture_model(fixture, "student.", Parameterization::skip);
   const Model target = test::fixture_model(fixture, "target.", Parameterization::skip);
   const Model teacher = test::fixture_model(fixture, "teacher.", Parameterization::edm);
-  const Tensor labels = labels_of(fixture);
   const SigmaOptions sigma = student.options().sigma;
-  const SigmaPair pair{fixture[prefix + "t"], fixture[prefix + "t_next"]};
-  check_levels(fixture, sigma, pair);
 
-  const auto kind = named<Distance>(parts.at(1));
-  const auto weighting = named<Weighting>(parts.at(2));
-  const PreviousPoint previous = previous_of(parts.at(0), teacher, labels);
+  const SigmaPair ours = pairs_of(c, sigma);
+  const SigmaPair pair{c.of_family("t"), c.of_family("t_next")};
+  expect_parity(c.quantity("levels"), elementwise(ours.t, pair.t), 2e-5);
+  expect_parity(c.quantity("levels"), elementwise(ours.r, pair.r), 2e-5);
+
+  const auto kind = named<Distance>(c.words.at(1));
+  const Tensor labels = fixture.labels();
+  test::DenoiserCalls student_calls;
+  test::DenoiserCalls target_calls;
   const Tensor loss = consistency_loss(
-      student.denoiser(labels), target.denoiser(labels), previous,
+      test::recorded(student.denoiser(labels), student_calls),
+      test::recorded(target.denoiser(labels), target_calls), previous_of(c.words.at(0), teacher, labels),
       [kind](const Tensor& a, const Tensor& b) { return distance(kind, a, b); }, fixture["x0"],
-      fixture["noise"], pair, weight(weighting, pair.t, sigma.data));
-  expect_loss(fixture, name, student, loss);
-
-  const torch::NoGradGuard guard;
-  const auto theirs = [&](const std::string& tensor) { return fixture[prefix + tensor]; };
-  const Tensor x_next = previous(theirs("x_t"), fixture["x0"], pair);
-  EXPECT_LT(relative_difference(x_next, theirs("x_next")), 1e-5);
-  const Tensor student_denoised = student.denoiser(labels)(theirs("x_t"), pair.t);
-  EXPECT_LT(relative_difference(student_denoised, theirs("student_denoised")), 2e-5);
-  const Tensor target_denoised = target.denoiser(labels)(theirs("x_next"), pair.r);
-  EXPECT_LT(relative_difference(target_denoised, theirs("target_denoised")), 2e-5);
+      fixture["noise"], pair, weight(named<Weighting>(c.words.at(2)), pair.t, sigma.data));
+  expect_loss(c, student, loss);
+  expect_call(c, student_calls, "x_t", "student_denoised");
+  expect_call(c, target_calls, "x_next", "target_denoised");
 }
 
 TEST(ParityLosses, AgreeWithTheReference) {
-  int64_t checked = 0;
   int64_t skipped = 0;
-  for (const auto& fixture : test::fixtures("losses")) {
+  test::check_cases("losses", [&skipped](const Fixture& fixture) {
     for (const auto& name : fixture.config.at("cases").get<std::vector<std::string>>()) {
-      SCOPED_TRACE(fixture.name + " " + name);
-      const std::string family = split(name).at(0);
-      if (family == "pd") {
+      SCOPED_TRACE(name);
+      const Case c = parse_case(fixture, name);
+      if (c.words.at(0) == "pd") {
         ++skipped;
-        continue;
+      } else {
+        c.words.at(0) == "edm" ? check_edm(c) : check_consistency(c);
       }
-      family == "edm" ? check_edm(fixture, name) : check_consistency(fixture, name);
-      ++checked;
     }
-  }
-  EXPECT_GT(checked, 0) << "no loss in any case";
+  });
   RecordProperty("skipped_pd", std::to_string(skipped));
 }
 

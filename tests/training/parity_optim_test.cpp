@@ -5,25 +5,22 @@
 #include <algorithm>
 #include <cctype>
 
-#include "cm/base/text.h"
 #include "cm/training/ema.h"
 #include "cm/training/optimizer.h"
-#include "support/closeness.h"
-#include "support/fixtures.h"
+#include "support/parity.h"
 
 namespace cm {
 namespace {
 
+using test::absolute;
+using test::expect_parity;
 using test::Fixture;
-using test::largest_difference;
 
 OptimizerOptions options_of(const Json& run) {
-  auto name = run.at("rule").get<std::string>();
-  std::ranges::transform(name, name.begin(), [](unsigned char c) { return std::tolower(c); });
-  const auto rule = from_name<OptimizerRule>(name);
-  if (!rule) throw std::runtime_error("rule " + name + " is none of ours");
+  auto rule = run.at("rule").get<std::string>();
+  std::ranges::transform(rule, rule.begin(), [](unsigned char c) { return std::tolower(c); });
   OptimizerOptions options;
-  options.rule = *rule;
+  options.rule = test::named<OptimizerRule>(rule);
   options.lr = run.at("lr").get<double>();
   options.betas = run.at("betas").get<std::vector<double>>();
   options.eps = run.at("eps").get<double>();
@@ -31,13 +28,14 @@ OptimizerOptions options_of(const Json& run) {
   return options;
 }
 
-std::vector<Tensor> start_parameters(const Fixture& fixture, torch::Dtype dtype) {
-  std::vector<Tensor> parameters;
-  for (int64_t k = 0; fixture.has("param0." + std::to_string(k)); ++k) {
-    const Tensor& start = fixture["param0." + std::to_string(k)];
-    parameters.push_back(start.to(dtype).clone().requires_grad_(true));
+// PREFIX0, PREFIX1, … as far as they go.
+std::vector<Tensor> numbered(const Fixture& fixture, const std::string& prefix) {
+  std::vector<Tensor> tensors;
+  while (fixture.has(prefix + std::to_string(tensors.size()))) {
+    tensors.push_back(fixture[prefix + std::to_string(tensors.size())]);
   }
-  return parameters;
+  if (tensors.empty()) throw std::runtime_error("no tensor " + prefix + "0");
+  return tensors;
 }
 
 struct Precision {
@@ -48,51 +46,55 @@ struct Precision {
 
 void check_rule(const Fixture& fixture, const std::string& name, const OptimizerOptions& options,
                 const Precision& precision) {
-  SCOPED_TRACE(name + "." + precision.name);
   const std::string prefix = name + "." + precision.name + ".";
-  auto parameters = start_parameters(fixture, precision.dtype);
+  const auto expect = [&](const std::string& quantity, const Tensor& ours, const Tensor& theirs) {
+    expect_parity({fixture.part(name), quantity + ", " + precision.name}, absolute(ours, theirs),
+                  precision.tolerance);
+  };
+  std::vector<Tensor> parameters;
+  for (const Tensor& start : numbered(fixture, "param0.")) {
+    parameters.push_back(start.to(precision.dtype).clone().requires_grad_(true));
+  }
+  const std::vector<Tensor> gradients = numbered(fixture, "grads.");
+  const std::vector<Tensor> theirs = numbered(fixture, prefix + "param.");
   Optimizer optimizer(options, parameters);
-  const auto steps = fixture.config.at("steps").get<int64_t>();
-  for (int64_t step = 0; step < steps; ++step) {
+  for (int64_t step = 0; step < theirs.front().size(0); ++step) {
+    SCOPED_TRACE("step " + std::to_string(step));
     for (size_t k = 0; k < parameters.size(); ++k) {
-      parameters[k].mutable_grad() = fixture["grads." + std::to_string(k)][step].to(precision.dtype);
+      parameters[k].mutable_grad() = gradients.at(k)[step].to(precision.dtype);
     }
     optimizer.step(options.lr);
-    for (size_t k = 0; k < parameters.size(); ++k) {
-      const Tensor theirs = fixture[prefix + "param." + std::to_string(k)][step];
-      EXPECT_LT(largest_difference(parameters[k], theirs), precision.tolerance) << "step " << step;
-    }
+    for (size_t k = 0; k < parameters.size(); ++k) expect("parameters", parameters[k], theirs.at(k)[step]);
   }
+  if (!fixture.has(prefix + "first_moment.0")) return;
+  const std::vector<Tensor> first = numbered(fixture, prefix + "first_moment.");
+  const std::vector<Tensor> second = numbered(fixture, prefix + "second_moment.");
   for (size_t k = 0; k < parameters.size(); ++k) {
-    const std::string first = prefix + "first_moment." + std::to_string(k);
-    if (!fixture.has(first)) continue;
-    const std::string second = prefix + "second_moment." + std::to_string(k);
-    EXPECT_LT(largest_difference(optimizer.first_moments()[k], fixture[first]), precision.tolerance);
-    EXPECT_LT(largest_difference(optimizer.second_moments()[k], fixture[second]), precision.tolerance);
+    expect("first moments", optimizer.first_moments()[k], first.at(k));
+    expect("second moments", optimizer.second_moments()[k], second.at(k));
   }
 }
 
-void check_average(const Fixture& fixture, double rate) {
-  SCOPED_TRACE("ema_" + shortest(rate));
+// `rate` as the sidecar writes it, which is also how the tensor is named.
+void check_average(const Fixture& fixture, const Json& rate) {
+  const std::string name = "ema_" + rate.dump();
   const Tensor average = fixture[fixture.config.at("ema_start").get<std::string>()].clone();
   const Tensor& source = fixture[fixture.config.at("ema_source").get<std::string>()];
   for (int64_t step = 0; step < source.size(0); ++step) {
-    update_ema({average}, {source[step]}, rate);
-    EXPECT_LT(largest_difference(average, fixture["ema_" + shortest(rate)][step]), 1e-5);
+    SCOPED_TRACE("step " + std::to_string(step));
+    update_ema({average}, {source[step]}, rate.get<double>());
+    expect_parity({fixture.name, name}, absolute(average, fixture[name][step]), 1e-5);
   }
 }
 
 TEST(ParityOptim, AgreesWithTheReference) {
-  for (const auto& fixture : test::fixtures("optim")) {
-    SCOPED_TRACE(fixture.name);
+  test::check_cases("optim", [](const Fixture& fixture) {
     for (const auto& [name, run] : fixture.config.at("runs").items()) {
       check_rule(fixture, name, options_of(run), {"f32", torch::kFloat32, 1e-5});
       check_rule(fixture, name, options_of(run), {"f64", torch::kFloat64, 1e-12});
     }
-    for (const double rate : fixture.config.at("ema_rates").get<std::vector<double>>()) {
-      check_average(fixture, rate);
-    }
-  }
+    for (const Json& rate : fixture.config.at("ema_rates")) check_average(fixture, rate);
+  });
 }
 
 }  // namespace
