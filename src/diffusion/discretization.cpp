@@ -35,4 +35,15 @@ std::vector<double> sampler_sigmas(const SigmaOptions& sigma, int64_t n) {
   return sigmas;
 }
 
+std::vector<double> sampler_sigmas_fp32(const SigmaOptions& sigma, int64_t n) {
+  if (n < 1) throw InputError(concat("a sampler needs at least 1 step, got ", n));
+  const double root_max = std::pow(sigma.max, 1 / sigma.rho);
+  const double root_min = std::pow(sigma.min, 1 / sigma.rho);
+  const Tensor ramp = torch::linspace(0, 1, n, torch::kFloat32);
+  const Tensor levels = (root_max + ramp * (root_min - root_max)).pow(sigma.rho).to(torch::kFloat64);
+  std::vector<double> sigmas(levels.data_ptr<double>(), levels.data_ptr<double>() + n);
+  sigmas.push_back(0);
+  return sigmas;
+}
+
 }  // namespace cm

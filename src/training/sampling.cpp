@@ -128,17 +128,16 @@ SamplerOptions choose_sampler(const SamplerRequest& request, const ModelOptions&
     case SamplerKind::multistep:
       options.sigmas = multistep_times(request, model);
       break;
-    case SamplerKind::progdist: {
-      const auto ascending = karras_sigmas(model.sigma, request.steps.value_or(kDenoiserSteps) + 1);
-      options.sigmas.assign(ascending.rbegin(), ascending.rend());
+    case SamplerKind::progdist:  // ends at σ_min
+      options.sigmas = sampler_sigmas_fp32(model.sigma, request.steps.value_or(kDenoiserSteps) + 1);
+      options.sigmas.pop_back();
       break;
-    }
     case SamplerKind::euler:
     case SamplerKind::heun:
     case SamplerKind::midpoint:
     case SamplerKind::dpm:
     case SamplerKind::ancestral:
-      options.sigmas = sampler_sigmas(model.sigma, request.steps.value_or(kDenoiserSteps));
+      options.sigmas = sampler_sigmas_fp32(model.sigma, request.steps.value_or(kDenoiserSteps));
       break;
   }
   return options;

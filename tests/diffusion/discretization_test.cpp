@@ -58,9 +58,19 @@ TEST(Discretization, ASamplerWalksDownToZero) {
   EXPECT_THAT(sampler_sigmas({}, 1), testing::ElementsAre(80, 0));
 }
 
+// Read off the release.
+TEST(Discretization, TheReleaseRoundsToSinglePrecision) {
+  const auto sigmas = sampler_sigmas_fp32({}, 40);
+  ASSERT_EQ(sigmas.size(), 41U);
+  EXPECT_EQ(sigmas.front(), static_cast<double>(79.99998F));
+  EXPECT_EQ(sigmas[39], static_cast<double>(0.0019999996F));
+  EXPECT_EQ(sigmas.back(), 0);
+}
+
 TEST(Discretization, TooFewLevelsAreMistakes) {
   EXPECT_THAT(message_of<InputError>([] { karras_sigmas({}, 1); }),
               HasSubstr("a discretization needs at least 2 noise levels, got 1"));
+  EXPECT_THAT(message_of<InputError>([] { sampler_sigmas_fp32({}, 0); }), HasSubstr("at least 1 step"));
   EXPECT_THAT(message_of<InputError>([] { sampler_sigmas({}, 0); }),
               HasSubstr("a sampler needs at least 1 step, got 0"));
 }

@@ -59,8 +59,13 @@ void check_progressive_times(const Grid& grid) {
 
 TEST(ParitySchedules, AgreeWithTheReference) {
   test::check_cases("schedules", [](const Fixture& fixture) {
-    each_grid(fixture, "karras",
-              [](const Grid& grid) { grid.expect("", sampler_sigmas(grid.sigma(), grid.count("n"))); });
+    each_grid(fixture, "karras", [](const Grid& grid) {
+      const int64_t n = grid.count("n");
+      grid.expect("", sampler_sigmas(grid.sigma(), n));
+      const Tensor fp32 = torch::tensor(sampler_sigmas_fp32(grid.sigma(), n), torch::kFloat64);
+      test::expect_parity({grid.fixture.part(grid.name), "levels in fp32"},
+                          test::elementwise(fp32, grid.fixture[grid.name + ".f32"]), 3e-7);
+    });
     each_grid(fixture, "consistency_times", check_consistency_times);
     each_grid(fixture, "progressive_times", check_progressive_times);
   });

@@ -20,6 +20,7 @@ from parity import record
 from support import FOLDER, SOURCE, ExecutableTest, Result, load_npz, load_tensors, must_run, save_tensors, train
 
 try:
+    import diffusers
     import torch
     from diffusers import CMStochasticIterativeScheduler, ConsistencyModelPipeline, UNet2DModel
 except ImportError as missing:
@@ -30,6 +31,7 @@ sys.path.insert(0, str(SOURCE / "scripts"))
 
 TOLERANCE = 1e-5  # of images in [-1, 1]: other convolution kernels, a few evaluations
 SAMPLES = 3
+COMPUTED_WITH = f"diffusers {diffusers.__version__} beside cm-sample, CPU"
 GRID = 40
 NAMED_WALKS = {  # cm-sample's options, and those of the pipeline
     "one step": (("--steps", "1"), {"num_inference_steps": 1}),
@@ -152,7 +154,7 @@ class DiffusersTest(ExecutableTest):
                 ours = sample(checkpoint, out, "--noise", noise, "--batch", "2", *options, count=count)
                 self.assertGreater(theirs.std(), 0.05)
                 error = float(numpy.abs(ours - theirs).max())
-                record("diffusers", case, f"images, {walk}", "absolute", error, TOLERANCE)
+                record("diffusers", case, f"images, {walk}", "absolute", error, TOLERANCE, COMPUTED_WITH)
                 self.assertLess(error, TOLERANCE)
 
     def test_a_pipeline_is_sampled_as_diffusers_samples_it(self):
