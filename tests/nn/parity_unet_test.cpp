@@ -13,28 +13,13 @@ namespace cm {
 namespace {
 
 using test::absolute;
-using test::exact;
 using test::expect_parity;
 using test::Fixture;
 using test::relative;
 
-// Not a word about our network yet: whether the weights are those that the reference had.
-void check_formula(const Fixture& fixture, const NamedTensors& weights) {
-  for (const auto& [name, tensor] : weights) {
-    SCOPED_TRACE(name);
-    const Tensor& head = fixture["weight_head." + name];
-    expect_parity({fixture.name, "weights by formula, first entries"},
-                  exact(tensor.flatten().narrow(0, 0, head.numel()), head));
-    expect_parity({fixture.name, "weights by formula, sums"},
-                  absolute(tensor.to(torch::kFloat64).sum(), fixture["weight_sum." + name]), 1e-9);
-  }
-}
-
 NamedTensors fixture_weights(const Fixture& fixture) {
   if (!fixture.config.contains("weight_order")) return test::with_prefix(fixture, "model.");
-  NamedTensors weights = test::formula_weights(fixture.config);
-  check_formula(fixture, weights);
-  return weights;
+  return test::checked_formula_weights(fixture);
 }
 
 TEST(ParityUnet, AgreesWithTheReference) {

@@ -2,7 +2,7 @@
 // (seed, j, i), listed in the sidecar's "weight_order".
 #pragma once
 
-#include "support/fixtures.h"
+#include "support/parity.h"
 
 namespace cm::test {
 
@@ -29,6 +29,21 @@ inline NamedTensors formula_weights(const Json& config) {
       values[i] = static_cast<float>(offset + scale * (2 * u - 1));
     }
     weights[entry.at("name").get<std::string>()] = tensor;
+  }
+  return weights;
+}
+
+// The fixture's formula weights, after a look at what it stores of each, the first values and the sum: not a
+// word about our code yet, but whether the weights are those that the reference had.
+inline NamedTensors checked_formula_weights(const Fixture& fixture) {
+  NamedTensors weights = formula_weights(fixture.config);
+  for (const auto& [name, tensor] : weights) {
+    SCOPED_TRACE(name);
+    const Tensor& head = fixture["weight_head." + name];
+    expect_parity({fixture.name, "weights by formula, first entries"},
+                  exact(tensor.flatten().narrow(0, 0, head.numel()), head));
+    expect_parity({fixture.name, "weights by formula, sums"},
+                  absolute(tensor.to(torch::kFloat64).sum(), fixture["weight_sum." + name]), 1e-9);
   }
   return weights;
 }
