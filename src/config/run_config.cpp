@@ -1,6 +1,7 @@
 #include "cm/config/run_config.h"
 
 #include "cm/base/text.h"
+#include "cm/training/lpips_file.h"
 
 namespace cm {
 namespace {
@@ -14,7 +15,42 @@ void complain_of_section(const RunConfig& config, ObjectiveKind kind, bool prese
   }
 }
 
+bool uses_lpips(const RunConfig& config) {
+  const auto distance = distance_of(config);
+  return distance && distance->kind == Distance::lpips;
+}
+
+void complain_of_lpips(const RunConfig& config, const Complain& complain) {
+  const std::string key = concat(to_string(config.objective), ".distance");
+  if (uses_lpips(config) && !config.lpips.weights) {
+    complain(key, concat("lpips needs lpips.weights, the file that ", kLpipsCommand, " makes"));
+  }
+  if (!uses_lpips(config) && config.lpips.weights) {
+    const auto distance = distance_of(config);
+    complain("lpips.weights",
+             distance ? concat("is not used by ", key, " ", to_string(distance->kind),
+                               "; remove it, or set the distance to lpips")
+                      : concat("is not used by objective ", to_string(config.objective), "; remove it"));
+  }
+}
+
 }  // namespace
+
+std::optional<DistanceChoice> distance_of(const RunConfig& config) {
+  switch (config.objective) {
+    case ObjectiveKind::edm:
+      return std::nullopt;
+    case ObjectiveKind::cd:
+      return DistanceChoice{.kind = config.cd.value_or(CdOptions()).distance};
+    case ObjectiveKind::ct:
+      return DistanceChoice{.kind = config.ct.value_or(CtOptions()).distance};
+    case ObjectiveKind::ict: {
+      const IctOptions ict = config.ict.value_or(IctOptions());
+      return DistanceChoice{.kind = ict.distance, .huber_c = ict.huber_c};
+    }
+  }
+  return std::nullopt;
+}
 
 Parameterization parameterization_of(const RunConfig& config) {
   const bool edm = config.objective == ObjectiveKind::edm;
@@ -34,6 +70,7 @@ void validate(const RunConfig& config, const Complain& complain) {
     complain("teacher.checkpoint", concat("is not used by objective ", to_string(config.objective),
                                           "; to start from its weights, name it in init.checkpoint"));
   }
+  complain_of_lpips(config, complain);
   if (!config.model && !config.teacher.checkpoint && !config.init.checkpoint) {
     complain("model", "is needed where neither teacher.checkpoint nor init.checkpoint names a network");
   }

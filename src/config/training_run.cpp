@@ -6,6 +6,7 @@
 #include "cm/base/text.h"
 #include "cm/training/checkpoint.h"
 #include "cm/training/diffusers.h"
+#include "cm/training/lpips_file.h"
 
 namespace cm {
 namespace {
@@ -63,6 +64,18 @@ void check_teacher(const ModelOptions& teacher, const ImageSpec& image, const st
   }
 }
 
+// The network of the objective's distance, if it is one.
+std::shared_ptr<const Lpips> lpips_for(const RunConfig& config, const ImageSpec& image,
+                                       const torch::Device& device) {
+  const auto distance = distance_of(config);
+  if (!distance || distance->kind != Distance::lpips) return nullptr;
+  if (image.channels != 3) {
+    throw InputError(concat(to_string(config.objective), ".distance: lpips compares images of 3 channels, ",
+                            config.data.path, " has ", image.channels, "; choose another distance"));
+  }
+  return load_lpips(*config.lpips.weights, device);
+}
+
 // The grid whose indices name time points: the last N of the training.
 std::optional<int64_t> last_levels(const RunConfig& config) {
   const int64_t last = config.train.steps - 1;
@@ -109,6 +122,7 @@ TrainingRun::TrainingRun(const RunConfig& config, const torch::Device& device) :
   dataset_ = open_dataset(config_.data);
   const ImageSpec image{
       .channels = dataset_->channels(), .size = dataset_->image_size(), .classes = dataset_->classes()};
+  lpips_ = lpips_for(config_, image, device);
   if (config_.teacher.checkpoint) {
     const auto file = file_of(config_.teacher);
     WeightFile weights = load_weight_file(file);
@@ -139,15 +153,16 @@ TrainingRun::TrainingRun(const RunConfig& config, const torch::Device& device) :
 
 Objective TrainingRun::make_objective() const {
   const uint64_t seed = seed_of(config_);
+  const auto distance = [&] { return make_distance(*distance_of(config_), lpips_); };
   switch (config_.objective) {
     case ObjectiveKind::edm:
       return edm_objective(*config_.edm, *student_, seed);
     case ObjectiveKind::cd:
-      return cd_objective(*config_.cd, *student_, *target_, *teacher_, seed);
+      return cd_objective(*config_.cd, distance(), *student_, *target_, *teacher_, seed);
     case ObjectiveKind::ct:
-      return ct_objective(*config_.ct, *student_, *target_, config_.train.steps, seed);
+      return ct_objective(*config_.ct, distance(), *student_, *target_, config_.train.steps, seed);
     case ObjectiveKind::ict:
-      return ict_objective(*config_.ict, *student_, config_.train.steps, seed);
+      return ict_objective(*config_.ict, distance(), *student_, config_.train.steps, seed);
   }
   throw Error("not an objective");
 }
@@ -155,15 +170,17 @@ Objective TrainingRun::make_objective() const {
 std::string TrainingRun::summary() const {
   const ImageSpec& image = student_->options().image;
   const auto parameters = static_cast<double>(parameter_count(student_->network()));
-  // Weights, gradient and two moments of the student; target, teacher; the averages.
+  // Weights, gradient and two moments of the student; target, teacher; the averages. All are fp32.
   const double copies =
       4 + (target_ ? 1 : 0) + (teacher_ ? 1 : 0) + static_cast<double>(config_.ema.rates.size());
+  const double numbers = parameters * copies + (lpips_ ? static_cast<double>(parameter_count(*lpips_)) : 0);
   return concat("objective   ", to_string(config_.objective), ", ", config_.train.steps, " steps of ",
                 config_.train.batch_size, " images\ndata        ", dataset_->size(), " images, ",
                 image.channels, " × ", image.size, " × ", image.size, ", ", image.classes,
                 " classes\nnetwork     ", human_count(parameters), " parameters\nmemory      ",
-                human_bytes(4 * parameters * copies), " for weights, gradients, optimizer, ", "averages",
-                target_ ? ", target" : "", teacher_ ? ", teacher" : "", "; activations come on top");
+                human_bytes(4 * numbers), " for weights, gradients, optimizer, ", "averages",
+                target_ ? ", target" : "", teacher_ ? ", teacher" : "", lpips_ ? ", LPIPS" : "",
+                "; activations come on top");
 }
 
 }  // namespace cm

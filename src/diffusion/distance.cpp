@@ -26,6 +26,8 @@ Tensor distance(Distance kind, const Tensor& a, const Tensor& b, double huber_c)
       const double c = huber_c * std::sqrt(static_cast<double>(difference.size(1)));
       return (difference.square().sum(1) + c * c).sqrt() - c;
     }
+    case Distance::lpips:
+      TORCH_INTERNAL_ASSERT(false, "lpips is a network, not a formula: make_distance binds it");
   }
   TORCH_INTERNAL_ASSERT(false, "not a distance");
 }

@@ -80,14 +80,6 @@ Tensor normal_quantile(const Tensor& u) {
   return std::numbers::sqrt2 * torch::erfinv(2 * u - 1);
 }
 
-DistanceFunction distance_function(Distance kind, double huber_c) {
-  return [kind, huber_c](const Tensor& a, const Tensor& b) { return distance(kind, a, b, huber_c); };
-}
-
-DistanceFunction distance_function(Distance kind) {
-  return [kind](const Tensor& a, const Tensor& b) { return distance(kind, a, b); };
-}
-
 using PairDraw = std::function<HostPairs(int64_t step, const std::vector<int64_t>& samples)>;
 using PairWeight = std::function<Tensor(const SigmaPair& pair)>;
 using PreviousOf = std::function<PreviousPoint(const Tensor& labels)>;
@@ -150,8 +142,8 @@ Objective edm_objective(const EdmOptions& options, const Model& student, uint64_
   return {losses, sigmas, [](int64_t) { return CurriculumPoint{}; }};
 }
 
-Objective cd_objective(const CdOptions& options, const Model& student, const Model& target,
-                       const Model& teacher, uint64_t seed) {
+Objective cd_objective(const CdOptions& options, const DistanceFunction& distance, const Model& student,
+                       const Model& target, const Model& teacher, uint64_t seed) {
   const auto grid = karras_sigmas(student.options().sigma, options.n);
   ConsistencyParts parts;
   parts.draw_pairs = [grid, seed](int64_t step, const std::vector<int64_t>& samples) {
@@ -161,14 +153,14 @@ Objective cd_objective(const CdOptions& options, const Model& student, const Mod
   parts.previous = [options, &teacher](const Tensor& labels) {
     return teacher_step(options.solver, teacher.denoiser(labels));
   };
-  parts.distance = distance_function(options.distance);
+  parts.distance = distance;
   return consistency_objective(student, target, seed, parts, [options](int64_t) {
     return CurriculumPoint{options.n, options.mu};
   });
 }
 
-Objective ct_objective(const CtOptions& options, const Model& student, const Model& target,
-                       int64_t total_steps, uint64_t seed) {
+Objective ct_objective(const CtOptions& options, const DistanceFunction& distance, const Model& student,
+                       const Model& target, int64_t total_steps, uint64_t seed) {
   const SigmaOptions sigma = student.options().sigma;
   ConsistencyParts parts;
   parts.draw_pairs = [options, sigma, total_steps, seed](int64_t step, const std::vector<int64_t>& samples) {
@@ -177,14 +169,15 @@ Objective ct_objective(const CtOptions& options, const Model& student, const Mod
   };
   parts.weight = weight_at_larger_level(options.weighting, student);
   parts.previous = [](const Tensor&) { return data_step(); };
-  parts.distance = distance_function(options.distance);
+  parts.distance = distance;
   return consistency_objective(student, target, seed, parts, [options, total_steps](int64_t step) {
     const int64_t levels = noise_levels(options.levels, step, total_steps);
     return CurriculumPoint{levels, target_decay(options.target, options.levels.s0, levels)};
   });
 }
 
-Objective ict_objective(const IctOptions& options, const Model& student, int64_t total_steps, uint64_t seed) {
+Objective ict_objective(const IctOptions& options, const DistanceFunction& distance, const Model& student,
+                        int64_t total_steps, uint64_t seed) {
   const SigmaOptions sigma = student.options().sigma;
   ConsistencyParts parts;
   parts.draw_pairs = [options, sigma, total_steps, seed](int64_t step, const std::vector<int64_t>& samples) {
@@ -193,7 +186,7 @@ Objective ict_objective(const IctOptions& options, const Model& student, int64_t
   };
   parts.weight = [](const SigmaPair& pair) { return (pair.t - pair.r).reciprocal(); };
   parts.previous = [](const Tensor&) { return data_step(); };
-  parts.distance = distance_function(options.distance, options.huber_c);
+  parts.distance = distance;
   return consistency_objective(student, student, seed, parts, [options, total_steps](int64_t step) {
     return CurriculumPoint{noise_levels(options.levels, step, total_steps), std::nullopt};
   });

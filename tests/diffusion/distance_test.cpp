@@ -1,11 +1,12 @@
 #include "cm/diffusion/distance.h"
 
-#include <gtest/gtest.h>
+#include <gmock/gmock.h>
 
 #include <cmath>
 
 #include "cm/base/random.h"
 #include "support/closeness.h"
+#include "support/message_of.h"
 
 namespace cm {
 namespace {
@@ -73,6 +74,12 @@ TEST(Distance, PseudoHuberIsBetweenTheNormAndItsSquare) {
   EXPECT_NEAR(of_one(Distance::pseudo_huber, a, b, 1e-9), norm, 1e-6);
   const double c = 1e4 * std::sqrt(static_cast<double>(a.numel()));
   EXPECT_NEAR(of_one(Distance::pseudo_huber, a, b, 1e4) / (norm * norm / (2 * c)), 1, 1e-5);
+}
+
+TEST(Distance, LpipsIsNoFormula) {
+  const Tensor a = some_images(1);
+  const auto message = test::message_of<c10::Error>([&] { distance(Distance::lpips, a, a); });
+  EXPECT_THAT(message, testing::HasSubstr("lpips is a network, not a formula"));
 }
 
 TEST(Distance, GradientsAreFiniteWhereTheImagesAgree) {

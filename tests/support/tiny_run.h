@@ -1,6 +1,7 @@
 // A whole training run of a method with tiny models (support/tiny_model.h).
 #pragma once
 
+#include "cm/training/distance_function.h"
 #include "cm/training/trainer.h"
 #include "support/tiny_model.h"
 
@@ -76,11 +77,12 @@ struct TinyRun {
       case Method::edm:
         return edm_objective({}, student, seed);
       case Method::cd:
-        return cd_objective({}, student, target, teacher, seed);
+        return cd_objective({}, make_distance({}), student, target, teacher, seed);
       case Method::ct:
-        return ct_objective({}, student, target, options.steps, seed);
+        return ct_objective({}, make_distance({}), student, target, options.steps, seed);
       case Method::ict:
-        return ict_objective({}, student, options.steps, seed);
+        return ict_objective({}, make_distance({.kind = Distance::pseudo_huber}), student, options.steps,
+                             seed);
     }
     return {};
   }

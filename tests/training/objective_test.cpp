@@ -6,6 +6,7 @@
 #include <map>
 
 #include "support/closeness.h"
+#include "support/synthetic_lpips.h"
 #include "support/tiny_run.h"
 
 namespace cm {
@@ -16,6 +17,8 @@ using test::Method;
 using test::TinyRun;
 
 constexpr int64_t kDraws = 20'000;
+
+const DistanceFunction kL2 = make_distance({.kind = Distance::l2});
 
 TrainingBatch batch_of(int64_t size, int64_t first = 0, int64_t step = 3) {
   const Batch whole = test::tiny_batch(step, 12);
@@ -46,7 +49,7 @@ TEST(Objective, EdmDrawsLogNormalLevels) {
 
 TEST(Objective, CdDrawsEveryPairEquallyOften) {
   const Model model = test::tiny_model(test::tiny_options(), 1);
-  const Objective objective = cd_objective({.n = 6}, model, model, model, 7);
+  const Objective objective = cd_objective({.n = 6}, kL2, model, model, model, 7);
   const auto share = frequencies(objective, 0);
   const auto grid = karras_sigmas({}, 6);
   ASSERT_EQ(share.size(), 5U);
@@ -57,7 +60,7 @@ TEST(Objective, CdDrawsEveryPairEquallyOften) {
 TEST(Objective, IctDrawsPairsByTheirLogNormalMass) {
   const Model model = test::tiny_model(test::tiny_options(), 1);
   const IctOptions options{.levels = {.schedule = LevelSchedule::fixed, .s0 = 6}};
-  const auto share = frequencies(ict_objective(options, model, 100, 7), 0);
+  const auto share = frequencies(ict_objective(options, kL2, model, 100, 7), 0);
   const auto grid = karras_sigmas({}, 6);
   const auto mass = [&](double sigma) {
     return std::erf((std::log(sigma) - options.p_mean) / (std::sqrt(2.0) * options.p_std));
@@ -120,18 +123,38 @@ TEST(Objective, TheTeacherAndTheTargetGetNoGradient) {
 
 // iCT's target is the student itself, behind a stop-gradient: the gradient is that of CT with a copy.
 TEST(Objective, IctsTargetIsTheStudentWithoutGradient) {
-  const IctOptions ict{.levels = {.schedule = LevelSchedule::fixed, .s0 = 2}, .distance = Distance::l2};
+  const IctOptions ict{.levels = {.schedule = LevelSchedule::fixed, .s0 = 2}};
   const CtOptions ct{.levels = ict.levels};
   const auto gradient = [&](bool as_ict) {
     const Model student = test::tiny_model(test::tiny_options(), 1);
     const Model copy = test::tiny_model(test::tiny_options(), 1);
     const auto objective =
-        as_ict ? ict_objective(ict, student, 10, 7) : ct_objective(ct, student, copy, 10, 7);
+        as_ict ? ict_objective(ict, kL2, student, 10, 7) : ct_objective(ct, kL2, student, copy, 10, 7);
     objective.losses(batch_of(6)).mean().backward();
     return student.parameters().front().grad().clone();
   };
   // Two levels are one pair, and λ = 1/(t − r) one number.
   EXPECT_LT(test::relative_difference(gradient(true) * (80 - 0.002), gradient(false)), 1e-5);
+}
+
+// LPIPS in the place of d: the student learns from it, the target does not, and the network stays as it is.
+TEST(Objective, LpipsTrainsTheStudentAlone) {
+  ModelOptions options = test::tiny_options();
+  options.image.channels = 3;
+  const Model student = test::tiny_model(options, 1);
+  const Model target = test::tiny_model(options, 2);
+  const auto lpips = test::synthetic_lpips();
+  const DistanceFunction d = make_distance({.kind = Distance::lpips}, lpips);
+  TrainingBatch batch = batch_of(1);
+  batch.x = batch.x.repeat({1, 3, 1, 1});
+  const Objective objective = ct_objective({}, d, student, target, 10, 7);
+  const Tensor losses = objective.losses(batch);
+  EXPECT_GT(losses.item<double>(), 0);
+  losses.sum().backward();
+  for (const auto& parameter : student.parameters()) EXPECT_TRUE(parameter.grad().defined());
+  EXPECT_GT(test::largest(student.parameters().front().grad()), 0);
+  for (const auto& parameter : target.parameters()) EXPECT_FALSE(parameter.grad().defined());
+  for (const auto& parameter : lpips->parameters()) EXPECT_FALSE(parameter.grad().defined());
 }
 
 // At t = r the data step stays in place: where student and target have the same weights, only different masks
@@ -145,7 +168,7 @@ TEST(Objective, StudentAndTargetShareADropoutMask) {
   const Model target = test::tiny_model(options, 1);
   const CtOptions ct{.levels = {.schedule = LevelSchedule::fixed, .s0 = 2}};
   const TrainingBatch batch = batch_of(6);
-  const Tensor losses = ct_objective(ct, student, target, 10, 7).losses(batch);
+  const Tensor losses = ct_objective(ct, kL2, student, target, 10, 7).losses(batch);
   EXPECT_EQ(test::largest(losses), 0);
 
   const Tensor sigma = torch::ones({6});
@@ -177,15 +200,15 @@ TEST(Objective, CurriculaSayWhereAMethodStands) {
   const Model model = test::tiny_model(test::tiny_options(), 1);
   const auto edm = edm_objective({}, model, 1).curriculum(5);
   EXPECT_FALSE(edm.levels || edm.decay);
-  const auto cd = cd_objective({.n = 18, .mu = 0.95}, model, model, model, 1).curriculum(5);
+  const auto cd = cd_objective({.n = 18, .mu = 0.95}, kL2, model, model, model, 1).curriculum(5);
   EXPECT_EQ(cd.levels, 18);
   EXPECT_EQ(cd.decay, 0.95);
   const CtOptions options{.levels = {.s0 = 2, .s1 = 150},
                           .target = {.schedule = DecaySchedule::adaptive, .mu = 0.9}};
-  const auto ct = ct_objective(options, model, model, 100, 1).curriculum(0);
+  const auto ct = ct_objective(options, kL2, model, model, 100, 1).curriculum(0);
   EXPECT_EQ(ct.levels, 2);
   EXPECT_NEAR(ct.decay.value(), 0.81, 1e-12);
-  const auto ict = ict_objective({}, model, 400'000, 1).curriculum(50'000);
+  const auto ict = ict_objective({}, kL2, model, 400'000, 1).curriculum(50'000);
   EXPECT_EQ(ict.levels, 21);
   EXPECT_FALSE(ict.decay);
 }

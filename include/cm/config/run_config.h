@@ -5,6 +5,7 @@
 #include <string>
 
 #include "cm/data/dataset.h"
+#include "cm/training/distance_function.h"
 #include "cm/training/objective.h"
 #include "cm/training/trainer.h"
 
@@ -31,6 +32,16 @@ void fields(Visitor& visit, WeightSource& o) {
         from_below(0, 1));
 }
 
+// The network of distance lpips.
+struct LpipsSource {
+  std::optional<std::string> weights;
+};
+
+template <class Visitor>
+void fields(Visitor& visit, LpipsSource& o) {
+  visit("weights", o.weights, "the file that scripts/export_lpips.py makes; distance lpips needs it");
+}
+
 struct RunConfig {
   ObjectiveKind objective = ObjectiveKind::edm;
   DataOptions data;
@@ -41,6 +52,7 @@ struct RunConfig {
   std::optional<CdOptions> cd;
   std::optional<CtOptions> ct;
   std::optional<IctOptions> ict;
+  LpipsSource lpips;
   WeightSource teacher;
   WeightSource init;
   OptimizerOptions optimizer;
@@ -63,6 +75,7 @@ void fields(Visitor& visit, RunConfig& o) {
   visit("cd", o.cd, "consistency distillation (CM Algorithm 2)");
   visit("ct", o.ct, "consistency training (CM Algorithm 3)");
   visit("ict", o.ict, "improved consistency training (iCT)");
+  visit("lpips", o.lpips, "the network of distance lpips");
   visit("teacher", o.teacher, "the diffusion model that cd distills; the student starts from its weights");
   visit("init", o.init, "start weights, of the same network");
   visit("optimizer", o.optimizer, "optimizer and learning rate");
@@ -71,9 +84,12 @@ void fields(Visitor& visit, RunConfig& o) {
   visit("train", o.train, "the run");
 }
 
-// The rules between sections: the section of another objective, a teacher that is missing or unused, a
-// parameterization that the objective can't train.
+// The rules between sections: the section of another objective, a teacher or a network of the distance that
+// is missing or unused, a parameterization that the objective can't train.
 void validate(const RunConfig& config, const Complain& complain);
+
+// The objective's distance, where it has one.
+std::optional<DistanceChoice> distance_of(const RunConfig& config);
 
 // The parameterization that the config names or its objective implies.
 Parameterization parameterization_of(const RunConfig& config);

@@ -13,7 +13,8 @@ namespace cm {
 class TrainingRun {
  public:
   // Opens the data, builds the networks and loads the weights they start from. InputError for what does not
-  // fit: a data file, a network for these images, a teacher of another shape or kind.
+  // fit: a data file, a network for these images, a teacher of another shape or kind, a distance for other
+  // images.
   TrainingRun(const RunConfig& config, const torch::Device& device);
   TrainingRun(const TrainingRun&) = delete;
   TrainingRun& operator=(const TrainingRun&) = delete;
@@ -33,6 +34,7 @@ class TrainingRun {
 
   RunConfig config_;
   std::unique_ptr<Dataset> dataset_;
+  std::shared_ptr<const Lpips> lpips_;  // where the objective's distance is lpips
   std::optional<Model> teacher_;
   std::optional<Model> student_;
   std::optional<Model> target_;

@@ -12,16 +12,23 @@ enum class Distance {
   linf,          // max |a − b|
   l2_32,         // l2 after a bilinear resize of both to 32 × 32
   pseudo_huber,  // √(‖a − b‖² + c²) − c, ‖·‖² the sum, c = 0.00054 √D (iCT Eq. 7)
+  lpips,         // perceptual, by a network (cm/nn/lpips.h): no formula of a and b alone
 };
 template <>
 struct EnumNames<Distance> {
-  static constexpr std::array names = {EnumName{Distance::l1, "l1"}, EnumName{Distance::l2, "l2"},
-                                       EnumName{Distance::linf, "linf"}, EnumName{Distance::l2_32, "l2-32"},
-                                       EnumName{Distance::pseudo_huber, "pseudo_huber"}};
+  static constexpr std::array names = {EnumName{Distance::l1, "l1"},
+                                       EnumName{Distance::l2, "l2"},
+                                       EnumName{Distance::linf, "linf"},
+                                       EnumName{Distance::l2_32, "l2-32"},
+                                       EnumName{Distance::pseudo_huber, "pseudo_huber"},
+                                       EnumName{Distance::lpips, "lpips"}};
 };
 
+inline constexpr double kHuberC = 0.00054;
+
 // [B, …], [B, …] → [B], differentiable in both. Means are over everything but the batch, as in the release.
-// l2-32 needs [B, C, H, W]. `huber_c` is pseudo-Huber's c divided by √D, D the numbers in one sample.
-Tensor distance(Distance kind, const Tensor& a, const Tensor& b, double huber_c = 0.00054);
+// l2-32 needs [B, C, H, W]. `huber_c` is pseudo-Huber's c divided by √D, D the numbers in one sample. Every
+// kind but lpips, whose network is bound above this module (make_distance, cm/training/distance_function.h).
+Tensor distance(Distance kind, const Tensor& a, const Tensor& b, double huber_c = kHuberC);
 
 }  // namespace cm

@@ -77,9 +77,10 @@ void fields(Visitor& visit, CdOptions& o) {
   visit("mu", o.mu, "the target's decay μ; 0 copies the student", from_below(0, 1));
 }
 
-// `teacher` is an EDM denoiser with the student's classes.
-Objective cd_objective(const CdOptions& options, const Model& student, const Model& target,
-                       const Model& teacher, uint64_t seed);
+// `teacher` is an EDM denoiser with the student's classes. `distance` here and below: what the options name,
+// made by make_distance (cm/training/distance_function.h).
+Objective cd_objective(const CdOptions& options, const DistanceFunction& distance, const Model& student,
+                       const Model& target, const Model& teacher, uint64_t seed);
 
 // Consistency training (CM Algorithm 3).
 struct CtOptions {
@@ -97,8 +98,8 @@ void fields(Visitor& visit, CtOptions& o) {
   visit("weighting", o.weighting, "λ at the larger noise level");
 }
 
-Objective ct_objective(const CtOptions& options, const Model& student, const Model& target,
-                       int64_t total_steps, uint64_t seed);
+Objective ct_objective(const CtOptions& options, const DistanceFunction& distance, const Model& student,
+                       const Model& target, int64_t total_steps, uint64_t seed);
 
 // Improved consistency training (iCT): θ⁻ = sg θ, pseudo-Huber, log-normal σ on the grid, λ = 1/(t − r).
 struct IctOptions {
@@ -106,7 +107,7 @@ struct IctOptions {
   double p_mean = -1.1;
   double p_std = 2.0;
   Distance distance = Distance::pseudo_huber;
-  double huber_c = 0.00054;
+  double huber_c = kHuberC;
 };
 
 template <class Visitor>
@@ -118,7 +119,8 @@ void fields(Visitor& visit, IctOptions& o) {
   visit("huber_c", o.huber_c, "pseudo-Huber's c, divided by √(C·H·W)", above(0));
 }
 
-Objective ict_objective(const IctOptions& options, const Model& student, int64_t total_steps, uint64_t seed);
+Objective ict_objective(const IctOptions& options, const DistanceFunction& distance, const Model& student,
+                        int64_t total_steps, uint64_t seed);
 
 // iCT's p(i) ∝ erf((ln σ_{i+1} − P_mean)/(√2 P_std)) − erf((ln σ_i − P_mean)/(√2 P_std)) over the N − 1 pairs
 // of an ascending grid, as a cumulative distribution that ends at 1 (iCT Eq. 9).
