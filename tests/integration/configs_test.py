@@ -39,6 +39,15 @@ def numbers(text, key):
     return [float(number) for number in found.strip("[]").split(",")] if found else []
 
 
+def uses_lpips(text):
+    return value(text, "distance") == "lpips"
+
+
+def without_lpips(text):
+    """Digits are grey, and LPIPS compares colours."""
+    return (f"{value(text, 'objective')}.distance=l2", "lpips=null") if uses_lpips(text) else ()
+
+
 def has_section(text, name):
     return re.search(rf"(?m)^{name}:", text) is not None
 
@@ -64,6 +73,15 @@ class ConfigsTest(ExecutableTest):
 
         self.for_each(check)
 
+    def test_the_head_says_where_lpips_weights_come_from(self):
+        def check(_, text):
+            self.assertTrue(uses_lpips(text))
+            command = re.search(r"(?m)^# weights +\S+ (\S+) --vgg16 \S+ --out (\S+)$", text)
+            self.assertTrue((SOURCE / command[1]).exists())
+            self.assertEqual(value(text, "weights"), command[2])
+
+        self.for_each(lambda name, text: check(name, text) if has_section(text, "lpips") else None)
+
     def test_the_networks_fit_their_images(self):
         """What a dry run would say of the networks that are too large for one here."""
 
@@ -85,14 +103,15 @@ class ConfigsTest(ExecutableTest):
 
         def check(name, text):
             trainer = TRAINERS[value(text, "objective")]
-            overrides = [*TINY_DATA, *TINY_TRAINING, *(TINY_NETWORK if has_section(text, "model") else ())]
+            network = TINY_NETWORK if has_section(text, "model") else ()
+            overrides = [*TINY_DATA, *TINY_TRAINING, *network, *without_lpips(text)]
             command = (trainer, "--config", SOURCE / name, *overrides)
             dry = must_run(*command, "--dry-run")
             self.assertRegex(dry.out, r"(?m)^objective .*, [1-9]\d* steps of 2 images$")
             self.assertRegex(dry.out, r"(?m)^network +\S.* parameters$")
             self.assertRegex(dry.out, r"(?m)^one step +loss \d")
 
-            out = re.search(r"--out (\S+)", text)[1]
+            out = re.search(r"(?m)^# command .* --out (\S+)$", text)[1]
             must_run(*command, *ONE_STEP, "--out", out)
             resolved = FOLDER / out / "config.yaml"
             before = resolved.read_text()
