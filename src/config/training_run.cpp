@@ -4,6 +4,7 @@
 #include "cm/base/log.h"
 #include "cm/base/random.h"
 #include "cm/base/text.h"
+#include "cm/config/method.h"
 #include "cm/training/checkpoint.h"
 #include "cm/training/diffusers.h"
 #include "cm/training/lpips_file.h"
@@ -67,7 +68,7 @@ void check_teacher(const ModelOptions& teacher, const ImageSpec& image, const st
 // The network of the objective's distance, if it is one.
 std::shared_ptr<const Lpips> lpips_for(const RunConfig& config, const ImageSpec& image,
                                        const torch::Device& device) {
-  const auto distance = distance_of(config);
+  const auto distance = method_of(config).distance;
   if (!distance || distance->kind != Distance::lpips) return nullptr;
   if (image.channels != 3) {
     throw InputError(concat(to_string(config.objective), ".distance: lpips compares images of 3 channels, ",
@@ -76,43 +77,24 @@ std::shared_ptr<const Lpips> lpips_for(const RunConfig& config, const ImageSpec&
   return load_lpips(*config.lpips.weights, device);
 }
 
-// The grid whose indices name time points: the last N of the training.
-std::optional<int64_t> last_levels(const RunConfig& config) {
-  const int64_t last = config.train.steps - 1;
-  switch (config.objective) {
-    case ObjectiveKind::edm:
-      return std::nullopt;
-    case ObjectiveKind::cd:
-      return config.cd->n;
-    case ObjectiveKind::ct:
-      return noise_levels(config.ct->levels, last, config.train.steps);
-    case ObjectiveKind::ict:
-      return noise_levels(config.ict->levels, last, config.train.steps);
-  }
-  return std::nullopt;
-}
-
+// The objective's own section, and what the objective implies.
 void fill_in(RunConfig& config) {
   switch (config.objective) {
     case ObjectiveKind::edm:
-      if (!config.edm) config.edm.emplace();
+      config.edm = config.edm.value_or(EdmOptions());
       break;
     case ObjectiveKind::cd:
-      if (!config.cd) config.cd.emplace();
+      config.cd = config.cd.value_or(CdOptions());
       break;
     case ObjectiveKind::ct:
-      if (!config.ct) config.ct.emplace();
+      config.ct = config.ct.value_or(CtOptions());
       break;
     case ObjectiveKind::ict:
-      if (!config.ict) config.ict.emplace();
+      config.ict = config.ict.value_or(IctOptions());
       break;
   }
   config.parameterization = parameterization_of(config);
-  if (!config.sampling.grid) config.sampling.grid = last_levels(config);
-}
-
-bool has_target(ObjectiveKind kind) {
-  return kind == ObjectiveKind::cd || kind == ObjectiveKind::ct;
+  if (!config.sampling.grid) config.sampling.grid = method_of(config).last_levels;
 }
 
 }  // namespace
@@ -141,7 +123,7 @@ TrainingRun::TrainingRun(const RunConfig& config, const torch::Device& device) :
   student_.emplace(options, device, starts_elsewhere ? std::nullopt : std::optional(seed_of(config_)));
   if (starts_elsewhere)
     load_weights(file_of(config_.init.checkpoint ? config_.init : config_.teacher), *student_);
-  if (has_target(config_.objective)) {
+  if (method_of(config_).has_target) {
     target_.emplace(options, device);
     copy_weights(student_->network(), target_->network(), "target");
     target_->freeze();
@@ -153,7 +135,7 @@ TrainingRun::TrainingRun(const RunConfig& config, const torch::Device& device) :
 
 Objective TrainingRun::make_objective() const {
   const uint64_t seed = seed_of(config_);
-  const auto distance = [&] { return make_distance(*distance_of(config_), lpips_); };
+  const auto distance = [&] { return make_distance(*method_of(config_).distance, lpips_); };
   switch (config_.objective) {
     case ObjectiveKind::edm:
       return edm_objective(*config_.edm, *student_, seed);

@@ -24,18 +24,6 @@ std::vector<std::string> mistakes_in(const std::string& text,
   return mistakes_of([&] { read(text, overrides); });
 }
 
-TEST(RunConfig, TheDistanceIsThatOfTheObjective) {
-  EXPECT_FALSE(distance_of(read("objective: edm\n")));
-  EXPECT_EQ(distance_of(read("objective: ct\n"))->kind, Distance::l2);
-  EXPECT_EQ(distance_of(read("objective: ct\nct: {distance: l1}\n"))->kind, Distance::l1);
-  const std::string cd = "objective: cd\nteacher: {checkpoint: t}\n";
-  EXPECT_EQ(distance_of(read(cd))->kind, Distance::l2);
-  EXPECT_EQ(distance_of(read(cd + "cd: {distance: linf}\n"))->kind, Distance::linf);
-  const auto ict = distance_of(read("objective: ict\nict: {huber_c: 0.25}\n"));
-  EXPECT_EQ(ict->kind, Distance::pseudo_huber);
-  EXPECT_EQ(ict->huber_c, 0.25);
-}
-
 TEST(RunConfig, LpipsNeedsItsWeights) {
   const std::string ct = "objective: ct\nct:\n  distance: lpips\n";
   EXPECT_THAT(mistakes_in(ct + "lpips: {weights: w}\n"), ElementsAre());

@@ -1,7 +1,11 @@
 // A whole training run of a method with tiny models (support/tiny_model.h).
 #pragma once
 
+#include "cm/training/cd_objective.h"
+#include "cm/training/ct_objective.h"
 #include "cm/training/distance_function.h"
+#include "cm/training/edm_objective.h"
+#include "cm/training/ict_objective.h"
 #include "cm/training/trainer.h"
 #include "support/tiny_model.h"
 

@@ -72,23 +72,6 @@ TEST(Objective, IctDrawsPairsByTheirLogNormalMass) {
   }
 }
 
-TEST(Objective, TheLogNormalCdfIsADistribution) {
-  const auto grid = karras_sigmas({}, 11);
-  const LogNormal distribution{.mean = -1.1, .std = 2};
-  const auto cdf = lognormal_pair_cdf(grid, distribution);
-  ASSERT_EQ(cdf.size(), 10U);
-  EXPECT_EQ(cdf.back(), 1);
-  // Φ by the complementary error function, as p(σ_i < σ ≤ σ_{i+1}) of a truncated log-normal.
-  const auto phi = [&](double sigma) {
-    return 0.5 * std::erfc(-(std::log(sigma) - distribution.mean) / (distribution.std * std::sqrt(2.0)));
-  };
-  for (size_t i = 0; i < cdf.size(); ++i) {
-    const double expected = (phi(grid[i + 1]) - phi(grid[0])) / (phi(grid.back()) - phi(grid[0]));
-    EXPECT_NEAR(cdf[i], expected, 1e-12);
-    EXPECT_GT(cdf[i], i == 0 ? 0 : cdf[i - 1]);
-  }
-}
-
 TEST(Objective, DrawsDependOnStepSampleAndSeedAlone) {
   const Model model = test::tiny_model(test::tiny_options(Parameterization::edm), 1);
   const Objective objective = edm_objective({}, model, 7);

@@ -5,8 +5,10 @@
 #include <string>
 
 #include "cm/data/dataset.h"
-#include "cm/training/distance_function.h"
-#include "cm/training/objective.h"
+#include "cm/training/cd_objective.h"
+#include "cm/training/ct_objective.h"
+#include "cm/training/edm_objective.h"
+#include "cm/training/ict_objective.h"
 #include "cm/training/trainer.h"
 
 namespace cm {
@@ -87,9 +89,6 @@ void fields(Visitor& visit, RunConfig& o) {
 // The rules between sections: the section of another objective, a teacher or a network of the distance that
 // is missing or unused, a parameterization that the objective can't train.
 void validate(const RunConfig& config, const Complain& complain);
-
-// The objective's distance, where it has one.
-std::optional<DistanceChoice> distance_of(const RunConfig& config);
 
 // The parameterization that the config names or its objective implies.
 Parameterization parameterization_of(const RunConfig& config);

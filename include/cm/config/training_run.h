@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "cm/config/run_config.h"
+#include "cm/nn/lpips.h"
 #include "cm/training/trainer.h"
 
 namespace cm {

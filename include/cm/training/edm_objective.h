@@ -1,0 +1,25 @@
+// EDM's denoising score matching (EDM §5, Table 1).
+#pragma once
+
+#include "cm/diffusion/weighting.h"
+#include "cm/training/model.h"
+#include "cm/training/objective.h"
+
+namespace cm {
+
+struct EdmOptions {
+  double p_mean = -1.2;
+  double p_std = 1.2;
+  Weighting weighting = Weighting::karras;
+};
+
+template <class Visitor>
+void fields(Visitor& visit, EdmOptions& o) {
+  visit("p_mean", o.p_mean, "mean of ln σ in training");
+  visit("p_std", o.p_std, "standard deviation of ln σ in training", above(0));
+  visit("weighting", o.weighting, "λ(σ)");
+}
+
+Objective edm_objective(const EdmOptions& options, const Model& student, uint64_t seed);
+
+}  // namespace cm

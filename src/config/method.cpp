@@ -1,0 +1,46 @@
+#include "cm/config/method.h"
+
+namespace cm {
+namespace {
+
+Method diffusion_model() {
+  return {.parameterizations = {Parameterization::edm}, .distance = {}, .last_levels = {}};
+}
+
+Method consistency_model(const DistanceChoice& distance, int64_t last_levels) {
+  return {.parameterizations = {Parameterization::skip, Parameterization::piecewise},
+          .distance = distance,
+          .last_levels = last_levels};
+}
+
+}  // namespace
+
+Method method_of(const RunConfig& config) {
+  const int64_t last = config.train.steps - 1;
+  switch (config.objective) {
+    case ObjectiveKind::edm:
+      return diffusion_model();
+    case ObjectiveKind::cd: {
+      const CdOptions cd = config.cd.value_or(CdOptions());
+      Method method = consistency_model({.kind = cd.distance}, cd.n);
+      method.needs_teacher = true;
+      method.has_target = true;
+      return method;
+    }
+    case ObjectiveKind::ct: {
+      const CtOptions ct = config.ct.value_or(CtOptions());
+      Method method =
+          consistency_model({.kind = ct.distance}, noise_levels(ct.levels, last, config.train.steps));
+      method.has_target = true;
+      return method;
+    }
+    case ObjectiveKind::ict: {
+      const IctOptions ict = config.ict.value_or(IctOptions());
+      return consistency_model({.kind = ict.distance, .huber_c = ict.huber_c},
+                               noise_levels(ict.levels, last, config.train.steps));
+    }
+  }
+  TORCH_INTERNAL_ASSERT(false, "not an objective");
+}
+
+}  // namespace cm

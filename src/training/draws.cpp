@@ -1,0 +1,48 @@
+#include "draws.h"
+
+#include <numbers>
+
+#include "cm/base/random.h"
+
+namespace cm {
+namespace {
+
+uint32_t step_word(int64_t step) {
+  return static_cast<uint32_t>(step);
+}
+
+// The inverse of the standard normal's distribution function.
+Tensor normal_quantile(const Tensor& u) {
+  return std::numbers::sqrt2 * torch::erfinv(2 * u - 1);
+}
+
+}  // namespace
+
+Tensor draw_noise(uint64_t seed, const TrainingBatch& batch) {
+  const RandomKey key{.seed = seed, .purpose = Purpose::noise, .step = step_word(batch.step)};
+  const bool pinned = batch.x.is_cuda();
+  return normal(key, batch.samples, batch.x.sizes().slice(1).vec(), pinned)
+      .to(batch.x.device(), /*non_blocking=*/true);
+}
+
+Tensor draw_uniform(uint64_t seed, int64_t step, const std::vector<int64_t>& samples) {
+  return uniform({.seed = seed, .purpose = Purpose::sigma, .step = step_word(step)}, samples);
+}
+
+Tensor draw_lognormal(const LogNormal& distribution, uint64_t seed, int64_t step,
+                      const std::vector<int64_t>& samples) {
+  return (distribution.mean + distribution.std * normal_quantile(draw_uniform(seed, step, samples))).exp();
+}
+
+DropoutKey dropout_key(uint64_t seed, const TrainingBatch& batch) {
+  const RandomKey key{.seed = seed, .purpose = Purpose::dropout, .step = step_word(batch.step)};
+  return {key.bits(static_cast<uint32_t>(batch.samples.front()))};
+}
+
+Tensor on_device_of(const Tensor& x, const Tensor& host) {
+  Tensor single = host.to(torch::kFloat32);
+  if (x.is_cuda()) single = single.pin_memory();
+  return single.to(x.device(), /*non_blocking=*/true);
+}
+
+}  // namespace cm

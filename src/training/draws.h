@@ -1,0 +1,34 @@
+// The random numbers of a training step: functions of the run's seed, the step and each sample's index.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "cm/nn/dropout.h"
+#include "cm/training/objective.h"
+
+namespace cm {
+
+// ln σ ~ N(p_mean, p_std²).
+struct LogNormal {
+  double mean;
+  double std;
+};
+
+// Unit normal noise of the batch, one draw a sample, on its device.
+Tensor draw_noise(uint64_t seed, const TrainingBatch& batch);
+
+// A uniform number in [0, 1) a sample, float64 on the CPU.
+Tensor draw_uniform(uint64_t seed, int64_t step, const std::vector<int64_t>& samples);
+
+// A log-normal σ a sample, float64 on the CPU.
+Tensor draw_lognormal(const LogNormal& distribution, uint64_t seed, int64_t step,
+                      const std::vector<int64_t>& samples);
+
+// The step's dropout mask. Micro-batches differ by their first sample.
+DropoutKey dropout_key(uint64_t seed, const TrainingBatch& batch);
+
+// Host numbers as fp32 on x's device, without waiting for the copy.
+Tensor on_device_of(const Tensor& x, const Tensor& host);
+
+}  // namespace cm

@@ -1,0 +1,42 @@
+#include "cm/config/method.h"
+
+#include <gtest/gtest.h>
+
+#include "cm/config/yaml_reader.h"
+
+namespace cm {
+namespace {
+
+RunConfig read(const std::string& text) {
+  const std::string model = "data: {path: images}\nmodel: {channels: 32}\n";
+  return read_config<RunConfig>(parse_yaml(model + text, "run.yaml"), {});
+}
+
+TEST(Method, TheDistanceIsThatOfTheObjective) {
+  EXPECT_FALSE(method_of(read("objective: edm\n")).distance);
+  EXPECT_EQ(method_of(read("objective: ct\n")).distance->kind, Distance::l2);
+  EXPECT_EQ(method_of(read("objective: ct\nct: {distance: l1}\n")).distance->kind, Distance::l1);
+  const std::string cd = "objective: cd\nteacher: {checkpoint: t}\n";
+  EXPECT_EQ(method_of(read(cd)).distance->kind, Distance::l2);
+  EXPECT_EQ(method_of(read(cd + "cd: {distance: linf}\n")).distance->kind, Distance::linf);
+  const auto ict = method_of(read("objective: ict\nict: {huber_c: 0.25}\n")).distance;
+  EXPECT_EQ(ict->kind, Distance::pseudo_huber);
+  EXPECT_EQ(ict->huber_c, 0.25);
+}
+
+TEST(Method, DiffusionModelsAndConsistencyModelsAreParameterizedApart) {
+  EXPECT_EQ(method_of(read("objective: edm\n")).parameterizations.front(), Parameterization::edm);
+  EXPECT_EQ(method_of(read("objective: ict\n")).parameterizations.front(), Parameterization::skip);
+  EXPECT_TRUE(method_of(read("objective: cd\nteacher: {checkpoint: t}\n")).needs_teacher);
+  EXPECT_FALSE(method_of(read("objective: ict\n")).has_target);
+}
+
+TEST(Method, TheGridOfSamplingIsTheTrainingsLast) {
+  EXPECT_FALSE(method_of(read("objective: edm\n")).last_levels);
+  EXPECT_EQ(method_of(read("objective: cd\nteacher: {checkpoint: t}\ncd: {n: 12}\n")).last_levels, 12);
+  const std::string ct = "objective: ct\nct: {levels: {schedule: progressive, s0: 2, s1: 150}}\n";
+  EXPECT_EQ(method_of(read(ct)).last_levels, 151);
+}
+
+}  // namespace
+}  // namespace cm
