@@ -1,20 +1,6 @@
 #include "cm/nn/adm_blocks.h"
 
-#include "cm/nn/checkpointing.h"
-
 namespace cm {
-
-Tensor resample(const Tensor& x, Resample direction) {
-  switch (direction) {
-    case Resample::none:
-      return x;
-    case Resample::up:
-      return at::upsample_nearest2d(x, at::IntArrayRef{2 * x.size(2), 2 * x.size(3)});
-    case Resample::down:
-      return at::avg_pool2d(x, 2);
-  }
-  TORCH_INTERNAL_ASSERT(false, "not a direction");
-}
 
 ResBlockImpl::ResBlockImpl(Initializer& initializer, const ResBlockOptions& options) : options_(options) {
   const int64_t film = options.scale_shift_norm ? 2 * options.out : options.out;
@@ -35,24 +21,17 @@ ResBlockImpl::ResBlockImpl(Initializer& initializer, const ResBlockOptions& opti
 }
 
 Tensor ResBlockImpl::forward(const Tensor& x, const BlockInput& input) const {
-  if (!input.checkpoint_activations) return compute(x, input.embedding, input.dropout_key);
   const auto block = [this, key = input.dropout_key](const Tensor& block_x, const Tensor& embedding) {
     return compute(block_x, embedding, key);
   };
-  return checkpointed(block, x, input.embedding);
+  return run_block(block, x, input);
 }
 
 Tensor ResBlockImpl::compute(const Tensor& x, const Tensor& embedding,
                              const std::optional<DropoutKey>& key) const {
   Tensor h = resample(torch::silu(in_norm_->forward(x)), options_.resample);
   h = in_conv_->forward(h);
-  const Tensor film = embedding_->forward(torch::silu(embedding)).unsqueeze(2).unsqueeze(3);
-  if (options_.scale_shift_norm) {
-    const auto scale_shift = film.chunk(2, 1);
-    h = torch::addcmul(scale_shift[1], out_norm_->forward(h), 1 + scale_shift[0]);
-  } else {
-    h = out_norm_->forward(h + film);
-  }
+  h = out_norm_->forward(h, embedding_->forward(torch::silu(embedding)));
   h = out_conv_->forward(dropout(torch::silu(h), options_.dropout, key, options_.layer));
   const Tensor kept = resample(x, options_.resample);
   return (skip_.is_empty() ? kept : skip_->forward(kept)) + h;
@@ -68,13 +47,7 @@ AttentionImpl::AttentionImpl(Initializer& initializer, int64_t channels, int64_t
 }
 
 Tensor AttentionImpl::forward(const Tensor& x) const {
-  const int64_t batch = x.size(0);
-  const int64_t positions = x.size(2) * x.size(3);
-  // [B, 3C, H, W] → three times [B, head, position, d]
-  const Tensor qkv =
-      qkv_->forward(norm_->forward(x)).reshape({batch, 3, heads_, -1, positions}).transpose(3, 4);
-  const Tensor mixed = at::scaled_dot_product_attention(qkv.select(1, 0), qkv.select(1, 1), qkv.select(1, 2));
-  return x + proj_out_->forward(mixed.transpose(2, 3).reshape(x.sizes()));
+  return x + proj_out_->forward(attention(qkv_->forward(norm_->forward(x)), heads_));
 }
 
 ResamplingImpl::ResamplingImpl(Initializer& initializer, int64_t channels, Resample direction, bool with_conv)

@@ -9,12 +9,13 @@
 namespace cm {
 namespace {
 
-constexpr int64_t kGroups = 32;
-constexpr double kGroupNormEpsilon = 1e-5;
-
 at::Generator generator_of(uint64_t seed, uint32_t tensor) {
   const RandomKey key{.seed = seed, .purpose = Purpose::initial_weights};
   return at::make_generator<at::CPUGeneratorImpl>(key.bits(tensor));
+}
+
+double xavier_bound(double gain, int64_t fan_in, int64_t fan_out) {
+  return gain * std::sqrt(6 / static_cast<double>(fan_in + fan_out));
 }
 
 }  // namespace
@@ -29,33 +30,54 @@ Tensor Initializer::normal(at::IntArrayRef shape) {
   return torch::empty(shape).normal_(0, 1, generator_of(*seed_, next_++));
 }
 
-LinearImpl::LinearImpl(Initializer& initializer, int64_t in, int64_t out) {
+LinearImpl::LinearImpl(Initializer& initializer, int64_t in, int64_t out, std::optional<double> xavier_gain) {
   const double bound = 1 / std::sqrt(static_cast<double>(in));
-  weight = register_parameter("weight", initializer.uniform({out, in}, bound));
-  bias = register_parameter("bias", initializer.uniform({out}, bound));
+  weight = register_parameter(
+      "weight", initializer.uniform({out, in}, xavier_gain ? xavier_bound(*xavier_gain, in, out) : bound));
+  bias = register_parameter("bias", initializer.uniform({out}, xavier_gain ? 0 : bound));
 }
 
 Conv2dImpl::Conv2dImpl(Initializer& initializer, const Conv2dOptions& options)
     : stride_(options.stride), padding_(options.kernel / 2) {
-  const int64_t fan_in = options.in * options.kernel * options.kernel;
-  const double bound = options.zero ? 0 : 1 / std::sqrt(static_cast<double>(fan_in));
+  const int64_t area = options.kernel * options.kernel;
+  const double bound = options.zero ? 0 : 1 / std::sqrt(static_cast<double>(options.in * area));
+  const auto& gain = options.xavier_gain;
   weight = register_parameter(
-      "weight", initializer.uniform({options.out, options.in, options.kernel, options.kernel}, bound));
-  bias = register_parameter("bias", initializer.uniform({options.out}, bound));
+      "weight",
+      initializer.uniform({options.out, options.in, options.kernel, options.kernel},
+                          gain ? xavier_bound(*gain, options.in * area, options.out * area) : bound));
+  bias = register_parameter("bias", initializer.uniform({options.out}, gain ? 0 : bound));
 }
 
-GroupNormImpl::GroupNormImpl(int64_t channels) {
-  TORCH_CHECK(channels % kGroups == 0, "group normalisation needs a multiple of 32 channels, got ", channels);
+GroupNormImpl::GroupNormImpl(int64_t channels, const GroupNormOptions& options) : options_(options) {
+  TORCH_CHECK(channels % options.groups == 0, "group normalisation needs a multiple of ", options.groups,
+              " channels, got ", channels);
   weight = register_parameter("weight", torch::ones({channels}));
   bias = register_parameter("bias", torch::zeros({channels}));
 }
 
 Tensor GroupNormImpl::forward(const Tensor& x) const {
-  return torch::group_norm(x, kGroups, weight, bias, kGroupNormEpsilon);
+  return torch::group_norm(x, options_.groups, weight, bias, options_.epsilon);
+}
+
+Tensor GroupNormImpl::forward(const Tensor& x, const Tensor& condition) const {
+  const Tensor everywhere = condition.unsqueeze(2).unsqueeze(3);
+  if (condition.size(1) == x.size(1)) return forward(x + everywhere);
+  const auto scale_shift = everywhere.chunk(2, 1);
+  return torch::addcmul(scale_shift[1], forward(x), 1 + scale_shift[0]);
 }
 
 EmbeddingImpl::EmbeddingImpl(Initializer& initializer, int64_t count, int64_t width) {
   weight = register_parameter("weight", initializer.normal({count, width}));
+}
+
+Tensor attention(const Tensor& qkv, int64_t heads) {
+  const int64_t batch = qkv.size(0);
+  // [B, 3C, H, W] → [B, q|k|v, head, position, channel]
+  const Tensor parts = qkv.reshape({batch, 3, heads, -1, qkv.size(2) * qkv.size(3)}).transpose(3, 4);
+  const Tensor mixed =
+      at::scaled_dot_product_attention(parts.select(1, 0), parts.select(1, 1), parts.select(1, 2));
+  return mixed.transpose(2, 3).reshape({batch, qkv.size(1) / 3, qkv.size(2), qkv.size(3)});
 }
 
 Tensor time_features(const Tensor& time, int64_t width) {

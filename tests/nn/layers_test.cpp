@@ -54,6 +54,19 @@ TEST(Layers, LinearAndConvStartWithinTheirFanIn) {
   EXPECT_EQ(test::largest(Conv2d(initializer, Conv2dOptions{.in = 16, .out = 32, .zero = true})->weight), 0);
 }
 
+// √(6 / (fan in + fan out)), a kernel's area counted in both.
+TEST(Layers, AXavierGainScalesTheWeightAndZerosTheBias) {
+  Initializer initializer(3);
+  const Linear linear(initializer, 64, 128, 0.5);
+  EXPECT_LE(test::largest(linear->weight), 0.5 * std::sqrt(6.0 / 192));
+  EXPECT_GT(test::largest(linear->weight), 0.99 * 0.5 * std::sqrt(6.0 / 192));
+  EXPECT_EQ(test::largest(linear->bias), 0);
+  const Conv2d conv(initializer, Conv2dOptions{.in = 16, .out = 32, .xavier_gain = 2});
+  EXPECT_LE(test::largest(conv->weight), 2 * std::sqrt(6.0 / (9 * 48)));
+  EXPECT_GT(test::largest(conv->weight), 0.99 * 2 * std::sqrt(6.0 / (9 * 48)));
+  EXPECT_EQ(test::largest(conv->bias), 0);
+}
+
 TEST(Layers, ConvolutionsKeepTheirSideOrHalveIt) {
   Initializer initializer(3);
   const Tensor x = torch::ones({2, 3, 8, 8});
@@ -72,8 +85,48 @@ TEST(Layers, GroupNormStandardisesEachOf32Groups) {
   EXPECT_LT(largest_difference(groups.var(2, /*unbiased=*/false), torch::ones({2, 32})), 1e-4);
 }
 
-TEST(Layers, GroupNormNeedsAMultipleOf32Channels) {
+TEST(Layers, GroupNormNeedsAMultipleOfItsGroups) {
   EXPECT_THROW(GroupNorm(33), c10::Error);
+  EXPECT_THROW(GroupNorm(32, GroupNormOptions{.groups = 5}), c10::Error);
+}
+
+TEST(Layers, GroupNormHasItsGroupsAndEpsilon) {
+  const Tensor x = normal({.seed = 1}, {0, 1}, {12, 6, 6});
+  const Tensor y = GroupNorm(12, GroupNormOptions{.groups = 3, .epsilon = 3})->forward(x);
+  const Tensor groups = x.reshape({2, 3, -1});
+  const Tensor expected =
+      (groups - groups.mean(2, true)) / (groups.var(2, /*unbiased=*/false, /*keepdim=*/true) + 3).sqrt();
+  EXPECT_LT(largest_difference(y.reshape({2, 3, -1}), expected), 1e-5);
+}
+
+TEST(Layers, AConditionIsAddedBeforeOrScalesAndShiftsAfterGroupNorm) {
+  const GroupNorm norm(64);
+  const Tensor x = normal({.seed = 1}, {0, 1}, {64, 3, 3});
+  const Tensor first = normal({.seed = 2}, {0, 1}, {64});
+  const Tensor second = normal({.seed = 3}, {0, 1}, {64});
+  const auto everywhere = [](const Tensor& condition) { return condition.view({2, 64, 1, 1}); };
+  EXPECT_LT(largest_difference(norm->forward(x, first), norm->forward(x + everywhere(first))), 1e-6);
+  EXPECT_LT(largest_difference(norm->forward(x, torch::cat({first, second}, 1)),
+                               norm->forward(x) * (1 + everywhere(first)) + everywhere(second)),
+            1e-5);
+}
+
+// softmax(qᵀk/√d) v written out, head by head.
+TEST(Layers, AttentionIsSoftmaxOverPositions) {
+  constexpr int64_t kChannels = 64;
+  constexpr int64_t kHeads = 4;
+  constexpr int64_t kWidth = kChannels / kHeads;
+  const Tensor qkv = normal({.seed = 1}, {0, 1}, {3 * kChannels, 3, 4});
+  std::vector<Tensor> heads;
+  for (int64_t head = 0; head < kHeads; ++head) {
+    const auto part = [&](int64_t which) {
+      return qkv.flatten(2).narrow(1, which * kChannels + head * kWidth, kWidth);
+    };
+    const Tensor scores = part(0).transpose(1, 2).bmm(part(1)) / std::sqrt(static_cast<double>(kWidth));
+    heads.push_back(part(2).bmm(scores.softmax(2).transpose(1, 2)));
+  }
+  const Tensor expected = torch::cat(heads, 1).view({2, kChannels, 3, 4});
+  EXPECT_LT(largest_difference(attention(qkv, kHeads), expected), 1e-5);
 }
 
 TEST(Layers, TimeFeaturesAreCosinesThenSines) {

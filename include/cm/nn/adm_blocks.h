@@ -5,22 +5,11 @@
 #include <variant>
 #include <vector>
 
-#include "cm/nn/dropout.h"
+#include "cm/nn/block_input.h"
 #include "cm/nn/layers.h"
+#include "cm/nn/resample.h"
 
 namespace cm {
-
-enum class Resample { none, up, down };
-
-// x [B, C, H, W] at half or twice the side: 2×2 mean down, nearest neighbour up.
-Tensor resample(const Tensor& x, Resample direction);
-
-// What every block of one forward pass shares.
-struct BlockInput {
-  Tensor embedding;  // [B, embedding width]: time, plus class
-  std::optional<DropoutKey> dropout_key;
-  bool checkpoint_activations = false;
-};
 
 struct ResBlockOptions {
   int64_t in;
@@ -52,7 +41,7 @@ class ResBlockImpl : public torch::nn::Module {
 };
 TORCH_MODULE(ResBlock);
 
-// x + proj(softmax(qᵀk/√d) v) over all positions; the 3C channels of qkv are ordered (q|k|v, head, channel).
+// x + proj(attention(qkv(norm(x)))).
 class AttentionImpl : public torch::nn::Module {
  public:
   AttentionImpl(Initializer& initializer, int64_t channels, int64_t heads);

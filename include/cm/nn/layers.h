@@ -28,10 +28,12 @@ class Initializer {
   uint32_t next_ = 0;
 };
 
-// x [B, in] → [B, out]; weight and bias uniform in ±1/√in (PyTorch's default).
+// x [B, in] → [B, out]; weight and bias uniform in ±1/√in (PyTorch's default), or with a gain as in
+// Conv2dOptions.
 class LinearImpl : public torch::nn::Module {
  public:
-  LinearImpl(Initializer& initializer, int64_t in, int64_t out);
+  LinearImpl(Initializer& initializer, int64_t in, int64_t out,
+             std::optional<double> xavier_gain = std::nullopt);
   Tensor forward(const Tensor& x) const { return torch::linear(x, weight, bias); }
   Tensor weight;
   Tensor bias;
@@ -44,6 +46,8 @@ struct Conv2dOptions {
   int64_t kernel = 3;
   int64_t stride = 1;
   bool zero = false;  // weight and bias 0 at the start, otherwise uniform in ±1/√(in · kernel²)
+  // Instead: weight uniform in ±gain √(6 / ((in + out) kernel²)) (Glorot & Bengio 2010), bias 0.
+  std::optional<double> xavier_gain = std::nullopt;
 };
 
 // x [B, in, H, W] → [B, out, H/stride, W/stride], "same" padding.
@@ -60,13 +64,25 @@ class Conv2dImpl : public torch::nn::Module {
 };
 TORCH_MODULE(Conv2d);
 
-// Group normalisation with 32 groups, ε = 1e−5, scale 1 and shift 0 at the start.
+struct GroupNormOptions {
+  int64_t groups = 32;  // a divisor of the channels
+  double epsilon = 1e-5;
+};
+
+// Group normalisation, scale 1 and shift 0 at the start.
 class GroupNormImpl : public torch::nn::Module {
  public:
-  explicit GroupNormImpl(int64_t channels);
+  explicit GroupNormImpl(int64_t channels, const GroupNormOptions& options = {});
+  // x [B, C, …].
   Tensor forward(const Tensor& x) const;
+  // x [B, C, H, W], conditioned: a condition [B, 2C] scales by 1 + its first half and shifts by its second
+  // after normalisation (FiLM), one [B, C] is added before it.
+  Tensor forward(const Tensor& x, const Tensor& condition) const;
   Tensor weight;
   Tensor bias;
+
+ private:
+  GroupNormOptions options_;
 };
 TORCH_MODULE(GroupNorm);
 
@@ -89,6 +105,10 @@ class IndexedImpl : public torch::nn::Module {
   }
 };
 TORCH_MODULE(Indexed);
+
+// Self-attention over all positions, softmax(qᵀk/√d) v for each head: qkv [B, 3C, H, W], channels ordered
+// (q|k|v, head, channel), → [B, C, H, W], ordered (head, channel). `heads` divides C.
+Tensor attention(const Tensor& qkv, int64_t heads);
 
 // Sinusoidal features of a time [B]: [cos(t f), sin(t f)] with f_k = exp(−ln(10000) k/h), k = 0…h−1, h =
 // width/2; fp32. A last column of zeros makes up an odd width.

@@ -1,0 +1,38 @@
+#include "cm/nn/resample.h"
+
+namespace cm {
+namespace {
+
+// [1, 3, 3, 1] ⊗ [1, 3, 3, 1] / 64 for each of x's channels, as the weight of a depthwise convolution.
+Tensor binomial_filter(const Tensor& x) {
+  const Tensor taps = (4 - torch::linspace(-3, 3, 4, x.options()).abs()) / 8;
+  return taps.outer(taps).expand({x.size(1), 1, 4, 4});
+}
+
+// Zeros between the pixels, then the filter four times as strong, so that the mean stays.
+Tensor binomial_up(const Tensor& x) {
+  return torch::conv_transpose2d(x, 4 * binomial_filter(x), /*bias=*/{}, /*stride=*/2, /*padding=*/1,
+                                 /*output_padding=*/0, /*groups=*/x.size(1));
+}
+
+}  // namespace
+
+Tensor binomial_down(const Tensor& x, int64_t padding) {
+  return torch::conv2d(x, binomial_filter(x), /*bias=*/{}, /*stride=*/2, padding, /*dilation=*/1,
+                       /*groups=*/x.size(1));
+}
+
+Tensor resample(const Tensor& x, Resample direction, ResampleFilter filter) {
+  const bool box = filter == ResampleFilter::box;
+  switch (direction) {
+    case Resample::none:
+      return x;
+    case Resample::up:
+      return box ? at::upsample_nearest2d(x, at::IntArrayRef{2 * x.size(2), 2 * x.size(3)}) : binomial_up(x);
+    case Resample::down:
+      return box ? at::avg_pool2d(x, 2) : binomial_down(x, 1);
+  }
+  TORCH_INTERNAL_ASSERT(false, "not a direction");
+}
+
+}  // namespace cm
