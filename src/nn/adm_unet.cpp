@@ -20,7 +20,7 @@ class AdmUNet : public Network {
 
   Tensor forward(const Tensor& x, const Tensor& time, const Tensor& labels,
                  const std::optional<DropoutKey>& dropout_key) override {
-    check(x, labels);
+    check_input(options_, image_, x, labels);
     const BlockInput input{embed(time, labels), dropout_key, options_.activation_checkpointing};
     std::vector<Tensor> skips;
     Tensor h = x;
@@ -140,18 +140,6 @@ class AdmUNet : public Network {
     const Tensor embedding = time_out_->forward(torch::silu(time_in_->forward(features)));
     return image_.classes > 0 ? embedding + label_emb_->forward(labels) : embedding;
   }
-
-  void check(const Tensor& x, const Tensor& labels) const {
-    TORCH_CHECK(
-        x.dim() == 4 && x.size(1) == image_.channels && x.size(2) % (image_.size / smallest_side()) == 0,
-        "the network takes [B, ", image_.channels, ", ", image_.size, ", ", image_.size, "], got ",
-        x.sizes());
-    TORCH_CHECK(labels.defined() == (image_.classes > 0), image_.classes > 0
-                                                              ? "a class-conditional network needs labels"
-                                                              : "this network takes no labels");
-  }
-
-  int64_t smallest_side() const { return image_.size >> (options_.channel_mult.size() - 1); }
 
   UNetOptions options_;
   ImageSpec image_;

@@ -74,6 +74,27 @@ void validate_for(const UNetOptions& options, const ImageSpec& image, const Comp
   }
 }
 
+void check_input(const UNetOptions& options, const ImageSpec& image, const Tensor& x, const Tensor& labels) {
+  const int64_t factor = int64_t{1} << (options.channel_mult.size() - 1);
+  TORCH_CHECK(
+      x.dim() == 4 && x.size(1) == image.channels && x.size(2) % factor == 0 && x.size(3) % factor == 0,
+      "the network takes [B, ", image.channels, ", ", image.size, ", ", image.size, "], got ", x.sizes());
+  TORCH_CHECK(labels.defined() == (image.classes > 0), image.classes > 0
+                                                           ? "a class-conditional network needs labels"
+                                                           : "this network takes no labels");
+}
+
+std::vector<std::string> buffer_names(Architecture architecture) {
+  switch (architecture) {
+    case Architecture::adm:
+    case Architecture::ddpmpp:
+      return {};
+    case Architecture::ncsnpp:
+      return {"map_noise.freqs"};
+  }
+  TORCH_INTERNAL_ASSERT(false, "not an architecture");
+}
+
 std::shared_ptr<Network> make_unet(const UNetOptions& options, const ImageSpec& image,
                                    std::optional<uint64_t> seed) {
   std::vector<std::string> mistakes;

@@ -2,25 +2,23 @@
 
 #include <gtest/gtest.h>
 
-#include "cm/base/random.h"
 #include "cm/nn/unet.h"
 #include "support/closeness.h"
+#include "support/random_batch.h"
 
 namespace cm {
 namespace {
 
-Tensor random(uint64_t seed, const std::vector<int64_t>& shape) {
-  return normal({.seed = seed}, {0, 1}, shape);
-}
+using test::random_batch;
 
 TEST(Checkpointing, ABlockHasTheSameValueAndGradients) {
-  const Tensor weight = random(1, {3})[0].clone().requires_grad_(true);
+  const Tensor weight = random_batch(1, {3})[0].clone().requires_grad_(true);
   const Block block = [&](const Tensor& x, const Tensor& embedding) {
     return (x * weight).sin() + embedding.exp();
   };
   const auto gradients = [&](bool checkpoint) {
-    const Tensor x = random(2, {3}).requires_grad_(true);
-    const Tensor embedding = random(3, {3}).requires_grad_(true);
+    const Tensor x = random_batch(2, {3}).requires_grad_(true);
+    const Tensor embedding = random_batch(3, {3}).requires_grad_(true);
     weight.mutable_grad() = Tensor();
     const Tensor y = checkpoint ? checkpointed(block, x, embedding) : block(x, embedding);
     y.square().sum().backward();
@@ -45,8 +43,9 @@ TEST(Checkpointing, TheBlockRunsAgainInTheBackwardPassOnly) {
 }
 
 // Output, then every parameter's gradient, of a small U-Net with dropout.
-std::vector<Tensor> pass(bool checkpoint) {
+std::vector<Tensor> pass(Architecture architecture, bool checkpoint) {
   UNetOptions options;
+  options.architecture = architecture;
   options.channels = 32;
   options.channel_mult = {1, 1};
   options.res_blocks = 1;
@@ -57,11 +56,11 @@ std::vector<Tensor> pass(bool checkpoint) {
   const torch::NoGradGuard outside;
   uint64_t seed = 100;
   for (auto& parameter : network->parameters()) {
-    parameter.add_(0.1 * random(seed++, {parameter.numel()})[0].view(parameter.sizes()));
+    parameter.add_(0.1 * random_batch(seed++, {parameter.numel()})[0].view(parameter.sizes()));
   }
   const torch::AutoGradMode recording(true);
   const Tensor time = torch::tensor({-300.0, 500.0});
-  const Tensor y = network->forward(random(1, {1, 8, 8}), time, {}, DropoutKey{9});
+  const Tensor y = network->forward(random_batch(1, {1, 8, 8}), time, {}, DropoutKey{9});
   y.square().sum().backward();
   std::vector<Tensor> results = {y.detach()};
   for (const auto& parameter : network->parameters()) results.push_back(parameter.grad());
@@ -69,15 +68,18 @@ std::vector<Tensor> pass(bool checkpoint) {
 }
 
 TEST(Checkpointing, ANetworkWithDropoutIsTheSameNetwork) {
-  const auto plain = pass(false);
-  const auto recomputed = pass(true);
-  ASSERT_EQ(plain.size(), recomputed.size());
-  EXPECT_TRUE(torch::equal(plain[0], recomputed[0]));
-  double scale = 0;
-  for (size_t i = 1; i < plain.size(); ++i) scale = std::max(scale, test::largest(plain[i]));
-  // Gradients that meet at a branch are added in another order.
-  for (size_t i = 1; i < plain.size(); ++i) {
-    EXPECT_LT(test::largest_difference(recomputed[i], plain[i]), 1e-5 * scale) << i;
+  for (const auto& [architecture, name] : EnumNames<Architecture>::names) {
+    SCOPED_TRACE(name);
+    const auto plain = pass(architecture, false);
+    const auto recomputed = pass(architecture, true);
+    ASSERT_EQ(plain.size(), recomputed.size());
+    EXPECT_TRUE(torch::equal(plain[0], recomputed[0]));
+    double scale = 0;
+    for (size_t i = 1; i < plain.size(); ++i) scale = std::max(scale, test::largest(plain[i]));
+    // Gradients that meet at a branch are added in another order.
+    for (size_t i = 1; i < plain.size(); ++i) {
+      EXPECT_LT(test::largest_difference(recomputed[i], plain[i]), 1e-5 * scale) << i;
+    }
   }
 }
 

@@ -49,6 +49,19 @@ std::shared_ptr<Network> perturbed(const UNetOptions& options, const ImageSpec& 
   return network;
 }
 
+// What holds for every architecture.
+class EveryUnet : public testing::TestWithParam<Architecture> {
+ protected:
+  static UNetOptions chosen(UNetOptions options) {
+    options.architecture = GetParam();
+    return options;
+  }
+};
+
+INSTANTIATE_TEST_SUITE_P(All, EveryUnet,
+                         testing::Values(Architecture::adm, Architecture::ddpmpp, Architecture::ncsnpp),
+                         [](const auto& chosen) { return std::string(to_string(chosen.param)); });
+
 struct Input {
   Tensor x;
   Tensor time;
@@ -76,13 +89,18 @@ TEST(Unet, TheDigitsNetworkHasItsParameters) {
   EXPECT_EQ(parameter_count(*make_unet(digits_network(), kDigits)), 1'152'769);
 }
 
-TEST(Unet, InitialWeightsDependOnTheSeedOnly) {
-  const auto first = make_unet(small_network(), kDigits, 3)->parameters();
+TEST_P(EveryUnet, InitialWeightsDependOnTheSeedOnly) {
+  const auto first = make_unet(chosen(small_network()), kDigits, 3)->parameters();
   torch::manual_seed(99);
   torch::rand({7});
-  const auto again = make_unet(small_network(), kDigits, 3)->parameters();
+  const auto again = make_unet(chosen(small_network()), kDigits, 3)->parameters();
   for (size_t i = 0; i < first.size(); ++i) EXPECT_TRUE(torch::equal(first[i], again[i]));
-  EXPECT_FALSE(torch::equal(first[0], make_unet(small_network(), kDigits, 4)->parameters()[0]));
+  EXPECT_FALSE(torch::equal(first[0], make_unet(chosen(small_network()), kDigits, 4)->parameters()[0]));
+}
+
+TEST_P(EveryUnet, BuffersHaveTheirNames) {
+  const auto network = make_unet(chosen(small_network()), kDigits);
+  EXPECT_EQ(network->named_buffers().keys(), buffer_names(GetParam()));
 }
 
 TEST(Unet, ANewNetworkAnswersZero) {
@@ -92,8 +110,8 @@ TEST(Unet, ANewNetworkAnswersZero) {
   EXPECT_EQ(test::largest(y), 0);
 }
 
-TEST(Unet, ASampleDoesNotSeeTheOthers) {
-  const auto network = perturbed(digits_network(), kDigits);
+TEST_P(EveryUnet, ASampleDoesNotSeeTheOthers) {
+  const auto network = perturbed(chosen(digits_network()), kDigits);
   const torch::NoGradGuard guard;
   const auto [x, time, labels] = digits_input();
   const Tensor batch = network->forward(x, time, labels, std::nullopt);
@@ -104,20 +122,20 @@ TEST(Unet, ASampleDoesNotSeeTheOthers) {
   }
 }
 
-TEST(Unet, TimeAndClassMatter) {
-  const auto network = perturbed(digits_network(), kDigits);
+TEST_P(EveryUnet, TimeAndClassMatter) {
+  const auto network = perturbed(chosen(digits_network()), kDigits);
   const torch::NoGradGuard guard;
   const auto [x, time, labels] = digits_input();
   const Tensor y = network->forward(x, time, labels, std::nullopt);
-  EXPECT_GT(largest_difference(network->forward(x, time + 100, labels, std::nullopt), y), 1e-3);
+  EXPECT_GT(largest_difference(network->forward(x, time / 2, labels, std::nullopt), y), 1e-3);
   EXPECT_GT(largest_difference(network->forward(x, time, labels + 1, std::nullopt), y), 1e-3);
 }
 
-TEST(Unet, DropoutFollowsItsKeyAndEvaluationHasNone) {
-  UNetOptions options = small_network();
+TEST_P(EveryUnet, DropoutFollowsItsKeyAndEvaluationHasNone) {
+  UNetOptions options = chosen(small_network());
   options.dropout = 0.5;
   const auto network = perturbed(options, kDigits);
-  const auto without = perturbed(small_network(), kDigits);
+  const auto without = perturbed(chosen(small_network()), kDigits);
   const torch::NoGradGuard guard;
   const Input input = digits_input();
   const auto run = [&](std::optional<DropoutKey> key) {
@@ -144,12 +162,13 @@ TEST(Unet, EveryVariantKeepsTheShape) {
   }
 }
 
-TEST(Unet, WrongInputsAreRefused) {
-  const auto network = make_unet(small_network(), kDigits, 1);
+TEST_P(EveryUnet, WrongInputsAreRefused) {
+  const auto network = make_unet(chosen(small_network()), kDigits, 1);
   const auto [x, time, labels] = digits_input();
   EXPECT_THROW(network->forward(x.expand({4, 3, 8, 8}), time, labels, std::nullopt), c10::Error);
+  EXPECT_THROW(network->forward(x.narrow(3, 0, 7), time, labels, std::nullopt), c10::Error);
   EXPECT_THROW(network->forward(x, time, {}, std::nullopt), c10::Error);
-  const auto unconditional = make_unet(small_network(), {.channels = 1, .size = 8}, 1);
+  const auto unconditional = make_unet(chosen(small_network()), {.channels = 1, .size = 8}, 1);
   EXPECT_THROW(unconditional->forward(x, time, labels, std::nullopt), c10::Error);
 }
 

@@ -32,23 +32,33 @@ inline void expect_digest(const std::string& in_case, const Tensor& gradient, co
   expect("gradients, largest entries", largest(g), 3, scale, 1e-4);
 }
 
-// The gradients that a backward pass left in `network` against those of a part of the fixture,
-// PART.grad.NAME, or of the whole (""), grad.NAME.
-inline void expect_gradients(const Fixture& fixture, const std::string& part,
-                             const torch::nn::Module& network) {
+// `gradients` against those of a part of the fixture, PART.grad.NAME, or of the whole (""), grad.NAME.
+inline void expect_gradients(const Fixture& fixture, const std::string& part, const NamedTensors& gradients) {
   const std::string prefix = part.empty() ? "" : part + ".";
   const double scale = gradient_scale(fixture, prefix);
-  for (const auto& parameter : network.named_parameters()) {
-    SCOPED_TRACE("gradient of " + parameter.key());
-    const Tensor& gradient = parameter.value().grad();
-    if (fixture.has(prefix + "grad." + parameter.key())) {
-      const Tensor& theirs = fixture[prefix + "grad." + parameter.key()];
+  for (const auto& [name, gradient] : gradients) {
+    SCOPED_TRACE("gradient of " + name);
+    if (fixture.has(prefix + "grad." + name)) {
+      const Tensor& theirs = fixture[prefix + "grad." + name];
       expect_parity({fixture.part(part), "gradients"},
                     {ErrorKind::relative, largest_difference(gradient, theirs) / scale}, 1e-4);
     } else {
-      expect_digest(fixture.part(part), gradient, fixture[prefix + "graddigest." + parameter.key()], scale);
+      expect_digest(fixture.part(part), gradient, fixture[prefix + "graddigest." + name], scale);
     }
   }
+}
+
+// What a backward pass left in `network`.
+inline NamedTensors gradients_of(const torch::nn::Module& network) {
+  NamedTensors gradients;
+  for (const auto& parameter : network.named_parameters())
+    gradients[parameter.key()] = parameter.value().grad();
+  return gradients;
+}
+
+inline void expect_gradients(const Fixture& fixture, const std::string& part,
+                             const torch::nn::Module& network) {
+  expect_gradients(fixture, part, gradients_of(network));
 }
 
 }  // namespace cm::test

@@ -1,0 +1,119 @@
+// DDPM++ and NCSN++ against EDM's code (tests/fixtures/song*.safetensors): output, gradient of the input and
+// of every parameter, for L = Σ output · g.
+#include <gtest/gtest.h>
+
+#include <stdexcept>
+
+#include "cm/nn/song_blocks.h"
+#include "cm/nn/unet.h"
+#include "support/formula_weights.h"
+#include "support/gradient_parity.h"
+#include "support/parity_device.h"
+
+namespace cm {
+namespace {
+
+using test::expect_parity;
+using test::Fixture;
+using test::relative;
+
+template <class T>
+T argument(const Json& network, const char* name) {
+  return network.at(name).get<T>();
+}
+
+// From what EDM's arguments choose one by one, as far as the two networks differ in it.
+Architecture architecture_of(const Json& network) {
+  const auto is = [&](const char* embedding, const char* encoder, int64_t noise_mult,
+                      const std::vector<int64_t>& filter) {
+    return argument<std::string>(network, "embedding_type") == embedding &&
+           argument<std::string>(network, "encoder_type") == encoder &&
+           argument<int64_t>(network, "channel_mult_noise") == noise_mult &&
+           argument<std::vector<int64_t>>(network, "resample_filter") == filter;
+  };
+  if (is("positional", "standard", 1, {1, 1})) return Architecture::ddpmpp;
+  if (is("fourier", "residual", 2, {1, 3, 3, 1})) return Architecture::ncsnpp;
+  throw std::runtime_error("neither DDPM++ nor NCSN++: " + network.dump());
+}
+
+// EDM's network has one head and an added embedding, its blocks can have others.
+int64_t heads_of(const Json& network) {
+  return network.value("num_heads", int64_t{1});
+}
+
+UNetOptions options_of(const Json& network) {
+  UNetOptions options;
+  options.architecture = architecture_of(network);
+  options.channels = argument<int64_t>(network, "model_channels");
+  options.channel_mult = argument<std::vector<double>>(network, "channel_mult");
+  options.res_blocks = argument<int64_t>(network, "num_blocks");
+  options.attention_resolutions = argument<std::vector<int64_t>>(network, "attn_resolutions");
+  options.heads = heads_of(network);
+  options.dropout = argument<double>(network, "dropout");
+  options.scale_shift_norm = network.value("adaptive_scale", false);
+  return options;
+}
+
+ImageSpec image_of(const Json& network) {
+  return {.channels = argument<int64_t>(network, "in_channels"),
+          .size = argument<int64_t>(network, "img_resolution"),
+          .classes = argument<int64_t>(network, "label_dim")};
+}
+
+bool is_qkv(const std::string& name) {
+  return name.find(".qkv.") != std::string::npos;
+}
+
+// The 3C entries of a qkv tensor, of EDM's order (head, channel, q|k|v), in ours (q|k|v, head, channel).
+Tensor from_edm_order(const Tensor& qkv, int64_t heads) {
+  return qkv.reshape({heads, -1, 3, qkv.numel() / qkv.size(0)}).permute({2, 0, 1, 3}).reshape(qkv.sizes());
+}
+
+Tensor to_edm_order(const Tensor& qkv, int64_t heads) {
+  return qkv.reshape({3, heads, -1, qkv.numel() / qkv.size(0)}).permute({1, 2, 0, 3}).reshape(qkv.sizes());
+}
+
+template <class Reorder>
+NamedTensors with_qkv(NamedTensors tensors, int64_t heads, const Reorder& reorder) {
+  for (auto& [name, tensor] : tensors) {
+    if (is_qkv(name)) tensor = reorder(tensor, heads);
+  }
+  return tensors;
+}
+
+void check_noise_features(const Fixture& fixture, const NamedTensors& weights) {
+  const Tensor& expected = fixture["noise_features"];
+  const auto freqs = weights.find("map_noise.freqs");
+  Initializer zero;
+  const NoiseFeatures features(zero, expected.size(1),
+                               freqs == weights.end() ? std::nullopt : std::optional(1.0));
+  for (auto& buffer : features->buffers()) buffer.copy_(freqs->second);
+  features->to(test::parity_device());
+  expect_parity({fixture.name, "noise features"},
+                test::absolute(features->forward(fixture["noise_labels"]), expected), 2e-4);
+}
+
+void check(const Fixture& fixture) {
+  const Json& arguments = fixture.config.at("network");
+  const int64_t heads = heads_of(arguments);
+  const auto network = make_unet(options_of(arguments), image_of(arguments));
+  network->to(test::parity_device());
+  const NamedTensors weights = test::checked_formula_weights(fixture);
+  copy_weights(with_qkv(weights, heads, from_edm_order), *network, fixture.name);
+  if (fixture.has("noise_features")) check_noise_features(fixture, weights);
+
+  const Tensor x = fixture["x"].clone().requires_grad_(true);
+  const Tensor output = network->forward(x, fixture["noise_labels"], fixture.labels(), std::nullopt);
+  expect_parity({fixture.name, "output"}, relative(output, fixture["output"]), 2e-5);
+
+  (output * fixture["g"]).sum().backward();
+  expect_parity({fixture.name, "gradient of x"}, relative(x.grad(), fixture["grad_x"]), 1e-4);
+  test::expect_gradients(fixture, "", with_qkv(test::gradients_of(*network), heads, to_edm_order));
+}
+
+TEST(ParitySong, AgreesWithEdm) {
+  test::check_cases("song", check);
+}
+
+}  // namespace
+}  // namespace cm
