@@ -1,5 +1,6 @@
 #include "cm/config/info_command.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <iostream>
 #include <numeric>
@@ -15,9 +16,11 @@ namespace {
 
 namespace fs = std::filesystem;
 
-int64_t number_of(const SafetensorsHeader& header) {
+int64_t parameters_in(const SafetensorsHeader& header, Architecture architecture) {
+  const auto buffers = buffer_names(architecture);
   int64_t count = 0;
   for (const auto& [name, info] : header.tensors) {
+    if (std::ranges::find(buffers, name) != buffers.end()) continue;
     count += std::accumulate(info.shape.begin(), info.shape.end(), int64_t{1}, std::multiplies<>());
   }
   return count;
@@ -52,7 +55,9 @@ int run_info_command(const InfoCommand& command) {
   const ModelOptions& options = weights.options;
   check_weights(weights.weights, *make_unet(options.network, options.image), file.string());
   const SafetensorsHeader header = read_safetensors_header(file);
-  Json info = {{"weights", file.string()}, {"parameters", number_of(header)}, {"model", json_of(options)}};
+  Json info = {{"weights", file.string()},
+               {"parameters", parameters_in(header, options.network.architecture)},
+               {"model", json_of(options)}};
   if (const auto summary = checkpoint_summary(file.parent_path())) {
     info["step"] = summary->step;
     info["ema_rates"] = summary->ema_rates;

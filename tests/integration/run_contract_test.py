@@ -19,6 +19,7 @@ from support import (
     ExecutableTest,
     contents,
     environment,
+    load_npz,
     load_tensors,
     metadata_of,
     must_run,
@@ -30,6 +31,10 @@ from support import (
 )
 
 PNG = b"\x89PNG\r\n\x1a\n"
+
+# A network with numbers that are drawn once and never trained, which must follow its weights everywhere.
+NCSNPP = ("model.architecture=ncsnpp", "model.channel_mult=[1, 1]")
+DRAWN = "map_noise.freqs"
 
 
 def metrics_of(folder):
@@ -101,6 +106,15 @@ class LayoutTest(ExecutableTest):
         self.assertEqual({name: tensor["shape"] for name, tensor in info["tensors"].items()},
                          {name: list(tensor.shape) for name, tensor in weights.items()})  # fmt: skip
 
+    def test_info_counts_parameters_only(self):
+        folder = train("edm", "info-ncsnpp", *NCSNPP)
+        info = json.loads(must_run("cm-info", folder, "--json", "--tensors").out)
+        self.assertEqual(info["model"]["network"]["architecture"], "ncsnpp")
+        self.assertEqual(info["tensors"][DRAWN]["shape"], [32])
+        numbers = sum(tensor.size for tensor in load_tensors(info["weights"]).values())
+        self.assertEqual(info["parameters"], numbers - 32)
+        self.assertRegex(must_run("cm-info", folder).out, r"(?m)^ +architecture: ncsnpp$")
+
 
 class OptionsTest(ExecutableTest):
     def test_a_dry_run_writes_nothing(self):
@@ -156,20 +170,39 @@ class ResumeTest(ExecutableTest):
         self.assertEqual(contents(folder / "checkpoints" / newest), contents(whole / "checkpoints" / newest))
         self.assertEqual(without_speed(metrics_of(folder)), without_speed(metrics_of(whole)))
 
+    def assert_goes_on(self, objective, name, *overrides):
+        """Returns the folder of a whole run, of which one that died after half its steps has become the same."""
+        whole = train(objective, f"whole-{name}", "train.steps=6", "train.checkpoint_every=3", *overrides)
+        died = FOLDER / f"died-{name}"
+        shutil.copytree(whole, died, symlinks=True)
+        checkpoints = died / "checkpoints"
+        shutil.rmtree(checkpoints / "step-00000006")
+        (checkpoints / "latest").unlink()
+        (checkpoints / "latest").symlink_to("step-00000003")
+        (checkpoints / ".step-00000006.tmp-1").mkdir()  # what a crash leaves
+        result = must_run(TRAINERS[objective], "--resume", "--out", died)
+        self.assertRegex(result.err, r"resuming from \S+step-00000003\n$")
+        self.assert_same_run(died, whole)
+        return whole
+
     def test_a_run_that_died_goes_on_bit_for_bit(self):
-        for objective, trainer in TRAINERS.items():
+        for objective in TRAINERS:
             with self.subTest(objective):
-                whole = train(objective, f"whole-{objective}", "train.steps=6", "train.checkpoint_every=3")
-                died = FOLDER / f"died-{objective}"
-                shutil.copytree(whole, died, symlinks=True)
-                checkpoints = died / "checkpoints"
-                shutil.rmtree(checkpoints / "step-00000006")
-                (checkpoints / "latest").unlink()
-                (checkpoints / "latest").symlink_to("step-00000003")
-                (checkpoints / ".step-00000006.tmp-1").mkdir()  # what a crash leaves
-                result = must_run(trainer, "--resume", "--out", died)
-                self.assertRegex(result.err, r"resuming from \S+step-00000003\n$")
-                self.assert_same_run(died, whole)
+                self.assert_goes_on(objective, objective)
+
+    def test_numbers_that_are_not_trained_go_on_too(self):
+        for objective, files in {"edm": 3, "ct": 4}.items():
+            with self.subTest(objective):
+                folder = self.assert_goes_on(objective, f"ncsnpp-{objective}", *NCSNPP)
+                latest = folder / "checkpoints" / "latest"
+                drawn = [load_tensors(path)[DRAWN].tolist() for path in latest.glob("[emt]*.safetensors")]
+                self.assertEqual(len(drawn), files)  # model, two averages, a target
+                self.assertTrue(all(numbers == drawn[0] for numbers in drawn))
+                self.assertGreater(max(map(abs, drawn[0])), 1)
+                samples = f"samples-{objective}"
+                must_run("cm-sample", "--checkpoint", folder, "--steps", "2", "--num", "2", "--out", samples)
+                pixels = load_npz(FOLDER / samples / "samples.npz")["arr_0"]
+                self.assertEqual(pixels.shape, (2, 8, 8, 1))
 
     def test_more_steps_than_at_first(self):
         whole = train("edm", "longer", "train.steps=5")

@@ -6,12 +6,27 @@
 
 namespace cm::test {
 
+inline UNetOptions tiny_network(double dropout = 0) {
+  UNetOptions options;
+  options.channels = 32;
+  options.channel_mult = {1};
+  options.res_blocks = 1;
+  options.attention_resolutions = {};
+  options.dropout = dropout;
+  return options;
+}
+
+// NCSN++ needs a second level to have all its parts.
+inline UNetOptions tiny_ncsnpp(double dropout = 0) {
+  UNetOptions options = tiny_network(dropout);
+  options.architecture = Architecture::ncsnpp;
+  options.channel_mult = {1, 1};
+  return options;
+}
+
 inline ModelOptions tiny_options(Parameterization parameterization = Parameterization::skip) {
   ModelOptions options;
-  options.network.channels = 32;
-  options.network.channel_mult = {1};
-  options.network.res_blocks = 1;
-  options.network.attention_resolutions = {};
+  options.network = tiny_network();
   options.image = {.channels = 1, .size = 4, .classes = 3};
   options.parameterization = parameterization;
   return options;

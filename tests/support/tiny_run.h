@@ -36,11 +36,12 @@ inline Batch tiny_batch(int64_t step, int64_t size = 6) {
 }
 
 struct TinyRun {
-  explicit TinyRun(Method which, const TrainOptions& options = tiny_train_options(), double dropout = 0.2)
+  explicit TinyRun(Method which, const TrainOptions& options = tiny_train_options(),
+                   const UNetOptions& network = tiny_network(/*dropout=*/0.2))
       : method(which),
-        teacher(tiny_model(model_options(Method::edm, 0), 1)),
-        student(tiny_model(model_options(which, dropout), 2)),
-        target(tiny_model(model_options(which, dropout), 2)),
+        teacher(tiny_model(model_options(Method::edm, network), 1)),
+        student(tiny_model(model_options(which, network), 2)),
+        target(tiny_model(model_options(which, network), 2)),
         objective(make_objective(options)),
         trainer(options, optimizer_options(), EmaOptions{.rates = {0.5, 0.9}}, objective, student,
                 has_target() ? &target : nullptr) {}
@@ -63,9 +64,9 @@ struct TinyRun {
   Trainer trainer;
 
  private:
-  static ModelOptions model_options(Method method, double dropout) {
+  static ModelOptions model_options(Method method, const UNetOptions& network) {
     ModelOptions options = tiny_options(parameterization_of(method));
-    options.network.dropout = dropout;
+    options.network = network;
     return options;
   }
 

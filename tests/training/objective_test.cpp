@@ -84,7 +84,7 @@ TEST(Objective, DrawsDependOnStepSampleAndSeedAlone) {
 // The losses of a batch are those of its parts, so that micro-batches and processes change nothing.
 TEST(Objective, ABatchIsTheSumOfItsParts) {
   for (const auto method : test::kMethods) {
-    const TinyRun run(method, test::tiny_train_options(), /*dropout=*/0);
+    const TinyRun run(method, test::tiny_train_options(), test::tiny_network(/*dropout=*/0));
     const torch::NoGradGuard guard;
     const Tensor whole = run.objective.losses(batch_of(12));
     const Tensor parts =

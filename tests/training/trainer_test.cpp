@@ -47,7 +47,7 @@ TEST(Trainer, MicroBatchesAddUpToTheBatch) {
     const auto trained = [&](std::optional<int64_t> micro_batch_size) {
       TrainOptions options = test::tiny_train_options();
       options.micro_batch_size = micro_batch_size;
-      TinyRun run(method, options, /*dropout=*/0);
+      TinyRun run(method, options, test::tiny_network(/*dropout=*/0));
       const Tensor before = flat(run.student.parameters());
       Trainer trainer(options, plain_descent(), {.rates = {}}, run.objective, run.student, nullptr);
       const StepResult result = trainer.step(test::tiny_batch(0));
