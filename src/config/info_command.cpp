@@ -1,9 +1,7 @@
 #include "cm/config/info_command.h"
 
-#include <algorithm>
 #include <filesystem>
 #include <iostream>
-#include <numeric>
 
 #include "cm/base/text.h"
 #include "cm/config/yaml_writer.h"
@@ -15,16 +13,6 @@ namespace cm {
 namespace {
 
 namespace fs = std::filesystem;
-
-int64_t parameters_in(const SafetensorsHeader& header, Architecture architecture) {
-  const auto buffers = buffer_names(architecture);
-  int64_t count = 0;
-  for (const auto& [name, info] : header.tensors) {
-    if (std::ranges::find(buffers, name) != buffers.end()) continue;
-    count += std::accumulate(info.shape.begin(), info.shape.end(), int64_t{1}, std::multiplies<>());
-  }
-  return count;
-}
 
 Json tensors_of(const SafetensorsHeader& header) {
   Json tensors = Json::object();
@@ -53,11 +41,11 @@ int run_info_command(const InfoCommand& command) {
   const fs::path file = resolve_weights(command.path);
   const WeightFile weights = read_weight_header(file);
   const ModelOptions& options = weights.options;
-  check_weights(weights.weights, *make_unet(options.network, options.image), file.string());
+  const auto network = make_unet(options.network, options.image);
+  check_weights(weights.weights, *network, file.string());
   const SafetensorsHeader header = read_safetensors_header(file);
-  Json info = {{"weights", file.string()},
-               {"parameters", parameters_in(header, options.network.architecture)},
-               {"model", json_of(options)}};
+  Json info = {
+      {"weights", file.string()}, {"parameters", parameter_count(*network)}, {"model", json_of(options)}};
   if (const auto summary = checkpoint_summary(file.parent_path())) {
     info["step"] = summary->step;
     info["ema_rates"] = summary->ema_rates;

@@ -84,17 +84,6 @@ void check_input(const UNetOptions& options, const ImageSpec& image, const Tenso
                                                            : "this network takes no labels");
 }
 
-std::vector<std::string> buffer_names(Architecture architecture) {
-  switch (architecture) {
-    case Architecture::adm:
-    case Architecture::ddpmpp:
-      return {};
-    case Architecture::ncsnpp:
-      return {"map_noise.freqs"};
-  }
-  TORCH_INTERNAL_ASSERT(false, "not an architecture");
-}
-
 std::shared_ptr<Network> make_unet(const UNetOptions& options, const ImageSpec& image,
                                    std::optional<uint64_t> seed) {
   std::vector<std::string> mistakes;

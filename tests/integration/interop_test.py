@@ -308,6 +308,24 @@ class ReleaseTest(ExecutableTest):
                 ours = sample(run, f"{name} ours", *walk)
                 numpy.testing.assert_array_equal(sample(f"{name} back.safetensors", f"{name} back", *walk), ours)
 
+    def test_networks_of_edm(self):
+        """Its state dicts hold constants and inputs of the augmentation besides, and order qkv's channels otherwise."""
+        for architecture in ("ddpmpp", "ncsnpp"):
+            with self.subTest(architecture):
+                run = rgb_run(architecture, f"model.architecture={architecture}", "model.head_channels=null")
+                weights = {}
+                for name, array in load_tensors(run / "checkpoints" / "latest" / "model.safetensors").items():
+                    tensor = torch.from_numpy(array)
+                    if ".qkv." in name:
+                        tensor = tensor.unflatten(0, (3, -1)).transpose(0, 1).flatten(0, 1)
+                    weights[f"model.{name}"] = tensor
+                weights["model.map_augment.weight"] = torch.ones(32, 9)
+                weights["model.enc.4x4_down.conv0.resample_filter"] = torch.ones(1, 1, 2, 2)
+                torch.save(weights, FOLDER / f"{architecture}.pt")
+                must_script("convert_checkpoint", f"{architecture}.pt", f"{architecture}.safetensors", "--kind", "ct")
+                ours = sample(run, f"{architecture} ours", "--seed", "2")
+                numpy.testing.assert_array_equal(sample(f"{architecture}.safetensors", f"{architecture} back", "--seed", "2"), ours)
+
     def test_published_names_choose_preset_and_kind(self):
         presets = json.loads((SOURCE / "configs" / "presets.json").read_text())
         run = rgb_run("small")

@@ -44,6 +44,15 @@ std::vector<Case> adm_cases() {
   return cases;
 }
 
+std::vector<Case> song_cases() {
+  Case ddpmpp{network({1, 2, 2}, 2, {8}), {.channels = 3, .size = 16, .classes = 0}};
+  ddpmpp.network.architecture = Architecture::ddpmpp;
+  ddpmpp.network.scale_shift_norm = false;
+  Case ncsnpp{network({2, 1}, 1, {16, 8}), {.channels = 1, .size = 16, .classes = 5}};
+  ncsnpp.network.architecture = Architecture::ncsnpp;
+  return {ddpmpp, ncsnpp};
+}
+
 void expect_inferred(const Case& expected) {
   const auto made = make_unet(expected.network, expected.image);
   const InferredNetwork inferred = infer_network(weights_of(*made), expected.image.size, "weights");
@@ -53,6 +62,13 @@ void expect_inferred(const Case& expected) {
 
 TEST(UnetInference, AnAdmNetworkIsToldFromItsWeights) {
   for (const auto& expected : adm_cases()) {
+    SCOPED_TRACE(json_of(expected.network).dump());
+    expect_inferred(expected);
+  }
+}
+
+TEST(UnetInference, SoIsOneOfEdm) {
+  for (const auto& expected : song_cases()) {
     SCOPED_TRACE(json_of(expected.network).dump());
     expect_inferred(expected);
   }

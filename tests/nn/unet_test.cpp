@@ -98,11 +98,6 @@ TEST_P(EveryUnet, InitialWeightsDependOnTheSeedOnly) {
   EXPECT_FALSE(torch::equal(first[0], make_unet(chosen(small_network()), kDigits, 4)->parameters()[0]));
 }
 
-TEST_P(EveryUnet, BuffersHaveTheirNames) {
-  const auto network = make_unet(chosen(small_network()), kDigits);
-  EXPECT_EQ(network->named_buffers().keys(), buffer_names(GetParam()));
-}
-
 TEST(Unet, ANewNetworkAnswersZero) {
   const auto [x, time, labels] = digits_input();
   const Tensor y = make_unet(digits_network(), kDigits, 3)->forward(x, time, labels, std::nullopt);

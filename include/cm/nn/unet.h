@@ -81,9 +81,6 @@ void validate_for(const UNetOptions& options, const ImageSpec& image, const Comp
 // c10::Error.
 void check_input(const UNetOptions& options, const ImageSpec& image, const Tensor& x, const Tensor& labels);
 
-// The names of the buffers among the network's weights: what its file holds besides parameters.
-std::vector<std::string> buffer_names(Architecture architecture);
-
 // `seed` decides the initial weights; without one all are 0, for a network that is loaded right after.
 // InputError when the options do not fit the image.
 std::shared_ptr<Network> make_unet(const UNetOptions& options, const ImageSpec& image,
