@@ -9,6 +9,7 @@
 #include "cm/base/error.h"
 #include "cm/base/files.h"
 #include "cm/base/text.h"
+#include "image_damage.h"
 
 namespace cm {
 namespace {
@@ -65,6 +66,9 @@ Tensor read_image(const fs::path& path, int64_t channels) {
   TORCH_CHECK(channels == 1 || channels == 3, "an image is read with 1 or 3 channels, not ", channels);
   const std::string bytes = read_file(path);
   if (bytes.empty()) throw InputError(concat(path.string(), ": is empty; expected an image"));
+  if (const std::string damage = damage_of_image(bytes); !damage.empty()) {
+    throw InputError(concat(path.string(), ": is ", damage, "; restore or remove it"));
+  }
   cv::Mat picture = decode(bytes, channels);
   if (picture.empty()) {
     throw InputError(concat(path.string(), ": not a readable image; expected PNG, JPEG, WebP, BMP or TIFF"));

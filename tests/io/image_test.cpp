@@ -107,6 +107,29 @@ TEST(ReadImage, RefusesWhatIsNoImage) {
             path + ": not a readable image; expected PNG, JPEG, WebP, BMP or TIFF");
 }
 
+// The decoders would print to stderr, and draw over what is missing of a JPEG.
+TEST(ReadImage, RefusesWhatIsCutOffOrDamaged) {
+  const TemporaryFolder folder;
+  const std::string path = (folder / "x").string();
+  const auto complaint = [&](const std::string& bytes) {
+    write_file_atomically(path, bytes);
+    return message_of<InputError>([&] { read_image(path, 3); });
+  };
+  const std::string png = encode_png(gradient(3, 6, 5));
+  for (const size_t length : {size_t{8}, size_t{40}, png.size() - 12, png.size() - 1}) {
+    EXPECT_EQ(complaint(png.substr(0, length)), path + ": is a truncated PNG; restore or remove it")
+        << length;
+  }
+  std::string damaged = png;
+  damaged[damaged.size() - 20] ^= 1;
+  EXPECT_EQ(complaint(damaged), path + ": is a damaged PNG; restore or remove it");
+  // A thumbnail inside has its own scan and end.
+  EXPECT_EQ(complaint("\xff\xd8\xff\xda thumbnail \xff\xd9 \xff\xda half of the"),
+            path + ": is a truncated JPEG; restore or remove it");
+  write_file_atomically(path, png + "anything after the end");
+  EXPECT_TRUE(torch::equal(read_image(path, 3), gradient(3, 6, 5)));
+}
+
 TEST(MakeGrid, LaysImagesOutRowByRowOnWhite) {
   Tensor pixels = torch::zeros({3, 1, 32, 40}, torch::kUInt8);
   for (int64_t i = 0; i < 3; ++i) pixels[i].fill_(10 * (i + 1));

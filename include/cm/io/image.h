@@ -26,7 +26,7 @@ Tensor to_uint8(const Tensor& x, Quantization quantization = Quantization::neare
 Tensor from_uint8(const Tensor& pixels);
 
 // Reads PNG, JPEG, WebP, BMP or TIFF as uint8 [C, H, W]; `channels` is 1 or 3. InputError with the path when
-// it is missing or no readable image.
+// it is missing, truncated, damaged or no image.
 Tensor read_image(const std::filesystem::path& path, int64_t channels);
 
 // Encodes uint8 [C, H, W] as PNG.
