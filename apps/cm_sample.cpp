@@ -1,21 +1,7 @@
 // Samples a checkpoint: one step, several steps, or a diffusion model's ODE.
 #include <CLI/CLI.hpp>
 
-#include "cm/base/error.h"
-#include "cm/base/text.h"
 #include "cm/config/sample_command.h"
-
-namespace {
-
-// The enum value with this name; InputError with the nearest one otherwise.
-template <class E>
-E named(const std::string& option, const std::string& name) {
-  if (const auto value = cm::from_name<E>(name)) return *value;
-  throw cm::InputError(cm::concat(option, " must be one of {", cm::join(cm::all_names<E>()), "}, got '", name,
-                                  "'", cm::did_you_mean(name, cm::all_names<E>())));
-}
-
-}  // namespace
 
 int main(int argc, char** argv) {
   CLI::App app("Samples a checkpoint: writes samples.npz and grid.png.", "cm-sample");
@@ -59,8 +45,8 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   cm::add_common_options(app, command.common);
   return cm::run_command(app, argc, argv, [&] {
-    if (!sampler.empty()) command.request.kind = named<cm::SamplerKind>("--sampler", sampler);
-    command.quantization = named<cm::Quantization>("--quantize", quantize);
+    if (!sampler.empty()) command.request.kind = cm::named_option<cm::SamplerKind>("--sampler", sampler);
+    command.quantization = cm::named_option<cm::Quantization>("--quantize", quantize);
     command.request.clamp = !no_clamp;
     return cm::run_sample_command(command);
   });

@@ -13,6 +13,10 @@
 #include <optional>
 #include <string>
 
+#include "cm/base/error.h"
+#include "cm/base/fields.h"
+#include "cm/base/text.h"
+
 namespace CLI {
 class App;
 }
@@ -33,6 +37,14 @@ void add_common_options(CLI::App& app, CommonOptions& options);
 // the user's, 1 for a failure at run time; each mistake is one line on stderr. An unknown option is answered
 // with the nearest one.
 int run_command(CLI::App& app, int argc, const char* const* argv, const std::function<int()>& body);
+
+// The enum value with this name; InputError with the nearest one otherwise.
+template <NamedEnum E>
+E named_option(const std::string& option, const std::string& name) {
+  if (const auto value = from_name<E>(name)) return *value;
+  throw InputError(concat(option, " must be one of {", join(all_names<E>()), "}, got '", name, "'",
+                          did_you_mean(name, all_names<E>())));
+}
 
 // "cpu", "cuda", "cuda:N", or "auto": CUDA if this machine has it. InputError for other words, for CUDA where
 // there is none and for a GPU that isn't there.

@@ -30,8 +30,4 @@ struct SampleCommand {
 // mistakes in the command, before anything is computed or written.
 int run_sample_command(const SampleCommand& command);
 
-// The labels of `count` samples: the list in `classes` ("all": every class) repeated in order. InputError for
-// what is no list of classes in [0, available). Undefined for a model without classes.
-Tensor sample_labels(const std::optional<std::string>& classes, int64_t available, int64_t count);
-
 }  // namespace cm

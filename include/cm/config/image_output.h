@@ -1,0 +1,46 @@
+// Making many images and writing them, as cm-sample and cm-edit do.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <string>
+
+#include "cm/base/tensor.h"
+#include "cm/io/image.h"
+#include "cm/io/json.h"
+#include "cm/io/safetensors.h"
+#include "cm/training/sampling.h"
+
+namespace cm {
+
+struct ImageOutput {
+  std::filesystem::path folder;
+  std::string image = "sample";  // images.npz, images.safetensors, image-000000.png
+  bool write_float = false;
+  bool write_pngs = false;
+  Quantization quantization = Quantization::nearest;
+};
+
+// InputError when the folder is a file, or holds such an .npz already and `force` is not given.
+void check_output(const ImageOutput& output, bool force);
+
+// InputError for --num or --batch below 1.
+void check_counts(int64_t count, int64_t batch);
+
+// make(first, n) → [n, …] for batches of at most `batch` images, joined to [count, …] on the CPU. A progress
+// bar says `what`.
+Tensor in_batches(const std::string& what, int64_t count, int64_t batch,
+                  const std::function<Tensor(int64_t first, int64_t n)>& make);
+
+// Into the folder, which is made: the .npz (arr_0 uint8 [N, H, W, C]; arr_1 int64 [N], the labels, where
+// defined) of the images `x` [N, C, H, W]; grid.png, the picture `grid` (uint8 [C, H, W]); if asked for, one
+// PNG an image, and x and the tensors `beside` as they are, in safetensors.
+void write_images(const ImageOutput& output, const Tensor& x, const Tensor& labels, const Tensor& grid,
+                  const NamedTensors& beside = {});
+
+// How images were made, for the record beside them.
+Json walk_record(const std::filesystem::path& weights, const SamplerOptions& sampler, int64_t count,
+                 int64_t batch, double seconds);
+
+}  // namespace cm

@@ -1,0 +1,81 @@
+#include "cm/config/image_output.h"
+
+#include <algorithm>
+#include <iomanip>
+
+#include "cm/base/error.h"
+#include "cm/base/progress.h"
+#include "cm/base/text.h"
+#include "cm/io/npz.h"
+
+namespace cm {
+namespace {
+
+namespace fs = std::filesystem;
+
+fs::path archive_of(const ImageOutput& output) {
+  return output.folder / (output.image + "s.npz");
+}
+
+}  // namespace
+
+void check_output(const ImageOutput& output, bool force) {
+  const fs::path archive = archive_of(output);
+  if (fs::exists(archive) && !force) {
+    throw InputError(concat(archive.string(), ": exists already; --force writes over it"));
+  }
+  if (fs::exists(output.folder) && !fs::is_directory(output.folder)) {
+    throw InputError(concat("--out ", output.folder.string(), ": is a file; name a folder"));
+  }
+}
+
+void check_counts(int64_t count, int64_t batch) {
+  if (count < 1) throw InputError(concat("--num must be at least 1, got ", count));
+  if (batch < 1) throw InputError(concat("--batch must be at least 1, got ", batch));
+}
+
+Tensor in_batches(const std::string& what, int64_t count, int64_t batch,
+                  const std::function<Tensor(int64_t first, int64_t n)>& make) {
+  std::vector<Tensor> parts;
+  Progress progress(what, count);
+  for (int64_t first = 0; first < count; first += batch) {
+    const int64_t n = std::min(batch, count - first);
+    parts.push_back(make(first, n).cpu());
+    progress.update(first + n);
+  }
+  return torch::cat(parts);
+}
+
+void write_images(const ImageOutput& output, const Tensor& x, const Tensor& labels, const Tensor& grid,
+                  const NamedTensors& beside) {
+  fs::create_directories(output.folder);
+  const Tensor pixels = to_uint8(x, output.quantization);
+  NpzArrays arrays = {{"arr_0", pixels.permute({0, 2, 3, 1}).contiguous()}};
+  if (labels.defined()) arrays["arr_1"] = labels;
+  if (output.write_float) {
+    NamedTensors tensors = beside;
+    tensors["x"] = x;
+    save_safetensors(output.folder / (output.image + "s.safetensors"), tensors);
+  }
+  if (output.write_pngs) {
+    for (int64_t i = 0; i < pixels.size(0); ++i) {
+      const std::string name = concat(output.image, "-", std::setw(6), std::setfill('0'), i, ".png");
+      write_png(output.folder / name, pixels[i]);
+    }
+  }
+  write_png(output.folder / "grid.png", grid);
+  save_npz(archive_of(output), arrays);
+}
+
+Json walk_record(const fs::path& weights, const SamplerOptions& sampler, int64_t count, int64_t batch,
+                 double seconds) {
+  return {{"checkpoint", weights.string()},
+          {"sampler", to_string(sampler.kind)},
+          {"sigmas", sampler.sigmas},
+          {"evaluations", evaluations(sampler)},
+          {"count", count},
+          {"batch", batch},
+          {"milliseconds_per_image", 1000 * seconds / static_cast<double>(count)}};
+}
+
+}  // namespace cm
