@@ -1,0 +1,77 @@
+// CM Algorithm 4 against the official release's (tests/fixtures/editing*.safetensors): inpainting,
+// super-resolution and colorization with its network, its start and its draws.
+#include <gtest/gtest.h>
+
+#include "cm/diffusion/editing.h"
+#include "support/closeness.h"
+#include "support/fixture_model.h"
+
+namespace cm {
+namespace {
+
+using test::Fixture;
+using test::relative_difference;
+
+// The network whose weights lie in another file: "weights_in": "samplers.safetensors, prefix 'model.'".
+Model model_of(const Fixture& fixture) {
+  const auto where = fixture.config.at("weights_in").get<std::string>();
+  const std::string file = where.substr(0, where.find(','));
+  const size_t quote = where.find('\'');
+  const std::string prefix = where.substr(quote + 1, where.rfind('\'') - quote - 1);
+  const Fixture with_weights{.name = fixture.name,
+                             .config = fixture.config,
+                             .tensors = load_safetensors(test::fixture_folder() / file).tensors};
+  return test::fixture_model(with_weights, prefix, Parameterization::skip);
+}
+
+Constraint constraint_of(const Fixture& fixture, const std::string& task) {
+  const Tensor& y = fixture[task + ".image"];
+  if (task.starts_with("inpainting")) return known_pixels(y, fixture[task + ".mask"] == 1);
+  if (task.starts_with("colorization"))
+    return known_luma(y, fixture.config.at("luma").get<std::array<double, 3>>());
+  if (task.starts_with("superresolution")) {
+    return known_patch_means(y, fixture.config.at("superresolution_patch").get<int64_t>());
+  }
+  throw std::runtime_error("editing task " + task + " is none of ours");
+}
+
+// The time points that the indices `ts` name.
+std::vector<double> times_of(const Json& run, const SigmaOptions& sigma) {
+  std::vector<double> times;
+  for (const auto index : run.at("ts").get<std::vector<int64_t>>()) {
+    times.push_back(karras_sigma(sigma, run.at("steps").get<int64_t>(), static_cast<double>(index)));
+  }
+  return times;
+}
+
+// What is kept; the release paints the pixels that are not known black.
+void check_known_part(const Fixture& fixture, const std::string& task, const Constraint& constraint) {
+  Tensor kept = known_part(constraint);
+  if (fixture.has(task + ".mask")) kept = torch::where(constraint.known, kept, -torch::ones_like(kept));
+  EXPECT_LT(relative_difference(kept, fixture[task + ".observed"]), 1e-6);
+}
+
+TEST(ParityEditing, AgreesWithTheReference) {
+  const torch::NoGradGuard guard;
+  for (const auto& fixture : test::fixtures("editing")) {
+    const Model model = model_of(fixture);
+    const SigmaOptions& sigma = model.options().sigma;
+    for (const auto& [task, run] : fixture.config.at("runs").items()) {
+      SCOPED_TRACE(fixture.name + " " + task);
+      const Constraint constraint = constraint_of(fixture, task);
+      check_known_part(fixture, task, constraint);
+      int64_t draws = 0;
+      const NoiseSource noise = [&, name = task](int64_t step) {
+        ++draws;
+        return fixture[name + ".noise." + std::to_string(step)];
+      };
+      const Tensor x = edit_multistep(clamped(model.denoiser()), constraint, fixture[task + ".x_T"],
+                                      times_of(run, sigma), sigma.min, noise);
+      EXPECT_LT(relative_difference(x, fixture[task + ".x"]), 1e-4);
+      EXPECT_LE(draws, run.at("noises").get<int64_t>());
+    }
+  }
+}
+
+}  // namespace
+}  // namespace cm
