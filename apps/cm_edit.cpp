@@ -1,0 +1,81 @@
+// Zero-shot editing with a checkpoint: inpainting, colours, super-resolution, strokes, denoising,
+// interpolation.
+#include <CLI/CLI.hpp>
+
+#include "cm/config/edit_command.h"
+
+namespace {
+
+// What CLI11 gives as text.
+struct Words {
+  std::string task;
+  std::string box;
+  std::string seeds;
+};
+
+void declare_task(CLI::App& app, cm::EditOptions& options, Words& words) {
+  app.add_option("task", words.task, "inpaint, colorize, superres, stroke, denoise or interpolate")
+      ->required();
+  app.add_option("--checkpoint", options.checkpoint, "a weight file, a checkpoint folder or a run")
+      ->required();
+  app.add_option("--ema", options.ema,
+                 "which evaluation average of a run; 0: the trained weights; default: the slowest "
+                 "that has forgotten its start");
+  app.add_option(
+      "--input", options.input,
+      "the pictures: an image file, a folder of them, .npz (arr_0) or the digits' .csv.gz; cropped and "
+      "resized as for training");
+  app.add_option("--mask", options.mask,
+                 "inpaint: a picture, white = known, of the model's size or the input's");
+  app.add_option("--box", words.box, "inpaint: the part to fill, as x,y,w,h in the model's pixels");
+  app.add_option(
+      "--factor", options.factor,
+      "superres: how many times larger; the input is the small picture, or a full one whose patches "
+      "are averaged first");
+  app.add_option(
+      "--sigma", options.sigma,
+      "stroke: the noise level to start from (higher: further from the input); denoise: the level that "
+      "the input has, in units of [-1, 1]");
+  app.add_flag("--add-noise", options.add_noise,
+               "denoise: the input is clean, put noise of --sigma into it first");
+  app.add_option("--seeds", words.seeds,
+                 "interpolate: the two ends, as A,B: the first samples of these seeds");
+}
+
+void declare_walk_and_output(CLI::App& app, cm::EditOptions& options) {
+  app.add_option("--steps", options.steps,
+                 "evaluations; default: the model's grid, at most 40, for inpaint, colorize and superres; "
+                 "otherwise as cm-sample");
+  app.add_option("--sigmas", options.sigmas, "time points, as 80,24.4,5.84,0.9,0.661")->delimiter(',');
+  app.add_option("--class", options.classes,
+                 "classes, repeated over the results in order: 3, 3,5 or all; default: those of the input");
+  app.add_option(
+      "--num", options.count,
+      "how many results; the inputs are repeated in order, each with draws of its own (default: one an "
+      "input, 8 for interpolate)");
+  app.add_option("--batch", options.batch, "results computed at once; changes nothing but speed")
+      ->capture_default_str();
+  app.add_option("--out", options.out, "folder for results.npz, grid.png and edit.json")->required();
+  app.add_option("--noise", options.noise,
+                 "safetensors with draws to replay: x_T, where the walk starts, noise.0, noise.1, …");
+  app.add_flag("--float", options.write_float,
+               "also write results.safetensors: x in fp32, before quantisation");
+  app.add_flag("--png", options.write_pngs, "also write one PNG a result");
+  cm::add_common_options(app, options.common);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app("Edits pictures with a checkpoint that was never trained for it.", "cm-edit");
+  cm::EditOptions options;
+  Words words;
+  declare_task(app, options, words);
+  declare_walk_and_output(app, options);
+  return cm::run_command(app, argc, argv, [&] {
+    options.task = cm::named_option<cm::EditTask>("the task", words.task);
+    if (!words.box.empty()) options.box = cm::whole_numbers("--box", words.box, 4);
+    if (!words.seeds.empty()) options.seeds = cm::whole_numbers("--seeds", words.seeds, 2);
+    return cm::run_edit_command(options);
+  });
+}

@@ -1,0 +1,85 @@
+#include "cm/data/pictures.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "cm/base/error.h"
+#include "cm/base/files.h"
+#include "cm/io/image.h"
+#include "cm/io/npz.h"
+#include "support/message_of.h"
+#include "support/temporary_folder.h"
+
+namespace cm {
+namespace {
+
+namespace fs = std::filesystem;
+using test::message_of;
+using test::TemporaryFolder;
+using testing::EndsWith;
+using testing::HasSubstr;
+
+constexpr int64_t kAll = 1000;
+
+Tensor colours(int64_t height, int64_t width) {
+  return torch::arange(3 * height * width).to(torch::kUInt8).view({3, height, width});
+}
+
+TEST(Pictures, AnImageFileIsReadAsItIs) {
+  const TemporaryFolder folder;
+  write_png(folder / "a.png", colours(4, 7));
+  const auto pictures = read_pictures(folder / "a.png", 3, kAll);
+  ASSERT_EQ(pictures.size(), 1U);
+  EXPECT_EQ(pictures[0].name, (folder / "a.png").string());
+  EXPECT_TRUE(torch::equal(pictures[0].pixels, colours(4, 7)));
+  EXPECT_FALSE(pictures[0].label);
+  EXPECT_EQ(read_pictures(folder / "a.png", 1, kAll)[0].pixels.sizes(), torch::IntArrayRef({1, 4, 7}));
+}
+
+TEST(Pictures, AFolderIsReadByNameAndNotFurtherThanAskedFor) {
+  const TemporaryFolder folder;
+  write_png(folder / "b.png", colours(2, 2));
+  write_png(folder / "a.png", colours(4, 7));
+  write_file_atomically(folder / "c.png", "broken");
+  const auto pictures = read_pictures(folder.path(), 3, 2);
+  ASSERT_EQ(pictures.size(), 2U);
+  EXPECT_THAT(pictures[0].name, EndsWith("a.png"));
+  EXPECT_THAT(pictures[1].name, EndsWith("b.png"));
+  EXPECT_THAT(message_of<InputError>([&] { read_pictures(folder.path(), 3, 3); }),
+              HasSubstr("c.png: not a readable image"));
+}
+
+TEST(Pictures, ArchivesBringTheirClasses) {
+  const TemporaryFolder folder;
+  const Tensor pixels = torch::arange(2 * 4 * 4).to(torch::kUInt8).view({2, 4, 4, 1});
+  save_npz(folder / "x.npz", {{"arr_0", pixels}, {"arr_1", torch::tensor({4, 1}, torch::kInt64)}});
+  const auto pictures = read_pictures(folder / "x.npz", 1, kAll);
+  ASSERT_EQ(pictures.size(), 2U);
+  EXPECT_THAT(pictures[1].name, EndsWith("x.npz#1"));
+  EXPECT_EQ(pictures[0].label, 4);
+  EXPECT_EQ(pictures[1].label, 1);
+  EXPECT_TRUE(torch::equal(pictures[1].pixels, pixels[1].permute({2, 0, 1})));
+  save_npz(folder / "bare.npz", {{"arr_0", pixels}});
+  EXPECT_FALSE(read_pictures(folder / "bare.npz", 1, kAll)[0].label);
+  const auto digits = read_pictures(fs::path(CM_SOURCE_DIR) / "data/digits/digits.csv.gz", 1, 3);
+  ASSERT_EQ(digits.size(), 3U);
+  EXPECT_EQ(digits[2].pixels.sizes(), torch::IntArrayRef({1, 8, 8}));
+  EXPECT_TRUE(digits[2].label);
+}
+
+TEST(Pictures, WhatCannotBeReadIsNamed) {
+  const TemporaryFolder folder;
+  const auto complaint = [&](const fs::path& path, int64_t channels) {
+    return message_of<InputError>([&] { read_pictures(path, channels, kAll); });
+  };
+  EXPECT_THAT(complaint(folder / "nowhere", 3), HasSubstr("nowhere: no such file or folder"));
+  EXPECT_THAT(complaint(folder.path(), 3), HasSubstr(": no images; expected PNG"));
+  save_npz(folder / "grey.npz", {{"arr_0", torch::zeros({2, 4, 4, 1}, torch::kUInt8)}});
+  EXPECT_THAT(complaint(folder / "grey.npz", 3),
+              HasSubstr("has images of 1 channel(s), and the model's have 3"));
+  write_file_atomically(folder / "empty.png", "");
+  EXPECT_THAT(complaint(folder / "empty.png", 3), HasSubstr("empty.png: is empty; expected an image"));
+}
+
+}  // namespace
+}  // namespace cm
