@@ -51,7 +51,11 @@ std::vector<Picture> pictures_in(const fs::path& folder, int64_t channels, int64
 }  // namespace
 
 std::vector<Picture> read_pictures(const fs::path& source, int64_t channels, int64_t limit) {
-  if (fs::is_directory(source)) return pictures_in(source, channels, limit);
+  if (fs::is_directory(source)) {
+    const fs::path samples = source / "samples.npz";
+    return fs::exists(samples) ? read_pictures(samples, channels, limit)
+                               : pictures_in(source, channels, limit);
+  }
   if (!fs::exists(source)) throw InputError(concat(source.string(), ": no such file or folder"));
   if (is_npz(source)) return pictures_of(*open_npz_dataset(source, true), source, channels, limit);
   if (is_digits_csv(source)) return pictures_of(*open_digits(source, true), source, channels, limit);

@@ -67,6 +67,15 @@ TEST(Pictures, ArchivesBringTheirClasses) {
   EXPECT_TRUE(digits[2].label);
 }
 
+TEST(Pictures, AFolderOfSamplesIsReadWithoutItsGrid) {
+  const TemporaryFolder folder;
+  write_png(folder / "grid.png", colours(9, 9));
+  save_npz(folder / "samples.npz", {{"arr_0", torch::zeros({2, 4, 4, 3}, torch::kUInt8)}});
+  const auto pictures = read_pictures(folder.path(), 3, kAll);
+  ASSERT_EQ(pictures.size(), 2U);
+  EXPECT_THAT(pictures[0].name, EndsWith("samples.npz#0"));
+}
+
 TEST(Pictures, WhatCannotBeReadIsNamed) {
   const TemporaryFolder folder;
   const auto complaint = [&](const fs::path& path, int64_t channels) {

@@ -19,7 +19,7 @@ struct Picture {
 
 // At most the first `limit` pictures of
 //   an image file
-//   a folder         the images directly in it, by name
+//   a folder         its samples.npz if it has one, as cm-sample writes it, else the images in it, by name
 //   X.npz            arr_0 uint8 [N, S, S, C], with the classes arr_1 if there
 //   X.csv, X.csv.gz  UCI's digits, with their classes
 // `channels` is 1 or 3; image files are converted. InputError with the path when it is missing, holds no
