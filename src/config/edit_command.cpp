@@ -156,7 +156,7 @@ int run_edit_command(const EditOptions& options) {
   check_output(output_of(options), options.common.force);
   const torch::Device device = parse_device(options.common.device);
   const fs::path weights = resolve_weights(options.checkpoint, options.ema);
-  const ModelOptions model_options = read_model_options(weights);
+  const ModelOptions model_options = read_weight_header(weights).options;
   const SamplerOptions sampler = edit_walk(options, model_options);
   const EditInput input = input_of(options, model_options.image);
   const int64_t count = input.reference.defined() ? input.reference.size(0) : options.count.value_or(kFrames);

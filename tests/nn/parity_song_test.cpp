@@ -85,8 +85,7 @@ void check_noise_features(const Fixture& fixture, const NamedTensors& weights) {
   const Tensor& expected = fixture["noise_features"];
   const auto freqs = weights.find("map_noise.freqs");
   Initializer zero;
-  NoiseFeatures features(zero, expected.size(1),
-                               freqs == weights.end() ? std::nullopt : std::optional(1.0));
+  NoiseFeatures features(zero, expected.size(1), freqs == weights.end() ? std::nullopt : std::optional(1.0));
   for (auto& buffer : features->buffers()) buffer.copy_(freqs->second);
   features->to(test::parity_device());
   expect_parity({fixture.name, "noise features"},

@@ -3,14 +3,15 @@
 #include <gtest/gtest.h>
 
 #include "cm/diffusion/editing.h"
-#include "support/closeness.h"
 #include "support/fixture_model.h"
+#include "support/parity.h"
 
 namespace cm {
 namespace {
 
+using test::expect_parity;
 using test::Fixture;
-using test::relative_difference;
+using test::relative;
 
 // The network whose weights lie in another file: "weights_in": "samplers.safetensors, prefix 'model.'".
 Model model_of(const Fixture& fixture) {
@@ -48,29 +49,30 @@ std::vector<double> times_of(const Json& run, const SigmaOptions& sigma) {
 void check_known_part(const Fixture& fixture, const std::string& task, const Constraint& constraint) {
   Tensor kept = known_part(constraint);
   if (fixture.has(task + ".mask")) kept = torch::where(constraint.known, kept, -torch::ones_like(kept));
-  EXPECT_LT(relative_difference(kept, fixture[task + ".observed"]), 1e-6);
+  expect_parity({fixture.part(task), "known part"}, relative(kept, fixture[task + ".observed"]), 1e-6);
+}
+
+void check_task(const Fixture& fixture, const std::string& task, const Json& run, const Model& model) {
+  const SigmaOptions& sigma = model.options().sigma;
+  const Constraint constraint = constraint_of(fixture, task);
+  check_known_part(fixture, task, constraint);
+  int64_t draws = 0;
+  const NoiseSource noise = [&](int64_t step) {
+    ++draws;
+    return fixture[task + ".noise." + std::to_string(step)];
+  };
+  const Tensor x = edit_multistep(clamped(model.denoiser()), constraint, fixture[task + ".x_T"],
+                                  times_of(run, sigma), sigma.min, noise);
+  expect_parity({fixture.part(task), "images"}, relative(x, fixture[task + ".x"]), 1e-4);
+  EXPECT_LE(draws, run.at("noises").get<int64_t>());
 }
 
 TEST(ParityEditing, AgreesWithTheReference) {
   const torch::NoGradGuard guard;
-  for (const auto& fixture : test::fixtures("editing")) {
+  test::check_cases("editing", [](const Fixture& fixture) {
     const Model model = model_of(fixture);
-    const SigmaOptions& sigma = model.options().sigma;
-    for (const auto& [task, run] : fixture.config.at("runs").items()) {
-      SCOPED_TRACE(fixture.name + " " + task);
-      const Constraint constraint = constraint_of(fixture, task);
-      check_known_part(fixture, task, constraint);
-      int64_t draws = 0;
-      const NoiseSource noise = [&, name = task](int64_t step) {
-        ++draws;
-        return fixture[name + ".noise." + std::to_string(step)];
-      };
-      const Tensor x = edit_multistep(clamped(model.denoiser()), constraint, fixture[task + ".x_T"],
-                                      times_of(run, sigma), sigma.min, noise);
-      EXPECT_LT(relative_difference(x, fixture[task + ".x"]), 1e-4);
-      EXPECT_LE(draws, run.at("noises").get<int64_t>());
-    }
-  }
+    for (const auto& [task, run] : fixture.config.at("runs").items()) check_task(fixture, task, run, model);
+  });
 }
 
 }  // namespace
