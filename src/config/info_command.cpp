@@ -26,6 +26,8 @@ void print_for_people(const Json& info, const ModelOptions& options) {
             << " (" << human_count(info["parameters"].get<double>()) << ")\n";
   if (info.contains("step"))
     std::cout << "step        " << info["step"] << "\naverages    " << info["ema_rates"].dump() << '\n';
+  if (options.distilled_steps)
+    std::cout << "sampled in  " << *options.distilled_steps << " Euler steps (progressive distillation)\n";
   std::cout << to_yaml(options);
   if (!info.contains("tensors")) return;
   std::cout << "tensors:\n";

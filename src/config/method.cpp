@@ -39,6 +39,12 @@ Method method_of(const RunConfig& config) {
       return consistency_model({.kind = ict.distance, .huber_c = ict.huber_c},
                                noise_levels(ict.levels, last, config.train.steps));
     }
+    case ObjectiveKind::pd: {
+      Method method = diffusion_model();
+      method.needs_teacher = true;
+      method.distance = DistanceChoice{.kind = config.pd.value_or(PdOptions()).distance};
+      return method;
+    }
   }
   TORCH_INTERNAL_ASSERT(false, "not an objective");
 }

@@ -65,6 +65,7 @@ void validate(const RunConfig& config, const Complain& complain) {
   complain_of_section(config, ObjectiveKind::cd, config.cd.has_value(), complain);
   complain_of_section(config, ObjectiveKind::ct, config.ct.has_value(), complain);
   complain_of_section(config, ObjectiveKind::ict, config.ict.has_value(), complain);
+  complain_of_section(config, ObjectiveKind::pd, config.pd.has_value(), complain);
   const Method method = method_of(config);
   complain_of_teacher(config, method, complain);
   complain_of_lpips(config, method, complain);

@@ -38,7 +38,7 @@ RunConfig read_run_config(const TrainCommand& command) {
     for (const ObjectiveKind kind : command.objectives) names.push_back(to_string(kind));
     throw InputError(concat("objective is ", to_string(config.objective), ", which ", command.program,
                             " does not train (it trains {", join(names),
-                            "}); see cm-train-edm, cm-train-cd, cm-train-ct"));
+                            "}); see cm-train-edm, cm-train-cd, cm-train-ct, cm-train-pd"));
   }
   return config;
 }

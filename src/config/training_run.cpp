@@ -65,6 +65,17 @@ void check_teacher(const ModelOptions& teacher, const ImageSpec& image, const st
   }
 }
 
+// A student of progressive distillation is a denoiser at its own levels only: the next student can halve its
+// steps, nothing else can be learned from it.
+void check_distilled_teacher(const RunConfig& config, int64_t steps) {
+  if (config.pd && 2 * config.pd->start_steps == steps) return;
+  throw InputError(concat("teacher.checkpoint ", *config.teacher.checkpoint, ": was distilled to ", steps,
+                          " sampling steps and is a denoiser at those levels only; ",
+                          config.pd && steps > 1
+                              ? concat("pd.start_steps must be ", steps / 2, ", got ", config.pd->start_steps)
+                              : "name the model that was distilled"));
+}
+
 // The network of the objective's distance, if it is one.
 std::shared_ptr<const Lpips> lpips_for(const RunConfig& config, const ImageSpec& image,
                                        const torch::Device& device) {
@@ -92,6 +103,9 @@ void fill_in(RunConfig& config) {
     case ObjectiveKind::ict:
       config.ict = config.ict.value_or(IctOptions());
       break;
+    case ObjectiveKind::pd:
+      config.pd = config.pd.value_or(PdOptions());
+      break;
   }
   config.parameterization = parameterization_of(config);
   if (!config.sampling.grid) config.sampling.grid = method_of(config).last_levels;
@@ -110,6 +124,7 @@ TrainingRun::TrainingRun(const RunConfig& config, const torch::Device& device) :
     WeightFile weights = load_weight_file(file);
     if (is_diffusers_unet(file)) take_as_denoiser(weights.options, *config_.teacher.checkpoint);
     check_teacher(weights.options, image, *config_.teacher.checkpoint);
+    if (weights.options.distilled_steps) check_distilled_teacher(config_, *weights.options.distilled_steps);
     teacher_.emplace(make_model(weights, device, file.string()));
   }
   config_.model = network_for(config_);
@@ -133,7 +148,7 @@ TrainingRun::TrainingRun(const RunConfig& config, const torch::Device& device) :
                                        target_ ? &*target_ : nullptr);
 }
 
-Objective TrainingRun::make_objective() const {
+Objective TrainingRun::make_objective() {
   const uint64_t seed = seed_of(config_);
   const auto distance = [&] { return make_distance(*method_of(config_).distance, lpips_); };
   switch (config_.objective) {
@@ -145,6 +160,8 @@ Objective TrainingRun::make_objective() const {
       return ct_objective(*config_.ct, distance(), *student_, *target_, config_.train.steps, seed);
     case ObjectiveKind::ict:
       return ict_objective(*config_.ict, distance(), *student_, config_.train.steps, seed);
+    case ObjectiveKind::pd:
+      return pd_objective(*config_.pd, distance(), *student_, *teacher_, config_.train.steps, seed);
   }
   throw Error("not an objective");
 }

@@ -19,6 +19,7 @@ namespace fs = std::filesystem;
 
 constexpr const char* kModel = "model.safetensors";
 constexpr const char* kTarget = "target.safetensors";
+constexpr const char* kTeacher = "teacher.safetensors";
 constexpr const char* kOptimizer = "optimizer.safetensors";
 constexpr const char* kState = "state.json";
 constexpr const char* kEmaPrefix = "ema-";
@@ -66,6 +67,11 @@ Json read_state(const fs::path& checkpoint) {
   return state;
 }
 
+// Since the averages were started; equal to "step" where training has no stages.
+int64_t steps_in_stage(const Json& state) {
+  return state.value("steps_in_stage", state["step"].get<int64_t>());
+}
+
 std::vector<double> saved_rates(const fs::path& checkpoint) {
   std::vector<double> rates;
   for (const auto& entry : fs::directory_iterator(checkpoint)) {
@@ -81,20 +87,35 @@ std::vector<double> saved_rates(const fs::path& checkpoint) {
   return rates;
 }
 
-void remove_old(const fs::path& folder, int64_t keep) {
+// The step of a folder that checkpoint_name named.
+std::optional<int64_t> step_of(const fs::path& checkpoint) {
+  const std::string name = checkpoint.filename().string();
+  const std::string_view prefix = "step-";
+  int64_t step = 0;
+  if (!name.starts_with(prefix)) return std::nullopt;
+  const char* end = name.data() + name.size();
+  const auto parsed = std::from_chars(name.data() + prefix.size(), end, step);
+  return parsed.ec == std::errc() && parsed.ptr == end ? std::optional(step) : std::nullopt;
+}
+
+// The last checkpoint of a stage is a result, and stays.
+void remove_old(const fs::path& folder, int64_t keep, const Trainer& trainer) {
   if (keep == 0) return;
-  std::vector<fs::path> checkpoints;
+  std::vector<int64_t> steps;
   for (const auto& entry : fs::directory_iterator(folder)) {
-    const bool ours = entry.is_directory() && !entry.is_symlink();
-    if (ours && entry.path().filename().string().starts_with("step-")) checkpoints.push_back(entry.path());
+    const auto step = step_of(entry.path());
+    const bool ours = entry.is_directory() && !entry.is_symlink() && step;
+    if (ours && !trainer.begins_stage(*step)) steps.push_back(*step);
   }
-  std::ranges::sort(checkpoints);
-  for (size_t i = 0; i + static_cast<size_t>(keep) < checkpoints.size(); ++i) fs::remove_all(checkpoints[i]);
+  std::ranges::sort(steps);
+  for (size_t i = 0; i + static_cast<size_t>(keep) < steps.size(); ++i) {
+    fs::remove_all(folder / checkpoint_name(steps[i]));
+  }
 }
 
 fs::path chosen_weights(const fs::path& checkpoint, std::optional<double> ema) {
   const std::vector<double> rates = saved_rates(checkpoint);
-  if (!ema) ema = settled_rate(rates, read_state(checkpoint)["step"].get<int64_t>()).value_or(0);
+  if (!ema) ema = settled_rate(rates, steps_in_stage(read_state(checkpoint))).value_or(0);
   if (*ema == 0) return checkpoint / kModel;
   if (std::ranges::find(rates, *ema) == rates.end()) {
     std::vector<std::string> names;
@@ -112,26 +133,30 @@ void save_checkpoint(const fs::path& run, Trainer& trainer, int64_t keep) {
   fs::create_directories(folder);
   const std::string name = checkpoint_name(trainer.steps_done());
   const Model& student = trainer.student();
+  const ModelOptions options = trainer.weight_options();
   write_folder_atomically(folder / name, [&](const fs::path& path) {
-    save_weights(path / kModel, student.options(), student.named_weights());
+    save_weights(path / kModel, options, student.named_weights());
     if (trainer.target() != nullptr) {
-      save_weights(path / kTarget, student.options(), trainer.target()->named_weights());
+      save_weights(path / kTarget, options, trainer.target()->named_weights());
+    }
+    if (const Model* teacher = trainer.stage_teacher()) {
+      save_weights(path / kTeacher, teacher->options(), teacher->named_weights());
     }
     const EmaSet& averages = trainer.averages();
     for (size_t i = 0; i < averages.rates().size(); ++i) {
-      save_weights(path / ema_name(averages.rates()[i]), student.options(),
-                   student.named_weights(averages.average(i)));
+      save_weights(path / ema_name(averages.rates()[i]), options, student.named_weights(averages.average(i)));
     }
     NamedTensors moments = named_like(student, trainer.optimizer().first_moments(), "first_moment.");
     moments.merge(named_like(student, trainer.optimizer().second_moments(), "second_moment."));
     save_safetensors(path / kOptimizer, moments);
     const Json state = {{"step", trainer.steps_done()},
+                        {"steps_in_stage", trainer.steps_in_stage()},
                         {"optimizer_updates", trainer.optimizer().updates()},
                         {"skipped", trainer.skipped()}};
     write_file_atomically(path / kState, state.dump(2) + "\n");
   });
   swing_link(folder / "latest", name);
-  remove_old(folder, keep);
+  remove_old(folder, keep, trainer);
 }
 
 std::optional<fs::path> latest_checkpoint(const fs::path& run) {
@@ -142,7 +167,8 @@ std::optional<fs::path> latest_checkpoint(const fs::path& run) {
 
 std::optional<CheckpointSummary> checkpoint_summary(const fs::path& folder) {
   if (!fs::exists(folder / kState)) return std::nullopt;
-  return CheckpointSummary{read_state(folder)["step"].get<int64_t>(), saved_rates(folder)};
+  const Json state = read_state(folder);
+  return CheckpointSummary{state["step"].get<int64_t>(), steps_in_stage(state), saved_rates(folder)};
 }
 
 void load_checkpoint(const fs::path& checkpoint, Trainer& trainer) {
@@ -150,6 +176,9 @@ void load_checkpoint(const fs::path& checkpoint, Trainer& trainer) {
   Model& student = trainer.student();
   load_weights(checkpoint / kModel, student);
   if (trainer.target() != nullptr) load_weights(checkpoint / kTarget, *trainer.target());
+  if (Model* teacher = trainer.stage_teacher()) {
+    *teacher = load_model(checkpoint / kTeacher, student.device());
+  }
   const EmaSet& averages = trainer.averages();
   for (size_t i = 0; i < averages.rates().size(); ++i) {
     const fs::path path = checkpoint / ema_name(averages.rates()[i]);

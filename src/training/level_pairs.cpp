@@ -18,15 +18,19 @@ HostPairs pairs_at(const std::vector<double>& sigmas, const std::vector<int64_t>
   return {torch::tensor(t, torch::kFloat64), torch::tensor(r, torch::kFloat64)};
 }
 
+// Uniform on {0…count − 1} where u is uniform on [0, 1).
+std::vector<int64_t> uniform_indices(const Tensor& u, size_t count) {
+  std::vector<int64_t> indices;
+  for (int64_t i = 0; i < u.numel(); ++i) {
+    indices.push_back(static_cast<int64_t>(std::floor(u.data_ptr<double>()[i] * static_cast<double>(count))));
+  }
+  return indices;
+}
+
 }  // namespace
 
 HostPairs uniform_pairs(const std::vector<double>& sigmas, const Tensor& u) {
-  const auto pairs = static_cast<double>(sigmas.size() - 1);
-  std::vector<int64_t> indices;
-  for (int64_t i = 0; i < u.numel(); ++i) {
-    indices.push_back(static_cast<int64_t>(std::floor(u.data_ptr<double>()[i] * pairs)));
-  }
-  return pairs_at(sigmas, indices);
+  return pairs_at(sigmas, uniform_indices(u, sigmas.size() - 1));
 }
 
 std::vector<double> lognormal_pair_cdf(const std::vector<double>& sigmas, double p_mean, double p_std) {
@@ -49,6 +53,22 @@ HostPairs lognormal_pairs(const std::vector<double>& sigmas, double p_mean, doub
     indices.push_back(std::min<int64_t>(place - cdf.begin(), static_cast<int64_t>(cdf.size()) - 1));
   }
   return pairs_at(sigmas, indices);
+}
+
+HostHalvedSteps uniform_halved_steps(const SigmaOptions& sigma, int64_t steps, const Tensor& u) {
+  return halved_steps_at(sigma, steps, uniform_indices(u, static_cast<size_t>(steps)));
+}
+
+HostHalvedSteps halved_steps_at(const SigmaOptions& sigma, int64_t steps,
+                                const std::vector<int64_t>& indices) {
+  const auto levels = [&](double offset) {
+    std::vector<double> values;
+    for (const int64_t i : indices) {
+      values.push_back(karras_sigma(sigma, steps + 1, static_cast<double>(i) + offset));
+    }
+    return torch::tensor(values, torch::kFloat64);
+  };
+  return {levels(0), levels(0.5), levels(1)};
 }
 
 }  // namespace cm

@@ -29,4 +29,20 @@ Tensor consistency_loss(const Denoiser& student, const Denoiser& target, const P
   return weight * distance(student(x_t, pair.t), target_output);
 }
 
+Tensor two_step_target(const Denoiser& teacher, const Tensor& x_t, const HalvedStep& step) {
+  const auto& [t, mid, end] = step;
+  const Tensor denoised_1 = teacher(x_t, t);
+  const Tensor x_mid = x_t + per_sample((mid - t) / t, x_t) * (x_t - denoised_1);
+  const Tensor denoised_2 = teacher(x_mid, mid);
+  const Tensor share = end * (t - mid) / (mid * (t - end));
+  return denoised_2 + per_sample(share, x_t) * (denoised_1 - denoised_2);
+}
+
+Tensor progressive_loss(const Denoiser& student, const Denoiser& teacher, const DistanceFunction& distance,
+                        const Tensor& x0, const Tensor& noise, const HalvedStep& step, const Tensor& weight) {
+  const Tensor x_t = x0 + per_sample(step.t, x0) * noise;
+  const Tensor target = no_grad([&] { return two_step_target(teacher, x_t, step); });
+  return weight * distance(student(x_t, step.t), target);
+}
+
 }  // namespace cm

@@ -19,6 +19,7 @@ bool is_consistency_sampler(SamplerKind kind) {
 SamplerKind kind_for(const SamplerRequest& request, const ModelOptions& model) {
   const bool denoiser = model.parameterization == Parameterization::edm;
   if (!request.kind) {
+    if (model.distilled_steps) return SamplerKind::progdist;
     if (denoiser) return SamplerKind::heun;
     const bool walk = request.steps.value_or(1) != 1 || !request.sigmas.empty() || !request.indices.empty();
     return walk ? SamplerKind::multistep : SamplerKind::onestep;
@@ -90,6 +91,15 @@ void check_request(const SamplerRequest& request) {
     throw InputError(concat("--grid must be at least 2, got ", *request.grid));
 }
 
+// A student of N steps is a denoiser at its N levels; elsewhere its answers mean nothing.
+void check_distilled(const SamplerRequest& request, int64_t n) {
+  if (request.kind.value_or(SamplerKind::progdist) == SamplerKind::progdist && request.steps.value_or(n) == n)
+    return;
+  throw InputError(concat("this checkpoint was distilled to take ", n, " Euler step", n == 1 ? "" : "s",
+                          " down its own grid (progressive distillation) and can take no others; leave out "
+                          "--sampler and --steps"));
+}
+
 Solver solver_of(SamplerKind kind) {
   switch (kind) {
     case SamplerKind::heun:
@@ -112,12 +122,14 @@ Solver solver_of(SamplerKind kind) {
 
 SamplerOptions choose_sampler(const SamplerRequest& request, const ModelOptions& model) {
   check_request(request);
+  if (model.distilled_steps) check_distilled(request, *model.distilled_steps);
   SamplerOptions options{
       .kind = kind_for(request, model), .sigmas = {}, .churn = request.churn, .clamp = request.clamp};
   if (!is_consistency_sampler(options.kind) && (!request.sigmas.empty() || !request.indices.empty())) {
     throw InputError(
         "--sigmas and --indices are for multistep sampling; a diffusion model's samplers take --steps");
   }
+  const int64_t steps = request.steps.value_or(model.distilled_steps.value_or(kDenoiserSteps));
   switch (options.kind) {
     case SamplerKind::onestep:
       if (request.steps.value_or(1) != 1 || !request.sigmas.empty() || !request.indices.empty()) {
@@ -129,7 +141,7 @@ SamplerOptions choose_sampler(const SamplerRequest& request, const ModelOptions&
       options.sigmas = multistep_times(request, model);
       break;
     case SamplerKind::progdist:  // ends at σ_min
-      options.sigmas = sampler_sigmas_fp32(model.sigma, request.steps.value_or(kDenoiserSteps) + 1);
+      options.sigmas = sampler_sigmas_fp32(model.sigma, steps + 1);
       options.sigmas.pop_back();
       break;
     case SamplerKind::euler:
@@ -137,7 +149,7 @@ SamplerOptions choose_sampler(const SamplerRequest& request, const ModelOptions&
     case SamplerKind::midpoint:
     case SamplerKind::dpm:
     case SamplerKind::ancestral:
-      options.sigmas = sampler_sigmas_fp32(model.sigma, request.steps.value_or(kDenoiserSteps));
+      options.sigmas = sampler_sigmas_fp32(model.sigma, steps);
       break;
   }
   return options;

@@ -89,10 +89,10 @@ LoaderOptions loader_options(const TrainOptions& options, const DataOptions& dat
 
 Tensor preview_picture(Trainer& trainer, const TrainOptions& options) {
   const Model& student = trainer.student();
-  const ModelOptions& model_options = student.options();
+  const ModelOptions model_options = trainer.weight_options();
   Model model(model_options, student.device());
   const EmaSet& averages = trainer.averages();
-  const auto rate = settled_rate(averages.rates(), trainer.steps_done());
+  const auto rate = settled_rate(averages.rates(), trainer.steps_in_stage());
   const auto index = std::ranges::find(averages.rates(), rate.value_or(-1)) - averages.rates().begin();
   copy_weights(
       rate ? student.named_weights(averages.average(static_cast<size_t>(index))) : student.named_weights(),
@@ -137,7 +137,7 @@ TrainOutcome run_steps(Trainer& trainer, const TrainOptions& options, Loader& lo
     }
     progress.update(step, details);
     if (due(step, options.sample_every)) log.samples(preview_picture(trainer, options), step);
-    if (last || due(step, options.checkpoint_every)) {
+    if (last || due(step, options.checkpoint_every) || trainer.begins_stage(step)) {
       trainer.check_finite();
       save_checkpoint(run, trainer, options.keep_checkpoints);
     }

@@ -19,6 +19,7 @@ Trainer::Trainer(const TrainOptions& options, const OptimizerOptions& optimizer_
                  const EmaOptions& ema_options, Objective objective, Model& student, Model* target)
     : options_(options),
       optimizer_options_(optimizer_options),
+      ema_options_(ema_options),
       objective_(std::move(objective)),
       student_(student),
       target_(target),
@@ -28,6 +29,7 @@ Trainer::Trainer(const TrainOptions& options, const OptimizerOptions& optimizer_
       first_bad_step_(torch::full({}, -1, torch::TensorOptions(torch::kInt64).device(student.device()))) {}
 
 StepResult Trainer::step(const Batch& batch) {
+  if (begins_stage(step_)) begin_stage();
   StepResult result;
   result.loss = backward(batch);
   result.gradient_norm = gradient_norm(parameters_);
@@ -43,6 +45,21 @@ StepResult Trainer::step(const Batch& batch) {
   optimizer_.zero_grad();
   ++step_;
   return result;
+}
+
+ModelOptions Trainer::weight_options() const {
+  ModelOptions options = student_.options();
+  if (objective_.stages) options.distilled_steps = stage_of(last_step()).sampler_steps;
+  return options;
+}
+
+void Trainer::begin_stage() {
+  Model teacher(weight_options(), student_.device());
+  copy_weights(student_.network(), teacher.network(), "teacher");
+  teacher.freeze();
+  *objective_.stages->teacher = teacher;
+  optimizer_ = Optimizer(optimizer_options_, parameters_);
+  averages_ = EmaSet(ema_options_, parameters_);
 }
 
 // The mean loss; leaves its gradient in the parameters. Micro-batches add up to the gradient of the whole

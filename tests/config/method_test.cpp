@@ -22,6 +22,8 @@ TEST(Method, TheDistanceIsThatOfTheObjective) {
   const auto ict = method_of(read("objective: ict\nict: {huber_c: 0.25}\n")).distance;
   EXPECT_EQ(ict->kind, Distance::pseudo_huber);
   EXPECT_EQ(ict->huber_c, 0.25);
+  const std::string pd = "objective: pd\nteacher: {checkpoint: t}\n";
+  EXPECT_EQ(method_of(read(pd + "pd: {distance: l1}\n")).distance->kind, Distance::l1);
 }
 
 TEST(Method, DiffusionModelsAndConsistencyModelsAreParameterizedApart) {
@@ -29,6 +31,10 @@ TEST(Method, DiffusionModelsAndConsistencyModelsAreParameterizedApart) {
   EXPECT_EQ(method_of(read("objective: ict\n")).parameterizations.front(), Parameterization::skip);
   EXPECT_TRUE(method_of(read("objective: cd\nteacher: {checkpoint: t}\n")).needs_teacher);
   EXPECT_FALSE(method_of(read("objective: ict\n")).has_target);
+  const Method pd = method_of(read("objective: pd\nteacher: {checkpoint: t}\n"));
+  EXPECT_EQ(pd.parameterizations, std::vector{Parameterization::edm});
+  EXPECT_TRUE(pd.needs_teacher);
+  EXPECT_FALSE(pd.has_target);
 }
 
 TEST(Method, TheGridOfSamplingIsTheTrainingsLast) {

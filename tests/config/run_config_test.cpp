@@ -45,5 +45,25 @@ TEST(RunConfig, LpipsWeightsWithoutTheirDistanceAreAMistake) {
               ElementsAre());
 }
 
+TEST(RunConfig, ProgressiveDistillationHalvesAPowerOfTwo) {
+  const std::string pd = "objective: pd\nteacher: {checkpoint: t}\n";
+  EXPECT_THAT(mistakes_in(pd + "pd: {start_steps: 8}\n"), ElementsAre());
+  EXPECT_THAT(
+      mistakes_in(pd + "pd:\n  start_steps: 12\n"),
+      ElementsAre("run.yaml:6:16: pd.start_steps must be a power of two, because each stage halves it, "
+                  "got 12"));
+  EXPECT_THAT(mistakes_in(pd, {"pd.steps_per_stage=0"}),
+              ElementsAre(HasSubstr("pd.steps_per_stage must be at least 1, got 0")));
+}
+
+TEST(RunConfig, ProgressiveDistillationTrainsADenoiserFromATeacher) {
+  EXPECT_THAT(mistakes_in("objective: pd\n"),
+              ElementsAre(HasSubstr("teacher.checkpoint is needed by objective pd")));
+  EXPECT_THAT(mistakes_in("objective: pd\nteacher: {checkpoint: t}\nparameterization: skip\n"),
+              ElementsAre(HasSubstr("parameterization must be edm for objective pd, got 'skip'")));
+  EXPECT_THAT(mistakes_in("objective: edm\npd: {start_steps: 8}\n"),
+              ElementsAre(HasSubstr("pd belongs to objective pd, but objective is edm")));
+}
+
 }  // namespace
 }  // namespace cm

@@ -93,6 +93,20 @@ class ConfigTest(RefusalTest):
         self.refuse("model.yaml", f"data: {{path: {DIGITS}}}\n", r"model\.yaml: model is needed where neither")
         no_teacher = run("cm-train-cd", "--config", tiny_config(), "--out", OUT, "objective=cd")
         self.assert_refused(no_teacher, r"tiny\.yaml: teacher\.checkpoint is needed by objective cd")
+        no_teacher = run("cm-train-pd", "--config", tiny_config(), "--out", OUT, "objective=pd")
+        self.assert_refused(no_teacher, r"tiny\.yaml: teacher\.checkpoint is needed by objective pd")
+
+    def test_progressive_distillation(self):
+        self.assert_all_refused(
+            {
+                training("pd", OUT, "pd.start_steps=12"):
+                    r"override 'pd\.start_steps=12': pd\.start_steps must be a power of two, .* got 12$",
+                training("pd", OUT, "parameterization=skip"):
+                    r"parameterization must be edm for objective pd, got 'skip'",
+                training("pd", OUT, "model.channels=64"): r"weights of another network",
+                training("pd", OUT, f"teacher.checkpoint={student()}"): r"is a consistency model \(skip\)",
+            }
+        )  # fmt: skip
 
     def test_what_is_no_config(self):
         self.refuse("broken.yaml", "train: [1, 2", r"broken\.yaml:\d+:\d+: not valid YAML")

@@ -23,6 +23,7 @@ from support import (
     load_tensors,
     metadata_of,
     must_run,
+    run,
     run_all,
     teacher,
     tiny_config,
@@ -64,7 +65,8 @@ class LayoutTest(ExecutableTest):
 
     def test_the_metrics_and_the_files_of_each_method(self):
         edm = {"step", "loss", "gradient_norm", "learning_rate", "images_per_second"}
-        keys = {"edm": edm, "cd": edm | {"n", "mu"}, "ct": edm | {"n", "mu"}, "ict": edm | {"n"}}
+        keys = {"edm": edm, "cd": edm | {"n", "mu"}, "ct": edm | {"n", "mu"}, "ict": edm | {"n"},
+                "pd": edm | {"n"}}  # fmt: skip
         files = ["ema-0.5.safetensors", "ema-0.9.safetensors", "model.safetensors", "optimizer.safetensors",
                  "state.json"]  # fmt: skip
         for objective, expected in keys.items():
@@ -76,8 +78,8 @@ class LayoutTest(ExecutableTest):
                     self.assertEqual(set(line), expected)
                     self.assertTrue(all(math.isfinite(value) for value in line.values()))
                 names = sorted(path.name for path in (folder / "checkpoints" / "latest").iterdir())
-                has_target = objective in ("cd", "ct")
-                self.assertEqual(names, files + (["target.safetensors"] if has_target else []))
+                others = {"cd": ["target.safetensors"], "ct": ["target.safetensors"], "pd": ["teacher.safetensors"]}
+                self.assertEqual(names, files + others.get(objective, []))
 
     def test_the_resolved_config_reads_back_to_itself(self):
         again = must_run("cm-train-edm", "--config", teacher() / "config.yaml", "--out", "again")
@@ -143,7 +145,7 @@ class OptionsTest(ExecutableTest):
 
     def test_help(self):
         options = {
-            **dict.fromkeys(("cm-train-edm", "cm-train-cd", "cm-train-ct"), ("--config", "--resume", "--dry-run")),
+            **dict.fromkeys(("cm-train-edm", "cm-train-cd", "cm-train-ct", "cm-train-pd"), ("--config", "--resume", "--dry-run")),
             "cm-sample": ("--checkpoint", "--steps", "--noise"),
             "cm-evaluate": ("--samples", "--reference", "--metrics"),
             "cm-info": ("path", "--json"),
@@ -157,7 +159,7 @@ class OptionsTest(ExecutableTest):
 
     def test_the_help_on_configs_has_every_key(self):
         text = must_run("cm-train-ct", "--help-config").out
-        for key in ("data.path", "model.channels", "ct.levels.schedule", "ict.huber_c", "teacher.checkpoint",
+        for key in ("data.path", "model.channels", "ct.levels.schedule", "ict.huber_c", "pd.start_steps", "teacher.checkpoint",
                     "optimizer.lr", "ema.rates", "sampling.sigmas", "train.keep_checkpoints"):  # fmt: skip
             self.assertRegex(text, rf"(?m)^\s*{re.escape(key)}\b")
 
@@ -203,6 +205,47 @@ class ResumeTest(ExecutableTest):
                 must_run("cm-sample", "--checkpoint", folder, "--steps", "2", "--num", "2", "--out", samples)
                 pixels = load_npz(FOLDER / samples / "samples.npz")["arr_0"]
                 self.assertEqual(pixels.shape, (2, 8, 8, 1))
+
+    def test_stages_go_on_from_their_middle_and_are_sampled_in_their_steps(self):
+        """Stages begin at steps 0, 2 and 6: saved after 3 steps, in the second, which ends three steps later."""
+        stages = ("pd.steps_per_stage=2", "pd.steps_two=4", "train.steps=8", "train.checkpoint_every=3",
+                  "train.keep_checkpoints=1", "train.sample_every=4", "train.sample_count=2")  # fmt: skip
+        whole = train("pd", "whole-stages", *stages)
+        died = train("pd", "died-stages", *stages, "train.steps=3")
+        self.assertEqual([line["n"] for line in metrics_of(whole)], [4, 4, 2, 2, 2, 2, 1, 1])
+        must_run("cm-train-pd", "--resume", "--out", died, "train.steps=8")
+        self.assert_same_run(died, whole)
+        self.assertEqual(contents(died / "samples"), contents(whole / "samples"))
+        checkpoints = whole / "checkpoints"
+        kept = sorted(path.name for path in checkpoints.iterdir())
+        self.assertEqual(kept, ["latest", "step-00000002", "step-00000006", "step-00000008"])
+
+        for folder, steps in ((checkpoints / "step-00000002", 4), (checkpoints / "step-00000006", 2), (whole, 1)):
+            with self.subTest(steps=steps):
+                info = json.loads(must_run("cm-info", folder, "--json").out)
+                self.assertEqual(info["model"]["distilled_steps"], steps)
+                self.assertIn(f"sampled in  {steps} Euler step", must_run("cm-info", folder).out)
+                out = f"stage-{steps}"
+                must_run("cm-sample", "--checkpoint", folder, "--num", "3", "--out", out)
+                record = json.loads((FOLDER / out / "samples.json").read_text())
+                self.assertEqual((record["sampler"], record["evaluations"]), ("progdist", steps))
+                self.assertEqual(load_npz(FOLDER / out / "samples.npz")["arr_0"].shape, (3, 8, 8, 1))
+        for option in (("--steps", "2"), ("--sampler", "heun")):
+            refused = run("cm-sample", "--checkpoint", whole, *option, "--num", "1", "--out", "never-made")
+            self.assert_refused(refused, r"was distilled to take 1 Euler step down its own grid .* leave out --s")
+
+    def test_a_student_can_go_on_halving(self):
+        four = train("pd", "halved-to-4", "pd.steps_per_stage=2", "train.steps=2")
+        one = (f"teacher.checkpoint={four}", "pd.start_steps=2", "train.steps=3")
+        self.assertEqual([line["n"] for line in metrics_of(train("pd", "halved-to-1", *one))], [2, 2, 1])
+        self.assert_all_refused(
+            {
+                training("pd", "never-made", f"teacher.checkpoint={four}"):
+                    r"teacher\.checkpoint \S+halved-to-4: was distilled to 4 sampling steps .* pd\.start_steps must be 2, got 4$",
+                training("cd", "never-made", f"teacher.checkpoint={four}"):
+                    r"was distilled to 4 sampling steps and is a denoiser at those levels only; name the model",
+            }
+        )  # fmt: skip
 
     def test_more_steps_than_at_first(self):
         whole = train("edm", "longer", "train.steps=5")

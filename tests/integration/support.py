@@ -59,10 +59,13 @@ train:
   keep_checkpoints: 0
 """
 
-TRAINERS = {"edm": "cm-train-edm", "cd": "cm-train-cd", "ct": "cm-train-ct", "ict": "cm-train-ct"}
+TRAINERS = {"edm": "cm-train-edm", "cd": "cm-train-cd", "ct": "cm-train-ct", "ict": "cm-train-ct", "pd": "cm-train-pd"}
 
 # What would show that an exception got through to the user as it was thrown.
 RAW_EXCEPTION = r"terminate called|frame #|Exception raised|what\(\)|c10::|std::|enforce fail|\[json|filesystem error"
+
+# Progressive distillation of the tiny network: stages of 4, 2 and 1 sampling steps from training steps 0, 1 and 3.
+PD_STAGES = ("pd.start_steps=4", "pd.steps_per_stage=1", "pd.steps_two=2")
 
 SECONDS = 300
 
@@ -110,8 +113,10 @@ def tiny_config():
 def training(objective, out, *arguments):
     """The command (name, argument, ...) that trains the tiny network."""
     command = [TRAINERS[objective], "--config", tiny_config(), "--out", out, f"objective={objective}"]
-    if objective == "cd":
+    if objective in ("cd", "pd"):
         command.append(f"teacher.checkpoint={teacher()}")
+    if objective == "pd":
+        command.extend(PD_STAGES)
     return (*command, *arguments)
 
 

@@ -6,17 +6,24 @@
 #include "cm/training/distance_function.h"
 #include "cm/training/edm_objective.h"
 #include "cm/training/ict_objective.h"
+#include "cm/training/pd_objective.h"
 #include "cm/training/trainer.h"
 #include "support/tiny_model.h"
 
 namespace cm::test {
 
-enum class Method { edm, cd, ct, ict };
+enum class Method { edm, cd, ct, ict, pd };
 
-inline constexpr Method kMethods[] = {Method::edm, Method::cd, Method::ct, Method::ict};
+inline constexpr Method kMethods[] = {Method::edm, Method::cd, Method::ct, Method::ict, Method::pd};
 
 inline Parameterization parameterization_of(Method method) {
-  return method == Method::edm ? Parameterization::edm : Parameterization::skip;
+  const bool denoiser = method == Method::edm || method == Method::pd;
+  return denoiser ? Parameterization::edm : Parameterization::skip;
+}
+
+// Stages of 4, 2 and 1 sampling steps that begin at training steps 0, 2 and 5.
+inline PdOptions tiny_pd_options() {
+  return {.start_steps = 4, .steps_per_stage = 2, .steps_two = 3};
 }
 
 inline TrainOptions tiny_train_options() {
@@ -76,7 +83,7 @@ struct TinyRun {
     return options;
   }
 
-  Objective make_objective(const TrainOptions& options) const {
+  Objective make_objective(const TrainOptions& options) {
     const auto seed = static_cast<uint64_t>(options.seed);
     switch (method) {
       case Method::edm:
@@ -88,6 +95,8 @@ struct TinyRun {
       case Method::ict:
         return ict_objective({}, make_distance({.kind = Distance::pseudo_huber}), student, options.steps,
                              seed);
+      case Method::pd:
+        return pd_objective(tiny_pd_options(), make_distance({}), student, teacher, options.steps, seed);
     }
     return {};
   }

@@ -31,6 +31,7 @@ std::vector<Tensor> state_of(TinyRun& run) {
     state.insert(state.end(), tensors.begin(), tensors.end());
   };
   if (run.trainer.target() != nullptr) add(run.target.parameters());
+  if (run.trainer.stage_teacher() != nullptr) add(run.teacher.parameters());
   for (size_t i = 0; i < run.trainer.averages().rates().size(); ++i) add(run.trainer.averages().average(i));
   add(run.trainer.optimizer().first_moments());
   add(run.trainer.optimizer().second_moments());
@@ -95,6 +96,46 @@ TEST(Checkpoint, FourStepsAreTwoSavedAndTwoMore) {
   }
 }
 
+// In a stage, at its end and in its first step, where the student becomes the teacher.
+TEST(Checkpoint, ARunInStagesGoesOnFromAnyStep) {
+  TinyRun whole(Method::pd);
+  whole.train_to(7);
+  for (const int64_t saved : {1, 2, 3, 4, 5, 6}) {
+    SCOPED_TRACE(saved);
+    const TemporaryFolder run;
+    TinyRun first(Method::pd);
+    first.train_to(saved);
+    save_checkpoint(run.path(), first.trainer, 0);
+    TinyRun second(Method::pd);
+    load_checkpoint(latest_checkpoint(run.path()).value(), second.trainer);
+    expect_identical(first, second);
+    second.train_to(7);
+    expect_identical(whole, second);
+  }
+}
+
+TEST(Checkpoint, WeightsOfAStageSayItsStepsAndTheirAveragesItsAge) {
+  const TemporaryFolder run;
+  TinyRun pd(Method::pd);
+  pd.train_to(2);
+  save_checkpoint(run.path(), pd.trainer, 0);
+  pd.train_to(3);
+  save_checkpoint(run.path(), pd.trainer, 0);
+  const fs::path first = run / "checkpoints/step-00000002";
+  const fs::path second = run / "checkpoints/step-00000003";
+  const auto steps_of = [](const fs::path& file) { return read_weight_header(file).options.distilled_steps; };
+  for (const auto* file : {"model.safetensors", "ema-0.5.safetensors"}) {
+    EXPECT_EQ(steps_of(first / file), 4) << file;
+    EXPECT_EQ(steps_of(second / file), 2) << file;
+  }
+  EXPECT_EQ(steps_of(first / "teacher.safetensors"), std::nullopt);
+  EXPECT_EQ(steps_of(second / "teacher.safetensors"), 4);
+  EXPECT_EQ(resolve_weights(first), first / "ema-0.5.safetensors");  // 0.5² ≤ 1/4
+  EXPECT_EQ(resolve_weights(second), second / "model.safetensors");  // one step into its stage
+  EXPECT_EQ(checkpoint_summary(second)->step, 3);
+  EXPECT_EQ(checkpoint_summary(second)->steps_in_stage, 1);
+}
+
 // NCSN++ has numbers that are drawn once and never trained; a network with others would be another function.
 TEST(Checkpoint, BuffersComeBackWithEverySetOfWeights) {
   const auto frequencies = [](const Model& model) { return model.named_weights().at("map_noise.freqs"); };
@@ -145,6 +186,18 @@ TEST(Checkpoint, LatestSwingsAndOldOnesGo) {
     EXPECT_EQ(checkpoint_summary(latest)->step, step);
   }
   EXPECT_THAT(names_in(run / "checkpoints"), ElementsAre("latest", "step-00000003", "step-00000004"));
+}
+
+// Stages end after steps 2 and 5.
+TEST(Checkpoint, TheLastOfEachStageStays) {
+  const TemporaryFolder run;
+  TinyRun pd(Method::pd);
+  for (int64_t step = 1; step <= 7; ++step) {
+    pd.train_to(step);
+    save_checkpoint(run.path(), pd.trainer, 1);
+  }
+  EXPECT_THAT(names_in(run / "checkpoints"),
+              ElementsAre("latest", "step-00000002", "step-00000005", "step-00000007"));
 }
 
 TEST(Checkpoint, SummaryTellsStepAndRates) {

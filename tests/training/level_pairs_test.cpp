@@ -16,6 +16,27 @@ TEST(LevelPairs, UniformNumbersSpreadOverThePairs) {
   EXPECT_TRUE(torch::equal(t, torch::tensor({2.0, 2.0, 4.0, 8.0}, torch::kFloat64)));
 }
 
+// ρ = 1 spaces the levels evenly.
+TEST(LevelPairs, HalvedStepsWalkTheGridAndStopHalfWay) {
+  const SigmaOptions even{.min = 1, .max = 9, .rho = 1};
+  const auto [t, mid, end] =
+      uniform_halved_steps(even, 4, torch::tensor({0.0, 0.24, 0.26, 0.99}, torch::kFloat64));
+  EXPECT_TRUE(torch::allclose(t, torch::tensor({9.0, 9.0, 7.0, 3.0}, torch::kFloat64)));
+  EXPECT_TRUE(torch::allclose(mid, torch::tensor({8.0, 8.0, 6.0, 2.0}, torch::kFloat64)));
+  EXPECT_TRUE(torch::allclose(end, torch::tensor({7.0, 7.0, 5.0, 1.0}, torch::kFloat64)));
+  const auto one = halved_steps_at({}, 1, {0});
+  EXPECT_NEAR(one.t.item<double>(), 80, 1e-12);
+  EXPECT_NEAR(one.end.item<double>(), 0.002, 1e-12);
+}
+
+// A teacher of 2 N steps stops at every level where its student stops.
+TEST(LevelPairs, TheHalfStepsAreThoseOfTheGridTwiceAsFine) {
+  const auto coarse = halved_steps_at({}, 4, {0, 1, 2, 3});
+  const auto fine = halved_steps_at({}, 8, {0, 2, 4, 6});
+  EXPECT_TRUE(torch::allclose(coarse.t, fine.t, 1e-12, 0));
+  EXPECT_TRUE(torch::allclose(coarse.mid, fine.end, 1e-12, 0));
+}
+
 TEST(LevelPairs, LogNormalPairsInvertTheirCdf) {
   const auto grid = karras_sigmas({}, 11);
   const auto cdf = lognormal_pair_cdf(grid, -1.1, 2);

@@ -43,6 +43,21 @@ TEST(Sampling, ProgressiveDistillationEndsAtSigmaMin) {
   EXPECT_EQ(evaluations(options), 1);
 }
 
+ModelOptions distilled_to(int64_t steps) {
+  ModelOptions model = kTeacher;
+  model.distilled_steps = steps;
+  return model;
+}
+
+TEST(Sampling, AModelOfProgressiveDistillationTakesItsOwnSteps) {
+  const SamplerOptions own = choose_sampler({}, distilled_to(2));
+  EXPECT_EQ(own.kind, SamplerKind::progdist);
+  expect_sigmas(own, {80, karras_sigma({}, 3, 1), 0.002});
+  EXPECT_EQ(evaluations(own), 2);
+  EXPECT_EQ(choose_sampler({.steps = 2}, distilled_to(2)).sigmas, own.sigmas);
+  expect_sigmas(choose_sampler({.kind = SamplerKind::progdist}, distilled_to(1)), {80, 0.002});
+}
+
 TEST(Sampling, AConsistencyModelTakesOneStepUnlessToldOtherwise) {
   const SamplerOptions once = choose_sampler({}, kStudent);
   EXPECT_EQ(once.kind, SamplerKind::onestep);
@@ -86,6 +101,15 @@ TEST(Sampling, SamplersThatDoNotFitTheModelAreMistakes) {
               HasSubstr("the heun sampler walks a diffusion model's ODE"));
   EXPECT_THAT(mistake_of({.sigmas = {80, 1}}, kTeacher), HasSubstr("are for multistep sampling"));
   EXPECT_THAT(mistake_of({.kind = SamplerKind::onestep, .steps = 2}), HasSubstr("takes one step"));
+}
+
+TEST(Sampling, OtherStepsThanAModelWasDistilledToAreMistakes) {
+  EXPECT_THAT(
+      mistake_of({.steps = 4}, distilled_to(2)),
+      HasSubstr("was distilled to take 2 Euler steps down its own grid (progressive distillation) and can "
+                "take no others; leave out --sampler and --steps"));
+  EXPECT_THAT(mistake_of({.kind = SamplerKind::heun}, distilled_to(1)), HasSubstr("take 1 Euler step down"));
+  EXPECT_THAT(mistake_of({.sigmas = {80, 1}}, distilled_to(2)), HasSubstr("are for multistep sampling"));
 }
 
 TEST(Sampling, RequestsThatContradictThemselvesAreMistakes) {

@@ -134,6 +134,55 @@ TEST(Trainer, ANonFiniteStepCanBeSkippedAndIsCounted) {
   EXPECT_TRUE(torch::isfinite(flat(student.parameters())).all().item<bool>());
 }
 
+// Stages begin at training steps 0, 2 and 5.
+TEST(Trainer, AStageMakesTheStudentTheTeacherAndStartsAnew) {
+  TinyRun run(Method::pd);
+  const Tensor teacher = flat(run.teacher.parameters());
+  run.train_to(2);
+  EXPECT_TRUE(torch::equal(flat(run.teacher.parameters()), teacher));
+  EXPECT_EQ(run.trainer.optimizer().updates(), 2);
+  EXPECT_EQ(run.trainer.steps_in_stage(), 2);
+  EXPECT_EQ(run.trainer.weight_options().distilled_steps, 4);
+  const Tensor before = flat(run.student.parameters());
+
+  run.train_to(3);
+  const Tensor after = flat(run.student.parameters());
+  EXPECT_TRUE(torch::equal(flat(run.teacher.parameters()), before));
+  EXPECT_GT(largest_difference(after, before), 0);
+  EXPECT_EQ(run.trainer.optimizer().updates(), 1);
+  EXPECT_LT(largest_difference(flat(run.trainer.averages().average(0)), (before + after) / 2), 1e-6);
+  EXPECT_EQ(run.trainer.steps_in_stage(), 1);
+  EXPECT_EQ(run.trainer.weight_options().distilled_steps, 2);
+  for (const auto& parameter : run.teacher.parameters()) EXPECT_FALSE(parameter.requires_grad());
+
+  run.train_to(6);
+  EXPECT_EQ(run.trainer.weight_options().distilled_steps, 1);
+}
+
+TEST(Trainer, TheLearningRateTakesItsCourseInEveryStage) {
+  TrainOptions options = test::tiny_train_options();
+  options.steps = 9;
+  TinyRun run(Method::pd, options);
+  OptimizerOptions optimizer;
+  optimizer.lr = 12;
+  optimizer.decay = LearningRateDecay::linear;
+  Trainer trainer(options, optimizer, {.rates = {}}, run.objective, run.student, nullptr);
+  std::vector<double> rates;
+  for (int64_t step = 0; step < 9; ++step) {
+    trainer.set_steps_done(step);
+    rates.push_back(trainer.lr());
+  }
+  EXPECT_THAT(rates, testing::ElementsAre(12, 6, 12, 8, testing::DoubleNear(4, 1e-12), 12, 9, 6, 3));
+}
+
+TEST(Trainer, WithoutStagesWeightsSayNothingOfSteps) {
+  TinyRun run(Method::cd);
+  run.train_to(2);
+  EXPECT_EQ(run.trainer.stage_teacher(), nullptr);
+  EXPECT_EQ(run.trainer.steps_in_stage(), 2);
+  EXPECT_FALSE(run.trainer.weight_options().distilled_steps);
+}
+
 TEST(Trainer, MicroBatchesMustDivideTheBatch) {
   TrainOptions options;
   options.batch_size = 64;

@@ -9,16 +9,17 @@
 #include "cm/training/ct_objective.h"
 #include "cm/training/edm_objective.h"
 #include "cm/training/ict_objective.h"
+#include "cm/training/pd_objective.h"
 #include "cm/training/trainer.h"
 
 namespace cm {
 
-enum class ObjectiveKind { edm, cd, ct, ict };
+enum class ObjectiveKind { edm, cd, ct, ict, pd };
 template <>
 struct EnumNames<ObjectiveKind> {
   static constexpr std::array names = {EnumName{ObjectiveKind::edm, "edm"}, EnumName{ObjectiveKind::cd, "cd"},
-                                       EnumName{ObjectiveKind::ct, "ct"},
-                                       EnumName{ObjectiveKind::ict, "ict"}};
+                                       EnumName{ObjectiveKind::ct, "ct"}, EnumName{ObjectiveKind::ict, "ict"},
+                                       EnumName{ObjectiveKind::pd, "pd"}};
 };
 
 // Weights that come from elsewhere.
@@ -54,6 +55,7 @@ struct RunConfig {
   std::optional<CdOptions> cd;
   std::optional<CtOptions> ct;
   std::optional<IctOptions> ict;
+  std::optional<PdOptions> pd;
   LpipsSource lpips;
   WeightSource teacher;
   WeightSource init;
@@ -66,19 +68,23 @@ struct RunConfig {
 template <class Visitor>
 void fields(Visitor& visit, RunConfig& o) {
   visit("objective", o.objective,
-        "what is trained: a diffusion teacher, or a consistency model by one of its methods");
+        "what is trained: a diffusion teacher, a consistency model by one of its methods, or a diffusion "
+        "model of "
+        "few steps");
   visit("data", o.data, "the images");
   visit("model", o.model, "the U-Net; absent: that of the teacher or of init, without dropout");
   visit("parameterization", o.parameterization,
-        "how the network becomes a denoiser or consistency function; default: edm for edm, skip for the "
-        "others");
+        "how the network becomes a denoiser or consistency function; default: edm for edm and pd, skip for "
+        "the others");
   visit("sigma", o.sigma, "noise levels");
   visit("edm", o.edm, "denoising score matching (EDM)");
   visit("cd", o.cd, "consistency distillation (CM Algorithm 2)");
   visit("ct", o.ct, "consistency training (CM Algorithm 3)");
   visit("ict", o.ict, "improved consistency training (iCT)");
+  visit("pd", o.pd, "progressive distillation (PD)");
   visit("lpips", o.lpips, "the network of distance lpips");
-  visit("teacher", o.teacher, "the diffusion model that cd distills; the student starts from its weights");
+  visit("teacher", o.teacher,
+        "the diffusion model that cd and pd distill; the student starts from its weights");
   visit("init", o.init, "start weights, of the same network");
   visit("optimizer", o.optimizer, "optimizer and learning rate");
   visit("ema", o.ema, "evaluation averages");

@@ -31,7 +31,7 @@ class TrainingRun {
   std::string summary() const;
 
  private:
-  Objective make_objective() const;
+  Objective make_objective();
 
   RunConfig config_;
   std::unique_ptr<Dataset> dataset_;

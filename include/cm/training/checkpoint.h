@@ -1,6 +1,7 @@
 // A run's state on disk, and which weights of it to use.
 //
-//   RUN/checkpoints/step-00001000/{model,target,optimizer,ema-RATE}.safetensors, state.json
+//   RUN/checkpoints/step-00001000/{model,optimizer,ema-RATE}.safetensors, state.json
+//   and where the method has them: target.safetensors; teacher.safetensors, where stages change the teacher
 //   RUN/checkpoints/latest → step-00001000     (swung when the checkpoint is complete)
 #pragma once
 
@@ -14,7 +15,8 @@
 namespace cm {
 
 // Writes checkpoint step-<steps done> under `run`, swings `latest` to it and removes all but the newest
-// `keep` checkpoints (0: none). Error when the disk fails: then `latest` and what it names stay as they were.
+// `keep` checkpoints (0: none) and the last of each stage. Error when the disk fails: then `latest` and what
+// it names stay as they were.
 void save_checkpoint(const std::filesystem::path& run, Trainer& trainer, int64_t keep);
 
 // The newest complete checkpoint of a run, or nullopt when it has none.
@@ -23,6 +25,7 @@ std::optional<std::filesystem::path> latest_checkpoint(const std::filesystem::pa
 // What a checkpoint folder says of itself; nullopt when `folder` is none.
 struct CheckpointSummary {
   int64_t step = 0;
+  int64_t steps_in_stage = 0;     // since the averages were started
   std::vector<double> ema_rates;  // ascending
 };
 std::optional<CheckpointSummary> checkpoint_summary(const std::filesystem::path& folder);
@@ -34,8 +37,8 @@ void load_checkpoint(const std::filesystem::path& checkpoint, Trainer& trainer);
 // The weight file that `source` means: a weight file itself, that of a diffusers folder, or one of a
 // checkpoint folder or of a run's latest checkpoint. There, in the latter two, `ema` chooses the evaluation
 // average (0: the trained weights themselves); by default it is the one with the largest rate that has
-// forgotten its start (rate^steps ≤ 0.25), or the trained weights when there is none. InputError when nothing
-// fits, with what there is.
+// forgotten its start (rate^steps ≤ 0.25, steps since the averages were started), or the trained weights when
+// there is none. InputError when nothing fits, with what there is.
 std::filesystem::path resolve_weights(const std::filesystem::path& source,
                                       std::optional<double> ema = std::nullopt);
 

@@ -5,7 +5,7 @@
 #include <functional>
 #include <vector>
 
-#include "cm/base/tensor.h"
+#include "cm/diffusion/discretization.h"
 
 namespace cm {
 
@@ -24,5 +24,20 @@ HostPairs lognormal_pairs(const std::vector<double>& sigmas, double p_mean, doub
 
 // That distribution over the N − 1 pairs of the grid, as a cumulative one that ends at 1.
 std::vector<double> lognormal_pair_cdf(const std::vector<double>& sigmas, double p_mean, double p_std);
+
+// A step down the grid with its half step, t > mid > end, float64 [B] on the CPU.
+struct HostHalvedSteps {
+  Tensor t;
+  Tensor mid;
+  Tensor end;
+};
+
+// Progressive distillation: i ~ U{0…N−1} from u [B] in [0, 1), and of the grid of N steps (N + 1 levels) the
+// positions i, i + ½ and i + 1, counted from σ_max.
+HostHalvedSteps uniform_halved_steps(const SigmaOptions& sigma, int64_t steps, const Tensor& u);
+
+// The same at given indices i.
+HostHalvedSteps halved_steps_at(const SigmaOptions& sigma, int64_t steps,
+                                const std::vector<int64_t>& indices);
 
 }  // namespace cm

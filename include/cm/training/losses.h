@@ -38,4 +38,25 @@ Tensor consistency_loss(const Denoiser& student, const Denoiser& target, const P
                         const DistanceFunction& distance, const Tensor& x0, const Tensor& noise,
                         const SigmaPair& pair, const Tensor& weight);
 
+// A step of the student from t to end, with the middle at which the teacher halves it; [B] each,
+// t > mid > end.
+struct HalvedStep {
+  Tensor t;
+  Tensor mid;
+  Tensor end;
+};
+
+// The denoised image with which one Euler step from (x_t, t) arrives where two of the teacher's arrive,
+// x_end:
+//
+//   x_t − t (x_end − x_t)/(end − t)    (PD Algorithm 2 in σ)
+//
+// computed as what that is: w D(x_t, t) + (1 − w) D(x_mid, mid), w = end (t − mid)/(mid (t − end)). On a fine
+// grid (PD starts at 4096 steps) the difference x_end − x_t would lose half of fp32's digits.
+Tensor two_step_target(const Denoiser& teacher, const Tensor& x_t, const HalvedStep& step);
+
+// weight · d(D(x_t, t), sg target),  x_t = x₀ + t z    (PD Algorithm 2). x0, noise [B, …]; weight [B].
+Tensor progressive_loss(const Denoiser& student, const Denoiser& teacher, const DistanceFunction& distance,
+                        const Tensor& x0, const Tensor& noise, const HalvedStep& step, const Tensor& weight);
+
 }  // namespace cm

@@ -31,6 +31,8 @@ struct ModelOptions {
   Parameterization parameterization = Parameterization::skip;
   SigmaOptions sigma;
   SamplingOptions sampling;
+  // N of progressive distillation: the denoiser makes an image in N Euler steps down its own grid.
+  std::optional<int64_t> distilled_steps = std::nullopt;
 };
 
 template <class Visitor>
@@ -40,6 +42,7 @@ void fields(Visitor& visit, ModelOptions& o) {
   visit("parameterization", o.parameterization, "how the network becomes a denoiser or consistency function");
   visit("sigma", o.sigma, "noise levels");
   visit("sampling", o.sampling, "sampling");
+  visit("distilled_steps", o.distilled_steps, "Euler steps that progressive distillation left", at_least(1));
 }
 
 }  // namespace cm

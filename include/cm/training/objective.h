@@ -25,12 +25,29 @@ struct CurriculumPoint {
   std::optional<double> decay;    // μ(k), where the method has a target network
 };
 
+// A part of training that starts anew.
+struct Stage {
+  int64_t first = 0;          // its first step
+  int64_t length = 0;         // steps over which its learning rate takes its course
+  int64_t sampler_steps = 0;  // N: Euler steps that its student makes an image in
+};
+
+class Model;
+
+// What a method in stages asks: at the first step of each stage after the first, `teacher` becomes a frozen
+// copy of the student, which trains on with new optimizer moments, averages and learning rate.
+struct Stages {
+  std::function<Stage(int64_t step)> at;
+  Model* teacher = nullptr;
+};
+
 struct Objective {
   // One loss a sample, [B], differentiable in the student.
   std::function<Tensor(const TrainingBatch& batch)> losses;
   // The (larger) noise level of each sample, float64 [B] on the CPU: what `losses` uses, for messages.
   std::function<Tensor(int64_t step, const std::vector<int64_t>& samples)> sigmas;
   std::function<CurriculumPoint(int64_t step)> curriculum;
+  std::optional<Stages> stages = std::nullopt;
 };
 
 }  // namespace cm

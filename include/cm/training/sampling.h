@@ -46,8 +46,9 @@ struct SamplerRequest {
 
 // The sampler that fits the model: its time points, and defaults for what was left open (heun with 18 steps
 // for a denoiser, one step for a consistency function; N steps: the model's own time points, or the grid's).
+// A model of progressive distillation knows the levels of its own grid only: progdist in its N steps.
 // InputError when the request contradicts itself or the model (a consistency sampler for a denoiser, indices
-// beyond the grid, 0 steps).
+// beyond the grid, 0 steps, other steps than a model was distilled to).
 SamplerOptions choose_sampler(const SamplerRequest& request, const ModelOptions& model);
 
 // Network evaluations for one image.

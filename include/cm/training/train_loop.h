@@ -17,8 +17,8 @@ TrainOutcome train(Trainer& trainer, const TrainOptions& options, const Dataset&
                    const DataOptions& data, const std::filesystem::path& run);
 
 // The picture that shows how far a run is: images from noise that depends on the seed alone, by the average
-// that sampling would use, in one step (consistency models) or 18 Heun steps (diffusion models). uint8 [C, H,
-// W].
+// that sampling would use, in one step (consistency models), 18 Heun steps (diffusion models) or the steps
+// that progressive distillation has left. uint8 [C, H, W].
 Tensor preview_picture(Trainer& trainer, const TrainOptions& options);
 
 }  // namespace cm

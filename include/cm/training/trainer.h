@@ -2,6 +2,7 @@
 // averages.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -55,7 +56,8 @@ void fields(Visitor& visit, TrainOptions& o) {
   visit("sample_count", o.sample_count, "images in a sample grid", at_least(1));
   visit("checkpoint_every", o.checkpoint_every, "steps between two checkpoints; the last step always has one",
         at_least(1));
-  visit("keep_checkpoints", o.keep_checkpoints, "newest checkpoints that are kept; 0: all", at_least(0));
+  visit("keep_checkpoints", o.keep_checkpoints,
+        "newest checkpoints that are kept, besides the last of each stage; 0: all", at_least(0));
   visit("on_non_finite", o.on_non_finite,
         "what a non-finite loss does: stop the run, or skip the step and count it");
   visit("deterministic", o.deterministic, "deterministic CUDA kernels: bit-identical repeats, slower");
@@ -76,8 +78,8 @@ class Trainer {
   Trainer(const TrainOptions& options, const OptimizerOptions& optimizer_options,
           const EmaOptions& ema_options, Objective objective, Model& student, Model* target);
 
-  // Performs step number step(), then counts it. Error when a loss or gradient is found to be non-finite: at
-  // once on the CPU, at the next check_finite() on a GPU.
+  // Performs step number steps_done(), then counts it; at a stage's first step begins the stage. Error when a
+  // loss or gradient is found to be non-finite: at once on the CPU, at the next check_finite() on a GPU.
   StepResult step(const Batch& batch);
 
   // Waits for the device and throws Error, naming step and σ range, when a step since the last check was
@@ -90,21 +92,40 @@ class Trainer {
   void set_skipped(int64_t skipped) { skipped_ = skipped; }
 
   // Of the step that comes next.
-  double lr() const { return learning_rate(optimizer_options_, step_, options_.steps); }
+  double lr() const {
+    const Stage stage = stage_of(step_);
+    return learning_rate(optimizer_options_, step_ - stage.first, stage.length);
+  }
   CurriculumPoint curriculum() const { return objective_.curriculum(step_); }
+
+  // Steps since the averages were started: all, or those of the stage of the last step.
+  int64_t steps_in_stage() const { return step_ - stage_of(last_step()).first; }
+  // Whether a stage after the first begins with step k, so that k steps done are the end of one.
+  bool begins_stage(int64_t step) const { return step > 0 && stage_of(step).first == step; }
+  // What a weight file of the student as it stands says of it.
+  ModelOptions weight_options() const;
 
   Model& student() { return student_; }
   Model* target() { return target_; }
+  // The teacher, where it changes with the stages and so belongs to the state; otherwise nullptr.
+  Model* stage_teacher() { return objective_.stages ? objective_.stages->teacher : nullptr; }
   EmaSet& averages() { return averages_; }
   Optimizer& optimizer() { return optimizer_; }
 
  private:
+  int64_t last_step() const { return std::max<int64_t>(0, step_ - 1); }
+  // Training without stages is one stage.
+  Stage stage_of(int64_t step) const {
+    return objective_.stages ? objective_.stages->at(step) : Stage{.length = options_.steps};
+  }
+  void begin_stage();
   Tensor backward(const Batch& batch);
   bool usable(const StepResult& result);
   [[noreturn]] void fail_non_finite(int64_t step) const;
 
   TrainOptions options_;
   OptimizerOptions optimizer_options_;
+  EmaOptions ema_options_;
   Objective objective_;
   Model& student_;
   Model* target_;

@@ -1,0 +1,59 @@
+#include "cm/training/pd_objective.h"
+
+#include <bit>
+
+#include "cm/base/text.h"
+#include "cm/training/level_pairs.h"
+#include "draws.h"
+
+namespace cm {
+namespace {
+
+HalvedStep step_on_device_of(const Tensor& x, const HostHalvedSteps& host) {
+  return {on_device_of(x, host.t), on_device_of(x, host.mid), on_device_of(x, host.end)};
+}
+
+}  // namespace
+
+void validate(const PdOptions& options, const Complain& complain) {
+  if (!std::has_single_bit(static_cast<uint64_t>(options.start_steps))) {
+    complain("start_steps",
+             concat("must be a power of two, because each stage halves it, got ", options.start_steps));
+  }
+}
+
+Stage pd_stage(const PdOptions& options, int64_t step, int64_t total_steps) {
+  Stage stage{.first = 0, .length = options.steps_per_stage, .sampler_steps = options.start_steps};
+  for (; stage.sampler_steps > 1; stage.sampler_steps /= 2) {
+    if (stage.sampler_steps == 2) stage.length = options.steps_two.value_or(2 * options.steps_per_stage);
+    if (step < stage.first + stage.length) return stage;
+    stage.first += stage.length;
+  }
+  stage.length = std::max<int64_t>(1, total_steps - stage.first);
+  return stage;
+}
+
+Objective pd_objective(const PdOptions& options, const DistanceFunction& distance, const Model& student,
+                       Model& teacher, int64_t total_steps, uint64_t seed) {
+  const auto stage = [options, total_steps](int64_t step) { return pd_stage(options, step, total_steps); };
+  const SigmaOptions sigma = student.options().sigma;
+  const auto draw = [stage, sigma, seed](int64_t step, const std::vector<int64_t>& samples) {
+    return uniform_halved_steps(sigma, stage(step).sampler_steps, draw_uniform(seed, step, samples));
+  };
+  const auto losses = [=, &student, &teacher, weighting = options.weighting](const TrainingBatch& batch) {
+    const HalvedStep step = step_on_device_of(batch.x, draw(batch.step, batch.samples));
+    return progressive_loss(student.denoiser(batch.labels, dropout_key(seed, batch)),
+                            teacher.denoiser(batch.labels), distance, batch.x, draw_noise(seed, batch), step,
+                            weight(weighting, step.t, sigma.data));
+  };
+  return {
+      .losses = losses,
+      .sigmas = [draw](int64_t step, const std::vector<int64_t>& samples) { return draw(step, samples).t; },
+      .curriculum =
+          [stage](int64_t step) {
+            return CurriculumPoint{stage(step).sampler_steps, {}};
+          },
+      .stages = Stages{.at = stage, .teacher = &teacher}};
+}
+
+}  // namespace cm
