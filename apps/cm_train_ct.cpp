@@ -3,5 +3,5 @@
 
 int main(int argc, char** argv) {
   return cm::train_main(argc, argv, "cm-train-ct", "Trains a consistency model without a teacher.",
-                        {cm::ObjectiveKind::ct, cm::ObjectiveKind::ict});
+                        {cm::ObjectiveKind::ct, cm::ObjectiveKind::ict, cm::ObjectiveKind::continuous_ct});
 }

@@ -13,6 +13,13 @@ Method consistency_model(const DistanceChoice& distance, int64_t last_levels) {
           .last_levels = last_levels};
 }
 
+// Its loss needs ∂f/∂σ everywhere, which the piecewise f does not have at ε (CM Appendix C).
+Method continuous_model(const std::optional<ContinuousOptions>& options) {
+  return {.parameterizations = {Parameterization::skip},
+          .distance = DistanceChoice{.kind = options.value_or(ContinuousOptions()).distance},
+          .last_levels = {}};
+}
+
 }  // namespace
 
 Method method_of(const RunConfig& config) {
@@ -39,6 +46,13 @@ Method method_of(const RunConfig& config) {
       return consistency_model({.kind = ict.distance, .huber_c = ict.huber_c},
                                noise_levels(ict.levels, last, config.train.steps));
     }
+    case ObjectiveKind::continuous_cd: {
+      Method method = continuous_model(config.continuous_cd);
+      method.needs_teacher = true;
+      return method;
+    }
+    case ObjectiveKind::continuous_ct:
+      return continuous_model(config.continuous_ct);
     case ObjectiveKind::pd: {
       Method method = diffusion_model();
       method.needs_teacher = true;

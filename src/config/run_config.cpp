@@ -65,6 +65,13 @@ void validate(const RunConfig& config, const Complain& complain) {
   complain_of_section(config, ObjectiveKind::cd, config.cd.has_value(), complain);
   complain_of_section(config, ObjectiveKind::ct, config.ct.has_value(), complain);
   complain_of_section(config, ObjectiveKind::ict, config.ict.has_value(), complain);
+  complain_of_section(config, ObjectiveKind::continuous_cd, config.continuous_cd.has_value(), complain);
+  complain_of_section(config, ObjectiveKind::continuous_ct, config.continuous_ct.has_value(), complain);
+  if (config.continuous_ct && !config.continuous_ct->stop_gradient) {
+    complain("continuous_ct.stop_gradient",
+             "must be true: without it the gradient of consistency training is biased; continuous_cd can do "
+             "without");
+  }
   complain_of_section(config, ObjectiveKind::pd, config.pd.has_value(), complain);
   const Method method = method_of(config);
   complain_of_teacher(config, method, complain);

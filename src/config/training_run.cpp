@@ -88,6 +88,17 @@ std::shared_ptr<const Lpips> lpips_for(const RunConfig& config, const ImageSpec&
   return load_lpips(*config.lpips.weights, device);
 }
 
+// A loss with a gradient through u differentiates the network twice, which recomputed blocks cannot be.
+void check_twice_differentiable(const RunConfig& config) {
+  const bool twice = config.continuous_cd && !config.continuous_cd->stop_gradient;
+  if (twice && config.model->activation_checkpointing) {
+    throw InputError(
+        "continuous_cd.stop_gradient: false does not go with model.activation_checkpointing; set that to "
+        "false, or "
+        "stop_gradient to true");
+  }
+}
+
 // The objective's own section, and what the objective implies.
 void fill_in(RunConfig& config) {
   switch (config.objective) {
@@ -102,6 +113,12 @@ void fill_in(RunConfig& config) {
       break;
     case ObjectiveKind::ict:
       config.ict = config.ict.value_or(IctOptions());
+      break;
+    case ObjectiveKind::continuous_cd:
+      config.continuous_cd = config.continuous_cd.value_or(ContinuousOptions());
+      break;
+    case ObjectiveKind::continuous_ct:
+      config.continuous_ct = config.continuous_ct.value_or(ContinuousOptions());
       break;
     case ObjectiveKind::pd:
       config.pd = config.pd.value_or(PdOptions());
@@ -129,6 +146,7 @@ TrainingRun::TrainingRun(const RunConfig& config, const torch::Device& device) :
   }
   config_.model = network_for(config_);
   check_fits(*config_.model, image);
+  check_twice_differentiable(config_);
   const ModelOptions options{.network = *config_.model,
                              .image = image,
                              .parameterization = *config_.parameterization,
@@ -160,6 +178,10 @@ Objective TrainingRun::make_objective() {
       return ct_objective(*config_.ct, distance(), *student_, *target_, config_.train.steps, seed);
     case ObjectiveKind::ict:
       return ict_objective(*config_.ict, distance(), *student_, config_.train.steps, seed);
+    case ObjectiveKind::continuous_cd:
+      return continuous_cd_objective(*config_.continuous_cd, distance(), *student_, *teacher_, seed);
+    case ObjectiveKind::continuous_ct:
+      return continuous_ct_objective(*config_.continuous_ct, distance(), *student_, seed);
     case ObjectiveKind::pd:
       return pd_objective(*config_.pd, distance(), *student_, *teacher_, config_.train.steps, seed);
   }

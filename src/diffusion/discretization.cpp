@@ -26,6 +26,18 @@ std::vector<double> karras_sigmas(const SigmaOptions& sigma, int64_t n) {
   return sigmas;
 }
 
+Tensor karras_level(const SigmaOptions& sigma, const Tensor& v) {
+  const double root_max = std::pow(sigma.max, 1 / sigma.rho);
+  const double root_min = std::pow(sigma.min, 1 / sigma.rho);
+  return (root_min + v * (root_max - root_min)).pow(sigma.rho);
+}
+
+Tensor karras_slope(const SigmaOptions& sigma, const Tensor& level) {
+  const double root_max = std::pow(sigma.max, 1 / sigma.rho);
+  const double root_min = std::pow(sigma.min, 1 / sigma.rho);
+  return sigma.rho * (root_max - root_min) * level.pow(1 - 1 / sigma.rho);
+}
+
 std::vector<double> sampler_sigmas(const SigmaOptions& sigma, int64_t n) {
   if (n < 1) throw InputError(concat("a sampler needs at least 1 step, got ", n));
   if (n == 1) return {sigma.max, 0};

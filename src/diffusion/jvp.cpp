@@ -57,10 +57,12 @@ Jvp differentiable_jvp(const Denoiser& f, const Tensor& x, const Tensor& sigma, 
   const Tensor sigma_leaf = sigma.detach().requires_grad_(true);
   const Tensor value = f(x_leaf, sigma_leaf);
   const Tensor v = torch::zeros_like(value).requires_grad_(true);
-  const auto transposed =
-      torch::autograd::grad({value}, {x_leaf, sigma_leaf}, {v}, /*retain_graph=*/true, /*create_graph=*/true);
-  const Tensor product =
-      (transposed[0] * direction.x_dot).sum() + (transposed[1] * direction.sigma_dot).sum();
+  // Undefined for an input that f does not depend on.
+  const auto transposed = torch::autograd::grad({value}, {x_leaf, sigma_leaf}, {v}, /*retain_graph=*/true,
+                                                /*create_graph=*/true, /*allow_unused=*/true);
+  Tensor product = torch::zeros({}, value.options());
+  if (transposed[0].defined()) product = product + (transposed[0] * direction.x_dot).sum();
+  if (transposed[1].defined()) product = product + (transposed[1] * direction.sigma_dot).sum();
   const Tensor tangent =
       torch::autograd::grad({product}, {v}, {}, /*retain_graph=*/true, /*create_graph=*/true)[0];
   return {value, tangent};

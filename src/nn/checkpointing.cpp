@@ -28,6 +28,8 @@ struct Recompute : torch::autograd::Function<Recompute> {
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    TORCH_CHECK(!torch::GradMode::is_enabled(),
+                "activation checkpointing: the recomputed block has no second derivative");
     const auto saved = context->get_saved_variables();
     const auto holder = context->saved_data["block"].toCapsule();
     const Block& block = static_cast<const BlockHolder&>(*holder).block;

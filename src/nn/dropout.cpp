@@ -21,7 +21,10 @@ Tensor dropout(const Tensor& x, double rate, const std::optional<DropoutKey>& ke
   if (!key || rate == 0) return x;
   const RandomKey random{.seed = key->seed, .purpose = Purpose::dropout};
   const at::Generator generator = generator_on(x.device(), random.bits(static_cast<uint32_t>(layer)));
-  return x * torch::empty_like(x).bernoulli_(1 - rate, generator).div_(1 - rate);
+  // Filled in the order of x's elements, not of its memory: attention's kernels leave different layouts
+  // behind.
+  const Tensor mask = torch::empty_like(x, at::MemoryFormat::Contiguous).bernoulli_(1 - rate, generator);
+  return x * mask.div_(1 - rate);
 }
 
 }  // namespace cm

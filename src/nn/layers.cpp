@@ -82,9 +82,10 @@ Tensor attention(const Tensor& qkv, int64_t heads) {
 
 Tensor time_features(const Tensor& time, int64_t width) {
   const int64_t half = width / 2;
-  const Tensor k = torch::arange(half, time.options().dtype(torch::kFloat32));
+  const Tensor precise = time.to(at::promote_types(time.scalar_type(), at::kFloat));
+  const Tensor k = torch::arange(half, precise.options());
   const Tensor frequencies = (k * (-std::log(10000.0) / static_cast<double>(half))).exp();
-  const Tensor angles = time.to(torch::kFloat32).unsqueeze(1) * frequencies;
+  const Tensor angles = precise.unsqueeze(1) * frequencies;
   const Tensor features = torch::cat({angles.cos(), angles.sin()}, 1);
   return width % 2 == 0 ? features : torch::constant_pad_nd(features, {0, 1});
 }

@@ -81,7 +81,7 @@ NoiseFeaturesImpl::NoiseFeaturesImpl(Initializer& initializer, int64_t width,
 }
 
 Tensor NoiseFeaturesImpl::forward(const Tensor& c_noise) const {
-  const Tensor time = c_noise.to(torch::kFloat32);
+  const Tensor time = c_noise.to(at::promote_types(c_noise.scalar_type(), at::kFloat));
   const auto positional = [&] {
     const Tensor k = torch::arange(count_, time.options());
     return (k * (-std::log(10000.0) / static_cast<double>(count_ - 1))).exp();

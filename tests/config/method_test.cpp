@@ -37,9 +37,22 @@ TEST(Method, DiffusionModelsAndConsistencyModelsAreParameterizedApart) {
   EXPECT_FALSE(pd.has_target);
 }
 
+// The piecewise f has no ∂f/∂σ at ε.
+TEST(Method, ContinuousTimeNeedsADifferentiableParameterization) {
+  const Method cd = method_of(read("objective: continuous_cd\nteacher: {checkpoint: t}\n"));
+  EXPECT_EQ(cd.parameterizations, std::vector{Parameterization::skip});
+  EXPECT_TRUE(cd.needs_teacher);
+  EXPECT_FALSE(cd.has_target);
+  const Method ct =
+      method_of(read("objective: continuous_ct\ncontinuous_ct: {distance: lpips}\nlpips: {weights: w}\n"));
+  EXPECT_EQ(ct.distance->kind, Distance::lpips);
+  EXPECT_FALSE(ct.needs_teacher);
+}
+
 TEST(Method, TheGridOfSamplingIsTheTrainingsLast) {
   EXPECT_FALSE(method_of(read("objective: edm\n")).last_levels);
   EXPECT_EQ(method_of(read("objective: cd\nteacher: {checkpoint: t}\ncd: {n: 12}\n")).last_levels, 12);
+  EXPECT_FALSE(method_of(read("objective: continuous_ct\n")).last_levels);
   const std::string ct = "objective: ct\nct: {levels: {schedule: progressive, s0: 2, s1: 150}}\n";
   EXPECT_EQ(method_of(read(ct)).last_levels, 151);
 }

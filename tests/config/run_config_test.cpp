@@ -65,5 +65,38 @@ TEST(RunConfig, ProgressiveDistillationTrainsADenoiserFromATeacher) {
               ElementsAre(HasSubstr("pd belongs to objective pd, but objective is edm")));
 }
 
+TEST(RunConfig, ContinuousTimeTakesTheDistancesThatItHasLossesFor) {
+  const std::string cd = "objective: continuous_cd\nteacher: {checkpoint: t}\ncontinuous_cd:\n";
+  EXPECT_THAT(mistakes_in(cd + "  distance: l2\n"), ElementsAre());
+  EXPECT_THAT(mistakes_in(cd + "  stop_gradient: false\n  distance: l1\n"), ElementsAre());
+  EXPECT_THAT(
+      mistakes_in(cd + "  distance: l1\n"),
+      ElementsAre("run.yaml:6:13: continuous_cd.distance must be one of {l2, lpips} with stop_gradient, got "
+                  "'l1'"));
+  EXPECT_THAT(mistakes_in(cd + "  distance: lpips\n"),
+              ElementsAre(HasSubstr("continuous_cd.distance lpips needs lpips.weights")));
+}
+
+TEST(RunConfig, ContinuousTrainingWithoutStopGradientIsBiased) {
+  EXPECT_THAT(mistakes_in("objective: continuous_ct\ncontinuous_ct: {stop_gradient: true}\n"), ElementsAre());
+  EXPECT_THAT(
+      mistakes_in("objective: continuous_ct\ncontinuous_ct: {stop_gradient: false}\n"),
+      ElementsAre("run.yaml:4:32: continuous_ct.stop_gradient must be true: without it the gradient of "
+                  "consistency training is biased; continuous_cd can do without"));
+}
+
+TEST(RunConfig, ContinuousTimeNeedsItsTeacherAndAParameterizationWithADerivative) {
+  EXPECT_THAT(mistakes_in("objective: continuous_cd\n"),
+              ElementsAre(HasSubstr("teacher.checkpoint is needed by objective continuous_cd")));
+  EXPECT_THAT(mistakes_in("objective: continuous_ct\nteacher: {checkpoint: t}\n"),
+              ElementsAre(HasSubstr("teacher.checkpoint is not used by objective continuous_ct")));
+  EXPECT_THAT(
+      mistakes_in("objective: continuous_ct\nparameterization: piecewise\n"),
+      ElementsAre(HasSubstr("parameterization must be skip for objective continuous_ct, got 'piecewise'")));
+  EXPECT_THAT(
+      mistakes_in("objective: ct\ncontinuous_ct: {weight: limit}\n"),
+      ElementsAre(HasSubstr("continuous_ct belongs to objective continuous_ct, but objective is ct")));
+}
+
 }  // namespace
 }  // namespace cm

@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "cm/base/error.h"
+#include "support/closeness.h"
 #include "support/each_near.h"
 #include "support/message_of.h"
 
@@ -35,6 +36,26 @@ TEST(Discretization, RhoOneIsAnEvenGrid) {
 TEST(Discretization, RhoTwoIsEvenInTheRoot) {
   const auto sigmas = karras_sigmas({.min = 1, .max = 25, .rho = 2}, 3);
   EXPECT_THAT(sigmas, each_near({1, 9, 25}, 1e-12));
+}
+
+TEST(Discretization, TheLevelsBetweenThoseOfAGrid) {
+  const SigmaOptions options{.min = 0.01, .max = 50, .rho = 3};
+  const auto grid = karras_sigmas(options, 5);
+  const Tensor between = karras_level(options, torch::linspace(0, 1, 5, torch::kFloat64));
+  for (size_t i = 0; i < grid.size(); ++i) {
+    EXPECT_NEAR(between[static_cast<int64_t>(i)].item<double>(), grid[i], 1e-12 * grid[i]);
+  }
+}
+
+TEST(Discretization, TheSlopeIsTheLevelsDerivative) {
+  for (const double rho : {1.0, 7.0}) {
+    const SigmaOptions options{.min = 0.01, .max = 50, .rho = rho};
+    const Tensor v = torch::tensor({0.1, 0.5, 0.9}, torch::kFloat64);
+    const double h = 1e-5;
+    const Tensor expected = (karras_level(options, v + h) - karras_level(options, v - h)) / (2 * h);
+    const Tensor slope = karras_slope(options, karras_level(options, v));
+    EXPECT_LT(test::relative_difference(slope, expected), 1e-8);
+  }
 }
 
 TEST(Discretization, PositionsCountDownFromMax) {

@@ -173,7 +173,7 @@ class TrainCommandTest(RefusalTest):
         for_ct = ("cm-train-ct", "--config", tiny_config(), "--out", OUT)
         self.assert_all_refused(
             {
-                for_ct: r"objective is edm, which cm-train-ct does not train \(it trains \{ct, ict\}\)",
+                for_ct: r"objective is edm, which cm-train-ct does not train \(it trains \{ct, ict, continuous_ct\}\)",
                 ("cm-train-edm", *for_ct[1:], "objective=ict"): r"objective is ict, which cm-train-edm does not",
             }
         )
@@ -242,6 +242,10 @@ class TeacherTest(RefusalTest):
                 self.distilling(here, "data.labels=false"): r"trained on other images \(1 × 8 × 8, 10 classes\)",
                 self.distilling(here, "model.res_blocks=2"): r"weights of another network",
                 self.distilling(here, "teacher.ema=0.3"): r"no evaluation average of rate 0\.3; it has \{0\.5, 0\.9\}",
+                self.distilling(
+                    here, "objective=continuous_cd", "continuous_cd.stop_gradient=false",
+                    "model.activation_checkpointing=true",
+                ): r"stop_gradient: false does not go with model\.activation_checkpointing",
                 self.distilling(here, "init.checkpoint=nowhere"): r"nowhere: no such file or folder",
             }
         )

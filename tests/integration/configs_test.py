@@ -6,11 +6,11 @@ import unittest
 from support import DIGITS, FOLDER, SOURCE, TRAINERS, ExecutableTest, must_run
 
 
-def needs_teacher(path):
-    return "\nteacher:" in path.read_text()
+def needs_another_run(path):
+    return re.search(r"(?m)^(teacher|init):", path.read_text()) is not None
 
 
-CONFIGS = sorted((SOURCE / "configs").rglob("*.yaml"), key=lambda path: (needs_teacher(path), path))
+CONFIGS = sorted((SOURCE / "configs").rglob("*.yaml"), key=lambda path: (needs_another_run(path), path))
 
 TINY_DATA = ("data.kind=digits", f"data.path={DIGITS}", "data.image_size=null")
 TINY_NETWORK = (

@@ -66,7 +66,7 @@ class LayoutTest(ExecutableTest):
     def test_the_metrics_and_the_files_of_each_method(self):
         edm = {"step", "loss", "gradient_norm", "learning_rate", "images_per_second"}
         keys = {"edm": edm, "cd": edm | {"n", "mu"}, "ct": edm | {"n", "mu"}, "ict": edm | {"n"},
-                "pd": edm | {"n"}}  # fmt: skip
+                "continuous_cd": edm, "continuous_ct": edm, "pd": edm | {"n"}}  # fmt: skip
         files = ["ema-0.5.safetensors", "ema-0.9.safetensors", "model.safetensors", "optimizer.safetensors",
                  "state.json"]  # fmt: skip
         for objective, expected in keys.items():
@@ -159,8 +159,9 @@ class OptionsTest(ExecutableTest):
 
     def test_the_help_on_configs_has_every_key(self):
         text = must_run("cm-train-ct", "--help-config").out
-        for key in ("data.path", "model.channels", "ct.levels.schedule", "ict.huber_c", "pd.start_steps", "teacher.checkpoint",
-                    "optimizer.lr", "ema.rates", "sampling.sigmas", "train.keep_checkpoints"):  # fmt: skip
+        for key in ("data.path", "model.channels", "ct.levels.schedule", "ict.huber_c", "continuous_cd.stop_gradient",
+                    "pd.start_steps", "teacher.checkpoint", "optimizer.lr", "ema.rates", "sampling.sigmas",
+                    "train.keep_checkpoints"):  # fmt: skip
             self.assertRegex(text, rf"(?m)^\s*{re.escape(key)}\b")
 
 

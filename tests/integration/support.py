@@ -59,7 +59,8 @@ train:
   keep_checkpoints: 0
 """
 
-TRAINERS = {"edm": "cm-train-edm", "cd": "cm-train-cd", "ct": "cm-train-ct", "ict": "cm-train-ct", "pd": "cm-train-pd"}
+TRAINERS = {"edm": "cm-train-edm", "cd": "cm-train-cd", "ct": "cm-train-ct", "ict": "cm-train-ct",
+            "continuous_cd": "cm-train-cd", "continuous_ct": "cm-train-ct", "pd": "cm-train-pd"}  # fmt: skip
 
 # What would show that an exception got through to the user as it was thrown.
 RAW_EXCEPTION = r"terminate called|frame #|Exception raised|what\(\)|c10::|std::|enforce fail|\[json|filesystem error"
@@ -113,7 +114,7 @@ def tiny_config():
 def training(objective, out, *arguments):
     """The command (name, argument, ...) that trains the tiny network."""
     command = [TRAINERS[objective], "--config", tiny_config(), "--out", out, f"objective={objective}"]
-    if objective in ("cd", "pd"):
+    if TRAINERS[objective] in ("cm-train-cd", "cm-train-pd"):
         command.append(f"teacher.checkpoint={teacher()}")
     if objective == "pd":
         command.extend(PD_STAGES)

@@ -31,6 +31,13 @@ TEST(Dropout, DropsAtItsRateAndKeepsTheMean) {
   }
 }
 
+// Two kernels may leave the same numbers in another order of memory.
+TEST(Dropout, TheMaskDoesNotDependOnTheLayout) {
+  const Tensor x = torch::ones({2, 8, 5, 5});
+  const Tensor channels_last = x.contiguous(at::MemoryFormat::ChannelsLast);
+  EXPECT_TRUE(torch::equal(dropout(channels_last, 0.5, kKey, 0), dropout(x, 0.5, kKey, 0)));
+}
+
 TEST(Dropout, EvaluationAndRateZeroChangeNothing) {
   const Tensor x = torch::ones({4, 100});
   EXPECT_TRUE(dropout(x, 0.5, std::nullopt, 0).is_same(x));

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "cm/training/cd_objective.h"
+#include "cm/training/continuous_objective.h"
 #include "cm/training/ct_objective.h"
 #include "cm/training/distance_function.h"
 #include "cm/training/edm_objective.h"
@@ -12,9 +13,11 @@
 
 namespace cm::test {
 
-enum class Method { edm, cd, ct, ict, pd };
+enum class Method { edm, cd, ct, ict, continuous_cd, continuous_ct, pd };
 
-inline constexpr Method kMethods[] = {Method::edm, Method::cd, Method::ct, Method::ict, Method::pd};
+inline constexpr Method kMethods[] = {
+    Method::edm,           Method::cd, Method::ct, Method::ict, Method::continuous_cd,
+    Method::continuous_ct, Method::pd};
 
 inline Parameterization parameterization_of(Method method) {
   const bool denoiser = method == Method::edm || method == Method::pd;
@@ -95,6 +98,10 @@ struct TinyRun {
       case Method::ict:
         return ict_objective({}, make_distance({.kind = Distance::pseudo_huber}), student, options.steps,
                              seed);
+      case Method::continuous_cd:
+        return continuous_cd_objective({}, make_distance({}), student, teacher, seed);
+      case Method::continuous_ct:
+        return continuous_ct_objective({}, make_distance({}), student, seed);
       case Method::pd:
         return pd_objective(tiny_pd_options(), make_distance({}), student, teacher, options.steps, seed);
     }

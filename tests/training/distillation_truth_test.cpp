@@ -1,14 +1,16 @@
 // Distilled on a mixture whose teacher is exact, a small network approaches the mixture's own consistency
 // function, and the more so the finer the grid: the first claim of consistency distillation (CM Theorem 1).
+// So it does in continuous time, where the grid's error is gone (CM Appendix B).
 #include <gtest/gtest.h>
 
 #include "cm/diffusion/distance.h"
 #include "cm/diffusion/preconditioning.h"
-#include "cm/nn/layers.h"
+#include "cm/training/continuous_losses.h"
 #include "cm/training/losses.h"
 #include "cm/training/optimizer.h"
 #include "support/closeness.h"
 #include "support/gaussian.h"
+#include "support/perceptron.h"
 
 namespace cm {
 namespace {
@@ -22,26 +24,6 @@ test::Mixture mixture() {
           torch::tensor({0.4, 0.6}, torch::kFloat64), 0.35};
 }
 
-// Three layers over (x, time).
-class Perceptron {
- public:
-  Tensor operator()(const Tensor& x, const Tensor& time) const {
-    const Tensor input = torch::cat({x, time.unsqueeze(1) / 500}, 1);
-    const Tensor hidden = torch::silu(second_->forward(torch::silu(first_->forward(input))));
-    return third_->forward(hidden);
-  }
-
-  std::vector<Tensor> parameters() const {
-    return {first_->weight, first_->bias, second_->weight, second_->bias, third_->weight, third_->bias};
-  }
-
- private:
-  Initializer initializer_{3};
-  Linear first_{initializer_, 3, 64};
-  Linear second_{initializer_, 64, 64};
-  Linear third_{initializer_, 64, 2};
-};
-
 SigmaPair draw_pairs(const std::vector<double>& grid, uint32_t step) {
   const auto u = uniform({.seed = 9, .purpose = Purpose::sigma, .step = step}, sample_range(0, kBatch));
   const Tensor index = (u * static_cast<double>(grid.size() - 1)).floor().to(torch::kInt64);
@@ -49,13 +31,13 @@ SigmaPair draw_pairs(const std::vector<double>& grid, uint32_t step) {
   return {levels.index_select(0, index + 1), levels.index_select(0, index)};
 }
 
-// CD with μ = 0 and Euler steps on a grid of n levels.
-Denoiser distilled(int64_t n) {
-  const Perceptron network;
+// One loss a sample of images x0 with noise z.
+using StepLoss =
+    std::function<Tensor(const Denoiser& student, const Tensor& x0, const Tensor& z, uint32_t step)>;
+
+Denoiser trained(const StepLoss& losses) {
+  const test::Perceptron network;
   const Denoiser student = precondition(Parameterization::skip, kSigma, 1000, network);
-  const PreviousPoint previous = teacher_step(Solver::euler, test::denoiser_of(mixture()));
-  const DistanceFunction l2 = [](const Tensor& a, const Tensor& b) { return distance(Distance::l2, a, b); };
-  const auto grid = karras_sigmas(kSigma, n);
   OptimizerOptions options;
   options.rule = OptimizerRule::adam;
   options.lr = 5e-3;
@@ -64,13 +46,39 @@ Denoiser distilled(int64_t n) {
   for (uint32_t step = 0; step < kSteps; ++step) {
     const Tensor x0 = test::draw(mixture(), 0, 1000 + step, kBatch).to(torch::kFloat32);
     const Tensor z = normal({.seed = 8, .step = step}, sample_range(0, kBatch), {2});
-    const Tensor losses = consistency_loss(student, student, previous, l2, x0, z, draw_pairs(grid, step),
-                                           torch::ones({kBatch}));
     optimizer.zero_grad();
-    losses.mean().backward();
+    losses(student, x0, z, step).mean().backward();
     optimizer.step(learning_rate(options, step, kSteps));
   }
   return student;
+}
+
+// CD with μ = 0 and Euler steps on a grid of n levels.
+Denoiser distilled(int64_t n) {
+  const PreviousPoint previous = teacher_step(Solver::euler, test::denoiser_of(mixture()));
+  const DistanceFunction l2 = [](const Tensor& a, const Tensor& b) { return distance(Distance::l2, a, b); };
+  const auto grid = karras_sigmas(kSigma, n);
+  return trained([&](const Denoiser& student, const Tensor& x0, const Tensor& z, uint32_t step) {
+    return consistency_loss(student, student, previous, l2, x0, z, draw_pairs(grid, step),
+                            torch::ones({kBatch}));
+  });
+}
+
+// In continuous time, by the exact denoiser or, without a teacher, by the data.
+enum class Teacher { exact, none };
+
+Denoiser trained_in_continuous_time(Teacher teacher, bool stop_gradient) {
+  return trained([=](const Denoiser& student, const Tensor& x0, const Tensor& z, uint32_t step) {
+    const auto v = uniform({.seed = 9, .purpose = Purpose::sigma, .step = step}, sample_range(0, kBatch));
+    const Tensor sigma = karras_level(kSigma, v).to(torch::kFloat32);
+    const Tensor x = x0 + per_sample(sigma, x0) * z;
+    const TrajectoryPoint point = teacher == Teacher::exact
+                                      ? on_trajectory_of(test::denoiser_of(mixture()), x, sigma)
+                                      : TrajectoryPoint{x, sigma, z};
+    const Tensor weight = karras_slope(kSigma, sigma);
+    if (!stop_gradient) return tangent_loss(student, point, euclidean_size(), weight);
+    return stop_gradient_loss(student, point, euclidean_metric(), weight).loss;
+  });
 }
 
 double root_mean_square_error(const Denoiser& f) {
@@ -87,6 +95,12 @@ TEST(DistillationTruths, TheStudentApproachesTheExactFunctionAsTheGridGrows) {
   const double fine = root_mean_square_error(distilled(20));
   EXPECT_LT(fine, 0.6 * coarse);
   EXPECT_LT(fine, 0.2);  // the data's own standard deviation is 0.79
+}
+
+TEST(DistillationTruths, ContinuousTimeApproachesTheExactFunctionWithoutAGrid) {
+  EXPECT_LT(root_mean_square_error(trained_in_continuous_time(Teacher::exact, /*stop_gradient=*/true)), 0.2);
+  EXPECT_LT(root_mean_square_error(trained_in_continuous_time(Teacher::exact, /*stop_gradient=*/false)), 0.2);
+  EXPECT_LT(root_mean_square_error(trained_in_continuous_time(Teacher::none, /*stop_gradient=*/true)), 0.25);
 }
 
 }  // namespace

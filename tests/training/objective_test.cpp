@@ -95,7 +95,7 @@ TEST(Objective, ABatchIsTheSumOfItsParts) {
 }
 
 TEST(Objective, TheTeacherAndTheTargetGetNoGradient) {
-  for (const auto method : {Method::cd, Method::ct}) {
+  for (const auto method : {Method::cd, Method::ct, Method::continuous_cd}) {
     const TinyRun run(method);
     run.objective.losses(batch_of(6)).mean().backward();
     for (const auto& parameter : run.student.parameters()) EXPECT_TRUE(parameter.grad().defined());

@@ -15,7 +15,8 @@ struct Method {
   // Those that it can train; the first is the default.
   std::vector<Parameterization> parameterizations;
   std::optional<DistanceChoice> distance;
-  // The grid whose indices name time points in sampling: the N of the last training step.
+  // The grid whose indices name time points in sampling: the N of the last training step, where there is a
+  // grid.
   std::optional<int64_t> last_levels;
 };
 

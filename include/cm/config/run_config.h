@@ -6,6 +6,7 @@
 
 #include "cm/data/dataset.h"
 #include "cm/training/cd_objective.h"
+#include "cm/training/continuous_objective.h"
 #include "cm/training/ct_objective.h"
 #include "cm/training/edm_objective.h"
 #include "cm/training/ict_objective.h"
@@ -14,11 +15,15 @@
 
 namespace cm {
 
-enum class ObjectiveKind { edm, cd, ct, ict, pd };
+enum class ObjectiveKind { edm, cd, ct, ict, continuous_cd, continuous_ct, pd };
 template <>
 struct EnumNames<ObjectiveKind> {
-  static constexpr std::array names = {EnumName{ObjectiveKind::edm, "edm"}, EnumName{ObjectiveKind::cd, "cd"},
-                                       EnumName{ObjectiveKind::ct, "ct"}, EnumName{ObjectiveKind::ict, "ict"},
+  static constexpr std::array names = {EnumName{ObjectiveKind::edm, "edm"},
+                                       EnumName{ObjectiveKind::cd, "cd"},
+                                       EnumName{ObjectiveKind::ct, "ct"},
+                                       EnumName{ObjectiveKind::ict, "ict"},
+                                       EnumName{ObjectiveKind::continuous_cd, "continuous_cd"},
+                                       EnumName{ObjectiveKind::continuous_ct, "continuous_ct"},
                                        EnumName{ObjectiveKind::pd, "pd"}};
 };
 
@@ -55,6 +60,8 @@ struct RunConfig {
   std::optional<CdOptions> cd;
   std::optional<CtOptions> ct;
   std::optional<IctOptions> ict;
+  std::optional<ContinuousOptions> continuous_cd;
+  std::optional<ContinuousOptions> continuous_ct;
   std::optional<PdOptions> pd;
   LpipsSource lpips;
   WeightSource teacher;
@@ -81,10 +88,12 @@ void fields(Visitor& visit, RunConfig& o) {
   visit("cd", o.cd, "consistency distillation (CM Algorithm 2)");
   visit("ct", o.ct, "consistency training (CM Algorithm 3)");
   visit("ict", o.ict, "improved consistency training (iCT)");
+  visit("continuous_cd", o.continuous_cd, "consistency distillation in continuous time (CM Appendix B.1)");
+  visit("continuous_ct", o.continuous_ct, "consistency training in continuous time (CM Appendix B.2)");
   visit("pd", o.pd, "progressive distillation (PD)");
   visit("lpips", o.lpips, "the network of distance lpips");
   visit("teacher", o.teacher,
-        "the diffusion model that cd and pd distill; the student starts from its weights");
+        "the diffusion model that cd, continuous_cd and pd distill; the student starts from its weights");
   visit("init", o.init, "start weights, of the same network");
   visit("optimizer", o.optimizer, "optimizer and learning rate");
   visit("ema", o.ema, "evaluation averages");

@@ -13,7 +13,8 @@ using Block = std::function<Tensor(const Tensor& x, const Tensor& embedding)>;
 
 // block(x, embedding), with the same value and gradients (also those of the parameters inside the block), but
 // no activations kept. `block` must be a pure function of its arguments and parameters; parameters get a
-// gradient only where x or the embedding needs one too.
+// gradient only where x or the embedding needs one too. The gradient cannot be differentiated again
+// (c10::Error).
 Tensor checkpointed(const Block& block, const Tensor& x, const Tensor& embedding);
 
 }  // namespace cm

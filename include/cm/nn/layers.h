@@ -111,7 +111,7 @@ TORCH_MODULE(Indexed);
 Tensor attention(const Tensor& qkv, int64_t heads);
 
 // Sinusoidal features of a time [B]: [cos(t f), sin(t f)] with f_k = exp(−ln(10000) k/h), k = 0…h−1, h =
-// width/2; fp32. A last column of zeros makes up an odd width.
+// width/2; in at least fp32. A last column of zeros makes up an odd width.
 Tensor time_features(const Tensor& time, int64_t width);
 
 }  // namespace cm

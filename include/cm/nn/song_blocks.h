@@ -60,8 +60,8 @@ class DownConv2dImpl : public torch::nn::Module {
 };
 TORCH_MODULE(DownConv2d);
 
-// c_noise [B] → [B, width], width even: [sin(f c_noise), cos(f c_noise)], fp32, with frequencies of either
-// kind:
+// c_noise [B] → [B, width], width even: [sin(f c_noise), cos(f c_noise)], in at least fp32, with frequencies
+// of either kind:
 //   without a scale  f_k = 10000^(−k/(h − 1)), k = 0…h−1, h = width/2 (DDPM++)
 //   with one         f = 2π `freqs`, a buffer of h numbers drawn from N(0, scale²) (NCSN++)
 class NoiseFeaturesImpl : public torch::nn::Module {

@@ -1,0 +1,137 @@
+#include "cm/training/continuous_objective.h"
+
+#include <algorithm>
+
+#include "cm/base/text.h"
+#include "draws.h"
+
+namespace cm {
+namespace {
+
+// How a sample's ẋ comes about.
+using PointOf =
+    std::function<TrajectoryPoint(const TrainingBatch& batch, const Tensor& sigma, const Tensor& noise)>;
+
+std::vector<Distance> possible_distances(bool stop_gradient) {
+  if (stop_gradient) return {Distance::l2, Distance::lpips};
+  return {Distance::l1, Distance::l2, Distance::lpips};
+}
+
+[[noreturn]] void fail_distance(Distance distance) {
+  TORCH_CHECK(false, "no loss in continuous time by distance ", to_string(distance));
+}
+
+Metric metric_of(const ContinuousOptions& options, const DistanceFunction& distance) {
+  switch (options.distance) {
+    case Distance::l2:
+      return euclidean_metric();
+    case Distance::lpips:
+      return hessian_metric(distance);
+    case Distance::l1:
+    case Distance::linf:
+    case Distance::l2_32:
+    case Distance::pseudo_huber:
+      fail_distance(options.distance);
+  }
+  TORCH_INTERNAL_ASSERT(false, "not a distance");
+}
+
+TangentSize size_of(const ContinuousOptions& options, const DistanceFunction& distance) {
+  switch (options.distance) {
+    case Distance::l1:
+      return mean_absolute_size();
+    case Distance::l2:
+      return euclidean_size();
+    case Distance::lpips:
+      return quadratic_size(hessian_metric(distance));
+    case Distance::linf:
+    case Distance::l2_32:
+    case Distance::pseudo_huber:
+      fail_distance(options.distance);
+  }
+  TORCH_INTERNAL_ASSERT(false, "not a distance");
+}
+
+Tensor weight_of(const ContinuousOptions& options, const SigmaOptions& range, const Tensor& sigma) {
+  const Tensor lambda = weight(options.weighting, sigma, range.data);
+  switch (options.weight) {
+    case ContinuousWeight::uniform:
+      return lambda;
+    case ContinuousWeight::limit: {
+      const bool quadratic = !options.stop_gradient && options.distance == Distance::lpips;
+      const Tensor slope = karras_slope(range, sigma);
+      return lambda * (quadratic ? slope.square() : slope);
+    }
+  }
+  TORCH_INTERNAL_ASSERT(false, "not a weight");
+}
+
+// `value` with the gradient of `loss`. Not finite where `loss` is not.
+Tensor with_gradient_of(const Tensor& loss, const Tensor& value) {
+  return value + (loss - loss.detach());
+}
+
+std::function<Tensor(const Denoiser& f, const TrajectoryPoint& point, const Tensor& weight)> loss_of(
+    const ContinuousOptions& options, const DistanceFunction& distance) {
+  if (!options.stop_gradient) {
+    return [size = size_of(options, distance)](const Denoiser& f, const TrajectoryPoint& point,
+                                               const Tensor& weight) {
+      return tangent_loss(f, point, size, weight);
+    };
+  }
+  return [metric = metric_of(options, distance)](const Denoiser& f, const TrajectoryPoint& point,
+                                                 const Tensor& weight) {
+    const auto [loss, u] = stop_gradient_loss(f, point, metric, weight);
+    return with_gradient_of(loss, u.square().flatten(1).mean(1));
+  };
+}
+
+Objective continuous_objective(const ContinuousOptions& options, const DistanceFunction& distance,
+                               const Model& student, uint64_t seed, const PointOf& point_of) {
+  const SigmaOptions range = student.options().sigma;
+  const auto sigmas = [range, seed](int64_t step, const std::vector<int64_t>& samples) {
+    return karras_level(range, draw_uniform(seed, step, samples));
+  };
+  const auto losses = [=, loss = loss_of(options, distance), &student](const TrainingBatch& batch) {
+    const Tensor sigma = on_device_of(batch.x, sigmas(batch.step, batch.samples));
+    const TrajectoryPoint point = point_of(batch, sigma, draw_noise(seed, batch));
+    // One mask for f and its tangent, which are passes of their own.
+    const Denoiser f = student.denoiser(batch.labels, dropout_key(seed, batch));
+    return loss(f, point, weight_of(options, range, sigma));
+  };
+  return {losses, sigmas, [](int64_t) { return CurriculumPoint{}; }};
+}
+
+}  // namespace
+
+void validate(const ContinuousOptions& options, const Complain& complain) {
+  std::vector<std::string> possible;
+  for (const Distance distance : possible_distances(options.stop_gradient))
+    possible.push_back(to_string(distance));
+  const std::string named = to_string(options.distance);
+  if (std::ranges::find(possible, named) == possible.end()) {
+    complain("distance",
+             concat("must be one of {", join(possible), "} ", options.stop_gradient ? "with" : "without",
+                    " stop_gradient, got '", named, "'"));
+  }
+}
+
+Objective continuous_cd_objective(const ContinuousOptions& options, const DistanceFunction& distance,
+                                  const Model& student, const Model& teacher, uint64_t seed) {
+  return continuous_objective(options, distance, student, seed,
+                              [&teacher](const TrainingBatch& batch, const Tensor& sigma, const Tensor& z) {
+                                return on_trajectory_of(teacher.denoiser(batch.labels),
+                                                        batch.x + per_sample(sigma, z) * z, sigma);
+                              });
+}
+
+Objective continuous_ct_objective(const ContinuousOptions& options, const DistanceFunction& distance,
+                                  const Model& student, uint64_t seed) {
+  TORCH_CHECK(options.stop_gradient, "consistency training in continuous time needs stop_gradient");
+  return continuous_objective(options, distance, student, seed,
+                              [](const TrainingBatch& batch, const Tensor& sigma, const Tensor& z) {
+                                return TrajectoryPoint{batch.x + per_sample(sigma, z) * z, sigma, z};
+                              });
+}
+
+}  // namespace cm
