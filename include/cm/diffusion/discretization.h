@@ -34,9 +34,9 @@ std::vector<double> karras_sigmas(const SigmaOptions& sigma, int64_t n);
 // grid of n levels; progressive distillation also needs the half steps).
 double karras_sigma(const SigmaOptions& sigma, int64_t n, double position);
 
-// The grid in the limit of many levels: the level at the fraction v of its way from ε to T,
-// σ(v) = (ε^{1/ρ} + v (T^{1/ρ} − ε^{1/ρ}))^ρ, and there dσ/dv = ρ (T^{1/ρ} − ε^{1/ρ}) σ^{1 − 1/ρ}. v in [0,
-// 1] and σ of any shape, element by element.
+// The grid in the limit of many levels: the level at the fraction v of its way from ε to T, 0 ≤ v ≤ 1,
+//   σ(v) = (ε^{1/ρ} + v (T^{1/ρ} − ε^{1/ρ}))^ρ,
+// and its slope there, dσ/dv = ρ (T^{1/ρ} − ε^{1/ρ}) σ^{1 − 1/ρ}. Element by element.
 Tensor karras_level(const SigmaOptions& sigma, const Tensor& v);
 Tensor karras_slope(const SigmaOptions& sigma, const Tensor& level);
 

@@ -59,7 +59,7 @@ TangentSize mean_absolute_size();           // mean |u|
 TangentSize quadratic_size(Metric metric);  // uᵀ G(f) u
 
 // weight · size(f_θ, u), with a gradient through u    (Theorems 3 and 4; distillation only: in training E‖u‖
-// holds the variance of ẋ, and so has another minimum). Costs about three times the stop-gradient form.
+// holds the variance of ẋ, and so has another minimum). Costs almost twice the stop-gradient form.
 Tensor tangent_loss(const Denoiser& student, const TrajectoryPoint& point, const TangentSize& size,
                     const Tensor& weight);
 
