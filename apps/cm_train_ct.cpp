@@ -3,5 +3,6 @@
 
 int main(int argc, char** argv) {
   return cm::train_main(argc, argv, "cm-train-ct", "Trains a consistency model without a teacher.",
-                        {cm::ObjectiveKind::ct, cm::ObjectiveKind::ict, cm::ObjectiveKind::continuous_ct});
+                        {cm::ObjectiveKind::ct, cm::ObjectiveKind::ict, cm::ObjectiveKind::ect,
+                         cm::ObjectiveKind::continuous_ct});
 }

@@ -20,6 +20,12 @@ Method continuous_model(const std::optional<ContinuousOptions>& options) {
           .last_levels = {}};
 }
 
+// Skip: its scalings at sampling, with ε at sigma.min; in training those of ε = 0.
+Method tuned_consistency_model() {
+  return {
+      .needs_init = true, .parameterizations = {Parameterization::skip}, .distance = {}, .last_levels = {}};
+}
+
 }  // namespace
 
 Method method_of(const RunConfig& config) {
@@ -46,6 +52,8 @@ Method method_of(const RunConfig& config) {
       return consistency_model({.kind = ict.distance, .huber_c = ict.huber_c},
                                noise_levels(ict.levels, last, config.train.steps));
     }
+    case ObjectiveKind::ect:
+      return tuned_consistency_model();
     case ObjectiveKind::continuous_cd: {
       Method method = continuous_model(config.continuous_cd);
       method.needs_teacher = true;

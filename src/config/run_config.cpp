@@ -44,6 +44,14 @@ void complain_of_teacher(const RunConfig& config, const Method& method, const Co
   }
 }
 
+void complain_of_init(const RunConfig& config, const Method& method, const Complain& complain) {
+  if (method.needs_init && !config.init.checkpoint) {
+    complain("init.checkpoint", concat("is needed by objective ", to_string(config.objective),
+                                       ": the diffusion run or weight file that it tunes; from random "
+                                       "weights, train by ict"));
+  }
+}
+
 void complain_of_parameterization(const RunConfig& config, const Method& method, const Complain& complain) {
   std::vector<std::string> possible;
   for (const Parameterization kind : method.parameterizations) possible.push_back(to_string(kind));
@@ -65,6 +73,7 @@ void validate(const RunConfig& config, const Complain& complain) {
   complain_of_section(config, ObjectiveKind::cd, config.cd.has_value(), complain);
   complain_of_section(config, ObjectiveKind::ct, config.ct.has_value(), complain);
   complain_of_section(config, ObjectiveKind::ict, config.ict.has_value(), complain);
+  complain_of_section(config, ObjectiveKind::ect, config.ect.has_value(), complain);
   complain_of_section(config, ObjectiveKind::continuous_cd, config.continuous_cd.has_value(), complain);
   complain_of_section(config, ObjectiveKind::continuous_ct, config.continuous_ct.has_value(), complain);
   if (config.continuous_ct && !config.continuous_ct->stop_gradient) {
@@ -75,6 +84,7 @@ void validate(const RunConfig& config, const Complain& complain) {
   complain_of_section(config, ObjectiveKind::pd, config.pd.has_value(), complain);
   const Method method = method_of(config);
   complain_of_teacher(config, method, complain);
+  complain_of_init(config, method, complain);
   complain_of_lpips(config, method, complain);
   if (!config.model && !config.teacher.checkpoint && !config.init.checkpoint) {
     complain("model", "is needed where neither teacher.checkpoint nor init.checkpoint names a network");

@@ -114,6 +114,9 @@ void fill_in(RunConfig& config) {
     case ObjectiveKind::ict:
       config.ict = config.ict.value_or(IctOptions());
       break;
+    case ObjectiveKind::ect:
+      config.ect = config.ect.value_or(EctOptions());
+      break;
     case ObjectiveKind::continuous_cd:
       config.continuous_cd = config.continuous_cd.value_or(ContinuousOptions());
       break;
@@ -178,6 +181,8 @@ Objective TrainingRun::make_objective() {
       return ct_objective(*config_.ct, distance(), *student_, *target_, config_.train.steps, seed);
     case ObjectiveKind::ict:
       return ict_objective(*config_.ict, distance(), *student_, config_.train.steps, seed);
+    case ObjectiveKind::ect:
+      return ect_objective(*config_.ect, *student_, seed);
     case ObjectiveKind::continuous_cd:
       return continuous_cd_objective(*config_.continuous_cd, distance(), *student_, *teacher_, seed);
     case ObjectiveKind::continuous_ct:

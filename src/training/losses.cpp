@@ -21,6 +21,22 @@ PreviousPoint data_step() {
   };
 }
 
+Tensor huber_norm(const Tensor& difference, double c) {
+  const Tensor flat = difference.flatten(1);
+  // LibTorch's own norm, not a square root: its gradient at 0 is 0.
+  if (c == 0) return flat.norm(2, 1);
+  return (flat.square().sum(1) + c * c).sqrt() - c;
+}
+
+Denoiser identity_at_zero(Denoiser denoiser) {
+  return [inner = std::move(denoiser)](const Tensor& x, const Tensor& sigma) {
+    const Tensor at_zero = sigma == 0;
+    // At any other level there: a network's answer at σ = 0 could be NaN.
+    const Tensor output = inner(x, torch::where(at_zero, torch::ones_like(sigma), sigma));
+    return torch::where(per_sample(at_zero, x), x, output);
+  };
+}
+
 Tensor consistency_loss(const Denoiser& student, const Denoiser& target, const PreviousPoint& previous,
                         const DistanceFunction& distance, const Tensor& x0, const Tensor& noise,
                         const SigmaPair& pair, const Tensor& weight) {

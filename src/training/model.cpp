@@ -17,7 +17,12 @@ Model::Model(const ModelOptions& options, const torch::Device& device, std::opti
 }
 
 Denoiser Model::denoiser(const Tensor& labels, std::optional<DropoutKey> dropout) const {
-  return precondition(options_.parameterization, options_.sigma, time_scale(options_.network.architecture),
+  return denoiser_as(options_.parameterization, labels, dropout);
+}
+
+Denoiser Model::denoiser_as(Parameterization parameterization, const Tensor& labels,
+                            std::optional<DropoutKey> dropout) const {
+  return precondition(parameterization, options_.sigma, time_scale(options_.network.architecture),
                       [network = network_, labels, dropout](const Tensor& x, const Tensor& time) {
                         return network->forward(x, time, labels, dropout);
                       });

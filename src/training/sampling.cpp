@@ -60,7 +60,8 @@ std::vector<double> times_of_indices(const SamplerRequest& request, const ModelO
       throw InputError(
           concat("--indices must lie in 0 … ", grid - 1, " on a grid of ", grid, " levels, got ", index));
     }
-    times.push_back(karras_sigma(model.sigma, grid, static_cast<double>(index)));
+    const bool last = index == grid - 1;
+    times.push_back(last ? walk_end(model) : karras_sigma(model.sigma, grid, static_cast<double>(index)));
     if (times.size() > 1 && times.back() >= times[times.size() - 2])
       throw InputError("--indices must increase");
   }
@@ -77,7 +78,7 @@ std::vector<double> multistep_times(const SamplerRequest& request, const ModelOp
     times = searched ? model.sampling.sigmas : multistep_sigmas(model.sigma, steps, grid);
   }
   check_decreasing(times, model.sigma);
-  times.push_back(model.sigma.min);
+  times.push_back(walk_end(model));
   return times;
 }
 
@@ -119,6 +120,10 @@ Solver solver_of(SamplerKind kind) {
 }
 
 }  // namespace
+
+double walk_end(const ModelOptions& model) {
+  return model.sampling.full_noise ? 0 : model.sigma.min;
+}
 
 SamplerOptions choose_sampler(const SamplerRequest& request, const ModelOptions& model) {
   check_request(request);
@@ -205,7 +210,7 @@ Tensor sample(const Model& model, const SamplerOptions& options, const SampleNoi
   const Denoiser denoiser = model.denoiser(labels.defined() ? labels.to(device) : labels);
   const SampleNoise on_device{noise.x_T.to(device),
                               [&](int64_t step) { return noise.noise(step).to(device); }};
-  return walk(denoiser, options, on_device, model.options().sigma.min).clamp(-1, 1);
+  return walk(denoiser, options, on_device, walk_end(model.options())).clamp(-1, 1);
 }
 
 }  // namespace cm

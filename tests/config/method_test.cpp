@@ -31,6 +31,8 @@ TEST(Method, DiffusionModelsAndConsistencyModelsAreParameterizedApart) {
   EXPECT_EQ(method_of(read("objective: ict\n")).parameterizations.front(), Parameterization::skip);
   EXPECT_TRUE(method_of(read("objective: cd\nteacher: {checkpoint: t}\n")).needs_teacher);
   EXPECT_FALSE(method_of(read("objective: ict\n")).has_target);
+  EXPECT_FALSE(method_of(read("objective: ict\n")).needs_init);
+  EXPECT_TRUE(method_of(read("objective: ect\ninit: {checkpoint: t}\n")).needs_init);
   const Method pd = method_of(read("objective: pd\nteacher: {checkpoint: t}\n"));
   EXPECT_EQ(pd.parameterizations, std::vector{Parameterization::edm});
   EXPECT_TRUE(pd.needs_teacher);

@@ -98,5 +98,17 @@ TEST(RunConfig, ContinuousTimeNeedsItsTeacherAndAParameterizationWithADerivative
       ElementsAre(HasSubstr("continuous_ct belongs to objective continuous_ct, but objective is ct")));
 }
 
+TEST(RunConfig, TuningNeedsWeightsToStartFrom) {
+  EXPECT_THAT(mistakes_in("objective: ect\ninit: {checkpoint: t}\n"), ElementsAre());
+  EXPECT_THAT(
+      mistakes_in("objective: ect\n"),
+      ElementsAre("run.yaml: init.checkpoint is needed by objective ect: the diffusion run or weight file "
+                  "that it tunes; from random weights, train by ict"));
+  EXPECT_THAT(mistakes_in("objective: ict\nect: {q: 2}\n"),
+              ElementsAre(StartsWith("run.yaml:4:1: ect belongs to objective ect, but objective is ict")));
+  EXPECT_THAT(mistakes_in("objective: ect\ninit: {checkpoint: t}\nect: {q: 1}\n"),
+              ElementsAre(HasSubstr("ect.q must be above 1, got 1")));
+}
+
 }  // namespace
 }  // namespace cm

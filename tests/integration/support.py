@@ -59,7 +59,7 @@ train:
   keep_checkpoints: 0
 """
 
-TRAINERS = {"edm": "cm-train-edm", "cd": "cm-train-cd", "ct": "cm-train-ct", "ict": "cm-train-ct",
+TRAINERS = {"edm": "cm-train-edm", "cd": "cm-train-cd", "ct": "cm-train-ct", "ict": "cm-train-ct", "ect": "cm-train-ct",
             "continuous_cd": "cm-train-cd", "continuous_ct": "cm-train-ct", "pd": "cm-train-pd"}  # fmt: skip
 
 # What would show that an exception got through to the user as it was thrown.
@@ -118,6 +118,8 @@ def training(objective, out, *arguments):
         command.append(f"teacher.checkpoint={teacher()}")
     if objective == "pd":
         command.extend(PD_STAGES)
+    if objective == "ect":
+        command.append(f"init.checkpoint={teacher()}")
     return (*command, *arguments)
 
 

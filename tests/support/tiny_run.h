@@ -5,6 +5,7 @@
 #include "cm/training/continuous_objective.h"
 #include "cm/training/ct_objective.h"
 #include "cm/training/distance_function.h"
+#include "cm/training/ect_objective.h"
 #include "cm/training/edm_objective.h"
 #include "cm/training/ict_objective.h"
 #include "cm/training/pd_objective.h"
@@ -13,11 +14,11 @@
 
 namespace cm::test {
 
-enum class Method { edm, cd, ct, ict, continuous_cd, continuous_ct, pd };
+enum class Method { edm, cd, ct, ict, ect, continuous_cd, continuous_ct, pd };
 
-inline constexpr Method kMethods[] = {
-    Method::edm,           Method::cd, Method::ct, Method::ict, Method::continuous_cd,
-    Method::continuous_ct, Method::pd};
+inline constexpr Method kMethods[] = {Method::edm,           Method::cd,  Method::ct,
+                                      Method::ict,           Method::ect, Method::continuous_cd,
+                                      Method::continuous_ct, Method::pd};
 
 inline Parameterization parameterization_of(Method method) {
   const bool denoiser = method == Method::edm || method == Method::pd;
@@ -98,6 +99,8 @@ struct TinyRun {
       case Method::ict:
         return ict_objective({}, make_distance({.kind = Distance::pseudo_huber}), student, options.steps,
                              seed);
+      case Method::ect:
+        return ect_objective({.steps_per_stage = 2}, student, seed);
       case Method::continuous_cd:
         return continuous_cd_objective({}, make_distance({}), student, teacher, seed);
       case Method::continuous_ct:

@@ -11,6 +11,7 @@ namespace cm {
 
 struct Method {
   bool needs_teacher = false;  // a frozen diffusion model, whose weights the student starts from
+  bool needs_init = false;     // start weights: it tunes a model that was trained before
   bool has_target = false;     // a target network that follows the student as an average
   // Those that it can train; the first is the default.
   std::vector<Parameterization> parameterizations;

@@ -8,6 +8,7 @@
 #include "cm/training/cd_objective.h"
 #include "cm/training/continuous_objective.h"
 #include "cm/training/ct_objective.h"
+#include "cm/training/ect_objective.h"
 #include "cm/training/edm_objective.h"
 #include "cm/training/ict_objective.h"
 #include "cm/training/pd_objective.h"
@@ -15,13 +16,14 @@
 
 namespace cm {
 
-enum class ObjectiveKind { edm, cd, ct, ict, continuous_cd, continuous_ct, pd };
+enum class ObjectiveKind { edm, cd, ct, ict, ect, continuous_cd, continuous_ct, pd };
 template <>
 struct EnumNames<ObjectiveKind> {
   static constexpr std::array names = {EnumName{ObjectiveKind::edm, "edm"},
                                        EnumName{ObjectiveKind::cd, "cd"},
                                        EnumName{ObjectiveKind::ct, "ct"},
                                        EnumName{ObjectiveKind::ict, "ict"},
+                                       EnumName{ObjectiveKind::ect, "ect"},
                                        EnumName{ObjectiveKind::continuous_cd, "continuous_cd"},
                                        EnumName{ObjectiveKind::continuous_ct, "continuous_ct"},
                                        EnumName{ObjectiveKind::pd, "pd"}};
@@ -60,6 +62,7 @@ struct RunConfig {
   std::optional<CdOptions> cd;
   std::optional<CtOptions> ct;
   std::optional<IctOptions> ict;
+  std::optional<EctOptions> ect;
   std::optional<ContinuousOptions> continuous_cd;
   std::optional<ContinuousOptions> continuous_ct;
   std::optional<PdOptions> pd;
@@ -88,6 +91,7 @@ void fields(Visitor& visit, RunConfig& o) {
   visit("cd", o.cd, "consistency distillation (CM Algorithm 2)");
   visit("ct", o.ct, "consistency training (CM Algorithm 3)");
   visit("ict", o.ict, "improved consistency training (iCT)");
+  visit("ect", o.ect, "easy consistency tuning of a diffusion model, which init.checkpoint names (ECT)");
   visit("continuous_cd", o.continuous_cd, "consistency distillation in continuous time (CM Appendix B.1)");
   visit("continuous_ct", o.continuous_ct, "consistency training in continuous time (CM Appendix B.2)");
   visit("pd", o.pd, "progressive distillation (PD)");

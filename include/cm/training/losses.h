@@ -32,6 +32,13 @@ PreviousPoint data_step();
 // d(a, b) [B] of two image batches.
 using DistanceFunction = std::function<Tensor(const Tensor& a, const Tensor& b)>;
 
+// √(‖Δ‖² + c²) − c of each sample, ‖·‖² the sum over it; ‖Δ‖ for c = 0, with gradient 0 at Δ = 0. [B, …] →
+// [B].
+Tensor huber_norm(const Tensor& difference, double c);
+
+// The denoiser with D(x, 0) = x exactly, where a network's time, ln σ, ends.
+Denoiser identity_at_zero(Denoiser denoiser);
+
 // weight · d(f(x_t, t), sg f⁻(x_r, r)),  x_t = x₀ + t z,  x_r = previous(x_t)    (CM Algorithms 2 and 3).
 // No gradient reaches the target or the previous point. x0, noise [B, …]; weight [B].
 Tensor consistency_loss(const Denoiser& student, const Denoiser& target, const PreviousPoint& previous,

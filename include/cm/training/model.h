@@ -22,6 +22,10 @@ class Model {
   // there are no classes) and dropout bound. Shares this model's weights.
   Denoiser denoiser(const Tensor& labels = {}, std::optional<DropoutKey> dropout = std::nullopt) const;
 
+  // The same network by the scalings of another parameterization than its own.
+  Denoiser denoiser_as(Parameterization parameterization, const Tensor& labels = {},
+                       std::optional<DropoutKey> dropout = std::nullopt) const;
+
   const ModelOptions& options() const { return options_; }
   Network& network() const { return *network_; }
   torch::Device device() const { return device_; }

@@ -14,6 +14,7 @@ namespace cm {
 struct SamplingOptions {
   std::optional<int64_t> grid;
   std::vector<double> sigmas;
+  bool full_noise = false;
 };
 
 template <class Visitor>
@@ -23,6 +24,8 @@ void fields(Visitor& visit, SamplingOptions& o) {
         at_least(2));
   visit("sigmas", o.sigmas,
         "time points of multistep sampling, from sigma.max down, where a search found good ones", above(0));
+  visit("full_noise", o.full_noise,
+        "multistep sampling adds τ z at a time point τ (ECT), in place of √(τ² − ε²) z, ε = sigma.min");
 }
 
 struct ModelOptions {

@@ -51,6 +51,10 @@ struct SamplerRequest {
 // beyond the grid, 0 steps, other steps than a model was distilled to).
 SamplerOptions choose_sampler(const SamplerRequest& request, const ModelOptions& model);
 
+// ε of multistep sampling, which adds √(τ² − ε²) z at τ: the level where its walk ends. 0 for a model that
+// says so (sampling.full_noise).
+double walk_end(const ModelOptions& model);
+
 // Network evaluations for one image.
 int64_t evaluations(const SamplerOptions& options);
 

@@ -1,0 +1,35 @@
+#include "cm/training/ect_objective.h"
+
+#include <cmath>
+
+#include "cm/training/losses.h"
+#include "draws.h"
+
+namespace cm {
+
+Tensor ect_previous_level(const EctOptions& options, const Tensor& t, int64_t step) {
+  const auto stage = static_cast<double>(step / options.steps_per_stage);
+  const Tensor widening = 1 + options.k * torch::sigmoid(-options.b * t);
+  return (t * (1 - std::pow(options.q, -(stage + 1)) * widening)).clamp_min(0);
+}
+
+Objective ect_objective(const EctOptions& options, const Model& student, uint64_t seed) {
+  const auto levels = [options, seed](int64_t step, const std::vector<int64_t>& samples) {
+    return draw_lognormal({options.p_mean, options.p_std}, seed, step, samples);
+  };
+  const DistanceFunction distance = [c = options.huber_c](const Tensor& a, const Tensor& b) {
+    return huber_norm(a - b, c);
+  };
+  const auto losses = [options, &student, seed, levels, distance](const TrainingBatch& batch) {
+    const Tensor t = levels(batch.step, batch.samples);
+    const Tensor r = ect_previous_level(options, t, batch.step);
+    const SigmaPair pair{on_device_of(batch.x, t), on_device_of(batch.x, r)};
+    const Denoiser denoiser =
+        student.denoiser_as(Parameterization::edm, batch.labels, dropout_key(seed, batch));
+    return consistency_loss(denoiser, identity_at_zero(denoiser), data_step(), distance, batch.x,
+                            draw_noise(seed, batch), pair, on_device_of(batch.x, (t - r).reciprocal()));
+  };
+  return {losses, levels, [](int64_t) { return CurriculumPoint{}; }};
+}
+
+}  // namespace cm
