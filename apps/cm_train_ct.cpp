@@ -4,5 +4,5 @@
 int main(int argc, char** argv) {
   return cm::train_main(argc, argv, "cm-train-ct", "Trains a consistency model without a teacher.",
                         {cm::ObjectiveKind::ct, cm::ObjectiveKind::ict, cm::ObjectiveKind::ect,
-                         cm::ObjectiveKind::continuous_ct});
+                         cm::ObjectiveKind::continuous_ct, cm::ObjectiveKind::sct});
 }

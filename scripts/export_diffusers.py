@@ -162,6 +162,8 @@ def check(source, model):
     architecture = model["network"]["architecture"]
     if architecture != "adm":
         raise InputError(f"{source}: diffusers has the ADM U-Net; this network is {architecture}")
+    if model["network"].get("double_norm"):
+        raise InputError(f"{source}: its network has double_norm, which diffusers' U-Net has not")
     if model["parameterization"] != "skip":
         raise InputError(
             f"{source}: is parameterized as {model['parameterization']}; diffusers' ConsistencyModelPipeline has the skip "

@@ -4,7 +4,9 @@ namespace cm {
 namespace {
 
 Method diffusion_model() {
-  return {.parameterizations = {Parameterization::edm}, .distance = {}, .last_levels = {}};
+  return {.parameterizations = {Parameterization::edm, Parameterization::trig_diffusion},
+          .distance = {},
+          .last_levels = {}};
 }
 
 Method consistency_model(const DistanceChoice& distance, int64_t last_levels) {
@@ -24,6 +26,14 @@ Method continuous_model(const std::optional<ContinuousOptions>& options) {
 Method tuned_consistency_model() {
   return {
       .needs_init = true, .parameterizations = {Parameterization::skip}, .distance = {}, .last_levels = {}};
+}
+
+// The continuous-time losses have no distance and no grid.
+Method trig_consistency_model(bool needs_teacher) {
+  return {.needs_teacher = needs_teacher,
+          .parameterizations = {Parameterization::trig},
+          .distance = {},
+          .last_levels = {}};
 }
 
 }  // namespace
@@ -67,6 +77,10 @@ Method method_of(const RunConfig& config) {
       method.distance = DistanceChoice{.kind = config.pd.value_or(PdOptions()).distance};
       return method;
     }
+    case ObjectiveKind::sct:
+      return trig_consistency_model(/*needs_teacher=*/false);
+    case ObjectiveKind::scd:
+      return trig_consistency_model(/*needs_teacher=*/true);
   }
   TORCH_INTERNAL_ASSERT(false, "not an objective");
 }

@@ -82,6 +82,8 @@ void validate(const RunConfig& config, const Complain& complain) {
              "without");
   }
   complain_of_section(config, ObjectiveKind::pd, config.pd.has_value(), complain);
+  complain_of_section(config, ObjectiveKind::sct, config.sct.has_value(), complain);
+  complain_of_section(config, ObjectiveKind::scd, config.scd.has_value(), complain);
   const Method method = method_of(config);
   complain_of_teacher(config, method, complain);
   complain_of_init(config, method, complain);

@@ -50,9 +50,9 @@ void take_as_denoiser(ModelOptions& teacher, const std::string& source) {
 }
 
 void check_teacher(const ModelOptions& teacher, const ImageSpec& image, const std::string& source) {
-  if (teacher.parameterization != Parameterization::edm) {
+  if (!is_diffusion(teacher.parameterization)) {
     throw InputError(concat("teacher.checkpoint ", source, ": is a consistency model (",
-                            to_string(teacher.parameterization), "); a diffusion model (edm) is needed"));
+                            to_string(teacher.parameterization), "); a diffusion model is needed"));
   }
   const auto text = [](const ImageSpec& spec) {
     return concat(spec.channels, " × ", spec.size, " × ", spec.size, ", ", spec.classes, " classes");
@@ -74,6 +74,27 @@ void check_distilled_teacher(const RunConfig& config, int64_t steps) {
                           config.pd && steps > 1
                               ? concat("pd.start_steps must be ", steps / 2, ", got ", config.pd->start_steps)
                               : "name the model that was distilled"));
+}
+
+// The weights that the student starts from; nullopt for random ones. A network that takes its time as
+// arctan(σ/σ_d) can't go on as one that takes ¼ ln σ, nor the other way round.
+std::optional<std::filesystem::path> start_weights(const RunConfig& config) {
+  const bool from_init = config.init.checkpoint.has_value();
+  if (!from_init && !config.teacher.checkpoint) return std::nullopt;
+  auto file = file_of(from_init ? config.init : config.teacher);
+  const Parameterization theirs = read_weight_header(file).options.parameterization;
+  if (has_trig_time(theirs) == has_trig_time(*config.parameterization)) return file;
+  const auto other =
+      concat(": its network takes time as ", to_string(theirs), " gives it, which a student of ",
+             to_string(*config.parameterization), " can't start from");
+  if (from_init) {
+    throw InputError(concat("init.checkpoint ", *config.init.checkpoint, other,
+                            has_trig_time(theirs) ? "; use one of edm, skip or piecewise"
+                                                  : "; use one of trig or trig_diffusion"));
+  }
+  log_info(
+      concat("teacher.checkpoint ", *config.teacher.checkpoint, other, ": it starts from random weights"));
+  return std::nullopt;
 }
 
 // The network of the objective's distance, if it is one.
@@ -126,6 +147,12 @@ void fill_in(RunConfig& config) {
     case ObjectiveKind::pd:
       config.pd = config.pd.value_or(PdOptions());
       break;
+    case ObjectiveKind::sct:
+      config.sct = config.sct.value_or(ScmOptions());
+      break;
+    case ObjectiveKind::scd:
+      config.scd = config.scd.value_or(ScmOptions());
+      break;
   }
   config.parameterization = parameterization_of(config);
   if (!config.sampling.grid) config.sampling.grid = method_of(config).last_levels;
@@ -155,10 +182,9 @@ TrainingRun::TrainingRun(const RunConfig& config, const torch::Device& device) :
                              .parameterization = *config_.parameterization,
                              .sigma = config_.sigma,
                              .sampling = config_.sampling};
-  const bool starts_elsewhere = config_.init.checkpoint || config_.teacher.checkpoint;
-  student_.emplace(options, device, starts_elsewhere ? std::nullopt : std::optional(seed_of(config_)));
-  if (starts_elsewhere)
-    load_weights(file_of(config_.init.checkpoint ? config_.init : config_.teacher), *student_);
+  const auto start = start_weights(config_);
+  student_.emplace(options, device, start ? std::nullopt : std::optional(seed_of(config_)));
+  if (start) load_weights(*start, *student_);
   if (method_of(config_).has_target) {
     target_.emplace(options, device);
     copy_weights(student_->network(), target_->network(), "target");
@@ -189,6 +215,10 @@ Objective TrainingRun::make_objective() {
       return continuous_ct_objective(*config_.continuous_ct, distance(), *student_, seed);
     case ObjectiveKind::pd:
       return pd_objective(*config_.pd, distance(), *student_, *teacher_, config_.train.steps, seed);
+    case ObjectiveKind::sct:
+      return sct_objective(*config_.sct, *student_, seed);
+    case ObjectiveKind::scd:
+      return scd_objective(*config_.scd, *student_, *teacher_, seed);
   }
   throw Error("not an objective");
 }

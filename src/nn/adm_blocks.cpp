@@ -10,7 +10,8 @@ ResBlockImpl::ResBlockImpl(Initializer& initializer, const ResBlockOptions& opti
   embedding_ =
       register_module("emb_layers", Indexed())->add(1, Linear(initializer, options.embedding_width, film));
   auto out_layers = register_module("out_layers", Indexed());
-  out_norm_ = out_layers->add(0, GroupNorm(options.out));
+  out_norm_ =
+      out_layers->add(0, GroupNorm(options.out, GroupNormOptions{.double_norm = options.double_norm}));
   out_conv_ = out_layers->add(
       3, Conv2d(initializer, Conv2dOptions{.in = options.out, .out = options.out, .zero = true}));
   if (options.in != options.out) {

@@ -107,7 +107,8 @@ class AdmUNet : public Network {
             .out = out,
             .embedding_width = embedding_width_,
             .resample = resample,
-            .scale_shift_norm = options_.scale_shift_norm.value_or(true),
+            .scale_shift_norm = scales_and_shifts(options_),
+            .double_norm = options_.double_norm,
             .dropout = options_.dropout,
             .layer = res_block_count_++};
   }

@@ -49,6 +49,11 @@ Conv2dImpl::Conv2dImpl(Initializer& initializer, const Conv2dOptions& options)
   bias = register_parameter("bias", initializer.uniform({options.out}, gain ? 0 : bound));
 }
 
+Tensor pixel_norm(const Tensor& x) {
+  constexpr double kEpsilon = 1e-8;
+  return x * (x.square().mean(1, /*keepdim=*/true) + kEpsilon).rsqrt();
+}
+
 GroupNormImpl::GroupNormImpl(int64_t channels, const GroupNormOptions& options) : options_(options) {
   TORCH_CHECK(channels % options.groups == 0, "group normalisation needs a multiple of ", options.groups,
               " channels, got ", channels);
@@ -64,6 +69,9 @@ Tensor GroupNormImpl::forward(const Tensor& x, const Tensor& condition) const {
   const Tensor everywhere = condition.unsqueeze(2).unsqueeze(3);
   if (condition.size(1) == x.size(1)) return forward(x + everywhere);
   const auto scale_shift = everywhere.chunk(2, 1);
+  if (options_.double_norm) {
+    return torch::addcmul(pixel_norm(scale_shift[1]), forward(x), pixel_norm(scale_shift[0]));
+  }
   return torch::addcmul(scale_shift[1], forward(x), 1 + scale_shift[0]);
 }
 

@@ -32,7 +32,9 @@ SongBlockImpl::SongBlockImpl(Initializer& initializer, const SongBlockOptions& o
   conv0_ = conv("conv0", {.in = in, .out = out, .xavier_gain = 1});
   affine_ = register_module(
       "affine", Linear(initializer, options.embedding_width, options.scale_shift_norm ? 2 * out : out, 1));
-  norm1_ = norm("norm1", out);
+  GroupNormOptions conditioned = song_norm(out);
+  conditioned.double_norm = options.double_norm;
+  norm1_ = register_module("norm1", GroupNorm(out, conditioned));
   conv1_ = conv("conv1", {.in = out, .out = out, .xavier_gain = kLastGain});
   if (in != out || options.resample != Resample::none)
     skip_ = conv("skip", {.in = in, .out = out, .kernel = 1, .xavier_gain = 1});

@@ -119,7 +119,8 @@ class SongUNet : public Network {
             .out = channels_,
             .embedding_width = embedding_width(),
             .filter = ncsnpp_ ? ResampleFilter::binomial : ResampleFilter::box,
-            .scale_shift_norm = options_.scale_shift_norm.value_or(false),
+            .scale_shift_norm = scales_and_shifts(options_),
+            .double_norm = options_.double_norm,
             .dropout = options_.dropout,
             .layer = block_count_++};
   }

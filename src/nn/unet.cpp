@@ -9,6 +9,10 @@
 
 namespace cm {
 
+bool scales_and_shifts(const UNetOptions& options) {
+  return options.scale_shift_norm.value_or(options.architecture == Architecture::adm);
+}
+
 int64_t channels_at(const UNetOptions& options, size_t level) {
   return static_cast<int64_t>(static_cast<double>(options.channels) * options.channel_mult[level]);
 }
@@ -42,6 +46,9 @@ void validate(const UNetOptions& options, const Complain& complain) {
   if (options.fourier_scale && options.architecture != Architecture::ncsnpp) {
     complain("fourier_scale", concat("belongs to architecture ncsnpp, but architecture is ",
                                      to_string(options.architecture), "; remove it"));
+  }
+  if (options.double_norm && !scales_and_shifts(options)) {
+    complain("double_norm", "normalises scale and shift: it needs scale_shift_norm true");
   }
   if (options.architecture == Architecture::adm) return;
   if (!options.resblock_updown) {

@@ -20,6 +20,7 @@ namespace fs = std::filesystem;
 constexpr const char* kModel = "model.safetensors";
 constexpr const char* kTarget = "target.safetensors";
 constexpr const char* kTeacher = "teacher.safetensors";
+constexpr const char* kLearned = "objective.safetensors";
 constexpr const char* kOptimizer = "optimizer.safetensors";
 constexpr const char* kState = "state.json";
 constexpr const char* kEmaPrefix = "ema-";
@@ -33,21 +34,34 @@ std::string checkpoint_name(int64_t step) {
   return concat("step-", std::setw(8), std::setfill('0'), step);
 }
 
-// `values`, in the order of the model's parameters, by their names.
-NamedTensors named_like(const Model& model, const std::vector<Tensor>& values,
+std::vector<std::string> parameter_names(const torch::nn::Module& module, const std::string& prefix = "") {
+  std::vector<std::string> names;
+  for (const auto& parameter : module.named_parameters()) names.push_back(prefix + parameter.key());
+  return names;
+}
+
+// Of all that the optimizer updates, in its order.
+std::vector<std::string> trained_names(Trainer& trainer) {
+  std::vector<std::string> names = parameter_names(trainer.student().network());
+  if (trainer.learned() != nullptr) {
+    for (auto& name : parameter_names(*trainer.learned(), "objective.")) names.push_back(std::move(name));
+  }
+  return names;
+}
+
+// `values` by `names`, which are in the same order.
+NamedTensors named_like(const std::vector<std::string>& names, const std::vector<Tensor>& values,
                         const std::string& prefix = "") {
   NamedTensors named;
-  size_t i = 0;
-  for (const auto& parameter : model.network().named_parameters())
-    named[prefix + parameter.key()] = values[i++];
+  for (size_t i = 0; i < names.size(); ++i) named[prefix + names[i]] = values[i];
   return named;
 }
 
 // Copies what named_like stored back into `values`.
-void restore_named(const Model& model, const fs::path& path, const NamedTensors& stored,
+void restore_named(const std::vector<std::string>& names, const fs::path& path, const NamedTensors& stored,
                    const std::string& prefix, const std::vector<Tensor>& values) {
   const torch::NoGradGuard guard;
-  for (const auto& [name, tensor] : named_like(model, values, prefix)) {
+  for (const auto& [name, tensor] : named_like(names, values, prefix)) {
     const auto found = stored.find(name);
     if (found == stored.end() || found->second.sizes() != tensor.sizes()) {
       throw InputError(concat(path.string(), ": ", name,
@@ -146,8 +160,10 @@ void save_checkpoint(const fs::path& run, Trainer& trainer, int64_t keep) {
     for (size_t i = 0; i < averages.rates().size(); ++i) {
       save_weights(path / ema_name(averages.rates()[i]), options, student.named_weights(averages.average(i)));
     }
-    NamedTensors moments = named_like(student, trainer.optimizer().first_moments(), "first_moment.");
-    moments.merge(named_like(student, trainer.optimizer().second_moments(), "second_moment."));
+    if (trainer.learned() != nullptr) save_safetensors(path / kLearned, weights_of(*trainer.learned()));
+    const auto names = trained_names(trainer);
+    NamedTensors moments = named_like(names, trainer.optimizer().first_moments(), "first_moment.");
+    moments.merge(named_like(names, trainer.optimizer().second_moments(), "second_moment."));
     save_safetensors(path / kOptimizer, moments);
     const Json state = {{"step", trainer.steps_done()},
                         {"steps_in_stage", trainer.steps_in_stage()},
@@ -182,12 +198,18 @@ void load_checkpoint(const fs::path& checkpoint, Trainer& trainer) {
   const EmaSet& averages = trainer.averages();
   for (size_t i = 0; i < averages.rates().size(); ++i) {
     const fs::path path = checkpoint / ema_name(averages.rates()[i]);
-    restore_named(student, path, load_safetensors(path).tensors, "", averages.average(i));
+    restore_named(parameter_names(student.network()), path, load_safetensors(path).tensors, "",
+                  averages.average(i));
+  }
+  if (trainer.learned() != nullptr) {
+    const fs::path learned = checkpoint / kLearned;
+    copy_weights(load_safetensors(learned).tensors, *trainer.learned(), learned.string());
   }
   const fs::path path = checkpoint / kOptimizer;
   const NamedTensors moments = load_safetensors(path).tensors;
-  restore_named(student, path, moments, "first_moment.", trainer.optimizer().first_moments());
-  restore_named(student, path, moments, "second_moment.", trainer.optimizer().second_moments());
+  const auto names = trained_names(trainer);
+  restore_named(names, path, moments, "first_moment.", trainer.optimizer().first_moments());
+  restore_named(names, path, moments, "second_moment.", trainer.optimizer().second_moments());
   trainer.optimizer().set_updates(state.value("optimizer_updates", int64_t{0}));
   trainer.set_skipped(state.value("skipped", int64_t{0}));
   trainer.set_steps_done(state["step"].get<int64_t>());

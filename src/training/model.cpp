@@ -23,9 +23,13 @@ Denoiser Model::denoiser(const Tensor& labels, std::optional<DropoutKey> dropout
 Denoiser Model::denoiser_as(Parameterization parameterization, const Tensor& labels,
                             std::optional<DropoutKey> dropout) const {
   return precondition(parameterization, options_.sigma, time_scale(options_.network.architecture),
-                      [network = network_, labels, dropout](const Tensor& x, const Tensor& time) {
-                        return network->forward(x, time, labels, dropout);
-                      });
+                      raw_network(labels, dropout));
+}
+
+RawNetwork Model::raw_network(const Tensor& labels, std::optional<DropoutKey> dropout) const {
+  return [network = network_, labels, dropout](const Tensor& x, const Tensor& time) {
+    return network->forward(x, time, labels, dropout);
+  };
 }
 
 NamedTensors Model::named_weights(const std::vector<Tensor>& parameters) const {

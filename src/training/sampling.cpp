@@ -17,7 +17,7 @@ bool is_consistency_sampler(SamplerKind kind) {
 }
 
 SamplerKind kind_for(const SamplerRequest& request, const ModelOptions& model) {
-  const bool denoiser = model.parameterization == Parameterization::edm;
+  const bool denoiser = is_diffusion(model.parameterization);
   if (!request.kind) {
     if (model.distilled_steps) return SamplerKind::progdist;
     if (denoiser) return SamplerKind::heun;
@@ -28,7 +28,7 @@ SamplerKind kind_for(const SamplerRequest& request, const ModelOptions& model) {
     throw InputError(
         concat("the ", to_string(*request.kind),
                " sampler needs a consistency model, and this checkpoint is a "
-               "diffusion model (edm); use euler, heun, midpoint, dpm or ancestral, or distill it first"));
+               "diffusion model; use euler, heun, midpoint, dpm or ancestral, or distill it first"));
   }
   if (!is_consistency_sampler(*request.kind) && !denoiser) {
     throw InputError(concat("the ", to_string(*request.kind),
@@ -122,7 +122,8 @@ Solver solver_of(SamplerKind kind) {
 }  // namespace
 
 double walk_end(const ModelOptions& model) {
-  return model.sampling.full_noise ? 0 : model.sigma.min;
+  const bool boundary_at_zero = model.parameterization == Parameterization::trig;
+  return boundary_at_zero || model.sampling.full_noise ? 0 : model.sigma.min;
 }
 
 SamplerOptions choose_sampler(const SamplerRequest& request, const ModelOptions& model) {

@@ -8,6 +8,18 @@
 
 namespace cm {
 
+namespace {
+
+std::vector<Tensor> trained_parameters(const Model& student, const Objective& objective) {
+  std::vector<Tensor> parameters = student.parameters();
+  if (objective.learned) {
+    for (auto& parameter : objective.learned->parameters()) parameters.push_back(std::move(parameter));
+  }
+  return parameters;
+}
+
+}  // namespace
+
 void validate(const TrainOptions& options, const Complain& complain) {
   if (options.micro_batch_size && options.batch_size % *options.micro_batch_size != 0) {
     complain("micro_batch_size",
@@ -23,9 +35,9 @@ Trainer::Trainer(const TrainOptions& options, const OptimizerOptions& optimizer_
       objective_(std::move(objective)),
       student_(student),
       target_(target),
-      parameters_(student.parameters()),
+      parameters_(trained_parameters(student, objective_)),
       optimizer_(optimizer_options, parameters_),
-      averages_(ema_options, parameters_),
+      averages_(ema_options, student.parameters()),
       first_bad_step_(torch::full({}, -1, torch::TensorOptions(torch::kInt64).device(student.device()))) {}
 
 StepResult Trainer::step(const Batch& batch) {
@@ -39,7 +51,7 @@ StepResult Trainer::step(const Batch& batch) {
     }
     optimizer_.step(lr());
     const auto decay = objective_.curriculum(step_).decay;
-    if (target_ != nullptr && decay) update_ema(target_->parameters(), parameters_, *decay);
+    if (target_ != nullptr && decay) update_ema(target_->parameters(), student_.parameters(), *decay);
     averages_.update();
   }
   optimizer_.zero_grad();

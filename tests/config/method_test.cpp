@@ -32,6 +32,8 @@ TEST(Method, DiffusionModelsAndConsistencyModelsAreParameterizedApart) {
   EXPECT_TRUE(method_of(read("objective: cd\nteacher: {checkpoint: t}\n")).needs_teacher);
   EXPECT_FALSE(method_of(read("objective: ict\n")).has_target);
   EXPECT_FALSE(method_of(read("objective: ict\n")).needs_init);
+  EXPECT_TRUE(method_of(read("objective: scd\nteacher: {checkpoint: t}\n")).needs_teacher);
+  EXPECT_EQ(method_of(read("objective: sct\n")).parameterizations.front(), Parameterization::trig);
   EXPECT_TRUE(method_of(read("objective: ect\ninit: {checkpoint: t}\n")).needs_init);
   const Method pd = method_of(read("objective: pd\nteacher: {checkpoint: t}\n"));
   EXPECT_EQ(pd.parameterizations, std::vector{Parameterization::edm});

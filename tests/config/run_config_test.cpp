@@ -110,5 +110,18 @@ TEST(RunConfig, TuningNeedsWeightsToStartFrom) {
               ElementsAre(HasSubstr("ect.q must be above 1, got 1")));
 }
 
+TEST(RunConfig, TrigflowHasItsOwnParameterizations) {
+  EXPECT_THAT(mistakes_in("objective: edm\nparameterization: trig_diffusion\n"), ElementsAre());
+  EXPECT_THAT(mistakes_in("objective: sct\nparameterization: skip\n"),
+              ElementsAre("run.yaml:4:19: parameterization must be trig for objective sct, got 'skip'"));
+  EXPECT_THAT(mistakes_in("objective: scd\n"),
+              ElementsAre(HasSubstr("teacher.checkpoint is needed by objective scd")));
+  EXPECT_THAT(mistakes_in("objective: sct\nscd: {p_std: 1}\n"),
+              ElementsAre(HasSubstr("scd belongs to objective scd, but objective is sct")));
+  EXPECT_THAT(
+      mistakes_in("objective: sct\n", {"model.double_norm=true", "model.scale_shift_norm=false"}),
+      ElementsAre(HasSubstr("model.double_norm normalises scale and shift: it needs scale_shift_norm true")));
+}
+
 }  // namespace
 }  // namespace cm

@@ -66,7 +66,7 @@ class LayoutTest(ExecutableTest):
     def test_the_metrics_and_the_files_of_each_method(self):
         edm = {"step", "loss", "gradient_norm", "learning_rate", "images_per_second"}
         keys = {"edm": edm, "cd": edm | {"n", "mu"}, "ct": edm | {"n", "mu"}, "ict": edm | {"n"}, "ect": edm,
-                "continuous_cd": edm, "continuous_ct": edm, "pd": edm | {"n"}}  # fmt: skip
+                "continuous_cd": edm, "continuous_ct": edm, "sct": edm, "scd": edm, "pd": edm | {"n"}}  # fmt: skip
         files = ["ema-0.5.safetensors", "ema-0.9.safetensors", "model.safetensors", "optimizer.safetensors",
                  "state.json"]  # fmt: skip
         for objective, expected in keys.items():
@@ -78,8 +78,8 @@ class LayoutTest(ExecutableTest):
                     self.assertEqual(set(line), expected)
                     self.assertTrue(all(math.isfinite(value) for value in line.values()))
                 names = sorted(path.name for path in (folder / "checkpoints" / "latest").iterdir())
-                others = {"cd": ["target.safetensors"], "ct": ["target.safetensors"], "pd": ["teacher.safetensors"]}
-                self.assertEqual(names, files + others.get(objective, []))
+                more = {"cd": "target", "ct": "target", "sct": "objective", "scd": "objective", "pd": "teacher"}.get(objective)
+                self.assertEqual(names, sorted(files + ([f"{more}.safetensors"] if more else [])))
 
     def test_the_resolved_config_reads_back_to_itself(self):
         again = must_run("cm-train-edm", "--config", teacher() / "config.yaml", "--out", "again")

@@ -60,7 +60,8 @@ train:
 """
 
 TRAINERS = {"edm": "cm-train-edm", "cd": "cm-train-cd", "ct": "cm-train-ct", "ict": "cm-train-ct", "ect": "cm-train-ct",
-            "continuous_cd": "cm-train-cd", "continuous_ct": "cm-train-ct", "pd": "cm-train-pd"}  # fmt: skip
+            "continuous_cd": "cm-train-cd", "continuous_ct": "cm-train-ct", "sct": "cm-train-ct",
+            "scd": "cm-train-cd", "pd": "cm-train-pd"}  # fmt: skip
 
 # What would show that an exception got through to the user as it was thrown.
 RAW_EXCEPTION = r"terminate called|frame #|Exception raised|what\(\)|c10::|std::|enforce fail|\[json|filesystem error"

@@ -112,6 +112,24 @@ TEST(Layers, AConditionIsAddedBeforeOrScalesAndShiftsAfterGroupNorm) {
 }
 
 // softmax(qᵀk/√d) v written out, head by head.
+TEST(Layers, PixelNormGivesEveryPixelUnitChannels) {
+  const Tensor y = pixel_norm(7 * normal({.seed = 1}, {0, 1}, {12, 6, 6}));
+  EXPECT_LT(largest_difference(y.square().mean(1), torch::ones({2, 6, 6})), 1e-5);
+  EXPECT_EQ(test::largest(pixel_norm(torch::zeros({2, 3}))), 0);
+}
+
+// norm(x) ⊙ pnorm(scale) + pnorm(shift): the condition's size does not matter, its direction does.
+TEST(Layers, DoubleNormNormalisesScaleAndShift) {
+  const GroupNorm norm(32, GroupNormOptions{.double_norm = true});
+  const Tensor x = normal({.seed = 1}, {0, 1}, {32, 6, 6});
+  const Tensor condition = normal({.seed = 2}, {0, 1}, {64});
+  const Tensor scale = pixel_norm(condition.narrow(1, 0, 32)).unsqueeze(2).unsqueeze(3);
+  const Tensor shift = pixel_norm(condition.narrow(1, 32, 32)).unsqueeze(2).unsqueeze(3);
+  const Tensor y = norm->forward(x, condition);
+  EXPECT_LT(largest_difference(y, norm->forward(x) * scale + shift), 1e-5);
+  EXPECT_LT(largest_difference(norm->forward(x, 100 * condition), y), 1e-4);
+}
+
 TEST(Layers, AttentionIsSoftmaxOverPositions) {
   constexpr int64_t kChannels = 64;
   constexpr int64_t kHeads = 4;

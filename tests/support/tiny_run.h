@@ -9,20 +9,35 @@
 #include "cm/training/edm_objective.h"
 #include "cm/training/ict_objective.h"
 #include "cm/training/pd_objective.h"
+#include "cm/training/scm_objective.h"
 #include "cm/training/trainer.h"
 #include "support/tiny_model.h"
 
 namespace cm::test {
 
-enum class Method { edm, cd, ct, ict, ect, continuous_cd, continuous_ct, pd };
+enum class Method { edm, cd, ct, ict, ect, continuous_cd, continuous_ct, sct, scd, pd };
 
-inline constexpr Method kMethods[] = {Method::edm,           Method::cd,  Method::ct,
-                                      Method::ict,           Method::ect, Method::continuous_cd,
-                                      Method::continuous_ct, Method::pd};
+inline constexpr Method kMethods[] = {
+    Method::edm,           Method::cd,  Method::ct,  Method::ict, Method::ect, Method::continuous_cd,
+    Method::continuous_ct, Method::sct, Method::scd, Method::pd};
 
 inline Parameterization parameterization_of(Method method) {
-  const bool denoiser = method == Method::edm || method == Method::pd;
-  return denoiser ? Parameterization::edm : Parameterization::skip;
+  switch (method) {
+    case Method::edm:
+    case Method::pd:
+      return Parameterization::edm;
+    case Method::cd:
+    case Method::ct:
+    case Method::ict:
+    case Method::ect:
+    case Method::continuous_cd:
+    case Method::continuous_ct:
+      return Parameterization::skip;
+    case Method::sct:
+    case Method::scd:
+      return Parameterization::trig;
+  }
+  return Parameterization::skip;
 }
 
 // Stages of 4, 2 and 1 sampling steps that begin at training steps 0, 2 and 5.
@@ -107,6 +122,10 @@ struct TinyRun {
         return continuous_ct_objective({}, make_distance({}), student, seed);
       case Method::pd:
         return pd_objective(tiny_pd_options(), make_distance({}), student, teacher, options.steps, seed);
+      case Method::sct:
+        return sct_objective({.tangent_warmup_steps = 3}, student, seed);
+      case Method::scd:
+        return scd_objective({.tangent_warmup_steps = 3}, student, teacher, seed);
     }
     return {};
   }

@@ -33,6 +33,9 @@ std::vector<Tensor> state_of(TinyRun& run) {
   if (run.trainer.target() != nullptr) add(run.target.parameters());
   if (run.trainer.stage_teacher() != nullptr) add(run.teacher.parameters());
   for (size_t i = 0; i < run.trainer.averages().rates().size(); ++i) add(run.trainer.averages().average(i));
+  if (run.trainer.learned() != nullptr) {
+    for (const auto& [name, tensor] : weights_of(*run.trainer.learned())) state.push_back(tensor);
+  }
   add(run.trainer.optimizer().first_moments());
   add(run.trainer.optimizer().second_moments());
   return state;

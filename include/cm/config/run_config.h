@@ -12,11 +12,12 @@
 #include "cm/training/edm_objective.h"
 #include "cm/training/ict_objective.h"
 #include "cm/training/pd_objective.h"
+#include "cm/training/scm_objective.h"
 #include "cm/training/trainer.h"
 
 namespace cm {
 
-enum class ObjectiveKind { edm, cd, ct, ict, ect, continuous_cd, continuous_ct, pd };
+enum class ObjectiveKind { edm, cd, ct, ict, ect, continuous_cd, continuous_ct, sct, scd, pd };
 template <>
 struct EnumNames<ObjectiveKind> {
   static constexpr std::array names = {EnumName{ObjectiveKind::edm, "edm"},
@@ -26,6 +27,8 @@ struct EnumNames<ObjectiveKind> {
                                        EnumName{ObjectiveKind::ect, "ect"},
                                        EnumName{ObjectiveKind::continuous_cd, "continuous_cd"},
                                        EnumName{ObjectiveKind::continuous_ct, "continuous_ct"},
+                                       EnumName{ObjectiveKind::sct, "sct"},
+                                       EnumName{ObjectiveKind::scd, "scd"},
                                        EnumName{ObjectiveKind::pd, "pd"}};
 };
 
@@ -66,6 +69,8 @@ struct RunConfig {
   std::optional<ContinuousOptions> continuous_cd;
   std::optional<ContinuousOptions> continuous_ct;
   std::optional<PdOptions> pd;
+  std::optional<ScmOptions> sct;
+  std::optional<ScmOptions> scd;
   LpipsSource lpips;
   WeightSource teacher;
   WeightSource init;
@@ -83,9 +88,10 @@ void fields(Visitor& visit, RunConfig& o) {
         "few steps");
   visit("data", o.data, "the images");
   visit("model", o.model, "the U-Net; absent: that of the teacher or of init, without dropout");
-  visit("parameterization", o.parameterization,
-        "how the network becomes a denoiser or consistency function; default: edm for edm and pd, skip for "
-        "the others");
+  visit(
+      "parameterization", o.parameterization,
+      "how the network becomes a denoiser or consistency function; default: edm for edm and pd, trig for sct "
+      "and scd, skip for the others");
   visit("sigma", o.sigma, "noise levels");
   visit("edm", o.edm, "denoising score matching (EDM)");
   visit("cd", o.cd, "consistency distillation (CM Algorithm 2)");
@@ -95,9 +101,12 @@ void fields(Visitor& visit, RunConfig& o) {
   visit("continuous_cd", o.continuous_cd, "consistency distillation in continuous time (CM Appendix B.1)");
   visit("continuous_ct", o.continuous_ct, "consistency training in continuous time (CM Appendix B.2)");
   visit("pd", o.pd, "progressive distillation (PD)");
+  visit("sct", o.sct, "continuous-time consistency training in TrigFlow (sCM)");
+  visit("scd", o.scd, "continuous-time consistency distillation in TrigFlow (sCM)");
   visit("lpips", o.lpips, "the network of distance lpips");
   visit("teacher", o.teacher,
-        "the diffusion model that cd, continuous_cd and pd distill; the student starts from its weights");
+        "the diffusion model that cd, continuous_cd, scd and pd distill; the student starts from its weights "
+        "where it takes time as the teacher does");
   visit("init", o.init, "start weights, of the same network");
   visit("optimizer", o.optimizer, "optimizer and learning rate");
   visit("ema", o.ema, "evaluation averages");

@@ -17,13 +17,22 @@ enum class Parameterization {
   edm,        // a diffusion model's denoiser
   skip,       // a consistency function with skip connection (CM Eq. 5); f(x, ε) = x by construction
   piecewise,  // a consistency function that is x at ε and F elsewhere (CM Eq. 4)
+  trig,  // a consistency function of TrigFlow (sCM), with f(x, 0) = x; the network's time is arctan(σ/σ_d)
+  trig_diffusion,  // a diffusion model's denoiser of TrigFlow: trig's scalings and time
 };
 template <>
 struct EnumNames<Parameterization> {
-  static constexpr std::array names = {EnumName{Parameterization::edm, "edm"},
-                                       EnumName{Parameterization::skip, "skip"},
-                                       EnumName{Parameterization::piecewise, "piecewise"}};
+  static constexpr std::array names = {
+      EnumName{Parameterization::edm, "edm"}, EnumName{Parameterization::skip, "skip"},
+      EnumName{Parameterization::piecewise, "piecewise"}, EnumName{Parameterization::trig, "trig"},
+      EnumName{Parameterization::trig_diffusion, "trig_diffusion"}};
 };
+
+// Whether it makes a diffusion model's denoiser; otherwise a consistency function.
+bool is_diffusion(Parameterization parameterization);
+
+// Whether the network's time is TrigFlow's. Weights serve parameterizations of one time only.
+bool has_trig_time(Parameterization parameterization);
 
 // Each of sigma's shape and dtype.
 struct Scalings {
@@ -35,7 +44,8 @@ struct Scalings {
 // edm:       c_skip = σ_d²/(σ² + σ_d²),            c_out = σ σ_d/√(σ² + σ_d²)
 // skip:      c_skip = σ_d²/((σ − ε)² + σ_d²),  c_out = σ_d (σ − ε)/√(σ² + σ_d²)
 // piecewise: c_skip = [σ = ε],                 c_out = [σ ≠ ε]
-// and c_in = 1/√(σ² + σ_d²) in all three.
+// trig:      c_skip, −c_out of edm: f = cos(t) x_t − sin(t) σ_d F(x_t/σ_d, t) with x_t = cos(t) x, tan t =
+// σ/σ_d and c_in = 1/√(σ² + σ_d²) in all of them.
 Scalings scalings(Parameterization parameterization, const SigmaOptions& options, const Tensor& sigma);
 
 // The network's time input, scale · ¼ ln(σ + 1e−44): EDM's c_noise in units of 1/scale (EDM: 1; the release:
@@ -45,7 +55,7 @@ Tensor network_time(const Tensor& sigma, double scale);
 // (c_in x, time [B]) → F, of x's shape.
 using RawNetwork = std::function<Tensor(const Tensor& x, const Tensor& time)>;
 
-// The denoiser D above, of a network that takes its time in units of 1/`time_scale`.
+// The denoiser D above, of a network that takes its time in units of 1/`time_scale` (trig: t itself).
 Denoiser precondition(Parameterization parameterization, const SigmaOptions& options, double time_scale,
                       RawNetwork network);
 

@@ -17,6 +17,7 @@ struct ResBlockOptions {
   int64_t embedding_width;
   Resample resample = Resample::none;
   bool scale_shift_norm = true;
+  bool double_norm = false;  // of scale and shift
   double dropout = 0;
   int64_t layer = 0;  // the block's number in its network, for the dropout mask
 };

@@ -67,7 +67,13 @@ TORCH_MODULE(Conv2d);
 struct GroupNormOptions {
   int64_t groups = 32;  // a divisor of the channels
   double epsilon = 1e-5;
+  // Of a scaling and shifting condition: both halves are normalised by pixel_norm, and the first scales
+  // without the 1 (sCM's adaptive double normalization).
+  bool double_norm = false;
 };
+
+// x [B, C, …] divided by the root mean square over its channels (Karras et al. 2017, §4.2).
+Tensor pixel_norm(const Tensor& x);
 
 // Group normalisation, scale 1 and shift 0 at the start.
 class GroupNormImpl : public torch::nn::Module {
@@ -76,7 +82,7 @@ class GroupNormImpl : public torch::nn::Module {
   // x [B, C, …].
   Tensor forward(const Tensor& x) const;
   // x [B, C, H, W], conditioned: a condition [B, 2C] scales by 1 + its first half and shifts by its second
-  // after normalisation (FiLM), one [B, C] is added before it.
+  // after normalisation (FiLM; or by double_norm's rule), one [B, C] is added before it.
   Tensor forward(const Tensor& x, const Tensor& condition) const;
   Tensor weight;
   Tensor bias;

@@ -21,6 +21,7 @@ struct SongBlockOptions {
   ResampleFilter filter = ResampleFilter::box;
   int64_t heads = 0;  // of the self-attention at the end; 0: none
   bool scale_shift_norm = false;
+  bool double_norm = false;  // of scale and shift
   double dropout = 0;
   int64_t layer = 0;  // the block's number in its network, for the dropout mask
 };

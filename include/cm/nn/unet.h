@@ -33,6 +33,7 @@ struct UNetOptions {
   std::optional<int64_t> head_channels;
   double dropout = 0;
   std::optional<bool> scale_shift_norm;
+  bool double_norm = false;
   bool resblock_updown = true;
   bool conv_resample = true;
   std::optional<double> fourier_scale;
@@ -57,6 +58,8 @@ void fields(Visitor& visit, UNetOptions& o) {
       "scale_shift_norm", o.scale_shift_norm,
       "time embedding scales and shifts (FiLM); otherwise it is added. Default: true for adm, false for the "
       "others");
+  visit("double_norm", o.double_norm,
+        "scale and shift are themselves normalised over the channels (sCM's adaptive double normalization)");
   visit("resblock_updown", o.resblock_updown,
         "residual blocks change the resolution; false, for adm only: plain resampling");
   visit("conv_resample", o.conv_resample, "plain resampling has a convolution");
@@ -68,6 +71,9 @@ void fields(Visitor& visit, UNetOptions& o) {
 }
 
 void validate(const UNetOptions& options, const Complain& complain);
+
+// scale_shift_norm, or the architecture's default for it.
+bool scales_and_shifts(const UNetOptions& options);
 
 // Channels of a level, attention heads at a number of channels, and whether the level of this side attends.
 int64_t channels_at(const UNetOptions& options, size_t level);

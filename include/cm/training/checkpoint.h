@@ -1,7 +1,8 @@
 // A run's state on disk, and which weights of it to use.
 //
 //   RUN/checkpoints/step-00001000/{model,optimizer,ema-RATE}.safetensors, state.json
-//   and where the method has them: target.safetensors; teacher.safetensors, where stages change the teacher
+//   and where the method has them: target.safetensors; teacher.safetensors, where stages change the teacher;
+//   objective.safetensors, what the loss learns
 //   RUN/checkpoints/latest → step-00001000     (swung when the checkpoint is complete)
 #pragma once
 

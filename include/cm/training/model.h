@@ -6,7 +6,7 @@
 #include <optional>
 #include <vector>
 
-#include "cm/diffusion/denoiser.h"
+#include "cm/diffusion/preconditioning.h"
 #include "cm/nn/network.h"
 #include "cm/training/weight_file.h"
 
@@ -18,13 +18,16 @@ class Model {
   Model(const ModelOptions& options, const torch::Device& device,
         std::optional<uint64_t> seed = std::nullopt);
 
-  // The denoiser (edm) or consistency function (skip, piecewise) with labels (int64 [B], undefined where
-  // there are no classes) and dropout bound. Shares this model's weights.
+  // The denoiser or consistency function that the parameterization makes of the network, with labels (int64
+  // [B], undefined where there are no classes) and dropout bound. Shares this model's weights.
   Denoiser denoiser(const Tensor& labels = {}, std::optional<DropoutKey> dropout = std::nullopt) const;
 
   // The same network by the scalings of another parameterization than its own.
   Denoiser denoiser_as(Parameterization parameterization, const Tensor& labels = {},
                        std::optional<DropoutKey> dropout = std::nullopt) const;
+
+  // The network itself, F(x, time), with labels and dropout bound.
+  RawNetwork raw_network(const Tensor& labels = {}, std::optional<DropoutKey> dropout = std::nullopt) const;
 
   const ModelOptions& options() const { return options_; }
   Network& network() const { return *network_; }

@@ -2,8 +2,11 @@
 // step, to networks and to its schedules: see edm_objective.h and its neighbours.
 #pragma once
 
+#include <torch/nn/module.h>
+
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -48,6 +51,8 @@ struct Objective {
   std::function<Tensor(int64_t step, const std::vector<int64_t>& samples)> sigmas;
   std::function<CurriculumPoint(int64_t step)> curriculum;
   std::optional<Stages> stages = std::nullopt;
+  // What the loss itself learns, trained along with the student and of no use after training; null for most.
+  std::shared_ptr<torch::nn::Module> learned = nullptr;
 };
 
 }  // namespace cm

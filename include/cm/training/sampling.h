@@ -52,7 +52,7 @@ struct SamplerRequest {
 SamplerOptions choose_sampler(const SamplerRequest& request, const ModelOptions& model);
 
 // ε of multistep sampling, which adds √(τ² − ε²) z at τ: the level where its walk ends. 0 for a model that
-// says so (sampling.full_noise).
+// says so (sampling.full_noise) or has its boundary there (trig).
 double walk_end(const ModelOptions& model);
 
 // Network evaluations for one image.

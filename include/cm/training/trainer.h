@@ -109,6 +109,8 @@ class Trainer {
   Model* target() { return target_; }
   // The teacher, where it changes with the stages and so belongs to the state; otherwise nullptr.
   Model* stage_teacher() { return objective_.stages ? objective_.stages->teacher : nullptr; }
+  // Objective::learned.
+  torch::nn::Module* learned() { return objective_.learned.get(); }
   EmaSet& averages() { return averages_; }
   Optimizer& optimizer() { return optimizer_; }
 
@@ -129,7 +131,7 @@ class Trainer {
   Objective objective_;
   Model& student_;
   Model* target_;
-  std::vector<Tensor> parameters_;
+  std::vector<Tensor> parameters_;  // what the optimizer updates: the student's, then what the loss learns
   Optimizer optimizer_;
   EmaSet averages_;
   int64_t step_ = 0;

@@ -1,0 +1,64 @@
+#include "cm/training/scm_objective.h"
+
+#include "cm/diffusion/trigflow.h"
+#include "cm/training/adaptive_weighting.h"
+#include "cm/training/scm_loss.h"
+#include "draws.h"
+
+namespace cm {
+namespace {
+
+// dx_t/dt at a point of the path from x₀ to z.
+using Velocity =
+    std::function<Tensor(const TrainingBatch& batch, const Tensor& z, const Tensor& x_t, const Tensor& t)>;
+
+// r = min(1, k/H)
+double tangent_warmup(const ScmOptions& options, int64_t step) {
+  if (step >= options.tangent_warmup_steps) return 1;
+  return static_cast<double>(step) / static_cast<double>(options.tangent_warmup_steps);
+}
+
+Objective scm_objective(const ScmOptions& options, const Model& student, const Velocity& velocity,
+                        uint64_t seed) {
+  AdaptiveWeighting weighting(seed);
+  weighting->to(student.device());
+  const auto sigmas = [options, seed](int64_t step, const std::vector<int64_t>& samples) {
+    return draw_lognormal({options.p_mean, options.p_std}, seed, step, samples);
+  };
+  const auto losses = [options, &student, velocity, seed, weighting, sigmas](const TrainingBatch& batch) {
+    const double sigma_data = student.options().sigma.data;
+    const Tensor host_sigma = sigmas(batch.step, batch.samples);
+    const Tensor t = on_device_of(batch.x, trig_time(host_sigma, sigma_data));
+    const Tensor z = sigma_data * draw_noise(seed, batch);
+    const Tensor x_t = per_sample(t.cos(), z) * batch.x + per_sample(t.sin(), z) * z;
+    // The same dropout mask for F and for the tangent.
+    const RawNetwork network = student.raw_network(batch.labels, dropout_key(seed, batch));
+    const TrigPoint point{x_t, t, no_grad([&] { return velocity(batch, z, x_t, t); })};
+    const Tensor g = scm_tangent(network, point, tangent_warmup(options, batch.step), sigma_data);
+    return scm_loss(network(x_t / sigma_data, t), normalized_tangent(g, options.tangent_c),
+                    weighting->forward(on_device_of(batch.x, host_sigma)));
+  };
+  return {losses, sigmas, [](int64_t) { return CurriculumPoint{}; }, weighting.ptr()};
+}
+
+}  // namespace
+
+Objective sct_objective(const ScmOptions& options, const Model& student, uint64_t seed) {
+  const Velocity of_data = [](const TrainingBatch& batch, const Tensor& z, const Tensor& /*x_t*/,
+                              const Tensor& t) {
+    return per_sample(t.cos(), z) * z - per_sample(t.sin(), z) * batch.x;
+  };
+  return scm_objective(options, student, of_data, seed);
+}
+
+Objective scd_objective(const ScmOptions& options, const Model& student, const Model& teacher,
+                        uint64_t seed) {
+  const double sigma_data = student.options().sigma.data;
+  const Velocity of_teacher = [&teacher, sigma_data](const TrainingBatch& batch, const Tensor& /*z*/,
+                                                     const Tensor& x_t, const Tensor& t) {
+    return trig_velocity(teacher.denoiser(batch.labels), x_t, t, sigma_data);
+  };
+  return scm_objective(options, student, of_teacher, seed);
+}
+
+}  // namespace cm

@@ -1,0 +1,139 @@
+#include "cm/training/scm_objective.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "cm/diffusion/jvp.h"
+#include "cm/training/adaptive_weighting.h"
+#include "cm/training/sampling.h"
+#include "support/closeness.h"
+#include "support/each_near.h"
+#include "support/tiny_run.h"
+
+namespace cm {
+namespace {
+
+using test::Method;
+using test::TinyRun;
+
+constexpr int64_t kDraws = 20'000;
+
+TrainingBatch batch_at(int64_t step) {
+  const Batch batch = test::tiny_batch(3);
+  return {batch.x, batch.labels, step, sample_range(0, 6)};
+}
+
+Model trig_model(uint64_t seed, Parameterization parameterization = Parameterization::trig) {
+  return test::tiny_model(test::tiny_options(parameterization), seed);
+}
+
+TEST(ScmObjective, DrawsLogNormalLevels) {
+  const Model student = trig_model(1);
+  const Tensor logs = sct_objective({}, student, 7).sigmas(5, sample_range(0, kDraws)).log();
+  const double root_n = std::sqrt(static_cast<double>(kDraws));
+  EXPECT_NEAR(logs.mean().item<double>(), -1.0, 5 * 1.4 / root_n);
+  EXPECT_NEAR(logs.std().item<double>(), 1.4, 5 * 1.4 / (std::sqrt(2.0) * root_n));
+}
+
+// r = k/H is 0 in step 0 and 1 from step H on.
+TEST(ScmObjective, TheTangentWarmsUp) {
+  const Model student = trig_model(1);
+  const torch::NoGradGuard guard;
+  const auto losses = [&](int64_t step, int64_t warmup) {
+    // The draws depend on the step; the same step under another H must differ by r alone.
+    return sct_objective({.tangent_warmup_steps = warmup}, student, 7).losses(batch_at(step));
+  };
+  EXPECT_TRUE(torch::equal(losses(8, 8), losses(8, 0)));
+  EXPECT_TRUE(torch::equal(losses(9, 8), losses(9, 0)));
+  EXPECT_FALSE(torch::equal(losses(8, 16), losses(8, 0)));
+  EXPECT_TRUE(torch::equal(losses(0, 8), losses(0, 1'000'000)));
+  EXPECT_FALSE(torch::equal(losses(0, 8), losses(0, 0)));
+}
+
+// At r = 0 the gradient is that of TrigFlow's diffusion loss, whose minimum is the teacher: a student with
+// the teacher's weights has none.
+TEST(ScmObjective, AStudentThatIsItsTeacherStaysThereAtFirst) {
+  const Model teacher = trig_model(1, Parameterization::trig_diffusion);
+  const Model same = trig_model(1);
+  const Model other = trig_model(2);
+  const auto gradient = [&](const Model& student) {
+    scd_objective({}, student, teacher, 7).losses(batch_at(0)).mean().backward();
+    return test::largest(student.parameters().front().grad());
+  };
+  EXPECT_LT(gradient(same), 1e-4 * gradient(other));
+}
+
+TEST(ScmObjective, TheTeacherGetsNoGradientAndTheStudentAndTheWeightingDo) {
+  const TinyRun run(Method::scd);
+  run.objective.losses(batch_at(2)).mean().backward();
+  for (const auto& parameter : run.student.parameters()) EXPECT_TRUE(parameter.grad().defined());
+  for (const auto& parameter : run.objective.learned->parameters()) EXPECT_TRUE(parameter.grad().defined());
+  for (const auto& parameter : run.teacher.parameters()) EXPECT_FALSE(parameter.grad().defined());
+}
+
+// The weight of a level goes to the inverse of its loss, e^w L = 1.
+TEST(ScmObjective, TheWeightingLearnsTheLossOfEachLevel) {
+  const AdaptiveWeighting weighting(3);
+  const Tensor sigma = torch::tensor({0.01, 0.3, 20.0});
+  EXPECT_EQ(test::largest(weighting->forward(sigma)), 0);
+  const Tensor losses = torch::tensor({0.1, 1.0, 5.0});
+  OptimizerOptions options;
+  options.rule = OptimizerRule::adam;
+  Optimizer optimizer(options, weighting->parameters());
+  for (int i = 0; i < 1000; ++i) {
+    const Tensor w = weighting->forward(sigma);
+    optimizer.zero_grad();
+    (w.exp() * losses - w).sum().backward();
+    optimizer.step(3e-3);
+  }
+  EXPECT_LT(test::largest_difference(weighting->forward(sigma).exp() * losses, torch::ones(3)), 0.02);
+}
+
+TEST(ScmObjective, TheTrainerTrainsTheWeightingToo) {
+  TinyRun run(Method::sct);
+  const auto weight = [&] {
+    return run.objective.learned->named_parameters()["linear.weight"].detach().clone();
+  };
+  EXPECT_EQ(test::largest(weight()), 0);
+  run.train_to(2);
+  EXPECT_GT(test::largest(weight()), 0);
+  EXPECT_EQ(run.trainer.averages().average(0).size(), run.student.parameters().size());
+}
+
+// Networks with double_norm under dropout: the derivative along a direction, against central differences.
+TEST(ScmObjective, TheNetworksDerivativeIsThatOfDifferences) {
+  for (const auto architecture : {Architecture::adm, Architecture::ddpmpp}) {
+    ModelOptions options = test::tiny_options(Parameterization::trig);
+    options.network.architecture = architecture;
+    options.network.dropout = 0.2;
+    options.network.scale_shift_norm = true;
+    options.network.double_norm = true;
+    const Model model = test::tiny_model(options, 3);
+    const RawNetwork network = model.raw_network(torch::tensor({0, 1}), DropoutKey{5});
+    const auto image = [](uint64_t seed) { return normal({.seed = seed}, sample_range(0, 2), {1, 4, 4}); };
+    const Tensor x = image(1);
+    const Tensor t = torch::tensor({0.3, 1.2});
+    const Direction along{image(2), torch::tensor({1.0, -0.5})};
+    const torch::NoGradGuard guard;
+    const double h = 5e-3;
+    const Tensor difference = (network(x + h * along.x_dot, t + h * along.sigma_dot) -
+                               network(x - h * along.x_dot, t - h * along.sigma_dot)) /
+                              (2 * h);
+    EXPECT_LT(test::relative_difference(jvp(network, x, t, along).tangent, difference), 3e-3)
+        << to_string(architecture);
+  }
+}
+
+// Two steps at t = 1.1 by the boundary at 0.
+TEST(ScmObjective, SamplingHasItsBoundaryAtZero) {
+  ModelOptions options = test::tiny_options(Parameterization::trig);
+  options.sampling.sigmas = {80, 0.982};
+  EXPECT_EQ(choose_sampler({}, options).kind, SamplerKind::onestep);
+  EXPECT_THAT(choose_sampler({.steps = 2}, options).sigmas, test::each_near({80, 0.982, 0}, 0));
+  options.parameterization = Parameterization::trig_diffusion;
+  EXPECT_EQ(choose_sampler({}, options).kind, SamplerKind::heun);
+}
+
+}  // namespace
+}  // namespace cm
