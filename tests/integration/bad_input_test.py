@@ -250,6 +250,11 @@ class TeacherTest(RefusalTest):
             }
         )
 
+    def test_weights_of_another_time_cannot_start_a_student(self):
+        mismatch = r"init\.checkpoint .*takes time as edm gives it, .*; use one of trig or trig_diffusion"
+        start = ("cm-train-ct", "--config", tiny_config(), "--out", OUT, f"init.checkpoint={teacher()}")
+        self.assert_all_refused({(*start, "objective=sct"): mismatch})
+
 
 class CheckpointTest(RefusalTest):
     def sampling(self, checkpoint, *arguments):
