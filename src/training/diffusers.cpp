@@ -311,8 +311,8 @@ NamedTensors from_diffusers(NamedTensors tensors, const UNetOptions& network) {
     const std::string their = concat("up_blocks.", level);
     rename_level(names, their, blocks, level * blocks, "output_blocks.");
     const std::string last = concat("output_blocks.", (level + 1) * blocks - 1);
-    names.resampling(their + ".upsamplers.0", last + (names.has(last + ".1.qkv.weight") ? ".2" : ".1"),
-                     network, /*down=*/false);
+    const char* place = names.has(last + ".1.qkv.weight") ? ".2" : ".1";
+    names.resampling(their + ".upsamplers.0", last + place, network, /*down=*/false);
   }
   names.layer("conv_norm_out", "out.0");
   names.layer("conv_out", "out.2");

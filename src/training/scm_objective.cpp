@@ -38,7 +38,9 @@ Objective scm_objective(const ScmOptions& options, const Model& student, const V
     return scm_loss(network(x_t / sigma_data, t), normalized_tangent(g, options.tangent_c),
                     weighting->forward(on_device_of(batch.x, host_sigma)));
   };
-  return {losses, sigmas, [](int64_t) { return CurriculumPoint{}; }, weighting.ptr()};
+  Objective objective{losses, sigmas, [](int64_t) { return CurriculumPoint{}; }};
+  objective.learned = weighting.ptr();
+  return objective;
 }
 
 }  // namespace

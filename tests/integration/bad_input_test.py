@@ -173,7 +173,7 @@ class TrainCommandTest(RefusalTest):
         for_ct = ("cm-train-ct", "--config", tiny_config(), "--out", OUT)
         self.assert_all_refused(
             {
-                for_ct: r"objective is edm, which cm-train-ct does not train \(it trains \{ct, ict, continuous_ct\}\)",
+                for_ct: r"objective is edm, which cm-train-ct does not train \(it trains \{ct, ict, ect, continuous_ct, sct\}\)",
                 ("cm-train-edm", *for_ct[1:], "objective=ict"): r"objective is ict, which cm-train-edm does not",
             }
         )

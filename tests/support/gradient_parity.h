@@ -2,6 +2,7 @@
 // Σ g, ‖g‖, Σ g_i cos(0.7 i) and max |g|.
 #pragma once
 
+#include "cm/base/text.h"
 #include "support/parity.h"
 
 namespace cm::test {
@@ -37,13 +38,14 @@ inline void expect_gradients(const Fixture& fixture, const std::string& part, co
   const std::string prefix = part.empty() ? "" : part + ".";
   const double scale = gradient_scale(fixture, prefix);
   for (const auto& [name, gradient] : gradients) {
-    SCOPED_TRACE("gradient of " + name);
-    if (fixture.has(prefix + "grad." + name)) {
-      const Tensor& theirs = fixture[prefix + "grad." + name];
+    SCOPED_TRACE(concat("gradient of ", name));
+    const std::string whole = concat(prefix, "grad.", name);
+    if (fixture.has(whole)) {
+      const Tensor& theirs = fixture[whole];
       expect_parity({fixture.part(part), "gradients"},
                     {ErrorKind::relative, largest_difference(gradient, theirs) / scale}, 1e-4);
     } else {
-      expect_digest(fixture.part(part), gradient, fixture[prefix + "graddigest." + name], scale);
+      expect_digest(fixture.part(part), gradient, fixture[concat(prefix, "graddigest.", name)], scale);
     }
   }
 }
