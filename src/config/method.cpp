@@ -73,6 +73,7 @@ Method method_of(const RunConfig& config) {
       return continuous_model(config.continuous_ct);
     case ObjectiveKind::pd: {
       Method method = diffusion_model();
+      method.parameterizations = {Parameterization::edm};
       method.needs_teacher = true;
       method.distance = DistanceChoice{.kind = config.pd.value_or(PdOptions()).distance};
       return method;
