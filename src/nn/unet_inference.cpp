@@ -105,18 +105,19 @@ InferredNetwork infer_song(const Weights& weights) {
   UNetOptions network;
   const bool fourier = weights.has("map_noise.freqs");
   network.architecture = fourier ? Architecture::ncsnpp : Architecture::ddpmpp;
-  const std::set<int64_t> sides = weights.numbers("enc.", "x");
-  if (sides.empty()) weights.size("enc.32x32_conv.weight", 0);
-  const int64_t image_size = *sides.rbegin();
+  const std::set<int64_t> ascending = weights.numbers("enc.", "x");
+  if (ascending.empty()) weights.size("enc.32x32_conv.weight", 0);
+  const std::vector<int64_t> sides(ascending.rbegin(), ascending.rend());
+  const int64_t image_size = sides.front();
   const std::string first = concat("enc.", image_size, "x", image_size, "_");
   network.channels = weights.size(first + "conv.weight", 0);
   network.channel_mult.clear();
   network.attention_resolutions.clear();
-  for (auto side = sides.rbegin(); side != sides.rend(); ++side) {
-    const std::string level = concat("enc.", *side, "x", *side, "_block");
+  for (const int64_t side : sides) {
+    const std::string level = concat("enc.", side, "x", side, "_block");
     network.channel_mult.push_back(multiplier(weights.size(level + "0.conv1.weight", 0), network.channels));
     network.res_blocks = static_cast<int64_t>(weights.numbers(level, ".").size());
-    if (weights.has(level + "0.qkv.weight")) network.attention_resolutions.push_back(*side);
+    if (weights.has(level + "0.qkv.weight")) network.attention_resolutions.push_back(side);
   }
   network.scale_shift_norm =
       weights.size(first + "block0.affine.weight", 0) == 2 * weights.size(first + "block0.conv1.weight", 0);

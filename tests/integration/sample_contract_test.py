@@ -7,7 +7,8 @@ import numpy
 from PIL import Image
 from support import FOLDER, ExecutableTest, load_npz, load_tensors, must_run, save_tensors, student, teacher, train
 
-FLOAT_TOLERANCE = 1e-5  # batches of other sizes: the same sums in another order
+# Batches of other sizes: the same sums in another order. A walk begins with numbers of ±240, whose last fp32 bit is 1.5e-5.
+FLOAT_TOLERANCE = 1e-4
 CLASSES = 10
 
 

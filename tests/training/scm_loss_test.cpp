@@ -15,7 +15,7 @@ constexpr double kSigmaData = 0.5;
 const test::Gaussian kData{torch::tensor({0.3, -0.5, 0.1}, torch::kFloat64), 0.7};
 const Tensor kTime = torch::tensor({0.05, 0.8, 1.5}, torch::kFloat64);
 
-Tensor random(uint64_t seed) {
+Tensor random_images(uint64_t seed) {
   return normal({.seed = seed}, sample_range(0, 3), {3}).to(torch::kFloat64);
 }
 
@@ -36,7 +36,7 @@ TrigPoint point_of(const Tensor& x_t) {
 }
 
 TEST(ScmLoss, TheTangentOfTheExactConsistencyFunctionVanishes) {
-  const TrigPoint point = point_of(random(1));
+  const TrigPoint point = point_of(random_images(1));
   EXPECT_LT(test::largest(scm_tangent(exact_network, point, 1, kSigmaData)), 1e-12);
   EXPECT_GT(test::largest(scm_tangent(exact_network, point, 0.5, kSigmaData)), 1e-3);
   EXPECT_GT(test::largest(scm_tangent(arbitrary_network, point, 1, kSigmaData)), 1e-3);
@@ -45,7 +45,7 @@ TEST(ScmLoss, TheTangentOfTheExactConsistencyFunctionVanishes) {
 // For r = 1 the tangent is cos t · df/dt along the trajectory, here by central differences over the exact
 // flow.
 TEST(ScmLoss, TheTangentIsTheDerivativeAlongTheTrajectory) {
-  const TrigPoint point = point_of(random(1));
+  const TrigPoint point = point_of(random_images(1));
   const Denoiser f = precondition(Parameterization::trig, {}, 1, arbitrary_network);
   const auto f_at = [&](double shift) {
     const Tensor x = point.x_t / kTime.cos().unsqueeze(1);
@@ -61,7 +61,7 @@ TEST(ScmLoss, TheTangentIsTheDerivativeAlongTheTrajectory) {
 
 // Before the warm-up the network is pulled to the diffusion model's velocity alone.
 TEST(ScmLoss, WithoutWarmupTheTangentIsThatOfADiffusionModel) {
-  const TrigPoint point = point_of(random(1));
+  const TrigPoint point = point_of(random_images(1));
   const Tensor residual = kSigmaData * arbitrary_network(point.x_t / kSigmaData, kTime) - point.velocity;
   const Tensor expected = -kTime.cos().square().unsqueeze(1) * residual;
   EXPECT_LT(largest_difference(scm_tangent(arbitrary_network, point, 0, kSigmaData), expected), 1e-14);
@@ -77,9 +77,9 @@ TEST(ScmLoss, NormalizedTangentsAreShorterThanOne) {
 }
 
 TEST(ScmLoss, TheGradientIsMinusTheWeightedTangent) {
-  const Tensor output = random(1).requires_grad_(true);
+  const Tensor output = random_images(1).requires_grad_(true);
   const Tensor w = torch::tensor({0.0, -1.0, 2.0}, torch::kFloat64).requires_grad_(true);
-  const Tensor g = random(2);
+  const Tensor g = random_images(2);
   const Tensor loss = scm_loss(output, g, w);
   const Tensor square = g.square().mean(1);
   EXPECT_LT(largest_difference(loss.detach(), w.detach().exp() * square - w.detach()), 1e-14);
@@ -95,7 +95,7 @@ TEST(ScmLoss, NoGradientReachesTheNetworkThroughTheTangent) {
   const RawNetwork network = [&](const Tensor& y, const Tensor& t) {
     return parameter * arbitrary_network(y, t);
   };
-  EXPECT_FALSE(scm_tangent(network, point_of(random(1)), 1, kSigmaData).requires_grad());
+  EXPECT_FALSE(scm_tangent(network, point_of(random_images(1)), 1, kSigmaData).requires_grad());
 }
 
 }  // namespace
