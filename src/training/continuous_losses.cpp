@@ -19,11 +19,11 @@ TrajectoryPoint on_trajectory_of(const Denoiser& denoiser, const Tensor& x, cons
   return {x, sigma, no_grad([&] { return (x - denoiser(x, sigma)) / per_sample(sigma, x); })};
 }
 
-Metric euclidean_metric() {
+TangentMetric euclidean_metric() {
   return [](const Tensor& /*f*/, const Tensor& u) { return u; };
 }
 
-Metric hessian_metric(DistanceFunction distance) {
+TangentMetric hessian_metric(DistanceFunction distance) {
   return [d = std::move(distance)](const Tensor& f, const Tensor& u) {
     const bool differentiable = f.requires_grad() || u.requires_grad();
     const Tensor a = f.requires_grad() ? f.view_as(f) : f.detach().requires_grad_(true);
@@ -35,7 +35,7 @@ Metric hessian_metric(DistanceFunction distance) {
 }
 
 StopGradientLoss stop_gradient_loss(const Denoiser& student, const TrajectoryPoint& point,
-                                    const Metric& metric, const Tensor& weight) {
+                                    const TangentMetric& metric, const Tensor& weight) {
   const auto [f, u] = jvp(student, point.x, point.sigma, direction_of(point));
   const Tensor pull = metric(f, u);
   return {weight * inner_product(student(point.x, point.sigma), pull), u};
@@ -51,7 +51,7 @@ TangentSize mean_absolute_size() {
   return [](const Tensor& /*f*/, const Tensor& u) { return u.abs().flatten(1).mean(1); };
 }
 
-TangentSize quadratic_size(Metric metric) {
+TangentSize quadratic_size(TangentMetric metric) {
   return [g = std::move(metric)](const Tensor& f, const Tensor& u) { return inner_product(u, g(f, u)); };
 }
 

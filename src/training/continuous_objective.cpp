@@ -21,7 +21,7 @@ std::vector<Distance> possible_distances(bool stop_gradient) {
   TORCH_CHECK(false, "no loss in continuous time by distance ", to_string(distance));
 }
 
-Metric metric_of(const ContinuousOptions& options, const DistanceFunction& distance) {
+TangentMetric metric_of(const ContinuousOptions& options, const DistanceFunction& distance) {
   switch (options.distance) {
     case Distance::l2:
       return euclidean_metric();

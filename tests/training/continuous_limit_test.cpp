@@ -85,7 +85,7 @@ struct Gradients {
   Tensor continuous;
 };
 
-Gradients gradients(int64_t n, const DistanceFunction& distance, const Metric& metric,
+Gradients gradients(int64_t n, const DistanceFunction& distance, const TangentMetric& metric,
                     bool limit_weight = true) {
   const Student student;
   const Draws draws(n);

@@ -27,14 +27,14 @@ struct TrajectoryPoint {
 TrajectoryPoint on_trajectory_of(const Denoiser& denoiser, const Tensor& x, const Tensor& sigma);
 
 // (f, u) → G(f) u, with a symmetric matrix G a sample.
-using Metric = std::function<Tensor(const Tensor& f, const Tensor& u)>;
+using TangentMetric = std::function<Tensor(const Tensor& f, const Tensor& u)>;
 
 // G = 1: ℓ2 in the theorems, which sum squares and leave out H's factor 2.
-Metric euclidean_metric();
+TangentMetric euclidean_metric();
 
 // G = H, the Hessian ∂²d(a, f)/∂a² at a = f, by two backward passes through d, which must be twice
 // differentiable where its arguments are equal. Differentiable in f and u where these are.
-Metric hessian_metric(DistanceFunction distance);
+TangentMetric hessian_metric(DistanceFunction distance);
 
 // A loss, and the u that it is made of, without gradient.
 struct StopGradientLoss {
@@ -49,14 +49,14 @@ struct StopGradientLoss {
 // runs under activation checkpointing, and f_θ's pass keeps the fused attention. One pass for both would save
 // a forward pass out of about five, and record every tangent besides every activation.
 StopGradientLoss stop_gradient_loss(const Denoiser& student, const TrajectoryPoint& point,
-                                    const Metric& metric, const Tensor& weight);
+                                    const TangentMetric& metric, const Tensor& weight);
 
 // How large u is at f, one number a sample: (f, u) → [B].
 using TangentSize = std::function<Tensor(const Tensor& f, const Tensor& u)>;
 
-TangentSize euclidean_size();               // ‖u‖
-TangentSize mean_absolute_size();           // mean |u|
-TangentSize quadratic_size(Metric metric);  // uᵀ G(f) u
+TangentSize euclidean_size();                      // ‖u‖
+TangentSize mean_absolute_size();                  // mean |u|
+TangentSize quadratic_size(TangentMetric metric);  // uᵀ G(f) u
 
 // weight · size(f_θ, u), with a gradient through u    (Theorems 3 and 4; distillation only: in training E‖u‖
 // holds the variance of ẋ, and so has another minimum). Costs almost twice the stop-gradient form.
