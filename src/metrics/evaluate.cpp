@@ -1,13 +1,12 @@
 #include "cm/metrics/evaluate.h"
 
 #include <algorithm>
-#include <optional>
+#include <utility>
 
 #include "cm/base/error.h"
 #include "cm/base/text.h"
 #include "cm/metrics/calibration.h"
 #include "cm/metrics/frechet.h"
-#include "cm/metrics/precision_recall.h"
 
 namespace cm {
 namespace {
@@ -36,94 +35,17 @@ void check_labels(const ImageSet& samples, const FeatureExtractor& extractor) {
     throw InputError(concat("class_accuracy needs a classifier, but the features are ", extractor.name(),
                             "; name a classifier file as features"));
   }
-}
-
-void check(const ImageSet& samples, const ImageSet& reference, const FeatureExtractor& extractor,
-           const EvaluationOptions& options) {
-  if (samples.shape() != reference.shape()) {
-    throw InputError(concat(samples.path, ": images of ", to_string(samples.shape()), ", but the reference ",
-                            reference.path, " has ", to_string(reference.shape()),
-                            "; both must have one shape"));
-  }
-  for (const ImageSet* images : {&samples, &reference}) {
-    if (asks_for(options, Metric::frechet)) check_count(*images, 2, "the Fréchet distance");
-    if (asks_for(options, Metric::precision) || asks_for(options, Metric::recall)) {
-      check_count(*images, kNeighbours + 1, concat("precision and recall with k = ", kNeighbours));
-    }
-  }
-  if (asks_for(options, Metric::class_accuracy)) check_labels(samples, extractor);
-  if (options.calibrate && !asks_for(options, Metric::frechet)) {
-    throw InputError(
-        "the calibration is that of the Fréchet distance; add frechet to the metrics or leave it out");
+  const auto lowest = samples.labels->min().item<int64_t>();
+  const auto highest = samples.labels->max().item<int64_t>();
+  if (lowest < 0 || highest >= extractor.classes()) {
+    throw InputError(concat(samples.path, ": labels reach from ", lowest, " to ", highest,
+                            "; the classifier knows 0 to ", extractor.classes() - 1));
   }
 }
 
-double class_accuracy(const ImageSet& samples, const Activations& activations) {
-  const Tensor& logits = activations.logits.value();
-  const Tensor labels = samples.labels->to(logits.device());
-  const int64_t classes = logits.size(1);
-  if (labels.min().item<int64_t>() < 0 || labels.max().item<int64_t>() >= classes) {
-    throw InputError(concat(samples.path, ": labels reach from ", labels.min().item<int64_t>(), " to ",
-                            labels.max().item<int64_t>(), "; the classifier knows 0 to ", classes - 1));
-  }
-  return (logits.argmax(1) == labels).to(torch::kFloat64).mean().item<double>();
+double class_accuracy(const Tensor& labels, const Tensor& logits) {
+  return (logits.argmax(1) == labels.to(logits.device())).to(torch::kFloat64).mean().item<double>();
 }
-
-// The activations of both sets, and what follows from them: what several scores share is computed once.
-class Comparison {
- public:
-  Comparison(const ImageSet& samples, const ImageSet& reference, const FeatureExtractor& extractor,
-             const EvaluationOptions& options)
-      : samples_(samples),
-        reference_(reference),
-        extractor_(extractor),
-        options_(options),
-        of_samples_(activations_of(samples.pixels, extractor, options.batch_size)),
-        of_reference_(activations_of(reference.pixels, extractor, options.batch_size)) {}
-
-  double value(Metric metric) {
-    switch (metric) {
-      case Metric::frechet:
-        return frechet_to_reference(of_samples_.features);
-      case Metric::precision:
-        return manifolds().precision;
-      case Metric::recall:
-        return manifolds().recall;
-      case Metric::class_accuracy:
-        return class_accuracy(samples_, of_samples_);
-    }
-    throw Error("no such metric");
-  }
-
-  std::vector<Score> calibration() {
-    const Tensor simple = gaussian_images(reference_.pixels, samples_.size(), options_.seed);
-    const double gaussian =
-        frechet_to_reference(activations_of(simple, extractor_, options_.batch_size).features);
-    return {{"frechet_floor", frechet_floor(of_reference_.features, options_.seed)},
-            {"frechet_gaussian", gaussian},
-            {"frechet_relative", value(Metric::frechet) / gaussian}};
-  }
-
- private:
-  double frechet_to_reference(const Tensor& features) {
-    if (!reference_moments_) reference_moments_ = moments_of(of_reference_.features);
-    return frechet_distance(moments_of(features), *reference_moments_);
-  }
-
-  const PrecisionRecall& manifolds() {
-    if (!manifolds_) manifolds_ = precision_recall(of_samples_.features, of_reference_.features, kNeighbours);
-    return *manifolds_;
-  }
-
-  const ImageSet& samples_;
-  const ImageSet& reference_;
-  const FeatureExtractor& extractor_;
-  const EvaluationOptions& options_;
-  Activations of_samples_;
-  Activations of_reference_;
-  std::optional<GaussianMoments> reference_moments_;
-  std::optional<PrecisionRecall> manifolds_;
-};
 
 }  // namespace
 
@@ -145,16 +67,92 @@ std::vector<Metric> parse_metrics(const std::vector<std::string>& names) {
   return metrics;
 }
 
-std::vector<Score> evaluate(const ImageSet& samples, const ImageSet& reference,
-                            const FeatureExtractor& extractor, const EvaluationOptions& options) {
-  check(samples, reference, extractor, options);
-  Comparison comparison(samples, reference, extractor, options);
+bool is_better(Metric metric, double a, double b) {
+  switch (metric) {
+    case Metric::frechet:
+      return a < b;
+    case Metric::precision:
+    case Metric::recall:
+    case Metric::class_accuracy:
+      return a > b;
+  }
+  throw Error("no such metric");
+}
+
+Evaluator::Evaluator(ImageSet reference, const FeatureExtractor& extractor, EvaluationOptions options)
+    : reference_(std::move(reference)), extractor_(extractor), options_(std::move(options)) {}
+
+void Evaluator::check(const ImageSet& samples) const {
+  if (samples.shape() != reference_.shape()) {
+    throw InputError(concat(samples.path, ": images of ", to_string(samples.shape()), ", but the reference ",
+                            reference_.path, " has ", to_string(reference_.shape()),
+                            "; both must have one shape"));
+  }
+  for (const ImageSet* images : {&samples, &reference_}) {
+    if (asks_for(options_, Metric::frechet)) check_count(*images, 2, "the Fréchet distance");
+    if (asks_for(options_, Metric::precision) || asks_for(options_, Metric::recall)) {
+      check_count(*images, kNeighbours + 1, concat("precision and recall with k = ", kNeighbours));
+    }
+  }
+  if (asks_for(options_, Metric::class_accuracy)) check_labels(samples, extractor_);
+  if (options_.calibrate && !asks_for(options_, Metric::frechet)) {
+    throw InputError(
+        "the calibration is that of the Fréchet distance; add frechet to the metrics or leave it out");
+  }
+}
+
+std::vector<Score> Evaluator::evaluate(const ImageSet& samples) {
+  check(samples);
+  const Activations activations = activations_of(samples.pixels, extractor_, options_.batch_size);
   std::vector<Score> scores;
-  for (const Metric metric : options.metrics) scores.push_back({to_string(metric), comparison.value(metric)});
-  if (options.calibrate) {
-    for (Score& score : comparison.calibration()) scores.push_back(std::move(score));
+  double frechet = 0;
+  for (const Metric metric : options_.metrics) {
+    scores.push_back({to_string(metric), value(metric, samples, activations)});
+    if (metric == Metric::frechet) frechet = scores.back().value;
+  }
+  if (options_.calibrate) {
+    for (Score& score : calibration(frechet, samples.size())) scores.push_back(std::move(score));
   }
   return scores;
+}
+
+double Evaluator::value(Metric metric, const ImageSet& samples, const Activations& activations) {
+  switch (metric) {
+    case Metric::frechet:
+      return frechet_to_reference(activations.features);
+    case Metric::precision:
+      if (!manifold_) manifold_ = manifold_of(reference_features(), kNeighbours);
+      return share_inside(activations.features, *manifold_);
+    case Metric::recall:
+      return share_inside(reference_features(), manifold_of(activations.features, kNeighbours));
+    case Metric::class_accuracy:
+      return class_accuracy(samples.labels.value(), activations.logits.value());
+  }
+  throw Error("no such metric");
+}
+
+std::vector<Score> Evaluator::calibration(double frechet, int64_t samples) {
+  const Tensor simple = gaussian_images(reference_.pixels, samples, options_.seed);
+  const double gaussian =
+      frechet_to_reference(activations_of(simple, extractor_, options_.batch_size).features);
+  return {{"frechet_floor", frechet_floor(reference_features(), options_.seed)},
+          {"frechet_gaussian", gaussian},
+          {"frechet_relative", frechet / gaussian}};
+}
+
+double Evaluator::frechet_to_reference(const Tensor& features) {
+  if (!moments_) moments_ = moments_of(reference_features());
+  return frechet_distance(moments_of(features), *moments_);
+}
+
+const Tensor& Evaluator::reference_features() {
+  if (!activations_) activations_ = activations_of(reference_.pixels, extractor_, options_.batch_size);
+  return activations_->features;
+}
+
+std::vector<Score> evaluate(const ImageSet& samples, const ImageSet& reference,
+                            const FeatureExtractor& extractor, const EvaluationOptions& options) {
+  return Evaluator(reference, extractor, options).evaluate(samples);
 }
 
 }  // namespace cm

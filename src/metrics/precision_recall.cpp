@@ -44,23 +44,30 @@ Tensor radii(const Tensor& points, int64_t k) {
   });
 }
 
-double share_inside(const Tensor& queries, const Tensor& points, const Tensor& point_radii) {
-  const Tensor inside = map_distances(
-      queries, points, [&](const Tensor& distances) { return (distances <= point_radii).any(1); });
+}  // namespace
+
+Manifold manifold_of(const Tensor& features, int64_t k) {
+  const Tensor points = checked_points(features, k);
+  return {.points = points, .radii = radii(points, k)};
+}
+
+double share_inside(const Tensor& features, const Manifold& manifold) {
+  TORCH_CHECK(features.dim() == 2 && features.size(1) == manifold.points.size(1), "features ",
+              features.sizes(), " beside a manifold of width ", manifold.points.size(1));
+  const Tensor queries = features.detach().to(torch::kFloat64);
+  const Tensor inside = map_distances(queries, manifold.points, [&](const Tensor& distances) {
+    return (distances <= manifold.radii).any(1);
+  });
   return inside.to(torch::kFloat64).mean().item<double>();
 }
 
-}  // namespace
-
 Tensor squared_radii(const Tensor& features, int64_t k) {
-  return radii(checked_points(features, k), k).square();
+  return manifold_of(features, k).radii.square();
 }
 
 PrecisionRecall precision_recall(const Tensor& samples, const Tensor& reference, int64_t k) {
-  const Tensor a = checked_points(samples, k);
-  const Tensor b = checked_points(reference, k);
-  TORCH_CHECK(a.size(1) == b.size(1), "features of widths ", a.size(1), " and ", b.size(1));
-  return {.precision = share_inside(a, b, radii(b, k)), .recall = share_inside(b, a, radii(a, k))};
+  return {.precision = share_inside(samples, manifold_of(reference, k)),
+          .recall = share_inside(reference, manifold_of(samples, k))};
 }
 
 }  // namespace cm

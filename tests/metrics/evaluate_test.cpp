@@ -95,6 +95,45 @@ TEST(Evaluate, ParsesMetricNames) {
               HasSubstr("'fid' needs Inception features, which this version doesn't have"));
 }
 
+// Counts the images whose features were asked for.
+class CountingFeatures : public PixelFeatures {
+ public:
+  using PixelFeatures::PixelFeatures;
+  Activations operator()(const Tensor& pixels) const override {
+    images_ += pixels.size(0);
+    return PixelFeatures::operator()(pixels);
+  }
+  int64_t images() const { return images_; }
+
+ private:
+  mutable int64_t images_ = 0;
+};
+
+TEST(Evaluate, AnEvaluatorComputesTheReferenceOnce) {
+  const ImageSet reference = images("b.npz", 50, 2);
+  const CountingFeatures features(kTiny, torch::kCPU);
+  const EvaluationOptions options = {.metrics = {Metric::recall, Metric::frechet, Metric::precision}};
+  Evaluator evaluator(reference, features, options);
+  for (const uint64_t seed : {1, 3}) {
+    const ImageSet samples = images("a.npz", 40, seed);
+    const auto together = evaluator.evaluate(samples);
+    const auto alone = scores_of(samples, reference, PixelFeatures(kTiny, torch::kCPU), options);
+    for (const auto& [name, value] : together) EXPECT_EQ(value, alone.at(name)) << name;
+  }
+  EXPECT_EQ(features.images(), 50 + 2 * 40);
+}
+
+TEST(Evaluate, KnowsWhichWayEachMetricIsBetter) {
+  EXPECT_TRUE(is_better(Metric::frechet, 1, 2));
+  EXPECT_FALSE(is_better(Metric::frechet, 2, 1));
+  for (const Metric share : {Metric::precision, Metric::recall, Metric::class_accuracy}) {
+    EXPECT_TRUE(is_better(share, 0.9, 0.8)) << to_string(share);
+    EXPECT_FALSE(is_better(share, 0.8, 0.9)) << to_string(share);
+  }
+  EXPECT_FALSE(is_better(Metric::frechet, 1, 1));
+  EXPECT_FALSE(is_better(Metric::recall, 1, 1));
+}
+
 TEST(Evaluate, RefusesSetsOfOtherShapes) {
   EXPECT_THAT(mistake(images("a.npz", 9, 1), images("b.npz", 9, 2, {3, 4, 4}), {}),
               AllOf(HasSubstr("a.npz: images of 1×2×2"), HasSubstr("b.npz has 3×4×4")));

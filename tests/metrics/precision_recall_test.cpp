@@ -30,6 +30,12 @@ TEST(PrecisionRecall, OfPointsOnALine) {
   EXPECT_DOUBLE_EQ(result.recall, 1);  // the lone sample's ball reaches back to −1.5
 }
 
+TEST(PrecisionRecall, AManifoldCanBeAskedSeveralTimes) {
+  const Manifold manifold = manifold_of(points_on_a_line({0, 1, 8}), 1);  // [−1, 1], [0, 2] and [1, 15]
+  EXPECT_DOUBLE_EQ(share_inside(points_on_a_line({-1.5, 15, 15.5, -1}), manifold), 0.5);
+  EXPECT_DOUBLE_EQ(share_inside(points_on_a_line({2, 14}).to(torch::kFloat32), manifold), 1);
+}
+
 TEST(PrecisionRecall, OfASetAgainstItselfAreOne) {
   const Tensor x = normal({.seed = 1}, sample_range(0, 50), {6});
   const auto result = precision_recall(x, x);
