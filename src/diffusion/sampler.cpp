@@ -30,10 +30,14 @@ Tensor sample_multistep(const Denoiser& consistency, const Tensor& x_T, const st
   Tensor x = x_T;
   for (size_t i = 0; i + 1 < times.size(); ++i) {
     x = consistency(x, filled(x, times[i]));
-    const double scale = std::sqrt(std::max(0.0, times[i + 1] * times[i + 1] - sigma_min * sigma_min));
+    const double scale = added_noise(times[i + 1], sigma_min);
     if (scale > 0) x = x + scale * noise(static_cast<int64_t>(i));
   }
   return x;
+}
+
+double added_noise(double sigma, double sigma_min) {
+  return std::sqrt(std::max(0.0, sigma * sigma - sigma_min * sigma_min));
 }
 
 Tensor sample_ode(Solver solver, const Denoiser& denoiser, const Tensor& x_T,

@@ -69,7 +69,7 @@ std::vector<double> times_of_indices(const SamplerRequest& request, const ModelO
 }
 
 std::vector<double> multistep_times(const SamplerRequest& request, const ModelOptions& model) {
-  const int64_t grid = request.grid.value_or(model.sampling.grid.value_or(kConsistencyGrid));
+  const int64_t grid = request.grid.value_or(grid_levels(model));
   if (!request.indices.empty()) return times_of_indices(request, model, grid);
   std::vector<double> times = request.sigmas;
   if (times.empty()) {
@@ -119,11 +119,19 @@ Solver solver_of(SamplerKind kind) {
   return Solver::euler;
 }
 
+std::vector<int64_t> image_shape(const ModelOptions& model) {
+  return {model.image.channels, model.image.size, model.image.size};
+}
+
 }  // namespace
 
 double walk_end(const ModelOptions& model) {
   const bool boundary_at_zero = model.parameterization == Parameterization::trig;
   return boundary_at_zero || model.sampling.full_noise ? 0 : model.sigma.min;
+}
+
+int64_t grid_levels(const ModelOptions& model) {
+  return model.sampling.grid.value_or(kConsistencyGrid);
 }
 
 SamplerOptions choose_sampler(const SamplerRequest& request, const ModelOptions& model) {
@@ -169,18 +177,18 @@ int64_t evaluations(const SamplerOptions& options) {
   return (steps - 1) * evaluations(solver) + evaluations(rule_to_zero(solver));
 }
 
-SampleNoise seeded_noise(const ModelOptions& model, const SamplerOptions& sampler, uint64_t seed,
-                         int64_t first, int64_t count) {
-  const std::vector<int64_t> samples = sample_range(first, count);
-  const std::vector<int64_t> shape = {model.image.channels, model.image.size, model.image.size};
-  SampleNoise result;
-  result.x_T =
-      normal({.seed = seed, .purpose = Purpose::sampling_start}, samples, shape) * sampler.sigmas.front();
-  result.noise = [seed, samples, shape](int64_t step) {
+NoiseSource seeded_draws(const ModelOptions& model, uint64_t seed, int64_t first, int64_t count) {
+  return [seed, samples = sample_range(first, count), shape = image_shape(model)](int64_t step) {
     return normal({.seed = seed, .purpose = Purpose::sampling_noise, .step = static_cast<uint32_t>(step)},
                   samples, shape);
   };
-  return result;
+}
+
+SampleNoise seeded_noise(const ModelOptions& model, const SamplerOptions& sampler, uint64_t seed,
+                         int64_t first, int64_t count) {
+  const Tensor start = normal({.seed = seed, .purpose = Purpose::sampling_start}, sample_range(first, count),
+                              image_shape(model));
+  return {.x_T = start * sampler.sigmas.front(), .noise = seeded_draws(model, seed, first, count)};
 }
 
 Tensor walk(const Denoiser& denoiser, const SamplerOptions& options, const SampleNoise& noise,
@@ -212,6 +220,12 @@ Tensor sample(const Model& model, const SamplerOptions& options, const SampleNoi
   const SampleNoise on_device{noise.x_T.to(device),
                               [&](int64_t step) { return noise.noise(step).to(device); }};
   return walk(denoiser, options, on_device, walk_end(model.options())).clamp(-1, 1);
+}
+
+Tensor sample_next(const Model& model, const Tensor& x, double sigma, const Tensor& z, const Tensor& labels) {
+  const double scale = added_noise(sigma, walk_end(model.options()));
+  return sample(model, {.kind = SamplerKind::onestep, .sigmas = {sigma}, .churn = {}, .clamp = true},
+                {.x_T = x + scale * z, .noise = {}}, labels);
 }
 
 }  // namespace cm

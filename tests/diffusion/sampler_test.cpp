@@ -68,6 +68,13 @@ TEST(Sampler, MultistepWithTheExactFunctionKeepsAGaussian) {
   expect_moments(sample_multistep(f, x_T, {80, 2.2404, 0.5, kEpsilon}, kEpsilon, noise), mean, truth);
 }
 
+TEST(Sampler, MultistepAddsTheNoiseThatAPointLacks) {
+  EXPECT_DOUBLE_EQ(added_noise(5, 3), 4);
+  EXPECT_DOUBLE_EQ(added_noise(5, 0), 5);
+  EXPECT_EQ(added_noise(0.002, 0.002), 0);
+  EXPECT_EQ(added_noise(0.0019999996, 0.002), 0);
+}
+
 TEST(Sampler, MultistepWithTheExactFunctionKeepsAMixture) {
   const int64_t count = 4'000;
   const test::Mixture data{torch::tensor({{-1.0, 0.4}, {0.8, -0.5}}, torch::kFloat64),

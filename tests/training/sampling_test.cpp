@@ -153,6 +153,24 @@ TEST(Sampling, AnImageDoesNotDependOnItsBatch) {
   }
 }
 
+TEST(Sampling, StepByStepItIsTheWholeWalk) {
+  ModelOptions full_noise = kStudent;
+  full_noise.sampling.full_noise = true;
+  const Tensor labels = torch::tensor({0, 1, 2});
+  const std::vector<double> sigmas = {80, 5, 0.8, 0.01};
+  for (const auto& options : {kStudent, full_noise}) {
+    const Model model = test::tiny_model(options, 3);
+    const SamplerOptions whole = choose_sampler({.sigmas = sigmas}, options);
+    const SampleNoise noise = seeded_noise(options, whole, 7, 0, 3);
+    Tensor x = sample(model, choose_sampler({}, options), noise, labels);
+    for (size_t i = 1; i < sigmas.size(); ++i) {
+      const Tensor z = seeded_draws(options, 7, 0, 3)(static_cast<int64_t>(i) - 1);
+      x = sample_next(model, x, sigmas[i], z, labels);
+    }
+    EXPECT_TRUE(torch::equal(x, sample(model, whole, noise, labels)));
+  }
+}
+
 // Any callable can be walked: here the denoiser of a black image, which every sampler ends at.
 TEST(Sampling, AWalkNeedsADenoiserOnly) {
   const Denoiser black = [](const Tensor& x, const Tensor&) { return torch::full_like(x, -1); };

@@ -24,6 +24,9 @@ Tensor sample_onestep(const Denoiser& consistency, const Tensor& x_T, double sig
 Tensor sample_multistep(const Denoiser& consistency, const Tensor& x_T, const std::vector<double>& times,
                         double sigma_min, const NoiseSource& noise);
 
+// The scale of the noise that it adds at a time point: √(σ² − ε²), 0 from ε down.
+double added_noise(double sigma, double sigma_min);
+
 // Deterministic walk of the PF-ODE down `sigmas` by the solver; a final 0 is reached by rule_to_zero(solver).
 Tensor sample_ode(Solver solver, const Denoiser& denoiser, const Tensor& x_T,
                   const std::vector<double>& sigmas);

@@ -44,6 +44,9 @@ struct SamplerRequest {
   bool clamp = true;
 };
 
+// Levels of the grid whose indices name the model's time points: its own, or the release's 40.
+int64_t grid_levels(const ModelOptions& model);
+
 // The sampler that fits the model: its time points, and defaults for what was left open (heun with 18 steps
 // for a denoiser, one step for a consistency function; N steps: the model's own time points, or the grid's).
 // A model of progressive distillation knows the levels of its own grid only: progdist in its N steps.
@@ -64,8 +67,11 @@ struct SampleNoise {
   NoiseSource noise;
 };
 
-// Noise of samples first … first + count − 1 from a seed: each sample's draws depend on the seed and its
-// index alone.
+// The draws of each step for samples first … first + count − 1 from a seed: each sample's depend on the seed
+// and its index alone.
+NoiseSource seeded_draws(const ModelOptions& model, uint64_t seed, int64_t first, int64_t count);
+
+// The same with the start of the walk.
 SampleNoise seeded_noise(const ModelOptions& model, const SamplerOptions& sampler, uint64_t seed,
                          int64_t first, int64_t count);
 
@@ -78,5 +84,9 @@ Tensor walk(const Denoiser& denoiser, const SamplerOptions& options, const Sampl
 // classes).
 Tensor sample(const Model& model, const SamplerOptions& options, const SampleNoise& noise,
               const Tensor& labels);
+
+// One more step of multistep sampling (CM Algorithm 1): f(x + √(σ² − ε²) z, σ), fp32 [B, C, H, W], for images
+// `x` that the model made along larger time points, and unit normal `z` of their shape; ε is walk_end.
+Tensor sample_next(const Model& model, const Tensor& x, double sigma, const Tensor& z, const Tensor& labels);
 
 }  // namespace cm
