@@ -2,7 +2,9 @@
 #include <CLI/CLI.hpp>
 #include <iostream>
 
+#include "cm/base/text.h"
 #include "cm/config/command_line.h"
+#include "cm/config/reference_options.h"
 #include "cm/metrics/report.h"
 
 namespace {
@@ -11,24 +13,20 @@ constexpr int64_t kMaxBatch = 1 << 20;
 
 struct Arguments {
   std::string samples;
-  std::string reference;
+  cm::ReferenceOptions reference;
   std::vector<std::string> metrics = {"frechet"};
-  std::string features = "pixels";
   cm::EvaluationOptions evaluation;
   bool json = false;
   cm::CommonOptions common;
 };
 
 void declare(CLI::App& app, Arguments& arguments) {
-  const std::string sets = ": .npz (arr_0), folder of images or digits .csv.gz";
-  app.add_option("--samples", arguments.samples, "the generated images" + sets)->required();
-  app.add_option("--reference", arguments.reference, "what they are compared with" + sets)->required();
+  app.add_option("--samples", arguments.samples, cm::concat("the generated images: ", cm::kImageSets))
+      ->required();
+  cm::add_reference_options(app, arguments.reference);
   app.add_option("--metrics", arguments.metrics,
                  "frechet, precision, recall, class_accuracy; comma-separated")
       ->delimiter(',')
-      ->capture_default_str();
-  app.add_option("--features", arguments.features,
-                 "pixels, or a classifier file that scripts/train_digit_classifier.py made")
       ->capture_default_str();
   app.add_option("--batch", arguments.evaluation.batch_size, "images whose features are computed at once")
       ->check(CLI::Range(int64_t{1}, kMaxBatch))
@@ -45,8 +43,8 @@ int run(Arguments& arguments) {
   arguments.evaluation.seed = arguments.common.seed.value_or(0);
   const torch::Device device = cm::parse_device(arguments.common.device);
   const cm::ImageSet samples = cm::load_images(arguments.samples);
-  const cm::ImageSet reference = cm::load_images(arguments.reference);
-  const auto extractor = cm::make_features(arguments.features, samples.shape(), device);
+  const cm::ImageSet reference = cm::load_images(arguments.reference.reference);
+  const auto extractor = cm::make_features(arguments.reference.features, samples.shape(), device);
   const auto scores = cm::evaluate(samples, reference, *extractor, arguments.evaluation);
   const cm::Json report = cm::report_of(scores, samples, reference, *extractor, arguments.evaluation);
   std::cout << (arguments.json ? report.dump(2) + "\n" : cm::table_of(report));

@@ -1,0 +1,39 @@
+// Searches the time points of multistep sampling that a metric likes best.
+#include <CLI/CLI.hpp>
+
+#include "cm/config/command_line.h"
+#include "cm/config/search_command.h"
+
+int main(int argc, char** argv) {
+  CLI::App app(
+      "Searches the time points of multistep consistency sampling for the best value of a metric: the greedy "
+      "ternary search of Consistency Models. Its last line is what cm-sample takes.",
+      "cm-search");
+  cm::SearchCommand command;
+  app.add_option("--checkpoint", command.checkpoint,
+                 "a consistency model: a weight file, a checkpoint folder or a run")
+      ->required();
+  app.add_option("--ema", command.ema,
+                 "which evaluation average of a run; 0: the trained weights; default: the slowest "
+                 "that has forgotten its start");
+  app.add_option("--steps", command.steps, "time points, of which the first is sigma_max")->required();
+  app.add_option("--grid", command.grid,
+                 "levels of the grid that time points are taken from (default: the model's own, or 40)");
+  app.add_option("--metric", command.metric, "frechet, precision, recall or class_accuracy")
+      ->capture_default_str();
+  cm::add_reference_options(app, command.reference);
+  app.add_option("--num", command.count,
+                 "samples an evaluation, of the same noise in all; more tell finer differences apart (the "
+                 "official release took 10,000)")
+      ->capture_default_str();
+  app.add_option("--class", command.classes,
+                 "classes, repeated over the samples in order: 3, 3,5 or all (default)");
+  app.add_option("--batch", command.batch,
+                 "samples, and images whose features are, computed at once; changes nothing but speed")
+      ->capture_default_str();
+  app.add_option("--out", command.out, "folder for evaluations, result and plot")->required();
+  app.add_flag("--resume", command.resume,
+               "go on with the search in --out, from the evaluations that it has");
+  cm::add_common_options(app, command.common);
+  return cm::run_command(app, argc, argv, [&] { return cm::run_search_command(command); });
+}

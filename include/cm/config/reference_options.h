@@ -1,0 +1,23 @@
+// What images are compared with, and in which features: options of every executable that computes metrics.
+#pragma once
+
+#include <string>
+
+namespace CLI {
+class App;
+}
+
+namespace cm {
+
+// The kinds of image sets that are read, for the help of an option.
+constexpr const char* kImageSets = ".npz (arr_0), folder of images or digits .csv.gz";
+
+struct ReferenceOptions {
+  std::string reference;            // a path that load_images reads
+  std::string features = "pixels";  // what make_features takes
+};
+
+// Declares --reference, which is required, and --features.
+void add_reference_options(CLI::App& app, ReferenceOptions& options);
+
+}  // namespace cm

@@ -1,0 +1,243 @@
+#include "cm/config/search_command.h"
+
+#include <chrono>
+#include <cmath>
+#include <filesystem>
+#include <iostream>
+
+#include "cm/base/error.h"
+#include "cm/base/log.h"
+#include "cm/base/text.h"
+#include "cm/config/class_labels.h"
+#include "cm/config/image_output.h"
+#include "cm/config/search_folder.h"
+#include "cm/config/search_report.h"
+#include "cm/config/shared_walk.h"
+#include "cm/io/image.h"
+#include "cm/metrics/evaluate.h"
+#include "cm/training/checkpoint.h"
+#include "cm/training/interrupt.h"
+
+namespace cm {
+namespace {
+
+namespace fs = std::filesystem;
+using Clock = std::chrono::steady_clock;
+
+struct Interrupted {};
+
+void check_model(const ModelOptions& model, const fs::path& file) {
+  if (is_diffusion(model.parameterization)) {
+    throw InputError(concat("--checkpoint ", file.string(),
+                            ": is a diffusion model, which has no time points to search; distill it "
+                            "into a consistency model first, with cm-train-cd"));
+  }
+}
+
+void check_steps(int64_t steps, int64_t grid) {
+  if (steps < 2) {
+    throw InputError(concat("--steps ", steps,
+                            ": there is nothing to search in fewer than 2 steps, for the first is always at "
+                            "sigma_max"));
+  }
+  if (steps >= grid) {
+    throw InputError(concat("--steps ", steps, ": needs a grid of at least ", steps + 1,
+                            " levels, for sigma_min is no time point, and this one has ", grid,
+                            "; give fewer steps or a larger --grid"));
+  }
+}
+
+// σ by index; the first exactly as the model has it.
+std::vector<double> levels_of(const SigmaOptions& sigma, int64_t grid) {
+  std::vector<double> levels = sampler_sigmas(sigma, grid);
+  levels.front() = sigma.max;
+  return levels;
+}
+
+// What a command asks for, checked.
+struct Plan {
+  Metric metric;
+  torch::Device device;
+  fs::path file;  // of the weights
+  ModelOptions model;
+  int64_t grid;
+  Tensor labels;
+};
+
+Plan plan_of(const SearchCommand& command) {
+  check_counts(command.count, command.batch);
+  check_search_folder(command.out, command.resume, command.common.force);
+  const Metric metric = parse_metrics({command.metric}).front();
+  const torch::Device device = parse_device(command.common.device);
+  const fs::path file = resolve_weights(command.checkpoint, command.ema);
+  const ModelOptions model = read_weight_header(file).options;
+  check_model(model, file);
+  const int64_t grid = command.grid.value_or(grid_levels(model));
+  check_steps(command.steps, grid);
+  const Tensor labels = class_labels(command.classes, model.image.classes, command.count);
+  return {metric, device, file, model, grid, labels};
+}
+
+// The samples before they are made: all that can be checked about them.
+ImageSet samples_to_come(const Plan& plan, int64_t count) {
+  const ImageSpec& image = plan.model.image;
+  const Tensor black = torch::zeros({1}, torch::kUInt8);
+  ImageSet samples{.path = plan.file.string(),
+                   .pixels = black.expand({count, image.channels, image.size, image.size}),
+                   .labels = std::nullopt};
+  if (plan.labels.defined()) samples.labels = plan.labels;
+  return samples;
+}
+
+// Whatever the values depend on. Batch and device change them by rounding only.
+Json settings_of(const SearchCommand& command, const Plan& plan) {
+  const Json every_class = plan.model.image.classes > 0 ? Json("all") : Json(nullptr);
+  return {{"checkpoint", file_setting(plan.file.string())},
+          {"steps", command.steps},
+          {"grid", plan.grid},
+          {"metric", command.metric},
+          {"features", file_setting(command.reference.features)},
+          {"reference", file_setting(command.reference.reference)},
+          {"num", command.count},
+          {"class", command.classes ? Json(*command.classes) : every_class},
+          {"seed", command.common.seed.value_or(0)}};
+}
+
+// How far a search is, in evaluations; it ends after fewer than the most where its brackets overlap.
+class SearchProgress {
+ public:
+  SearchProgress(int64_t steps, int64_t grid) : steps_(steps), grid_(grid) {}
+
+  // One evaluation is done: made just now, or (`seconds` empty) earlier.
+  void add(const std::vector<int64_t>& points, std::optional<double> seconds) {
+    const auto step = static_cast<int64_t>(points.size());
+    if (step != step_) {
+      step_ = step;
+      most_ = done_ + (steps_ - step + 1) * most_trials(grid_ - 1 - points[points.size() - 2]);
+    }
+    ++done_;
+    most_ = std::max(most_, done_);
+    if (!seconds) return;
+    ++made_;
+    seconds_ += *seconds;
+  }
+
+  // After an evaluation that was made just now.
+  std::string words() const {
+    const double left = seconds_ / static_cast<double>(made_) * static_cast<double>(most_ - done_);
+    return concat("step ", step_, " of ", steps_, ", evaluation ", done_, " of at most ", most_, ", ETA ",
+                  human_duration(left));
+  }
+
+ private:
+  int64_t steps_;
+  int64_t grid_;
+  int64_t step_ = 0;
+  int64_t done_ = 0;
+  int64_t most_ = 0;
+  int64_t made_ = 0;
+  double seconds_ = 0;
+};
+
+// The metric along lists of points: looked up in the folder, or computed and kept there.
+class PointsMetric {
+ public:
+  PointsMetric(SharedWalk& walk, Evaluator& evaluator, SearchFolder& folder, SearchProgress progress,
+               const ImageSet& samples, const std::vector<double>& levels)
+      : walk_(walk),
+        evaluator_(evaluator),
+        folder_(folder),
+        progress_(progress),
+        samples_(samples),
+        levels_(levels) {}
+
+  double operator()(const std::vector<int64_t>& points) {
+    if (const auto known = folder_.value_of(points)) {
+      progress_.add(points, std::nullopt);
+      return *known;
+    }
+    PointsEvaluation evaluation{.points = points, .sigmas = {}, .value = 0, .seconds = 0};
+    for (const int64_t point : points) evaluation.sigmas.push_back(levels_.at(static_cast<size_t>(point)));
+    const auto start = Clock::now();
+    evaluation.value = value_along(evaluation.sigmas);
+    evaluation.seconds = std::chrono::duration<double>(Clock::now() - start).count();
+    folder_.add(evaluation);
+    progress_.add(points, evaluation.seconds);
+    log_info(concat(evaluation.value, " at sigma ", evaluation.sigmas.back(), "  (", progress_.words(), ")"));
+    return evaluation.value;
+  }
+
+ private:
+  double value_along(const std::vector<double>& sigmas) {
+    const Tensor x = walk_.images(sigmas);
+    if (!torch::isfinite(x).all().item<bool>()) {
+      throw InputError(concat(samples_.path, ": makes images that are NaN or infinite; check its weights"));
+    }
+    samples_.pixels = to_uint8(x);
+    return evaluator_.evaluate(samples_).front().value;
+  }
+
+  SharedWalk& walk_;
+  Evaluator& evaluator_;
+  SearchFolder& folder_;
+  SearchProgress progress_;
+  ImageSet samples_;
+  const std::vector<double>& levels_;
+};
+
+void finish(const SearchCommand& command, const SearchReport& report, SearchFolder& folder) {
+  const std::vector<double> sigmas = found_sigmas(report);
+  const SearchedPoint& last = report.searches.back();
+  std::vector<int64_t> points = last.before;
+  points.push_back(last.chosen);
+  folder.finish({{"points", points},
+                 {"sigmas", sigmas},
+                 {"value", last.score()},
+                 {"evaluations", folder.evaluations()}},
+                draw_chart(chart_of(report)));
+  std::cout << table_of(report) << report.metric << " of " << report.basis << ": " << last.score()
+            << " after " << folder.evaluations() << " evaluations, drawn in "
+            << (fs::path(command.out) / "search.png").string()
+            << "\ncm-sample takes these time points as in the last line; a model that is trained with\n"
+            << "sampling.sigmas=[" << list_of(sigmas) << "] takes them for --steps " << sigmas.size()
+            << "\n--sigmas " << list_of(sigmas) << '\n';
+}
+
+}  // namespace
+
+int run_search_command(const SearchCommand& command) {
+  const Plan plan = plan_of(command);
+  const ImageSet samples = samples_to_come(plan, command.count);
+  const auto extractor = make_features(command.reference.features, samples.shape(), plan.device);
+  Evaluator evaluator(load_images(command.reference.reference), *extractor,
+                      {.metrics = {plan.metric}, .batch_size = command.batch});
+  evaluator.check(samples);
+  const Model model = load_model(plan.file, plan.device);
+  SearchFolder folder(command.out, settings_of(command, plan), command.resume);
+
+  const InterruptGuard interrupt;
+  SharedWalk walk(model, plan.labels,
+                  {.count = command.count,
+                   .batch = command.batch,
+                   .seed = command.common.seed.value_or(0),
+                   .before_batch = [&] {
+                     if (interrupt.requested()) throw Interrupted();
+                   }});
+  SearchReport report{.metric = command.metric,
+                      .basis = concat(command.count, " samples, ", extractor->name()),
+                      .levels = levels_of(plan.model.sigma, plan.grid),
+                      .searches = {}};
+  PointsMetric value(walk, evaluator, folder, {command.steps, plan.grid}, samples, report.levels);
+  const auto better = [&](double a, double b) { return is_better(plan.metric, a, b); };
+  try {
+    report.searches = search_time_points(std::ref(value), better, command.steps, plan.grid);
+  } catch (const Interrupted&) {
+    std::cout << "stopped with " << folder.evaluations()
+              << " evaluations kept; go on with the same command and --resume\n";
+    return 0;
+  }
+  finish(command, report, folder);
+  return 0;
+}
+
+}  // namespace cm
