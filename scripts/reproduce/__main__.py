@@ -1,0 +1,161 @@
+"""Trains and measures all that docs/results.md reports; scripts/reproduce_digits.sh calls it.
+
+    .venv/bin/python scripts/reproduce --out runs/digits-study [--quick] [--device cpu] [--jobs N]
+
+Everything goes to --out: runs/NAME (the trainings), samples/NAME (samples and scores), tasks (records and logs), and, with
+--quick, results.md with its pictures; without it these go to docs/results.md and docs/images.
+"""
+
+import argparse
+import os
+import signal
+import sys
+from pathlib import Path
+
+import results
+import rows
+from tasks import Runner, Task, TaskFailed
+
+BIN = Path("build/bin")
+DATA = "data/digits/digits.csv.gz"
+METRICS = "frechet,precision,recall,class_accuracy"
+QUICK_SCALE = 0.1
+SEARCHED_SIGMAS = "searched:"  # stands for the first so many time points that the training's search finds
+SAMPLES = {False: 1800, True: 600}  # by --quick
+
+# Rough seconds a training step of each objective takes here, for the order and the time left.
+STEP_SECONDS = {
+    "edm": 0.13, "cd": 0.25, "ct": 0.18, "ict": 0.18, "ect": 0.18, "pd": 0.22,
+    "continuous_cd": 0.35, "continuous_ct": 0.3, "scd": 0.35, "sct": 0.3,
+}  # fmt: skip
+
+
+class Study:
+    """The tasks of one study: where each leaves its files, and the commands that make them."""
+
+    def __init__(self, out: Path, quick: bool, device: str) -> None:
+        self.out = out
+        self.quick = quick
+        self.device = device
+        self.scale = QUICK_SCALE if quick else 1
+        self.samples = SAMPLES[quick]
+        self.classifier = out / "classifier.safetensors"
+
+    def run_folder(self, training: str) -> Path:
+        return self.out / "runs" / training
+
+    def scores(self, measurement: str) -> Path:
+        return self.out / "samples" / measurement / "scores.json"
+
+    def tasks(self) -> list[Task]:
+        tasks = [self.classifier_task()]
+        measurements = rows.measurements(self.scale)
+        for training in rows.TRAININGS:  # each is measured right away
+            tasks.append(self.training(training))
+            if training.name in rows.SEARCHED:
+                tasks.append(self.search(training.name))
+            tasks += [self.measurement(m) for m in measurements if m.training == training.name]
+        return [*tasks, self.truths()]
+
+    def classifier_task(self) -> Task:
+        command = [sys.executable, "scripts/train_digit_classifier.py", "--data", DATA, "--out", str(self.classifier)]
+        return Task("classifier", lambda _: [command], cost=10)
+
+    def training(self, training: rows.Training) -> Task:
+        folder = self.run_folder(training.name)
+        settings = training.overrides(self.scale)
+        for key, name in (("teacher.checkpoint", training.teacher), ("init.checkpoint", training.init)):
+            if name:
+                settings[key] = self.run_folder(name)
+
+        def commands(resuming: bool) -> list[list[str]]:
+            resuming = resuming and (folder / "checkpoints" / "latest").exists()
+            command = [str(BIN / training.program), "--config", str(rows.CONFIGS / f"{training.config}.yaml")]
+            command += ["--out", str(folder), "--device", self.device, "--resume" if resuming else "--force"]
+            return [command + [f"{key}={value}" for key, value in settings.items()]]
+
+        return Task(
+            f"train-{training.name}",
+            commands,
+            cost=training.steps(self.scale) * STEP_SECONDS[training.objective],
+            needs=tuple(f"train-{name}" for name in training.needs),
+            reads=(rows.CONFIGS / f"{training.config}.yaml",),
+        )
+
+    def search(self, name: str) -> Task:
+        folder = self.out / "searches" / name
+
+        def commands(resuming: bool) -> list[list[str]]:
+            resuming = resuming and folder.exists()
+            command = [str(BIN / "cm-search"), "--checkpoint", str(self.run_folder(name)), "--reference", DATA]
+            command += ["--features", str(self.classifier), "--metric", "frechet", "--steps", str(rows.SEARCH_STEPS)]
+            command += ["--num", str(self.samples), "--batch", "100", "--device", self.device, "--seed", "1"]
+            return [[*command, "--out", str(folder), "--resume" if resuming else "--force"]]
+
+        return Task(f"search-{name}", commands, cost=60, needs=("classifier", f"train-{name}"))
+
+    def measurement(self, measurement: rows.Measurement) -> Task:
+        checkpoint = self.run_folder(measurement.training)
+        if measurement.step is not None:
+            checkpoint /= f"checkpoints/step-{measurement.step:08d}"
+        folder = self.scores(measurement.name).parent
+        needs = ["classifier", f"train-{measurement.training}"]
+        options = list(measurement.options)
+        if measurement.searched:
+            needs.append(f"search-{measurement.training}")
+            options += ["--sigmas", f"{SEARCHED_SIGMAS}{measurement.searched}"]
+
+        def resolve(argument: str) -> str:
+            if not argument.startswith(SEARCHED_SIGMAS):
+                return argument
+            log = self.out / "tasks" / f"search-{measurement.training}.log"
+            found = log.read_text().splitlines()[-1].removeprefix("--sigmas ").split(",")
+            return ",".join(found[: measurement.searched])
+
+        sample = [str(BIN / "cm-sample"), "--checkpoint", str(checkpoint), "--device", self.device, "--force"]
+        sample += ["--num", str(self.samples), "--batch", "100", "--class", "all", "--seed", "0"]
+        sample += ["--out", str(folder), *options]
+        evaluate = [str(BIN / "cm-evaluate"), "--samples", str(folder / "samples.npz"), "--reference", DATA]
+        evaluate += ["--features", str(self.classifier), "--metrics", METRICS, "--calibrate", "--json"]
+        evaluate += ["--device", self.device]
+        return Task(
+            f"measure-{measurement.name}",
+            lambda _: [sample, evaluate],
+            cost=5,
+            needs=tuple(needs),
+            stdout=self.scores(measurement.name),
+            resolve=resolve,
+        )
+
+    def truths(self) -> Task:
+        folder = self.out / "truths"
+        command = [str(BIN / "cm-truths"), "--out", str(folder)] + (["--quick"] if self.quick else [])
+        return Task("truths", lambda _: [command], cost=60 if self.quick else 400)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="scripts/reproduce", description=__doc__.split("\n")[0])
+    parser.add_argument("--out", type=Path, required=True, help="folder of all runs, samples and scores")
+    parser.add_argument("--quick", action="store_true", help="a tenth of the training: to see that all works")
+    parser.add_argument("--device", default="cpu", help="where to train, sample and measure")
+    parser.add_argument("--jobs", type=int, help="runs at a time, each on one core (default: as many as there are cores)")
+    parser.add_argument("--report-only", action="store_true", help="write the report of what is measured already")
+    arguments = parser.parse_args()
+    study = Study(arguments.out, arguments.quick, arguments.device)
+    # Networks this small hardly gain from a second core, so runs share the cores instead; a GPU takes one at a time.
+    jobs = arguments.jobs or (len(os.sched_getaffinity(0)) if arguments.device == "cpu" else 1)
+    runner = Runner(study.tasks(), arguments.out, jobs, {"OMP_NUM_THREADS": "1"})
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        if not arguments.report_only:
+            runner.run()
+    except TaskFailed as failure:
+        sys.exit(f"reproduce: {failure}")
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from here", file=sys.stderr)
+        sys.exit(130)
+    results.write(study, runner)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,208 @@
+"""What is trained and measured on the digits: the rows of docs/results.md and the points of its figures."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+CONFIGS = Path("configs/digits")
+CURVE_POINTS = 5  # checkpoints of a run whose course over training is drawn
+
+# What --quick shortens along with the training: counts of steps.
+COUNTS_OF_STEPS = (
+    ("train", "steps"),
+    ("pd", "steps_per_stage"),
+    ("pd", "steps_two"),
+    ("ect", "steps_per_stage"),
+    ("sct", "tangent_warmup_steps"),
+    ("scd", "tangent_warmup_steps"),
+)
+
+
+@dataclass(frozen=True)
+class Training:
+    """One run: a config of configs/digits, with `settings` over it. `teacher` and `init` name the trainings before it."""
+
+    name: str
+    config: str
+    settings: dict = field(default_factory=dict)
+    teacher: str = ""
+    init: str = ""
+    curve: bool = False  # measured at CURVE_POINTS checkpoints, in one step
+
+    @property
+    def needs(self) -> list[str]:
+        return [name for name in (self.teacher, self.init) if name]
+
+    def options(self) -> dict:
+        return yaml.safe_load((CONFIGS / f"{self.config}.yaml").read_text())
+
+    @property
+    def objective(self) -> str:
+        return self.options()["objective"]
+
+    @property
+    def program(self) -> str:
+        kinds = {"edm": "edm", "cd": "cd", "continuous_cd": "cd", "scd": "cd", "pd": "pd"}
+        return f"cm-train-{kinds.get(self.objective, 'ct')}"
+
+    def overrides(self, scale: float) -> dict:
+        """key → value for the command line; `scale` < 1 trains shorter."""
+        values = dict(self.settings)
+        options = self.options()
+        for section, key in COUNTS_OF_STEPS:
+            if scale != 1 and key in options.get(section, {}):
+                values[f"{section}.{key}"] = max(1, round(options[section][key] * scale))
+        if self.curve:
+            values |= {"train.checkpoint_every": self.steps(scale) // CURVE_POINTS, "train.keep_checkpoints": 0}
+        return values
+
+    def steps(self, scale: float) -> int:
+        steps = self.options()["train"]["steps"]
+        return steps if scale == 1 else max(1, round(steps * scale))
+
+    def stage_ends(self, scale: float) -> dict[int, int]:
+        """Progressive distillation: sampling steps N → the training step at which the student of N steps is done."""
+        options = self.options()["pd"] | {
+            key.removeprefix("pd."): value for key, value in self.overrides(scale).items() if key.startswith("pd.")
+        }
+        ends, end, n = {}, 0, options["start_steps"]
+        while n >= 1:
+            end += options["steps_two"] if n == 2 else options["steps_per_stage"]
+            ends[n] = end if n > 1 else self.steps(scale)
+            n //= 2
+        return ends
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Samples of a training, compared with the real digits. `step`: of which checkpoint; None: the last."""
+
+    name: str
+    training: str
+    options: tuple[str, ...]
+    step: int | None = None
+    searched: int = 0  # the first so many time points of the training's search, in the place of options
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table."""
+
+    title: str
+    measurement: str
+
+
+TRAININGS = [
+    Training("edm", "edm"),
+    Training("ict", "ct"),
+    Training("edm_trig", "edm_trig"),
+    Training("cd", "cd", teacher="edm", curve=True),
+    Training("continuous_cd", "continuous_cd", teacher="edm"),
+    Training("continuous_ct", "continuous_ct", init="edm"),
+    Training("ct", "ct_progressive", curve=True),
+    Training("pd", "pd", teacher="edm"),
+    Training("ect", "ect", init="edm"),
+    Training("scd", "scd", teacher="edm_trig"),
+    Training("sct", "sct"),
+]
+
+# CD by solver and number of levels N; the config itself is Heun's at N = 18.
+SOLVERS = ("euler", "heun")
+LEVELS = (6, 18, 40, 80)
+
+
+def solver_training(solver: str, levels: int) -> str:
+    return "cd" if (solver, levels) == ("heun", 18) else f"cd_{solver}_{levels}"
+
+
+TRAININGS += [
+    Training(solver_training(solver, levels), "cd", {"cd.solver": solver, "cd.n": levels}, teacher="edm")
+    for levels in LEVELS
+    for solver in SOLVERS
+    if solver_training(solver, levels) != "cd"
+]
+
+# CD by distance: title → training; the config itself takes the squared ℓ2.
+DISTANCES = {"squared ℓ2": "cd", "ℓ1": "cd_l1", "pseudo-Huber": "cd_pseudo_huber"}
+TRAININGS += [
+    Training(name, "cd", {"cd.distance": name.removeprefix("cd_")}, teacher="edm", curve=True)
+    for name in DISTANCES.values()
+    if name != "cd"
+]
+
+# CT by curriculum: title → training; the config itself has CM's progressive N(k) and adaptive μ(k).
+FIXED_LEVELS = (6, 18, 60)
+CURRICULA = {f"N = {n}": f"ct_{n}" for n in FIXED_LEVELS} | {"progressive N(k), adaptive μ(k)": "ct"}
+TRAININGS += [
+    Training(
+        f"ct_{n}",
+        "ct_progressive",
+        {
+            "ct.levels.schedule": "fixed",
+            "ct.levels.s0": n,
+            "ct.target.schedule": "fixed",
+            "ct.target.mu": 0.95,
+        },
+        curve=True,
+    )
+    for n in FIXED_LEVELS
+]
+
+BY_NAME = {training.name: training for training in TRAININGS}
+
+# Whose time points are searched, up to how many (the greedy search makes shorter lists the beginnings of longer ones).
+SEARCHED = ("cd", "ict")
+SEARCH_STEPS = 4
+
+TEACHER_HEUN_STEPS = (1, 2, 3, 5, 9, 18)
+TEACHER_EULER_STEPS = (1, 2, 4, 8, 16, 32)
+
+CONSISTENCY_TITLES = {
+    "cd": "CD",
+    "continuous_cd": "continuous-time CD",
+    "scd": "sCD",
+    "ct": "CT",
+    "ict": "iCT",
+    "ect": "ECT",
+    "continuous_ct": "continuous-time CT",
+    "sct": "sCT",
+}
+
+TABLE = (
+    [Row("EDM teacher, Heun 18 steps", "edm-heun-18"), Row("TrigFlow teacher, Heun 18 steps", "edm_trig-heun-18")]
+    + [Row(f"PD, {n} step{'s' if n > 1 else ''}", f"pd-{n}") for n in (1, 2)]
+    + [
+        Row(f"{title}, {n} step{'s' if n > 1 else ''}", f"{name}-{n}")
+        for name, title in CONSISTENCY_TITLES.items()
+        for n in (1, 2)
+    ]
+)
+
+
+def curve_steps(training: Training, scale: float) -> list[int]:
+    """The training steps at which a run with a curve is measured; the last is its end."""
+    every = training.steps(scale) // CURVE_POINTS
+    return [every * i for i in range(1, CURVE_POINTS)] + [training.steps(scale)]
+
+
+def measurements(scale: float) -> list[Measurement]:
+    found = [Measurement(f"edm-heun-{n}", "edm", ("--sampler", "heun", "--steps", str(n))) for n in TEACHER_HEUN_STEPS]
+    found += [Measurement(f"edm-euler-{n}", "edm", ("--sampler", "euler", "--steps", str(n))) for n in TEACHER_EULER_STEPS]
+    found.append(Measurement("edm_trig-heun-18", "edm_trig", ("--sampler", "heun", "--steps", "18")))
+    found += [Measurement(f"pd-{n}", "pd", (), step) for n, step in BY_NAME["pd"].stage_ends(scale).items()]
+    for training in TRAININGS:
+        if training.objective in ("edm", "pd"):
+            continue
+        found.append(Measurement(f"{training.name}-1", training.name, ("--steps", "1")))
+        if training.name in CONSISTENCY_TITLES:
+            found.append(Measurement(f"{training.name}-2", training.name, ("--steps", "2")))
+        if training.curve:
+            found += [
+                Measurement(f"{training.name}-1-at-{step}", training.name, ("--steps", "1"), step)
+                for step in curve_steps(training, scale)[:-1]
+            ]
+    found += [
+        Measurement(f"{name}-searched-{n}", name, (), searched=n) for name in SEARCHED for n in range(2, SEARCH_STEPS + 1)
+    ]
+    return found

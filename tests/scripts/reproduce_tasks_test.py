@@ -1,0 +1,106 @@
+"""scripts/reproduce/tasks.py: what runs, in which order, once; what runs again; what happens when something fails."""
+
+import contextlib
+import io
+import pathlib
+import sys
+import tempfile
+import threading
+import unittest
+
+SCRIPTS = pathlib.Path(__file__).resolve().parents[2] / "scripts" / "reproduce"
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(SCRIPTS))
+
+from tasks import Runner, Task, TaskFailed  # noqa: E402
+
+
+class TasksTest(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+        self.ran = self.folder / "ran"
+
+    def task(self, name, needs=(), command="true", **more):
+        script = f"{command} && echo {name} >> {self.ran}"
+        return Task(name, lambda resuming: [["sh", "-c", script, "resumed" if resuming else "begun"]], 1.0, needs, **more)
+
+    def run_tasks(self, *tasks, jobs=2):
+        runner = Runner(list(tasks), self.folder, jobs, {})
+        before = self.ran.read_text().split() if self.ran.exists() else []
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            try:
+                runner.run()
+            finally:
+                after = self.ran.read_text().split() if self.ran.exists() else []
+                self.last = after[len(before) :]
+        return runner
+
+    def test_what_is_needed_runs_first_and_each_once(self):
+        tasks = [self.task("c", needs=("b",)), self.task("b", needs=("a",)), self.task("a")]
+        runner = self.run_tasks(*tasks)
+        self.assertEqual(self.last, ["a", "b", "c"])
+        self.assertGreaterEqual(runner.seconds("a"), 0)
+        self.run_tasks(*tasks)
+        self.assertEqual(self.last, [])
+
+    def test_a_changed_command_or_file_runs_again_with_all_that_needs_it(self):
+        config = self.folder / "config"
+        config.write_text("1")
+        tasks = [self.task("a", reads=(config,)), self.task("b", needs=("a",)), self.task("other")]
+        self.run_tasks(*tasks, jobs=1)
+        config.write_text("2")
+        self.run_tasks(*tasks, jobs=1)
+        self.assertEqual(self.last, ["a", "b"])
+        self.run_tasks(tasks[0], self.task("b", needs=("a",), command="true; true"), tasks[2])
+        self.assertEqual(self.last, ["b"])
+
+    def test_a_failure_is_named_with_its_log_and_what_is_done_stays_done(self):
+        tasks = [self.task("a"), self.task("b", needs=("a",), command="echo no more disk >&2; false")]
+        with self.assertRaisesRegex(TaskFailed, r"(?s)b failed \(exit code 1\).*no more disk"):
+            self.run_tasks(*tasks)
+        self.run_tasks(tasks[0], self.task("b", needs=("a",)))
+        self.assertEqual(self.last, ["b"])
+
+    def test_an_interrupted_task_is_told_that_it_resumes_and_its_time_adds_up(self):
+        told = self.folder / "told"
+
+        def commands(resuming):
+            return [["sh", "-c", f'echo $0 >> {told}; [ "$(wc -l < {told})" = 2 ]', "resumed" if resuming else "begun"]]
+
+        task = Task("a", commands, 1.0)
+        with self.assertRaises(TaskFailed):
+            self.run_tasks(task)
+        self.assertTrue((self.folder / "tasks" / "a.started").exists())
+        self.run_tasks(task)
+        self.assertEqual(told.read_text().split(), ["begun", "resumed"])
+        self.assertFalse((self.folder / "tasks" / "a.started").exists())
+
+    def test_arguments_are_completed_just_before_the_command_runs(self):
+        found = self.folder / "found"
+        first = self.task("first", command=f"echo 3 > {found}")
+        printed = self.folder / "printed"
+        second = Task(
+            "second",
+            lambda _: [["echo", "placeholder"]],
+            1.0,
+            needs=("first",),
+            stdout=printed,
+            resolve=lambda argument: found.read_text().strip() if argument == "placeholder" else argument,
+        )
+        self.run_tasks(first, second)
+        self.assertEqual(printed.read_text(), "3\n")
+
+    def test_an_interrupt_ends_what_runs(self):
+        runner = Runner([self.task("long", command="sleep 60")], self.folder, 1, {})
+        timer = threading.Timer(0.5, runner.stop)
+        timer.start()
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            with self.assertRaises(TaskFailed):
+                runner.run()
+        self.assertFalse(runner.is_done("long"))
+
+
+if __name__ == "__main__":
+    unittest.main()
