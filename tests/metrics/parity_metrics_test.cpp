@@ -60,8 +60,8 @@ void check_manifold(const Fixture& fixture) {
   expect_parity({fixture.name, "precision"}, exact(result.precision, fixture.number("manifold.precision")));
   expect_parity({fixture.name, "recall"}, exact(result.recall, fixture.number("manifold.recall")));
   const auto expect_radii = [&](const Tensor& points, const std::string& theirs) {
-    expect_parity({fixture.name, "manifold radii²"}, elementwise(squared_radii(points, k), fixture[theirs]),
-                  1e-12);
+    expect_parity({fixture.name, "manifold radii²"},
+                  elementwise(manifold_of(points, k).squared_radii, fixture[theirs]), 1e-12);
   };
   expect_radii(samples, "manifold.radius2_samples");
   expect_radii(reference, "manifold.radius2_reference");

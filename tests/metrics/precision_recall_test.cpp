@@ -24,7 +24,8 @@ TEST(PrecisionRecall, OfPointsOnALine) {
   // k = 1: the references' radii are 1, 1, 7; the samples' 0.5, 0.5, 93.
   const Tensor reference = points_on_a_line({0, 1, 8});
   const Tensor samples = points_on_a_line({-1.5, -2, 91.5});
-  EXPECT_TRUE(torch::equal(squared_radii(reference, 1), torch::tensor({1.0, 1.0, 49.0}, torch::kFloat64)));
+  EXPECT_TRUE(torch::equal(manifold_of(reference, 1).squared_radii,
+                           torch::tensor({1.0, 1.0, 49.0}, torch::kFloat64)));
   const auto result = precision_recall(samples, reference, 1);
   EXPECT_DOUBLE_EQ(result.precision, 0);
   EXPECT_DOUBLE_EQ(result.recall, 1);  // the lone sample's ball reaches back to −1.5
@@ -67,11 +68,40 @@ TEST(PrecisionRecall, SwapWithTheirArguments) {
   EXPECT_DOUBLE_EQ(ab.recall, ba.precision);
 }
 
-TEST(PrecisionRecall, ManyBlocksEqualThePlainDefinition) {
-  const Tensor x = normal({.seed = 6}, sample_range(0, 3000), {2});  // 9 M pairs: two blocks
-  const Tensor wide = x.to(torch::kFloat64);
-  const Tensor direct = (wide[2999] - wide).square().sum(1);
-  EXPECT_NEAR(squared_radii(x, 3)[2999].item<double>(), std::get<0>(direct.sort())[3].item<double>(), 1e-15);
+// By all differences at once.
+double share_inside_directly(const Tensor& x, const Tensor& points, int64_t k) {
+  const Tensor a = x.to(torch::kFloat64).unsqueeze(1);
+  const Tensor b = points.to(torch::kFloat64);
+  const Tensor radii = std::get<0>((b.unsqueeze(1) - b).square().sum(2).kthvalue(k + 1, 1));
+  return ((a - b).square().sum(2) <= radii).any(1).to(torch::kFloat64).mean().item<double>();
+}
+
+TEST(PrecisionRecall, ManyTilesEqualThePlainDefinition) {
+  const Tensor points = normal({.seed = 6}, sample_range(0, 9000), {2});  // 18 × 2 tiles
+  const Tensor wide = points.to(torch::kFloat64);
+  const Tensor radii = manifold_of(points, 3).squared_radii;
+  for (const int64_t row : {0, 511, 512, 8191, 8192, 8999}) {
+    const Tensor direct = (wide[row] - wide).square().sum(1);
+    EXPECT_EQ(radii[row].item<double>(), std::get<0>(direct.sort())[3].item<double>());
+  }
+  const Tensor samples = 1.2 * normal({.seed = 7}, sample_range(0, 700), {2});
+  EXPECT_EQ(share_inside(samples, manifold_of(points.slice(0, 0, 600), 3)),
+            share_inside_directly(samples, points.slice(0, 0, 600), 3));
+}
+
+// Far from the origin a matrix product loses what tells near points apart: 1e8² has rounding errors of 1, the
+// points' steps are 1 too. Small integers tie often and for more points than there are candidates.
+TEST(PrecisionRecall, RoundingAndTiesDecideNothing) {
+  for (const double offset : {0.0, 1e8}) {
+    const Tensor points =
+        (normal({.seed = 8}, sample_range(0, 300), {2}) * 2).round().to(torch::kFloat64) + offset;
+    const Tensor samples =
+        (normal({.seed = 9}, sample_range(0, 200), {2}) * 4).round().to(torch::kFloat64) + offset;
+    EXPECT_EQ(share_inside(samples, manifold_of(points, 3)), share_inside_directly(samples, points, 3))
+        << offset;
+    EXPECT_EQ(share_inside(points, manifold_of(samples, 3)), share_inside_directly(points, samples, 3))
+        << offset;
+  }
 }
 
 TEST(PrecisionRecall, RefuseTooFewPoints) {

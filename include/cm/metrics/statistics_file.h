@@ -1,0 +1,26 @@
+// Gaussians of a reference set as files: the official release's .npz with `mu`, `sigma` (pool features, for
+// FID) and `mu_s`, `sigma_s` (spatial features, for sFID).
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "cm/metrics/statistics.h"
+
+namespace cm {
+
+struct ReferenceStatistics {
+  GaussianMoments features;                // mu [D], sigma [D, D]
+  std::optional<GaussianMoments> spatial;  // mu_s [S], sigma_s [S, S]
+};
+
+// The statistics that the .npz holds, in float64 on the CPU; none when it has neither `mu` nor `sigma`.
+// InputError, with the path, when one of a pair is missing, their sizes don't fit, a value isn't finite or
+// sigma isn't symmetric.
+std::optional<ReferenceStatistics> load_statistics(const std::filesystem::path& path);
+
+// Written atomically, float64.
+void save_statistics(const std::filesystem::path& path, const ReferenceStatistics& statistics);
+
+}  // namespace cm
