@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "cm/base/error.h"
+#include "cm/base/random.h"
 #include "support/closeness.h"
 #include "support/gaussian.h"
 #include "support/message_of.h"

@@ -3,6 +3,9 @@
 #include <ATen/Context.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+
+#include "cm/base/random.h"
 #include "support/closeness.h"
 #include "support/gaussian.h"
 

@@ -4,6 +4,7 @@
 
 #include <numbers>
 
+#include "cm/base/random.h"
 #include "support/closeness.h"
 #include "support/gaussian.h"
 

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "cm/base/error.h"
+#include "cm/diffusion/gaussian_mixture.h"
 #include "support/closeness.h"
 #include "support/each_near.h"
 #include "support/gaussian.h"
@@ -58,11 +59,12 @@ std::vector<double> levels_called(const std::function<void(const Denoiser&)>& ru
 TEST(Sampler, MultistepWithTheExactFunctionKeepsAGaussian) {
   const int64_t count = 100'000;
   const Tensor mean = torch::tensor({0.3, -0.8}, torch::kFloat64);
-  const test::Mixture data{mean.unsqueeze(0), torch::ones({1}, torch::kFloat64), 0.5};
+  const GaussianMixture data{mean.unsqueeze(0), torch::ones({1}, torch::kFloat64),
+                             torch::full({1}, 0.5, torch::kFloat64)};
   const Denoiser f = test::consistency_of(test::Gaussian{mean, 0.5}, kEpsilon);
-  const Tensor x_T = test::draw(data, 80, 11, count);
+  const Tensor x_T = draw(data, 80, 11, 0, sample_range(0, count));
   const auto noise = float64_noise(count, 2);
-  const Tensor truth = test::covariance_of(data, kEpsilon);
+  const Tensor truth = covariance_of(data, kEpsilon);
   expect_moments(sample_onestep(f, x_T, 80), mean, truth);
   expect_moments(sample_multistep(f, x_T, {80, kEpsilon}, kEpsilon, noise), mean, truth);
   expect_moments(sample_multistep(f, x_T, {80, 2.2404, 0.5, kEpsilon}, kEpsilon, noise), mean, truth);
@@ -77,12 +79,13 @@ TEST(Sampler, MultistepAddsTheNoiseThatAPointLacks) {
 
 TEST(Sampler, MultistepWithTheExactFunctionKeepsAMixture) {
   const int64_t count = 4'000;
-  const test::Mixture data{torch::tensor({{-1.0, 0.4}, {0.8, -0.5}}, torch::kFloat64),
-                           torch::tensor({0.4, 0.6}, torch::kFloat64), 0.3};
-  const Denoiser f = test::consistency_of(data, kEpsilon, 200);
-  const Tensor x = sample_multistep(f, test::draw(data, 80, 12, count), {80, 0.8, kEpsilon}, kEpsilon,
-                                    float64_noise(count, 2));
-  expect_moments(x, test::mean_of(data), test::covariance_of(data, kEpsilon));
+  const GaussianMixture data{torch::tensor({{-1.0, 0.4}, {0.8, -0.5}}, torch::kFloat64),
+                             torch::tensor({0.4, 0.6}, torch::kFloat64),
+                             torch::full({2}, 0.3, torch::kFloat64)};
+  const Denoiser f = consistency_of(data, kEpsilon);
+  const Tensor x = sample_multistep(f, draw(data, 80, 12, 0, sample_range(0, count)), {80, 0.8, kEpsilon},
+                                    kEpsilon, float64_noise(count, 2));
+  expect_moments(x, mean_of(data), covariance_of(data, kEpsilon));
 }
 
 TEST(Sampler, AMultistepWalkThatEndsAboveEpsilonLeavesNoise) {
@@ -112,10 +115,11 @@ TEST(Sampler, MultistepSigmasFollowTheGrid) {
 }
 
 TEST(Sampler, TheLastStepOfAnOdeWalkIsTheDenoiser) {
-  const test::Mixture data{torch::tensor({{-1.0}, {0.8}}, torch::kFloat64),
-                           torch::tensor({0.4, 0.6}, torch::kFloat64), 0.3};
-  const Denoiser denoiser = test::denoiser_of(data);
-  const Tensor x_T = test::draw(data, 80, 1, 8);
+  const GaussianMixture data{torch::tensor({{-1.0}, {0.8}}, torch::kFloat64),
+                             torch::tensor({0.4, 0.6}, torch::kFloat64),
+                             torch::full({2}, 0.3, torch::kFloat64)};
+  const Denoiser denoiser = denoiser_of(data);
+  const Tensor x_T = draw(data, 80, 1, 0, sample_range(0, 8));
   const Tensor once = denoiser(x_T, torch::full({8}, 80.0, torch::kFloat64));
   for (const auto solver :
        {Solver::euler, Solver::heun, Solver::midpoint, Solver::dpm_solver_2, Solver::rk4}) {
@@ -176,14 +180,15 @@ TEST(Sampler, AncestralSplitsEachLevelIntoAStepAndNoise) {
 // A walk over a fine grid carries p_T to p_0, with noise added on the way or without.
 TEST(Sampler, FineWalksReachTheData) {
   const int64_t count = 20'000;
-  const test::Mixture data{torch::tensor({{-1.0}, {0.8}}, torch::kFloat64),
-                           torch::tensor({0.4, 0.6}, torch::kFloat64), 0.3};
-  const Denoiser denoiser = test::denoiser_of(data);
-  const Tensor x_T = test::draw(data, 80, 13, count);
+  const GaussianMixture data{torch::tensor({{-1.0}, {0.8}}, torch::kFloat64),
+                             torch::tensor({0.4, 0.6}, torch::kFloat64),
+                             torch::full({2}, 0.3, torch::kFloat64)};
+  const Denoiser denoiser = denoiser_of(data);
+  const Tensor x_T = draw(data, 80, 13, 0, sample_range(0, count));
   const auto sigmas = sampler_sigmas({}, 60);
   const auto noise = float64_noise(count, 1);
-  const Tensor mean = test::mean_of(data);
-  const Tensor covariance = test::covariance_of(data, 0);
+  const Tensor mean = mean_of(data);
+  const Tensor covariance = covariance_of(data, 0);
   expect_moments(sample_ode(Solver::heun, denoiser, x_T, sigmas), mean, covariance);
   const Churn churn{.s_churn = 20, .s_tmin = 0.05, .s_tmax = 50};
   expect_moments(sample_churned(Solver::heun, denoiser, x_T, sigmas, churn, noise), mean, covariance);

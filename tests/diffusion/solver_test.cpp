@@ -5,9 +5,9 @@
 #include <algorithm>
 #include <cmath>
 
+#include "cm/diffusion/gaussian_mixture.h"
 #include "cm/diffusion/sampler.h"
 #include "support/closeness.h"
-#include "support/gaussian.h"
 
 namespace cm {
 namespace {
@@ -17,9 +17,9 @@ using test::largest_difference;
 constexpr Solver kAll[] = {Solver::euler, Solver::heun,         Solver::midpoint,
                            Solver::dpm,   Solver::dpm_solver_2, Solver::rk4};
 
-test::Mixture mixture() {
+GaussianMixture mixture() {
   return {torch::tensor({{-1.0, 0.4}, {0.8, -0.5}, {0.3, 1.0}}, torch::kFloat64),
-          torch::tensor({0.3, 0.5, 0.2}, torch::kFloat64), 0.4};
+          torch::tensor({0.3, 0.5, 0.2}, torch::kFloat64), torch::full({3}, 0.4, torch::kFloat64)};
 }
 
 Tensor levels(std::initializer_list<double> sigmas) {
@@ -29,12 +29,12 @@ Tensor levels(std::initializer_list<double> sigmas) {
 // The largest error at σ = 0.1 of `steps` steps from σ = 5, over a few trajectories.
 double error_of(Solver solver, int64_t steps) {
   const SigmaOptions range{.min = 0.1, .max = 5};
-  static const Tensor x = test::draw(mixture(), range.max, 3, 16);
+  static const Tensor x = draw(mixture(), range.max, 3, 0, sample_range(0, 16));
   static const Tensor exact =
-      test::consistency_of(mixture(), range.min)(x, torch::full({16}, range.max, torch::kFloat64));
+      consistency_of(mixture(), range.min)(x, torch::full({16}, range.max, torch::kFloat64));
   auto sigmas = karras_sigmas(range, steps + 1);
   std::ranges::reverse(sigmas);
-  return largest_difference(sample_ode(solver, test::denoiser_of(mixture()), x, sigmas), exact);
+  return largest_difference(sample_ode(solver, denoiser_of(mixture()), x, sigmas), exact);
 }
 
 double observed_order(Solver solver) {
@@ -67,8 +67,8 @@ TEST(Solver, EveryRuleIsExactOnStraightTrajectories) {
 }
 
 TEST(Solver, EachSampleHasItsOwnLevels) {
-  const Denoiser denoiser = test::denoiser_of(mixture());
-  const Tensor x = test::draw(mixture(), 1, 5, 2);
+  const Denoiser denoiser = denoiser_of(mixture());
+  const Tensor x = draw(mixture(), 1, 5, 0, sample_range(0, 2));
   for (const auto solver : kAll) {
     const Tensor both = solver_step(solver, denoiser, x, levels({3, 0.5}), levels({1, 0.2}));
     const Tensor second = solver_step(solver, denoiser, x.narrow(0, 1, 1), levels({0.5}), levels({0.2}));
@@ -77,9 +77,9 @@ TEST(Solver, EachSampleHasItsOwnLevels) {
 }
 
 TEST(Solver, AStepOfNoLengthStaysWhereItIs) {
-  const Tensor x = test::draw(mixture(), 1, 5, 2);
+  const Tensor x = draw(mixture(), 1, 5, 0, sample_range(0, 2));
   for (const auto solver : kAll) {
-    const Tensor same = solver_step(solver, test::denoiser_of(mixture()), x, levels({1, 2}), levels({1, 2}));
+    const Tensor same = solver_step(solver, denoiser_of(mixture()), x, levels({1, 2}), levels({1, 2}));
     EXPECT_TRUE(torch::equal(same, x)) << to_string(solver);
   }
 }
@@ -98,8 +98,8 @@ TEST(Solver, EvaluationsAreCountedRight) {
 }
 
 TEST(Solver, AStepToZeroEndsNearTheDenoiser) {
-  const Denoiser denoiser = test::denoiser_of(mixture());
-  const Tensor x = test::draw(mixture(), 0.01, 5, 3);
+  const Denoiser denoiser = denoiser_of(mixture());
+  const Tensor x = draw(mixture(), 0.01, 5, 0, sample_range(0, 3));
   const Tensor sigma = levels({0.01, 0.01, 0.01});
   for (const auto solver : kAll) {
     const Tensor end =

@@ -2,8 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include <numbers>
 
+#include "cm/base/random.h"
 #include "cm/diffusion/preconditioning.h"
 #include "cm/diffusion/sampler.h"
 #include "support/closeness.h"

@@ -1,8 +1,11 @@
 #include "cm/training/continuous_losses.h"
 
 #include <gtest/gtest.h>
-#include <torch/csrc/autograd/autograd.h>
 
+#include <torch/csrc/autograd/autograd.h>
+#include <cmath>
+
+#include "cm/base/random.h"
 #include "cm/diffusion/distance.h"
 #include "support/closeness.h"
 #include "support/gaussian.h"

@@ -4,12 +4,12 @@
 #include <gtest/gtest.h>
 
 #include "cm/diffusion/distance.h"
+#include "cm/diffusion/gaussian_mixture.h"
 #include "cm/diffusion/preconditioning.h"
 #include "cm/training/continuous_losses.h"
 #include "cm/training/losses.h"
 #include "cm/training/optimizer.h"
 #include "support/closeness.h"
-#include "support/gaussian.h"
 #include "support/perceptron.h"
 
 namespace cm {
@@ -19,9 +19,9 @@ constexpr SigmaOptions kSigma{.min = 0.02, .max = 10, .data = 1};
 constexpr int64_t kSteps = 1'200;
 constexpr int64_t kBatch = 256;
 
-test::Mixture mixture() {
+GaussianMixture mixture() {
   return {torch::tensor({{-1.0, 0.4}, {0.8, -0.5}}, torch::kFloat64),
-          torch::tensor({0.4, 0.6}, torch::kFloat64), 0.35};
+          torch::tensor({0.4, 0.6}, torch::kFloat64), torch::full({2}, 0.35, torch::kFloat64)};
 }
 
 SigmaPair draw_pairs(const std::vector<double>& grid, uint32_t step) {
@@ -44,7 +44,7 @@ Denoiser trained(const StepLoss& losses) {
   options.decay = LearningRateDecay::cosine;
   Optimizer optimizer(options, network.parameters());
   for (uint32_t step = 0; step < kSteps; ++step) {
-    const Tensor x0 = test::draw(mixture(), 0, 1000 + step, kBatch).to(torch::kFloat32);
+    const Tensor x0 = draw(mixture(), 0, 7, step, sample_range(0, kBatch)).to(torch::kFloat32);
     const Tensor z = normal({.seed = 8, .step = step}, sample_range(0, kBatch), {2});
     optimizer.zero_grad();
     losses(student, x0, z, step).mean().backward();
@@ -55,7 +55,7 @@ Denoiser trained(const StepLoss& losses) {
 
 // CD with μ = 0 and Euler steps on a grid of n levels.
 Denoiser distilled(int64_t n) {
-  const PreviousPoint previous = teacher_step(Solver::euler, test::denoiser_of(mixture()));
+  const PreviousPoint previous = teacher_step(Solver::euler, denoiser_of(mixture()));
   const DistanceFunction l2 = [](const Tensor& a, const Tensor& b) { return distance(Distance::l2, a, b); };
   const auto grid = karras_sigmas(kSigma, n);
   return trained([&](const Denoiser& student, const Tensor& x0, const Tensor& z, uint32_t step) {
@@ -73,7 +73,7 @@ Denoiser trained_in_continuous_time(Teacher teacher, bool stop_gradient) {
     const Tensor sigma = karras_level(kSigma, v).to(torch::kFloat32);
     const Tensor x = x0 + per_sample(sigma, x0) * z;
     const TrajectoryPoint point = teacher == Teacher::exact
-                                      ? on_trajectory_of(test::denoiser_of(mixture()), x, sigma)
+                                      ? on_trajectory_of(denoiser_of(mixture()), x, sigma)
                                       : TrajectoryPoint{x, sigma, z};
     const Tensor weight = karras_slope(kSigma, sigma);
     if (!stop_gradient) return tangent_loss(student, point, euclidean_size(), weight);
@@ -83,9 +83,9 @@ Denoiser trained_in_continuous_time(Teacher teacher, bool stop_gradient) {
 
 double root_mean_square_error(const Denoiser& f) {
   const torch::NoGradGuard guard;
-  const Tensor x_T = test::draw(mixture(), kSigma.max, 77, 1'000);
-  const Tensor exact = test::consistency_of(mixture(), kSigma.min, 400)(
-      x_T, torch::full({1'000}, kSigma.max, torch::kFloat64));
+  const Tensor x_T = draw(mixture(), kSigma.max, 77, 0, sample_range(0, 1'000));
+  const Tensor exact =
+      consistency_of(mixture(), kSigma.min)(x_T, torch::full({1'000}, kSigma.max, torch::kFloat64));
   const Tensor learned = f(x_T.to(torch::kFloat32), torch::full({1'000}, kSigma.max));
   return (learned - exact).square().mean().sqrt().item<double>();
 }

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "cm/base/random.h"
 #include "cm/diffusion/discretization.h"
 #include "cm/diffusion/distance.h"
 #include "support/closeness.h"

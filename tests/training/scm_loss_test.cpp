@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+
+#include "cm/base/random.h"
 #include "cm/diffusion/trigflow.h"
 #include "support/closeness.h"
 #include "support/gaussian.h"

@@ -26,6 +26,8 @@ enum class Purpose : uint32_t {
   sampling_noise,
   preview,
   evaluation,
+  data_component,
+  data_noise,
 };
 
 // The block of four 32-bit words at one counter value.
