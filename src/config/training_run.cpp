@@ -5,6 +5,7 @@
 #include "cm/base/random.h"
 #include "cm/base/text.h"
 #include "cm/config/method.h"
+#include "cm/config/objective_of.h"
 #include "cm/training/checkpoint.h"
 #include "cm/training/diffusers.h"
 #include "cm/training/lpips_file.h"
@@ -190,37 +191,13 @@ TrainingRun::TrainingRun(const RunConfig& config, const torch::Device& device) :
     copy_weights(student_->network(), target_->network(), "target");
     target_->freeze();
   }
-  objective_ = make_objective();
+  objective_ = objective_of(config_,
+                            {.student = *student_,
+                             .target = target_ ? &*target_ : nullptr,
+                             .teacher = teacher_ ? &*teacher_ : nullptr},
+                            lpips_);
   trainer_ = std::make_unique<Trainer>(config_.train, config_.optimizer, config_.ema, objective_, *student_,
                                        target_ ? &*target_ : nullptr);
-}
-
-Objective TrainingRun::make_objective() {
-  const uint64_t seed = seed_of(config_);
-  const auto distance = [&] { return make_distance(*method_of(config_).distance, lpips_); };
-  switch (config_.objective) {
-    case ObjectiveKind::edm:
-      return edm_objective(*config_.edm, *student_, seed);
-    case ObjectiveKind::cd:
-      return cd_objective(*config_.cd, distance(), *student_, *target_, *teacher_, seed);
-    case ObjectiveKind::ct:
-      return ct_objective(*config_.ct, distance(), *student_, *target_, config_.train.steps, seed);
-    case ObjectiveKind::ict:
-      return ict_objective(*config_.ict, distance(), *student_, config_.train.steps, seed);
-    case ObjectiveKind::ect:
-      return ect_objective(*config_.ect, *student_, seed);
-    case ObjectiveKind::continuous_cd:
-      return continuous_cd_objective(*config_.continuous_cd, distance(), *student_, *teacher_, seed);
-    case ObjectiveKind::continuous_ct:
-      return continuous_ct_objective(*config_.continuous_ct, distance(), *student_, seed);
-    case ObjectiveKind::pd:
-      return pd_objective(*config_.pd, distance(), *student_, *teacher_, config_.train.steps, seed);
-    case ObjectiveKind::sct:
-      return sct_objective(*config_.sct, *student_, seed);
-    case ObjectiveKind::scd:
-      return scd_objective(*config_.scd, *student_, *teacher_, seed);
-  }
-  throw Error("not an objective");
 }
 
 std::string TrainingRun::summary() const {

@@ -9,10 +9,22 @@ double time_scale(Architecture architecture) {
   return architecture == Architecture::adm ? 1000 : 1;
 }
 
+NetworkMaker unet_maker(const ModelOptions& options) {
+  return [network = options.network, image = options.image](std::optional<uint64_t> seed) {
+    return make_unet(network, image, seed);
+  };
+}
+
 }  // namespace
 
 Model::Model(const ModelOptions& options, const torch::Device& device, std::optional<uint64_t> seed)
-    : options_(options), device_(device), network_(make_unet(options.network, options.image, seed)) {
+    : Model(options, device, unet_maker(options), seed) {
+  time_scale_ = time_scale(options.network.architecture);
+}
+
+Model::Model(const ModelOptions& options, const torch::Device& device, NetworkMaker maker,
+             std::optional<uint64_t> seed)
+    : options_(options), device_(device), time_scale_(1), maker_(std::move(maker)), network_(maker_(seed)) {
   network_->to(device);
 }
 
@@ -22,8 +34,7 @@ Denoiser Model::denoiser(const Tensor& labels, std::optional<DropoutKey> dropout
 
 Denoiser Model::denoiser_as(Parameterization parameterization, const Tensor& labels,
                             std::optional<DropoutKey> dropout) const {
-  return precondition(parameterization, options_.sigma, time_scale(options_.network.architecture),
-                      raw_network(labels, dropout));
+  return precondition(parameterization, options_.sigma, time_scale_, raw_network(labels, dropout));
 }
 
 RawNetwork Model::raw_network(const Tensor& labels, std::optional<DropoutKey> dropout) const {
@@ -41,6 +52,14 @@ NamedTensors Model::named_weights(const std::vector<Tensor>& parameters) const {
 
 void Model::freeze() {
   for (auto& parameter : network_->parameters()) parameter.requires_grad_(false);
+}
+
+Model Model::frozen_copy(const ModelOptions& options) const {
+  Model copy(options, device_, maker_);
+  copy.time_scale_ = time_scale_;
+  copy_weights(network(), copy.network(), "a copy");
+  copy.freeze();
+  return copy;
 }
 
 Model make_model(const WeightFile& file, const torch::Device& device, const std::string& what) {

@@ -90,7 +90,7 @@ LoaderOptions loader_options(const TrainOptions& options, const DataOptions& dat
 Tensor preview_picture(Trainer& trainer, const TrainOptions& options) {
   const Model& student = trainer.student();
   const ModelOptions model_options = trainer.weight_options();
-  Model model(model_options, student.device());
+  const Model model = student.frozen_copy(model_options);
   const EmaSet& averages = trainer.averages();
   const auto rate = settled_rate(averages.rates(), trainer.steps_in_stage());
   const auto index = std::ranges::find(averages.rates(), rate.value_or(-1)) - averages.rates().begin();

@@ -66,10 +66,7 @@ ModelOptions Trainer::weight_options() const {
 }
 
 void Trainer::begin_stage() {
-  Model teacher(weight_options(), student_.device());
-  copy_weights(student_.network(), teacher.network(), "teacher");
-  teacher.freeze();
-  *objective_.stages->teacher = teacher;
+  *objective_.stages->teacher = student_.frozen_copy(weight_options());
   optimizer_ = Optimizer(optimizer_options_, parameters_);
   averages_ = EmaSet(ema_options_, parameters_);
 }

@@ -6,10 +6,15 @@
 
 #include <cmath>
 
+#include "cm/diffusion/gaussian_mixture.h"
 #include "cm/diffusion/preconditioning.h"
+#include "cm/nn/perceptron.h"
+#include "cm/training/cd_objective.h"
 #include "cm/training/continuous_losses.h"
+#include "cm/training/continuous_objective.h"
+#include "cm/training/distance_function.h"
+#include "cm/training/formula_model.h"
 #include "support/closeness.h"
-#include "support/gaussian.h"
 #include "support/perceptron.h"
 
 namespace cm {
@@ -18,9 +23,9 @@ namespace {
 constexpr SigmaOptions kSigma{.min = 0.02, .max = 10, .data = 1};
 constexpr int64_t kSamples = 512;
 
-test::Mixture mixture() {
+GaussianMixture mixture() {
   return {torch::tensor({{-1.0, 0.4}, {0.8, -0.5}}, torch::kFloat64),
-          torch::tensor({0.4, 0.6}, torch::kFloat64), 0.35};
+          torch::tensor({0.4, 0.6}, torch::kFloat64), torch::full({2}, 0.35, torch::kFloat64)};
 }
 
 // The network whose gradients are compared, in double.
@@ -45,16 +50,16 @@ struct Draws {
     const auto steps = static_cast<double>(n - 1);
     const Tensor below = (u * steps).floor() / steps;
     pair = {karras_level(kSigma, below + 1 / steps), karras_level(kSigma, below)};
-    x0 = test::draw(mixture(), 0, seed, count);
+    x0 = draw(mixture(), 0, seed, 0, sample_range(0, count));
     noise = normal({.seed = seed + 1}, sample_range(0, count), {2}).to(torch::kFloat64);
     x_t = x0 + per_sample(pair.t, x0) * noise;
-    point = on_trajectory_of(test::denoiser_of(mixture()), x_t, pair.t);
+    point = on_trajectory_of(denoiser_of(mixture()), x_t, pair.t);
     slope = karras_slope(kSigma, pair.t);
   }
 
   // One loss a sample of the discrete objective, θ⁻ = θ.
   Tensor discrete(const Student& student, const DistanceFunction& distance) const {
-    return consistency_loss(student.f, student.f, teacher_step(Solver::heun, test::denoiser_of(mixture())),
+    return consistency_loss(student.f, student.f, teacher_step(Solver::heun, denoiser_of(mixture())),
                             distance, x0, noise, pair, torch::ones_like(pair.t));
   }
 
@@ -164,6 +169,42 @@ TEST(ContinuousLimit, TrainingHasTheExpectedGradientOfDistillation) {
   EXPECT_GT(mean.square().sum().item<double>(), 0);
   EXPECT_LT(std::sqrt(variance),
             0.2 * (distillation / kBatches).norm().item<double>());  // and it means something
+}
+
+// The same of the objectives as they are trained: their own draws, levels, weight and fp32. `l2` is the mean
+// of two squares, half their sum, so that the factor of 2 is gone.
+TEST(ContinuousLimit, TheObjectivesOfAnExactTeacherHaveTheSameGradient) {
+  constexpr int64_t kLevels = 2'001;
+  ModelOptions options;
+  options.image = {.channels = 2, .size = 1, .classes = 0};
+  options.sigma = kSigma;
+  const NetworkMaker maker = [&](std::optional<uint64_t> seed) {
+    return std::make_shared<Perceptron>(PerceptronOptions{.width = 32, .hidden_layers = 2}, options.image,
+                                        seed);
+  };
+  const Model student(options, torch::kCPU, maker, 4);
+  ModelOptions of_teacher = options;
+  of_teacher.parameterization = Parameterization::edm;
+  const Model teacher = formula_model(denoiser_of(mixture()), of_teacher, torch::kCPU);
+  const TrainingBatch batch{
+      .x = draw(mixture(), 0, 5, 0, sample_range(0, kSamples)).to(torch::kFloat32).view({-1, 2, 1, 1}),
+      .labels = {},
+      .step = 0,
+      .samples = sample_range(0, kSamples)};
+  const auto gradient = [&](const Objective& objective) {
+    std::vector<Tensor> parts;
+    for (const auto& slope : torch::autograd::grad({objective.losses(batch).mean()}, student.parameters())) {
+      parts.push_back(slope.flatten());
+    }
+    return torch::cat(parts).to(torch::kFloat64);
+  };
+  const Tensor discrete =
+      static_cast<double>(kLevels - 1) *
+      gradient(cd_objective({.n = kLevels, .mu = 0}, make_distance({}), student, student, teacher, 6));
+  const Tensor continuous = gradient(
+      continuous_cd_objective({.weight = ContinuousWeight::limit}, make_distance({}), student, teacher, 6));
+  EXPECT_GT(cosine(discrete, continuous), 0.9999);
+  EXPECT_NEAR((discrete.norm() / continuous.norm()).item<double>(), 1, 0.01);
 }
 
 }  // namespace

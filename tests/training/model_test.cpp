@@ -60,6 +60,49 @@ TEST(Model, WeightsLoadIntoAnotherParameterization) {
   EXPECT_EQ(student.options().parameterization, Parameterization::skip);
 }
 
+// Half of what it is asked, whatever the time, by one weight.
+class Half : public Network {
+ public:
+  Half() : factor_(register_parameter("factor", torch::full({}, 0.5))) {}
+  Tensor forward(const Tensor& x, const Tensor& time, const Tensor& /*labels*/,
+                 const std::optional<DropoutKey>& /*dropout_key*/) override {
+    last_time = time;
+    return factor_ * x;
+  }
+  Tensor last_time;
+
+ private:
+  Tensor factor_;
+};
+
+TEST(Model, TakesANetworkOfOnesOwn) {
+  ModelOptions options;
+  options.image = {.channels = 2, .size = 1, .classes = 0};
+  options.parameterization = Parameterization::edm;
+  const Model model(options, torch::kCPU, [](std::optional<uint64_t>) { return std::make_shared<Half>(); });
+  const Tensor x = torch::tensor({3.0F, -1.0F}).view({1, 2, 1, 1});
+  const Tensor sigma = torch::tensor({2.0F});
+  const Scalings at = scalings(Parameterization::edm, options.sigma, sigma);
+  const Tensor expected = (at.c_skip + 0.5 * at.c_out * at.c_in).view({1, 1, 1, 1}) * x;
+  EXPECT_TRUE(torch::allclose(model.denoiser()(x, sigma), expected));
+  const auto& network = dynamic_cast<const Half&>(model.network());
+  EXPECT_TRUE(torch::allclose(network.last_time, sigma.log() / 4));
+}
+
+TEST(Model, ACopyKeepsTheWeightsThatTheOriginalTrainsAwayFrom) {
+  Model model = test::tiny_model(test::tiny_options(), 1);
+  ModelOptions options = model.options();
+  options.distilled_steps = 4;
+  const Model copy = model.frozen_copy(options);
+  EXPECT_TRUE(torch::equal(answer(copy), answer(model)));
+  EXPECT_EQ(copy.options().distilled_steps, 4);
+  for (const auto& parameter : copy.parameters()) EXPECT_FALSE(parameter.requires_grad());
+  const Tensor before = answer(copy);
+  test::perturb(model, 2);
+  EXPECT_TRUE(torch::equal(answer(copy), before));
+  EXPECT_FALSE(torch::equal(answer(model), before));
+}
+
 TEST(Model, WeightsOfAnotherNetworkAreAMistake) {
   const TemporaryFolder folder;
   ModelOptions wide = test::tiny_options();

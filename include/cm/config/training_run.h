@@ -31,8 +31,6 @@ class TrainingRun {
   std::string summary() const;
 
  private:
-  Objective make_objective();
-
   RunConfig config_;
   std::unique_ptr<Dataset> dataset_;
   std::shared_ptr<const Lpips> lpips_;  // where the objective's distance is lpips

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -12,10 +13,18 @@
 
 namespace cm {
 
+// Makes a network; `seed` decides its initial weights, without one they may be anything, to be copied over.
+using NetworkMaker = std::function<std::shared_ptr<Network>(std::optional<uint64_t> seed)>;
+
 class Model {
  public:
   // `seed` decides the initial weights; without one they are 0, to be loaded.
   Model(const ModelOptions& options, const torch::Device& device,
+        std::optional<uint64_t> seed = std::nullopt);
+
+  // The same with a network of one's own for images of options.image, which takes its time as c_noise = ¼ ln
+  // σ (trig: t). options.network has no meaning then, so that a weight file cannot bring the model back.
+  Model(const ModelOptions& options, const torch::Device& device, NetworkMaker maker,
         std::optional<uint64_t> seed = std::nullopt);
 
   // The denoiser or consistency function that the parameterization makes of the network, with labels (int64
@@ -41,9 +50,14 @@ class Model {
   // No parameter of this model gets a gradient from now on.
   void freeze();
 
+  // A frozen model of the same network with weights of its own, under `options`, which describe that network.
+  Model frozen_copy(const ModelOptions& options) const;
+
  private:
   ModelOptions options_;
   torch::Device device_;
+  double time_scale_;
+  NetworkMaker maker_;
   std::shared_ptr<Network> network_;
 };
 

@@ -1,0 +1,29 @@
+// A network for data of a few numbers, such as points in the plane: layers over x and features of the time.
+#pragma once
+
+#include "cm/nn/layers.h"
+#include "cm/nn/network.h"
+
+namespace cm {
+
+struct PerceptronOptions {
+  int64_t width = 128;
+  int64_t hidden_layers = 3;
+};
+
+// x [B, C, H, W] as C·H·W numbers, beside the time t and cos(2^k t), sin(2^k t), k = 0…3; SiLU between the
+// layers. A time of a few units is what it tells apart. It has no classes and drops nothing.
+class Perceptron : public Network {
+ public:
+  // `seed` as make_unet's. c10::Error where the images have classes.
+  Perceptron(const PerceptronOptions& options, const ImageSpec& image,
+             std::optional<uint64_t> seed = std::nullopt);
+
+  Tensor forward(const Tensor& x, const Tensor& time, const Tensor& labels,
+                 const std::optional<DropoutKey>& dropout_key) override;
+
+ private:
+  std::vector<Linear> layers_;
+};
+
+}  // namespace cm
