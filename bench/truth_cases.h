@@ -1,0 +1,33 @@
+// What cm-truths trains: every objective on a Gaussian mixture in the plane.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "cm/config/run_config.h"
+#include "cm/diffusion/gaussian_mixture.h"
+#include "cm/io/json.h"
+
+namespace cm::truths {
+
+// Four Gaussians of unequal weights and widths.
+GaussianMixture mixture();
+
+// σ_d: the root mean variance of the data's coordinates.
+double sigma_data(const GaussianMixture& data);
+
+struct Case {
+  std::string name;
+  RunConfig config;
+  // Whether the student starts from the weights of the trained diffusion model, as in practice; otherwise
+  // from random ones.
+  bool from_diffusion = false;
+};
+
+// The trained diffusion model comes first. `steps`: training steps of each.
+std::vector<Case> cases(int64_t steps, int64_t seed);
+
+// All that decides the row's numbers.
+Json settings_of(const Case& one);
+
+}  // namespace cm::truths

@@ -1,0 +1,145 @@
+#include "truth_run.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "cm/config/method.h"
+#include "cm/config/objective_of.h"
+#include "cm/diffusion/sampler.h"
+#include "cm/nn/perceptron.h"
+#include "cm/training/formula_model.h"
+#include "cm/training/trainer.h"
+
+namespace cm::truths {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr ImageSpec kPoints{.channels = 2, .size = 1, .classes = 0};
+// The walk that makes a consistency function of a diffusion model.
+constexpr int64_t kWalkLevels = 17;
+
+// The solver's walk down a Karras grid of n levels from (x, σ) to ε; all σ of a batch are equal.
+Denoiser walk_of(Solver solver, const Denoiser& denoiser, const SigmaOptions& range, int64_t n) {
+  return [=](const Tensor& x, const Tensor& sigma) {
+    SigmaOptions part = range;
+    part.max = sigma[0].item<double>();
+    auto levels = karras_sigmas(part, n);
+    std::ranges::reverse(levels);
+    return sample_ode(solver, denoiser, x, levels);
+  };
+}
+
+Batch batch_of(const RunConfig& config, int64_t step) {
+  const Tensor points = draw(mixture(), 0, static_cast<uint64_t>(config.train.seed),
+                             static_cast<uint32_t>(step), sample_range(0, config.train.batch_size));
+  return {points.to(torch::kFloat32).view({-1, 2, 1, 1}), {}};
+}
+
+ModelOptions options_of(const RunConfig& config, Parameterization parameterization) {
+  ModelOptions options;
+  options.image = kPoints;
+  options.parameterization = parameterization;
+  options.sigma = config.sigma;
+  return options;
+}
+
+Model perceptron_model(const RunConfig& config, std::optional<uint64_t> seed) {
+  const NetworkMaker maker = [](std::optional<uint64_t> weights) {
+    return std::make_shared<Perceptron>(PerceptronOptions(), kPoints, weights);
+  };
+  return {options_of(config, parameterization_of(config)), torch::kCPU, maker, seed};
+}
+
+double rms_at_start(const Denoiser& f, const Reference& reference) {
+  const Tensor& x = reference.points.front();
+  const Tensor sigma = torch::full({x.size(0)}, reference.levels.front());
+  return root_mean_square(no_grad([&] { return f(x, sigma); }), reference.ends);
+}
+
+// What the student has learned to compute: f itself, or a sampler's walk by its denoiser.
+Denoiser learned_function(const Model& student, const RunConfig& config, int64_t pd_steps) {
+  if (!is_diffusion(student.options().parameterization)) return student.denoiser();
+  if (config.objective == ObjectiveKind::pd) {
+    return walk_of(Solver::euler, student.denoiser(), config.sigma, pd_steps + 1);
+  }
+  return walk_of(Solver::heun, student.denoiser(), config.sigma, kWalkLevels);
+}
+
+int64_t pd_steps_at(const RunConfig& config, int64_t step) {
+  return config.pd ? pd_stage(*config.pd, step, config.train.steps).sampler_steps : 0;
+}
+
+// The walk whose end the method learns, by the exact denoiser: what it cannot do better than.
+Json grid_rms(const RunConfig& config, const Reference& reference) {
+  const auto error = [&](Solver solver, int64_t n) {
+    return rms_at_start(walk_of(solver, denoiser_of(reference.data), config.sigma, n), reference);
+  };
+  if (config.cd) return error(config.cd->solver, config.cd->n);
+  if (config.pd) return error(Solver::euler, 2 * config.pd->start_steps + 1);
+  if (config.objective == ObjectiveKind::edm) return error(Solver::heun, kWalkLevels);
+  return nullptr;
+}
+
+}  // namespace
+
+Study::Study(Case diffusion, Reference reference)
+    : diffusion_case_(std::move(diffusion)), reference_(std::move(reference)) {}
+
+const Study::Trained& Study::diffusion() {
+  if (!diffusion_) diffusion_ = train(diffusion_case_);
+  return *diffusion_;
+}
+
+Model Study::student_of(const Case& one) {
+  if (!one.from_diffusion) return perceptron_model(one.config, static_cast<uint64_t>(one.config.train.seed));
+  Model student = perceptron_model(one.config, std::nullopt);
+  copy_weights(diffusion().student.network(), student.network(), "start");
+  return student;
+}
+
+Study::Trained Study::train(const Case& one) {
+  const RunConfig& config = one.config;
+  Trained result{.student = student_of(one)};
+  Model& student = result.student;
+  Model target = student.frozen_copy(student.options());
+  Model teacher =
+      formula_model(denoiser_of(reference_.data), options_of(config, Parameterization::edm), torch::kCPU);
+  const Objective objective =
+      objective_of(config, {.student = student, .target = &target, .teacher = &teacher});
+  Trainer trainer(config.train, config.optimizer, config.ema, objective, student,
+                  method_of(config).has_target ? &target : nullptr);
+  const auto error_after = [&](int64_t step) {
+    return rms_at_start(learned_function(student, config, pd_steps_at(config, step)), reference_);
+  };
+  result.untrained_rms = error_after(0);
+  const auto start = Clock::now();
+  while (trainer.steps_done() < config.train.steps) {
+    const int64_t step = trainer.steps_done();
+    trainer.step(batch_of(config, step));
+    const bool ends_stage = step + 1 == config.train.steps || trainer.begins_stage(step + 1);
+    if (config.pd && ends_stage) {
+      if (result.stages.is_null()) result.stages = Json::array();
+      result.stages.push_back({{"n", pd_steps_at(config, step)}, {"rms", error_after(step)}});
+    }
+  }
+  result.seconds = std::chrono::duration<double>(Clock::now() - start).count();
+  return result;
+}
+
+Json Study::row(const Case& one) {
+  const bool is_start = one.name == diffusion_case_.name;
+  const Trained trained = is_start ? diffusion() : train(one);
+  const Denoiser f =
+      learned_function(trained.student, one.config, pd_steps_at(one.config, one.config.train.steps - 1));
+  Json row = {{"name", one.name},
+              {"settings", settings_of(one)},
+              {"seconds", trained.seconds},
+              {"untrained_rms", trained.untrained_rms},
+              {"grid_rms", grid_rms(one.config, reference_)}};
+  row.update(measure(f, reference_, /*at_every_level=*/!one.config.pd));
+  row["stages"] = trained.stages;
+  return row;
+}
+
+}  // namespace cm::truths
