@@ -92,7 +92,7 @@ class Study:
             command += ["--num", str(self.samples), "--batch", "100", "--device", self.device, "--seed", "1"]
             return [[*command, "--out", str(folder), "--resume" if resuming else "--force"]]
 
-        return Task(f"search-{name}", commands, cost=60, needs=("classifier", f"train-{name}"))
+        return Task(f"search-{name}", commands, cost=40, needs=("classifier", f"train-{name}"))
 
     def measurement(self, measurement: rows.Measurement) -> Task:
         checkpoint = self.run_folder(measurement.training)
@@ -121,7 +121,7 @@ class Study:
         return Task(
             f"measure-{measurement.name}",
             lambda _: [sample, evaluate],
-            cost=5,
+            cost=measurement.cost,
             needs=tuple(needs),
             stdout=self.scores(measurement.name),
             resolve=resolve,

@@ -2,11 +2,11 @@
 
 import json
 import os
+from importlib import metadata
 from pathlib import Path
 
 import findings
 import rows
-import torch
 from figures import Figure, Line
 
 FIGURES = {
@@ -102,7 +102,7 @@ def introduction(study, runner) -> list[str]:
         f"{study.samples} digits, all classes equally often, and compares them with the real ones. These networks are small and",
         "their trainings short; what is compared is the methods, not what they can reach.",
         "",
-        f"Measured with LibTorch {torch.__version__.split('+')[0]} on {study.device}, one thread a run, "
+        f"Measured with LibTorch {metadata.version('torch').split('+')[0]} on {study.device}, one thread a run, "
         f"{hours:.1f} hours of one core in all. *Minutes* are a training's own wall time",
         "on one core, without that of its teacher. *Fréchet* is the distance in the hidden layer of a small digit classifier",
         "(`scripts/train_digit_classifier.py`), not FID; *relative*: divided by that of a Gaussian fitted to the pixels;",

@@ -84,6 +84,12 @@ class Measurement:
     step: int | None = None
     searched: int = 0  # the first so many time points of the training's search, in the place of options
 
+    @property
+    def cost(self) -> float:
+        """An estimate of its seconds."""
+        steps = int(self.options[-1]) if self.options else self.searched or 1
+        return 3 + steps * (2 if "heun" in self.options else 1)
+
 
 @dataclass(frozen=True)
 class Row:

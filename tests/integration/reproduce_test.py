@@ -1,0 +1,100 @@
+"""scripts/reproduce: the report of a study whose scores are given, and that its trainings are what the executables take."""
+
+import importlib.util
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import unittest
+
+SOURCE = pathlib.Path(os.environ["CM_SOURCE_DIR"])
+SCRIPTS = SOURCE / "scripts" / "reproduce"
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(SCRIPTS))
+
+MISSING = [name for name in ("yaml", "matplotlib") if importlib.util.find_spec(name) is None]
+
+
+@unittest.skipIf(MISSING, f"this Python has no {', '.join(MISSING)}")
+class ReportTest(unittest.TestCase):
+    def setUp(self):
+        import rows
+
+        os.chdir(SOURCE)
+        self.rows = rows
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.out = pathlib.Path(folder.name) / "study"
+        self.scale = 0.1
+
+    def report(self, relative):
+        """The report when a measurement NAME has the relative distance relative(NAME)."""
+        for measurement in self.rows.measurements(self.scale):
+            folder = self.out / "samples" / measurement.name
+            folder.mkdir(parents=True, exist_ok=True)
+            value = relative(measurement.name)
+            scores = {
+                "frechet": 20 * value,
+                "frechet_relative": value,
+                "frechet_floor": 0.8,
+                "frechet_gaussian": 20.0,
+                "precision": 0.5,
+                "recall": 0.25,
+                "class_accuracy": 0.75,
+            }
+            (folder / "scores.json").write_text(json.dumps(scores))
+            (folder / "samples.json").write_text(json.dumps({"evaluations": 7}))
+        tasks = self.out / "tasks"
+        tasks.mkdir(parents=True, exist_ok=True)
+        names = [f"train-{training.name}" for training in self.rows.TRAININGS]
+        names += [f"search-{name}" for name in self.rows.SEARCHED]
+        names += [f"measure-{m.name}" for m in self.rows.measurements(self.scale)] + ["classifier", "truths"]
+        for name in names:
+            (tasks / f"{name}.json").write_text(json.dumps({"fingerprint": "given", "seconds": 90}))
+        command = [sys.executable, str(SCRIPTS), "--out", str(self.out), "--quick", "--report-only"]
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        return (self.out / "results.md").read_text()
+
+    def test_every_row_figure_and_finding_is_there(self):
+        text = self.report(lambda name: 0.125)
+        for row in self.rows.TABLE:
+            self.assertIn(f"| {row.title} |", text)
+        self.assertIn("| 1.5 | 7 | 2.50 | 0.1250 | 0.500 | 0.250 | 75.0% |", text)
+        pictures = sorted(path.name for path in (self.out / "images").iterdir())
+        self.assertEqual(pictures, [f"results-{name}.png" for name in ("curricula", "distances", "solvers", "steps")])
+        for picture in pictures:
+            self.assertIn(f"(images/{picture})", text)
+
+    def verdict(self, text, claim):
+        (line,) = [line for line in text.splitlines() if claim in line]
+        return line.split("**")[1]
+
+    def test_verdicts_follow_the_numbers(self):
+        claim = "Heun's solver distills better than Euler's"
+        for euler, expected in ((0.2, "As in the paper."), (0.05, "Differs from the paper.")):
+            text = self.report(lambda name, euler=euler: euler if name.startswith("cd_euler") else 0.1)
+            self.assertEqual(self.verdict(text, claim), expected)
+        text = self.report(lambda name: 0.2 if name.endswith("-2") else 0.1)
+        self.assertEqual(self.verdict(text, "A second step improves"), "Differs from the paper.")
+        self.assertIn("It does not improve CD, continuous-time CD, sCD, CT, iCT", text)
+
+    def test_every_setting_is_known(self):
+        """Settings are read before files: all that is left to complain of are the files that are not there."""
+        binaries = pathlib.Path(os.environ["CM_BIN"])
+        for training in self.rows.TRAININGS:
+            command = [str(binaries / training.program), "--config", f"configs/digits/{training.config}.yaml", "--dry-run"]
+            settings = training.overrides(self.scale) | {"data.path": "absent"}
+            for key, name in (("teacher.checkpoint", training.teacher), ("init.checkpoint", training.init)):
+                if name:
+                    settings[key] = "absent"
+            command += [f"{key}={value}" for key, value in settings.items()]
+            result = subprocess.run(command, capture_output=True, text=True, check=False)
+            self.assertEqual(result.returncode, 2, training.name)
+            self.assertRegex(result.stderr, r"^\S+: absent: (not found|no such file)", training.name)
+
+
+if __name__ == "__main__":
+    unittest.main()
