@@ -35,7 +35,7 @@ case " ${study[*]} " in
 esac
 
 scripts/setup.sh "${setup[@]}"
-scripts/build.sh apps
+scripts/build.sh --dev apps cm-truths
 
 python=.venv/bin/python
 [ -x $python ] || python=${PYTHON:-python3}

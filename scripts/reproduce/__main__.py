@@ -47,6 +47,10 @@ class Study:
     def scores(self, measurement: str) -> Path:
         return self.out / "samples" / measurement / "scores.json"
 
+    @property
+    def truths_folder(self) -> Path:
+        return self.out / "truths"
+
     def tasks(self) -> list[Task]:
         tasks = [self.classifier_task()]
         measurements = rows.measurements(self.scale)
@@ -128,8 +132,7 @@ class Study:
         )
 
     def truths(self) -> Task:
-        folder = self.out / "truths"
-        command = [str(BIN / "cm-truths"), "--out", str(folder)] + (["--quick"] if self.quick else [])
+        command = [str(BIN / "cm-truths"), "--out", str(self.truths_folder)] + (["--quick"] if self.quick else [])
         return Task("truths", lambda _: [command], cost=60 if self.quick else 400)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import findings
 import rows
+import truths
 from figures import Figure, Line
 
 FIGURES = {
@@ -135,6 +136,7 @@ def write(study, runner) -> None:
         lines += [*picture(name, figure, images.name), "", NOTES[name]]
     lines += ["", "## What the papers found, and what came out here", ""]
     lines += [finding.text() for finding in findings.findings(scores.relative, study.scale)]
+    lines += ["", "## Against the truth: Gaussian mixtures in the plane", "", *truths.section(study.truths_folder)]
     document.parent.mkdir(parents=True, exist_ok=True)
     document.write_text("\n".join(lines) + "\n")
     print(f"the report: {os.path.relpath(document)}")

@@ -16,6 +16,26 @@ sys.path.insert(0, str(SCRIPTS))
 
 MISSING = [name for name in ("yaml", "matplotlib") if importlib.util.find_spec(name) is None]
 
+TRUTHS = [f"cd-{solver}-17" for solver in ("euler", "heun", "midpoint", "dpm", "dpm_solver_2", "rk4")]
+TRUTHS += ["ct-17", "ct-65", "continuous_cd", "continuous_cd-through-tangent", "pd"]
+
+
+def truth(name):
+    """A row of cm-truths."""
+    is_pd = name == "pd"
+    return {
+        "name": name,
+        "settings": {"objective": name.split("-")[0], "steps": 4000},
+        "seconds": 12.3,
+        "trajectories": 1024,
+        "untrained_rms": 0.6,
+        "grid_rms": 0.025,
+        "rms": [{"sigma": sigma, "rms": 0.0625} for sigma in ((80.0,) if is_pd else (80.0, 0.17))],
+        "self_consistency": None if is_pd else 0.5,
+        "sliced_wasserstein": {"one_step": 0.125, "two_steps": None if is_pd else 0.25},
+        "stages": [{"n": 2, "rms": 0.03}, {"n": 1, "rms": 0.04}] if is_pd else None,
+    }
+
 
 @unittest.skipIf(MISSING, f"this Python has no {', '.join(MISSING)}")
 class ReportTest(unittest.TestCase):
@@ -46,6 +66,8 @@ class ReportTest(unittest.TestCase):
             }
             (folder / "scores.json").write_text(json.dumps(scores))
             (folder / "samples.json").write_text(json.dumps({"evaluations": 7}))
+        (self.out / "truths").mkdir(exist_ok=True)
+        (self.out / "truths" / "truths.json").write_text(json.dumps([truth(name) for name in TRUTHS]))
         tasks = self.out / "tasks"
         tasks.mkdir(parents=True, exist_ok=True)
         names = [f"train-{training.name}" for training in self.rows.TRAININGS]
@@ -63,6 +85,9 @@ class ReportTest(unittest.TestCase):
         for row in self.rows.TABLE:
             self.assertIn(f"| {row.title} |", text)
         self.assertIn("| 1.5 | 7 | 2.50 | 0.1250 | 0.500 | 0.250 | 75.0% |", text)
+        self.assertIn("| `cd-rk4-17` | 0.062 | 0.062 | 0.025 | 0.500 | 0.125 | 0.250 | 12 |", text)
+        self.assertIn("| `pd` | 0.062 |  | 0.025 |  | 0.125 |  | 12 |", text)
+        self.assertIn("stage by stage: 0.030 with N = 2, 0.040 with N = 1", text)
         pictures = sorted(path.name for path in (self.out / "images").iterdir())
         self.assertEqual(pictures, [f"results-{name}.png" for name in ("curricula", "distances", "solvers", "steps")])
         for picture in pictures:
