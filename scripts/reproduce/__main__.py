@@ -148,7 +148,7 @@ def main() -> None:
     # Networks this small hardly gain from a second core, so runs share the cores instead; a GPU takes one at a time.
     jobs = arguments.jobs or (len(os.sched_getaffinity(0)) if arguments.device == "cpu" else 1)
     runner = Runner(study.tasks(), arguments.out, jobs, {"OMP_NUM_THREADS": "1"})
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
     try:
         if not arguments.report_only:
             runner.run()

@@ -161,6 +161,6 @@ class Runner:
         with self.lock:
             self.stopping = True
             for child in self.children:
-                os.killpg(child.pid, signal.SIGINT)
+                os.killpg(child.pid, signal.SIGTERM)  # SIGINT is ignored by what a script started in the background
         if self.children:
             print("stopping: what runs saves its state first", file=sys.stderr)
