@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "cm/base/random.h"
+#include "cm/nn/network.h"
 
 namespace cm {
 namespace {
@@ -73,6 +74,12 @@ Tensor GroupNormImpl::forward(const Tensor& x, const Tensor& condition) const {
     return torch::addcmul(pixel_norm(scale_shift[1]), forward(x), pixel_norm(scale_shift[0]));
   }
   return torch::addcmul(scale_shift[1], forward(x), 1 + scale_shift[0]);
+}
+
+Tensor class_rows(const Tensor& table, const Tensor& labels) {
+  const Tensor is_null = labels == kNullClass;
+  const Tensor rows = torch::embedding(table, labels.masked_fill(is_null, 0));
+  return rows.masked_fill(is_null.unsqueeze(1), 0);
 }
 
 EmbeddingImpl::EmbeddingImpl(Initializer& initializer, int64_t count, int64_t width) {

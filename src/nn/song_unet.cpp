@@ -142,9 +142,9 @@ class SongUNet : public Network {
   Tensor embed(const Tensor& time, const Tensor& labels) const {
     Tensor features = map_noise_->forward(time);
     if (image_.classes > 0) {
-      // map_label of a one-hot vector times √classes.
+      // map_label of a one-hot vector times √classes; of zeros for the null class, as in EDM.
       const double scale = std::sqrt(static_cast<double>(image_.classes));
-      features = features + torch::embedding(map_label_->weight.t(), labels) * scale + map_label_->bias;
+      features = features + class_rows(map_label_->weight.t(), labels) * scale + map_label_->bias;
     }
     return torch::silu(map_layer1_->forward(torch::silu(map_layer0_->forward(features))));
   }

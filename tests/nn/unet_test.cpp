@@ -126,6 +126,34 @@ TEST_P(EveryUnet, TimeAndClassMatter) {
   EXPECT_GT(largest_difference(network->forward(x, time, labels + 1, std::nullopt), y), 1e-3);
 }
 
+// Without what the class adds: as a class whose own numbers are all 0.
+TEST_P(EveryUnet, TheNullClassLeavesOutTheClass) {
+  const auto network = perturbed(chosen(digits_network()), kDigits);
+  const torch::NoGradGuard guard;
+  const auto [x, time, labels] = digits_input();
+  const auto answer = [&](const Tensor& to) { return network->forward(x, time, to, std::nullopt); };
+  const Tensor of_class = answer(labels);
+  const Tensor of_null = answer(torch::full_like(labels, kNullClass));
+  const Tensor mixed = answer(torch::tensor({0, -1, 2, -1}));
+  for (int64_t i = 0; i < 4; ++i) {
+    EXPECT_LT(test::relative_difference(mixed[i], (i % 2 == 0 ? of_class : of_null)[i]), 1e-5) << i;
+    EXPECT_GT(largest_difference(of_null[i], of_class[i]), 1e-3) << i;
+  }
+  auto weights = weights_of(*network);
+  weights.at(GetParam() == Architecture::adm ? "label_emb.weight" : "map_label.weight").zero_();
+  EXPECT_TRUE(torch::equal(answer(labels), of_null));
+}
+
+TEST_P(EveryUnet, OnlyClassesOfTheExamplesLearnFromThem) {
+  const auto network = perturbed(chosen(small_network()), kDigits);
+  const auto [x, time, labels] = digits_input();
+  network->forward(x, time, torch::tensor({2, -1, 2, -1}), std::nullopt).square().sum().backward();
+  const bool adm = GetParam() == Architecture::adm;
+  const Tensor gradient = network->named_parameters()[adm ? "label_emb.weight" : "map_label.weight"].grad();
+  const Tensor of_class = adm ? gradient.abs().sum(1) : gradient.abs().sum(0);
+  for (int64_t k = 0; k < 10; ++k) EXPECT_EQ(of_class[k].item<double>() > 0, k == 2) << k;
+}
+
 TEST_P(EveryUnet, DropoutFollowsItsKeyAndEvaluationHasNone) {
   UNetOptions options = chosen(small_network());
   options.dropout = 0.5;
@@ -163,6 +191,9 @@ TEST_P(EveryUnet, WrongInputsAreRefused) {
   EXPECT_THROW(network->forward(x.expand({4, 3, 8, 8}), time, labels, std::nullopt), c10::Error);
   EXPECT_THROW(network->forward(x.narrow(3, 0, 7), time, labels, std::nullopt), c10::Error);
   EXPECT_THROW(network->forward(x, time, {}, std::nullopt), c10::Error);
+  for (const int64_t no_class : {-2, 10}) {
+    EXPECT_THROW(network->forward(x, time, torch::full_like(labels, no_class), std::nullopt), c10::Error);
+  }
   const auto unconditional = make_unet(chosen(small_network()), {.channels = 1, .size = 8}, 1);
   EXPECT_THROW(unconditional->forward(x, time, labels, std::nullopt), c10::Error);
 }

@@ -92,11 +92,15 @@ class GroupNormImpl : public torch::nn::Module {
 };
 TORCH_MODULE(GroupNorm);
 
-// Labels int64 [B] in [0, count) → [B, width]; N(0, 1) at the start.
+// Rows of `table` [count, width] by labels int64 [B] in [0, count) → [B, width]; zeros for kNullClass
+// (cm/nn/network.h). Other labels are refused: c10::Error on the CPU, an assertion of the device on CUDA.
+Tensor class_rows(const Tensor& table, const Tensor& labels);
+
+// Labels int64 [B], as class_rows takes them, → [B, width]; N(0, 1) at the start.
 class EmbeddingImpl : public torch::nn::Module {
  public:
   EmbeddingImpl(Initializer& initializer, int64_t count, int64_t width);
-  Tensor forward(const Tensor& labels) const { return torch::embedding(weight, labels); }
+  Tensor forward(const Tensor& labels) const { return class_rows(weight, labels); }
   Tensor weight;
 };
 TORCH_MODULE(Embedding);

@@ -26,10 +26,14 @@ void fields(Visitor& visit, ImageSpec& o) {
   visit("classes", o.classes, "number of classes, 0 when not class-conditional", at_least(0));
 }
 
+// The label of an example whose class is not told: a class-conditional network leaves out what it adds for a
+// class, so that no weight stands for it (classifier-free guidance: cm/diffusion/guidance.h).
+inline constexpr int64_t kNullClass = -1;
+
 class Network : public torch::nn::Module {
  public:
-  // x [B, C, H, W], time [B] → [B, C, H, W] in fp32. `labels` int64 [B], needed exactly when the network is
-  // class-conditional. Without a dropout key nothing is dropped.
+  // x [B, C, H, W], time [B] → [B, C, H, W] in fp32. `labels` int64 [B], classes or kNullClass, needed
+  // exactly when the network is class-conditional. Without a dropout key nothing is dropped.
   virtual Tensor forward(const Tensor& x, const Tensor& time, const Tensor& labels,
                          const std::optional<DropoutKey>& dropout_key) = 0;
 };
