@@ -3,6 +3,7 @@
 #include <numbers>
 
 #include "cm/base/random.h"
+#include "cm/nn/network.h"
 
 namespace cm {
 namespace {
@@ -37,6 +38,13 @@ Tensor draw_lognormal(const LogNormal& distribution, uint64_t seed, int64_t step
 DropoutKey dropout_key(uint64_t seed, const TrainingBatch& batch) {
   const RandomKey key{.seed = seed, .purpose = Purpose::dropout, .step = step_word(batch.step)};
   return {key.bits(static_cast<uint32_t>(batch.samples.front()))};
+}
+
+Tensor drop_labels(double probability, uint64_t seed, const TrainingBatch& batch) {
+  if (probability == 0) return batch.labels;
+  const RandomKey key{.seed = seed, .purpose = Purpose::label_dropout, .step = step_word(batch.step)};
+  const Tensor dropped = on_device_of(batch.x, uniform(key, batch.samples)) < probability;
+  return batch.labels.masked_fill(dropped, kNullClass);
 }
 
 Tensor on_device_of(const Tensor& x, const Tensor& host) {

@@ -28,6 +28,9 @@ Tensor draw_lognormal(const LogNormal& distribution, uint64_t seed, int64_t step
 // The step's dropout mask. Micro-batches differ by their first sample.
 DropoutKey dropout_key(uint64_t seed, const TrainingBatch& batch);
 
+// The batch's labels, each replaced by kNullClass (cm/nn/network.h) with the given probability.
+Tensor drop_labels(double probability, uint64_t seed, const TrainingBatch& batch);
+
 // Host numbers as fp32 on x's device, without waiting for the copy.
 Tensor on_device_of(const Tensor& x, const Tensor& host);
 

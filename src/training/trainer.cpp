@@ -5,6 +5,7 @@
 #include "cm/base/error.h"
 #include "cm/base/random.h"
 #include "cm/base/text.h"
+#include "draws.h"
 
 namespace cm {
 
@@ -82,11 +83,13 @@ Tensor Trainer::backward(const Batch& batch) {
     TrainingBatch part;
     const int64_t count = std::min(micro, size - first);
     part.x = batch.x.narrow(0, first, count).to(device, /*non_blocking=*/true);
-    if (student_.options().image.classes > 0) {
-      part.labels = batch.labels.narrow(0, first, count).to(device, /*non_blocking=*/true);
-    }
     part.step = step_;
     part.samples = sample_range(first, count);
+    if (student_.options().image.classes > 0) {
+      part.labels = batch.labels.narrow(0, first, count).to(device, /*non_blocking=*/true);
+      // Here, so that student, target and teacher see the same class or none.
+      part.labels = drop_labels(options_.label_dropout, static_cast<uint64_t>(options_.seed), part);
+    }
     const Tensor loss = objective_.losses(part).sum() / static_cast<double>(size);
     loss.backward();
     total += loss.detach();

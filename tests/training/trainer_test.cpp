@@ -62,6 +62,51 @@ TEST(Trainer, MicroBatchesAddUpToTheBatch) {
   }
 }
 
+// The labels that an objective gets to see in a step.
+Tensor seen_labels(const TrainOptions& options, int64_t step, int64_t size) {
+  Model student = test::tiny_model(test::tiny_options(Parameterization::edm), 1);
+  std::vector<Tensor> seen;
+  Objective objective = edm_objective({}, student, 7);
+  objective.losses = [&](const TrainingBatch& batch) {
+    seen.push_back(batch.labels.clone());
+    return student.parameters().front().sum() * torch::zeros({batch.labels.size(0)});
+  };
+  Trainer trainer(options, {}, {.rates = {}}, objective, student, nullptr);
+  trainer.set_steps_done(step);
+  trainer.step(test::tiny_batch(step, size));
+  return torch::cat(seen);
+}
+
+TEST(Trainer, LabelDropoutHidesTheAskedShareOfTheClasses) {
+  constexpr int64_t kSize = 6'000;
+  TrainOptions options = test::tiny_train_options();
+  options.batch_size = kSize;
+  const Tensor labels = test::tiny_batch(0, kSize).labels;
+  EXPECT_TRUE(torch::equal(seen_labels(options, 0, kSize), labels));
+  for (const double p : {0.1, 0.6}) {
+    options.label_dropout = p;
+    const Tensor seen = seen_labels(options, 0, kSize);
+    const Tensor hidden = seen == kNullClass;
+    EXPECT_NEAR(hidden.to(torch::kFloat64).mean().item<double>(), p, 5 * std::sqrt(p * (1 - p) / kSize));
+    EXPECT_TRUE(torch::equal(torch::where(hidden, labels, seen), labels));
+  }
+}
+
+TEST(Trainer, WhichClassesAreHiddenDependsOnSeedStepAndSampleAlone) {
+  TrainOptions options = test::tiny_train_options();
+  options.label_dropout = 0.5;
+  const auto hidden = [&](int64_t step, int64_t size) {
+    return seen_labels(options, step, size) == kNullClass;
+  };
+  const Tensor all = hidden(1, 60);
+  options.micro_batch_size = 10;
+  EXPECT_TRUE(torch::equal(hidden(1, 60), all));
+  EXPECT_TRUE(torch::equal(hidden(1, 30), all.narrow(0, 0, 30)));
+  EXPECT_FALSE(torch::equal(hidden(2, 60), all));
+  options.seed = 5;
+  EXPECT_FALSE(torch::equal(hidden(1, 60), all));
+}
+
 TEST(Trainer, TheTargetFollowsByItsDecayAndTheTeacherStays) {
   TinyRun run(Method::cd);
   const Tensor teacher = flat(run.teacher.parameters());

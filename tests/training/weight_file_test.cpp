@@ -21,11 +21,15 @@ TEST(WeightFile, HoldsOptionsAndWeights) {
   const TemporaryFolder folder;
   ModelOptions options = test::tiny_options(Parameterization::piecewise);
   options.sampling = {.grid = 18, .sigmas = {50, 0.7}};
+  options.label_dropout = 0.1;
+  options.guidance = 2.5;
   const Model model = test::tiny_model(options, 1);
   save_weights(folder / "m.safetensors", options, model.named_weights());
 
   const WeightFile file = load_weight_file(folder / "m.safetensors");
   EXPECT_EQ(json_of(file.options), json_of(options));
+  EXPECT_EQ(file.options.label_dropout, 0.1);
+  EXPECT_EQ(file.options.guidance, 2.5);
   EXPECT_TRUE(torch::equal(file.weights.at("out.2.bias"), model.named_weights().at("out.2.bias")));
 }
 
@@ -56,6 +60,8 @@ TEST(WeightFile, ANetworkThatTheMetadataLeavesOpenIsInferred) {
   EXPECT_EQ(read.network.attention_resolutions, options.network.attention_resolutions);
   EXPECT_EQ(json_of(read.image), json_of(options.image));
   EXPECT_EQ(read.parameterization, Parameterization::edm);
+  EXPECT_EQ(read.label_dropout, 0);
+  EXPECT_FALSE(read.guidance);
 }
 
 TEST(WeightFile, FilesThatAreNoModelAreMistakes) {

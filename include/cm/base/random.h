@@ -28,6 +28,7 @@ enum class Purpose : uint32_t {
   evaluation,
   data_component,
   data_noise,
+  label_dropout,
 };
 
 // The block of four 32-bit words at one counter value.

@@ -36,6 +36,10 @@ struct ModelOptions {
   SamplingOptions sampling;
   // N of progressive distillation: the denoiser makes an image in N Euler steps down its own grid.
   std::optional<int64_t> distilled_steps = std::nullopt;
+  // Probability with which training replaced a class by the null class: 0 means that it never saw that.
+  double label_dropout = 0;
+  // The weight of the guidance that was distilled into it, if any.
+  std::optional<double> guidance = std::nullopt;
 };
 
 template <class Visitor>
@@ -46,6 +50,9 @@ void fields(Visitor& visit, ModelOptions& o) {
   visit("sigma", o.sigma, "noise levels");
   visit("sampling", o.sampling, "sampling");
   visit("distilled_steps", o.distilled_steps, "Euler steps that progressive distillation left", at_least(1));
+  visit("label_dropout", o.label_dropout, "share of the examples whose class training did not tell",
+        from_below(0, 1));
+  visit("guidance", o.guidance, "weight of the guidance that was distilled into it", at_least(0));
 }
 
 }  // namespace cm

@@ -1,5 +1,5 @@
-// One training step, the same for every method: losses, backward pass, optimizer, target and evaluation
-// averages.
+// One training step, the same for every method: label dropout, losses, backward pass, optimizer, target and
+// evaluation averages.
 #pragma once
 
 #include <algorithm>
@@ -33,6 +33,7 @@ struct TrainOptions {
   int64_t batch_size = 64;
   std::optional<int64_t> micro_batch_size;
   int64_t seed = 0;
+  double label_dropout = 0;
   int64_t log_every = 50;
   int64_t sample_every = 500;
   int64_t sample_count = 40;
@@ -51,6 +52,9 @@ void fields(Visitor& visit, TrainOptions& o) {
         "batch_size",
         at_least(1));
   visit("seed", o.seed, "decides initial weights, data order, noise and σ", within(0, 9007199254740992));
+  visit("label_dropout", o.label_dropout,
+        "probability that an example's class is not told (the null class), as guidance needs it: 0.1, say",
+        from_below(0, 1));
   visit("log_every", o.log_every, "steps between two lines of metrics.jsonl", at_least(1));
   visit("sample_every", o.sample_every, "steps between two sample grids; 0: none", at_least(0));
   visit("sample_count", o.sample_count, "images in a sample grid", at_least(1));
