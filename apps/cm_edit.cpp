@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 
 #include "cm/config/edit_command.h"
+#include "cm/config/guidance_option.h"
 
 namespace {
 
@@ -49,6 +50,7 @@ void declare_walk_and_output(CLI::App& app, cm::EditOptions& options) {
   app.add_option("--sigmas", options.sigmas, "time points, as 80,24.4,5.84,0.9,0.661")->delimiter(',');
   app.add_option("--class", options.classes,
                  "classes, repeated over the results in order: 3, 3,5 or all; default: those of the input");
+  cm::add_guidance_option(app, options.guidance);
   app.add_option(
       "--num", options.count,
       "how many results; the inputs are repeated in order, each with draws of its own (default: one an "

@@ -1,6 +1,7 @@
 // Samples a checkpoint: one step, several steps, or a diffusion model's ODE.
 #include <CLI/CLI.hpp>
 
+#include "cm/config/guidance_option.h"
 #include "cm/config/sample_command.h"
 
 int main(int argc, char** argv) {
@@ -34,6 +35,7 @@ int main(int argc, char** argv) {
   app.add_option("--num", command.count, "how many samples")->capture_default_str();
   app.add_option("--class", command.classes,
                  "classes, repeated over the samples in order: 3, 3,5 or all (default)");
+  cm::add_guidance_option(app, command.request.guidance);
   app.add_option("--batch", command.batch, "samples computed at once; changes nothing but speed")
       ->capture_default_str();
   app.add_option("--out", command.out, "folder for the output")->required();

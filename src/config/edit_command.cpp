@@ -15,6 +15,7 @@
 #include "cm/config/image_output.h"
 #include "cm/diffusion/editing.h"
 #include "cm/training/checkpoint.h"
+#include "cm/training/guided_model.h"
 
 namespace cm {
 namespace {
@@ -76,7 +77,7 @@ Tensor edit_batch(const EditOptions& options, const Model& model, const SamplerO
   const torch::NoGradGuard guard;
   const torch::Device device = model.device();
   const auto there = [&](const Tensor& tensor) { return tensor.defined() ? tensor.to(device) : tensor; };
-  const Denoiser denoiser = model.denoiser(there(part.labels));
+  const Denoiser denoiser = guided_denoiser(model, there(part.labels), sampler.guidance);
   const Tensor y = there(part.reference);
   const auto constraint = constraint_of(options, y, there(part.known));
   const Tensor start = start_of(options, y, constraint, there(noise.x_T));

@@ -2,6 +2,7 @@
 
 #include "cm/base/error.h"
 #include "cm/base/text.h"
+#include "cm/training/guided_model.h"
 #include "cm/training/replay.h"
 
 namespace cm {
@@ -65,9 +66,7 @@ BatchDraws draws_between(const SampleNoise& a, const SampleNoise& b, int64_t cou
   };
 }
 
-}  // namespace
-
-SamplerOptions edit_walk(const EditOptions& options, const ModelOptions& model) {
+SamplerOptions walk_of_task(const EditOptions& options, const ModelOptions& model) {
   switch (options.task) {
     case EditTask::inpaint:
     case EditTask::colorize:
@@ -82,6 +81,15 @@ SamplerOptions edit_walk(const EditOptions& options, const ModelOptions& model) 
       return choose_sampler({.steps = options.steps, .sigmas = options.sigmas}, model);
   }
   TORCH_INTERNAL_ASSERT(false, "not a task");
+}
+
+}  // namespace
+
+SamplerOptions edit_walk(const EditOptions& options, const ModelOptions& model) {
+  check_guidance(model, options.guidance, concat("--guidance ", options.guidance));
+  SamplerOptions walk = walk_of_task(options, model);
+  walk.guidance = options.guidance;
+  return walk;
 }
 
 BatchDraws edit_draws(const EditOptions& options, const ModelOptions& model, const SamplerOptions& walk,

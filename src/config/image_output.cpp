@@ -72,6 +72,7 @@ Json walk_record(const fs::path& weights, const SamplerOptions& sampler, int64_t
   return {{"checkpoint", weights.string()},
           {"sampler", to_string(sampler.kind)},
           {"sigmas", sampler.sigmas},
+          {"guidance", sampler.guidance},
           {"evaluations", evaluations(sampler)},
           {"count", count},
           {"batch", batch},

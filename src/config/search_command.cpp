@@ -16,6 +16,7 @@
 #include "cm/io/image.h"
 #include "cm/metrics/evaluate.h"
 #include "cm/training/checkpoint.h"
+#include "cm/training/guided_model.h"
 #include "cm/training/interrupt.h"
 
 namespace cm {
@@ -72,6 +73,7 @@ Plan plan_of(const SearchCommand& command) {
   const fs::path file = resolve_weights(command.checkpoint, command.ema);
   const ModelOptions model = read_weight_header(file).options;
   check_model(model, file);
+  check_guidance(model, command.guidance, concat("--guidance ", command.guidance));
   const int64_t grid = command.grid.value_or(grid_levels(model));
   check_steps(command.steps, grid);
   const Tensor labels = class_labels(command.classes, model.image.classes, command.count);
@@ -100,6 +102,7 @@ Json settings_of(const SearchCommand& command, const Plan& plan) {
           {"reference", file_setting(command.reference.reference)},
           {"num", command.count},
           {"class", command.classes ? Json(*command.classes) : every_class},
+          {"guidance", command.guidance},
           {"seed", command.common.seed.value_or(0)}};
 }
 
@@ -220,6 +223,7 @@ int run_search_command(const SearchCommand& command) {
                   {.count = command.count,
                    .batch = command.batch,
                    .seed = command.common.seed.value_or(0),
+                   .guidance = command.guidance,
                    .before_batch = [&] {
                      if (interrupt.requested()) throw Interrupted();
                    }});

@@ -23,7 +23,7 @@ Tensor SharedWalk::images(const std::vector<double>& sigmas) {
 
 Tensor SharedWalk::first(double sigma_max) const {
   const SamplerOptions onestep{
-      .kind = SamplerKind::onestep, .sigmas = {sigma_max}, .churn = {}, .clamp = true};
+      .kind = SamplerKind::onestep, .sigmas = {sigma_max}, .churn = {}, .guidance = options_.guidance};
   return in_batches("sampling", options_.count, options_.batch, [&](int64_t first, int64_t n) {
     options_.before_batch();
     return sample(model_, onestep, seeded_noise(model_.options(), onestep, options_.seed, first, n),
@@ -37,7 +37,8 @@ Tensor SharedWalk::next(const Tensor& x, const std::vector<double>& sigmas) cons
   return in_batches(what, options_.count, options_.batch, [&](int64_t first, int64_t n) {
     options_.before_batch();
     const Tensor z = seeded_draws(model_.options(), options_.seed, first, n)(step);
-    return sample_next(model_, x.narrow(0, first, n), sigmas.back(), z, labels_of(first, n));
+    return sample_next(model_, x.narrow(0, first, n), sigmas.back(), z, labels_of(first, n),
+                       options_.guidance);
   });
 }
 

@@ -5,6 +5,7 @@
 #include "cm/base/error.h"
 #include "cm/base/random.h"
 #include "cm/base/text.h"
+#include "cm/training/guided_model.h"
 
 namespace cm {
 namespace {
@@ -136,9 +137,13 @@ int64_t grid_levels(const ModelOptions& model) {
 
 SamplerOptions choose_sampler(const SamplerRequest& request, const ModelOptions& model) {
   check_request(request);
+  check_guidance(model, request.guidance, concat("--guidance ", request.guidance));
   if (model.distilled_steps) check_distilled(request, *model.distilled_steps);
-  SamplerOptions options{
-      .kind = kind_for(request, model), .sigmas = {}, .churn = request.churn, .clamp = request.clamp};
+  SamplerOptions options{.kind = kind_for(request, model),
+                         .sigmas = {},
+                         .churn = request.churn,
+                         .clamp = request.clamp,
+                         .guidance = request.guidance};
   if (!is_consistency_sampler(options.kind) && (!request.sigmas.empty() || !request.indices.empty())) {
     throw InputError(
         "--sigmas and --indices are for multistep sampling; a diffusion model's samplers take --steps");
@@ -169,12 +174,20 @@ SamplerOptions choose_sampler(const SamplerRequest& request, const ModelOptions&
   return options;
 }
 
-int64_t evaluations(const SamplerOptions& options) {
+namespace {
+
+int64_t denoiser_calls(const SamplerOptions& options) {
   if (options.kind == SamplerKind::onestep) return 1;
   const auto steps = static_cast<int64_t>(options.sigmas.size()) - 1;
   const Solver solver = solver_of(options.kind);
   if (options.sigmas.back() > 0) return steps * evaluations(solver);
   return (steps - 1) * evaluations(solver) + evaluations(rule_to_zero(solver));
+}
+
+}  // namespace
+
+int64_t evaluations(const SamplerOptions& options) {
+  return denoiser_calls(options) * guided_evaluations(options.guidance);
 }
 
 NoiseSource seeded_draws(const ModelOptions& model, uint64_t seed, int64_t first, int64_t count) {
@@ -216,15 +229,17 @@ Tensor sample(const Model& model, const SamplerOptions& options, const SampleNoi
               const Tensor& labels) {
   const torch::NoGradGuard guard;
   const torch::Device device = model.device();
-  const Denoiser denoiser = model.denoiser(labels.defined() ? labels.to(device) : labels);
+  const Denoiser denoiser =
+      guided_denoiser(model, labels.defined() ? labels.to(device) : labels, options.guidance);
   const SampleNoise on_device{noise.x_T.to(device),
                               [&](int64_t step) { return noise.noise(step).to(device); }};
   return walk(denoiser, options, on_device, walk_end(model.options())).clamp(-1, 1);
 }
 
-Tensor sample_next(const Model& model, const Tensor& x, double sigma, const Tensor& z, const Tensor& labels) {
+Tensor sample_next(const Model& model, const Tensor& x, double sigma, const Tensor& z, const Tensor& labels,
+                   double guidance) {
   const double scale = added_noise(sigma, walk_end(model.options()));
-  return sample(model, {.kind = SamplerKind::onestep, .sigmas = {sigma}, .churn = {}, .clamp = true},
+  return sample(model, {.kind = SamplerKind::onestep, .sigmas = {sigma}, .churn = {}, .guidance = guidance},
                 {.x_T = x + scale * z, .noise = {}}, labels);
 }
 

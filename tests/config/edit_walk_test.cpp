@@ -105,6 +105,22 @@ TEST(EditWalk, InterpolationSamplesAsTheModelDoes) {
   EXPECT_EQ(evaluations(edit_walk(asking(EditTask::interpolate, kNone, 3), kStudent)), 3);
 }
 
+TEST(EditWalk, EveryTaskCanBeGuided) {
+  ModelOptions model = kStudent;
+  model.label_dropout = 0.1;
+  for (const auto& entry : EnumNames<EditTask>::names) {
+    EditOptions options = asking(entry.value, entry.value == EditTask::denoise ? std::optional(2.0) : kNone);
+    if (entry.value != EditTask::denoise) options.sigmas = {80, 1};
+    const int64_t unguided = evaluations(edit_walk(options, model));
+    options.guidance = 2;
+    const SamplerOptions walk = edit_walk(options, model);
+    EXPECT_EQ(walk.guidance, 2) << entry.name;
+    EXPECT_EQ(evaluations(walk), 2 * unguided) << entry.name;
+    EXPECT_THAT(message_of<InputError>([&] { edit_walk(options, kStudent); }),
+                HasSubstr("--guidance 2: the model was trained without label dropout"));
+  }
+}
+
 TEST(EditWalk, TheEndsOfAnInterpolationAreTheSeedsOwnDraws) {
   EditOptions options = asking(EditTask::interpolate, kNone, 3);
   options.seeds = {7, 9};

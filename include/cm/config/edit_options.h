@@ -45,6 +45,7 @@ struct EditOptions {
   std::optional<int64_t> steps = std::nullopt;
   std::vector<double> sigmas = {};
   std::optional<std::string> classes = std::nullopt;  // as class_labels reads them
+  double guidance = 1;                                // towards them
   std::optional<int64_t> count = std::nullopt;        // results; the inputs are repeated in order
   int64_t batch = 64;
   std::string out = "";

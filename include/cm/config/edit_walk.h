@@ -12,7 +12,7 @@ namespace cm {
 // The walk of a task: multistep sampling from σ_max for inpaint, colorize and superres (by default through
 // the model's grid, in at most 40 evaluations), the model's own sampler from --sigma down for stroke, one
 // evaluation at --sigma for denoise, what cm-sample would do for interpolate. InputError when the model is of
-// the wrong kind or a level lies outside its range.
+// the wrong kind, cannot be guided as asked, or a level lies outside its range.
 SamplerOptions edit_walk(const EditOptions& options, const ModelOptions& model);
 
 // The draws of results first … first + count − 1.

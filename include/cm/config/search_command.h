@@ -20,6 +20,7 @@ struct SearchCommand {
   ReferenceOptions reference;
   int64_t count = 2000;                // samples an evaluation
   std::optional<std::string> classes;  // as SampleCommand's
+  double guidance = 1;                 // towards them
   int64_t batch = 64;
   std::string out;
   bool resume = false;

@@ -28,7 +28,8 @@ struct SamplerOptions {
   // levels.
   std::vector<double> sigmas;
   Churn churn;
-  bool clamp = true;  // the denoiser's output to [−1, 1] after every call
+  bool clamp = true;    // the denoiser's output to [−1, 1] after every call
+  double guidance = 1;  // the denoiser is D_w of this weight (cm/diffusion/guidance.h), clamped as a whole
 };
 
 // What was asked for on a command line; at most one of steps, sigmas and indices.
@@ -42,6 +43,7 @@ struct SamplerRequest {
   std::optional<int64_t> grid = std::nullopt;
   Churn churn = {};
   bool clamp = true;
+  double guidance = 1;
 };
 
 // Levels of the grid whose indices name the model's time points: its own, or the release's 40.
@@ -51,7 +53,8 @@ int64_t grid_levels(const ModelOptions& model);
 // for a denoiser, one step for a consistency function; N steps: the model's own time points, or the grid's).
 // A model of progressive distillation knows the levels of its own grid only: progdist in its N steps.
 // InputError when the request contradicts itself or the model (a consistency sampler for a denoiser, indices
-// beyond the grid, 0 steps, other steps than a model was distilled to).
+// beyond the grid, 0 steps, other steps than a model was distilled to, guidance of a model that cannot be
+// guided).
 SamplerOptions choose_sampler(const SamplerRequest& request, const ModelOptions& model);
 
 // ε of multistep sampling, which adds √(τ² − ε²) z at τ: the level where its walk ends. 0 for a model that
@@ -75,8 +78,8 @@ NoiseSource seeded_draws(const ModelOptions& model, uint64_t seed, int64_t first
 SampleNoise seeded_noise(const ModelOptions& model, const SamplerOptions& sampler, uint64_t seed,
                          int64_t first, int64_t count);
 
-// The sampler's walk by any denoiser, before the final clamp; the noise on the device of the denoiser's
-// tensors. `sigma_min` is multistep sampling's ε.
+// The sampler's walk by any denoiser, which is guided already where it is to be, before the final clamp; the
+// noise on the device of the denoiser's tensors. `sigma_min` is multistep sampling's ε.
 Tensor walk(const Denoiser& denoiser, const SamplerOptions& options, const SampleNoise& noise,
             double sigma_min);
 
@@ -87,6 +90,7 @@ Tensor sample(const Model& model, const SamplerOptions& options, const SampleNoi
 
 // One more step of multistep sampling (CM Algorithm 1): f(x + √(σ² − ε²) z, σ), fp32 [B, C, H, W], for images
 // `x` that the model made along larger time points, and unit normal `z` of their shape; ε is walk_end.
-Tensor sample_next(const Model& model, const Tensor& x, double sigma, const Tensor& z, const Tensor& labels);
+Tensor sample_next(const Model& model, const Tensor& x, double sigma, const Tensor& z, const Tensor& labels,
+                   double guidance = 1);
 
 }  // namespace cm
