@@ -42,6 +42,10 @@ void complain_of_teacher(const RunConfig& config, const Method& method, const Co
     complain("teacher.checkpoint", concat("is not used by objective ", to_string(config.objective),
                                           "; to start from its weights, name it in init.checkpoint"));
   }
+  if (!method.needs_teacher && config.teacher.guidance != 1) {
+    complain("teacher.guidance", concat("is not used by objective ", to_string(config.objective),
+                                        ", which has no teacher; cm-sample --guidance guides its samples"));
+  }
 }
 
 void complain_of_init(const RunConfig& config, const Method& method, const Complain& complain) {

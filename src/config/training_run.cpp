@@ -8,6 +8,7 @@
 #include "cm/config/objective_of.h"
 #include "cm/training/checkpoint.h"
 #include "cm/training/diffusers.h"
+#include "cm/training/guided_model.h"
 #include "cm/training/lpips_file.h"
 
 namespace cm {
@@ -75,6 +76,26 @@ void check_distilled_teacher(const RunConfig& config, int64_t steps) {
                           config.pd && steps > 1
                               ? concat("pd.start_steps must be ", steps / 2, ", got ", config.pd->start_steps)
                               : "name the model that was distilled"));
+}
+
+void check_label_dropout(const RunConfig& config, const ImageSpec& image,
+                         const std::optional<Model>& teacher) {
+  if (config.train.label_dropout == 0) return;
+  if (image.classes == 0) {
+    throw InputError(concat("train.label_dropout ", config.train.label_dropout, ": ", config.data.path,
+                            " gives no classes that could be dropped; set it to 0"));
+  }
+  if (teacher && teacher->options().label_dropout == 0) {
+    throw InputError(concat("train.label_dropout ", config.train.label_dropout, ": teacher.checkpoint ",
+                            *config.teacher.checkpoint,
+                            " was trained without it and can't teach the null class; set it to 0"));
+  }
+}
+
+// What the student will have learned: by its teacher's guidance, or of a teacher that had learned it.
+std::optional<double> distilled_guidance(const RunConfig& config, const std::optional<Model>& teacher) {
+  if (config.teacher.guidance != 1) return config.teacher.guidance;
+  return teacher ? teacher->options().guidance : std::nullopt;
 }
 
 // The weights that the student starts from; nullopt for random ones. A network that takes its time as
@@ -173,8 +194,12 @@ TrainingRun::TrainingRun(const RunConfig& config, const torch::Device& device) :
     if (is_diffusers_unet(file)) take_as_denoiser(weights.options, *config_.teacher.checkpoint);
     check_teacher(weights.options, image, *config_.teacher.checkpoint);
     if (weights.options.distilled_steps) check_distilled_teacher(config_, *weights.options.distilled_steps);
+    const double guidance = config_.teacher.guidance;
+    check_guidance(weights.options, guidance,
+                   concat("teacher.guidance ", guidance, " of ", *config_.teacher.checkpoint));
     teacher_.emplace(make_model(weights, device, file.string()));
   }
+  check_label_dropout(config_, image, teacher_);
   config_.model = network_for(config_);
   check_fits(*config_.model, image);
   check_twice_differentiable(config_);
@@ -182,7 +207,10 @@ TrainingRun::TrainingRun(const RunConfig& config, const torch::Device& device) :
                              .image = image,
                              .parameterization = *config_.parameterization,
                              .sigma = config_.sigma,
-                             .sampling = config_.sampling};
+                             .sampling = config_.sampling,
+                             .distilled_steps = std::nullopt,
+                             .label_dropout = config_.train.label_dropout,
+                             .guidance = distilled_guidance(config_, teacher_)};
   const auto start = start_weights(config_);
   student_.emplace(options, device, start ? std::nullopt : std::optional(seed_of(config_)));
   if (start) load_weights(*start, *student_);

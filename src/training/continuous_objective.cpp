@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "cm/base/text.h"
+#include "cm/training/guided_model.h"
 #include "draws.h"
 
 namespace cm {
@@ -117,12 +118,14 @@ void validate(const ContinuousOptions& options, const Complain& complain) {
 }
 
 Objective continuous_cd_objective(const ContinuousOptions& options, const DistanceFunction& distance,
-                                  const Model& student, const Model& teacher, uint64_t seed) {
-  return continuous_objective(options, distance, student, seed,
-                              [&teacher](const TrainingBatch& batch, const Tensor& sigma, const Tensor& z) {
-                                return on_trajectory_of(teacher.denoiser(batch.labels),
-                                                        batch.x + per_sample(sigma, z) * z, sigma);
-                              });
+                                  const Model& student, const Model& teacher, uint64_t seed,
+                                  double guidance) {
+  const PointOf of_teacher = [&teacher, guidance](const TrainingBatch& batch, const Tensor& sigma,
+                                                  const Tensor& z) {
+    return on_trajectory_of(guided_denoiser(teacher, batch.labels, guidance),
+                            batch.x + per_sample(sigma, z) * z, sigma);
+  };
+  return continuous_objective(options, distance, student, seed, of_teacher);
 }
 
 Objective continuous_ct_objective(const ContinuousOptions& options, const DistanceFunction& distance,

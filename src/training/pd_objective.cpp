@@ -3,6 +3,7 @@
 #include <bit>
 
 #include "cm/base/text.h"
+#include "cm/training/guided_model.h"
 #include "cm/training/level_pairs.h"
 #include "draws.h"
 
@@ -34,7 +35,7 @@ Stage pd_stage(const PdOptions& options, int64_t step, int64_t total_steps) {
 }
 
 Objective pd_objective(const PdOptions& options, const DistanceFunction& distance, const Model& student,
-                       Model& teacher, int64_t total_steps, uint64_t seed) {
+                       Model& teacher, int64_t total_steps, uint64_t seed, double guidance) {
   const auto stage = [options, total_steps](int64_t step) { return pd_stage(options, step, total_steps); };
   const SigmaOptions sigma = student.options().sigma;
   const auto draw = [stage, sigma, seed](int64_t step, const std::vector<int64_t>& samples) {
@@ -42,9 +43,10 @@ Objective pd_objective(const PdOptions& options, const DistanceFunction& distanc
   };
   const auto losses = [=, &student, &teacher, weighting = options.weighting](const TrainingBatch& batch) {
     const HalvedStep step = step_on_device_of(batch.x, draw(batch.step, batch.samples));
+    const double w = teacher.options().guidance ? 1 : guidance;
     return progressive_loss(student.denoiser(batch.labels, dropout_key(seed, batch)),
-                            teacher.denoiser(batch.labels), distance, batch.x, draw_noise(seed, batch), step,
-                            weight(weighting, step.t, sigma.data));
+                            guided_denoiser(teacher, batch.labels, w), distance, batch.x,
+                            draw_noise(seed, batch), step, weight(weighting, step.t, sigma.data));
   };
   return {
       .losses = losses,

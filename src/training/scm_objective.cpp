@@ -2,6 +2,7 @@
 
 #include "cm/diffusion/trigflow.h"
 #include "cm/training/adaptive_weighting.h"
+#include "cm/training/guided_model.h"
 #include "cm/training/scm_loss.h"
 #include "draws.h"
 
@@ -53,12 +54,13 @@ Objective sct_objective(const ScmOptions& options, const Model& student, uint64_
   return scm_objective(options, student, of_data, seed);
 }
 
-Objective scd_objective(const ScmOptions& options, const Model& student, const Model& teacher,
-                        uint64_t seed) {
+Objective scd_objective(const ScmOptions& options, const Model& student, const Model& teacher, uint64_t seed,
+                        double guidance) {
   const double sigma_data = student.options().sigma.data;
-  const Velocity of_teacher = [&teacher, sigma_data](const TrainingBatch& batch, const Tensor& /*z*/,
-                                                     const Tensor& x_t, const Tensor& t) {
-    return trig_velocity(teacher.denoiser(batch.labels), x_t, t, sigma_data);
+  const Velocity of_teacher = [&teacher, guidance, sigma_data](const TrainingBatch& batch,
+                                                               const Tensor& /*z*/, const Tensor& x_t,
+                                                               const Tensor& t) {
+    return trig_velocity(guided_denoiser(teacher, batch.labels, guidance), x_t, t, sigma_data);
   };
   return scm_objective(options, student, of_teacher, seed);
 }

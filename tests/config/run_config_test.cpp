@@ -110,6 +110,27 @@ TEST(RunConfig, TuningNeedsWeightsToStartFrom) {
               ElementsAre(HasSubstr("ect.q must be above 1, got 1")));
 }
 
+TEST(RunConfig, GuidanceIsATeachers) {
+  const std::string cd = "objective: cd\nteacher: {checkpoint: t, guidance: 2}\n";
+  EXPECT_THAT(mistakes_in(cd), ElementsAre());
+  EXPECT_EQ(read(cd).teacher.guidance, 2);
+  EXPECT_EQ(read("objective: cd\nteacher: {checkpoint: t}\n").teacher.guidance, 1);
+  EXPECT_THAT(mistakes_in(cd, {"teacher.guidance=-1"}),
+              ElementsAre(HasSubstr("teacher.guidance must be at least 0, got -1")));
+  EXPECT_THAT(
+      mistakes_in("objective: ct\nteacher:\n  guidance: 2\n"),
+      ElementsAre("run.yaml:5:13: teacher.guidance is not used by objective ct, which has no teacher; "
+                  "cm-sample --guidance guides its samples"));
+  EXPECT_THAT(mistakes_in("objective: ict\ninit: {checkpoint: t, guidance: 2}\n"),
+              ElementsAre(HasSubstr("unknown key 'init.guidance'")));
+}
+
+TEST(RunConfig, LabelDropoutIsAProbability) {
+  EXPECT_EQ(read("objective: edm\n", {"train.label_dropout=0.1"}).train.label_dropout, 0.1);
+  EXPECT_THAT(mistakes_in("objective: edm\n", {"train.label_dropout=1"}),
+              ElementsAre(HasSubstr("train.label_dropout must be in [0, 1), got 1")));
+}
+
 TEST(RunConfig, TrigflowHasItsOwnParameterizations) {
   EXPECT_THAT(mistakes_in("objective: edm\nparameterization: trig_diffusion\n"), ElementsAre());
   EXPECT_THAT(mistakes_in("objective: sct\nparameterization: skip\n"),

@@ -26,9 +26,9 @@ enum class Purpose : uint32_t {
   sampling_noise,
   preview,
   evaluation,
+  label_dropout,
   data_component,
   data_noise,
-  label_dropout,
 };
 
 // The block of four 32-bit words at one counter value.

@@ -45,6 +45,21 @@ void fields(Visitor& visit, WeightSource& o) {
         from_below(0, 1));
 }
 
+// The diffusion model that is distilled.
+struct TeacherSource : WeightSource {
+  double guidance = 1;
+};
+
+template <class Visitor>
+void fields(Visitor& visit, TeacherSource& o) {
+  fields(visit, static_cast<WeightSource&>(o));
+  visit(
+      "guidance", o.guidance,
+      "weight w of classifier-free guidance, D_null + w (D_class − D_null), whose steps the student learns; "
+      "needs a teacher trained with train.label_dropout. 1: none",
+      at_least(0));
+}
+
 // The network of distance lpips.
 struct LpipsSource {
   std::optional<std::string> weights;
@@ -72,7 +87,7 @@ struct RunConfig {
   std::optional<ScmOptions> sct;
   std::optional<ScmOptions> scd;
   LpipsSource lpips;
-  WeightSource teacher;
+  TeacherSource teacher;
   WeightSource init;
   OptimizerOptions optimizer;
   EmaOptions ema;

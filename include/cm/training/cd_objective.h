@@ -27,8 +27,9 @@ void fields(Visitor& visit, CdOptions& o) {
 }
 
 // `teacher` is an EDM denoiser with the student's classes. `distance`: what the options name, made by
-// make_distance (cm/training/distance_function.h).
+// make_distance (cm/training/distance_function.h). The teacher's steps are those of D_w, w = `guidance`
+// (cm/training/guided_model.h).
 Objective cd_objective(const CdOptions& options, const DistanceFunction& distance, const Model& student,
-                       const Model& target, const Model& teacher, uint64_t seed);
+                       const Model& target, const Model& teacher, uint64_t seed, double guidance = 1);
 
 }  // namespace cm

@@ -43,9 +43,11 @@ void validate(const ContinuousOptions& options, const Complain& complain);
 
 // What both objectives report as their loss: with stop_gradient, whose loss need not fall, the mean square of
 // u (unweighted); otherwise the loss. `distance`: what the options name, made by make_distance. `teacher` is
-// an EDM denoiser with the student's classes.
+// an EDM denoiser with the student's classes, guided by the weight `guidance`
+// (cm/training/guided_model.h).
 Objective continuous_cd_objective(const ContinuousOptions& options, const DistanceFunction& distance,
-                                  const Model& student, const Model& teacher, uint64_t seed);
+                                  const Model& student, const Model& teacher, uint64_t seed,
+                                  double guidance = 1);
 
 // Needs stop_gradient.
 Objective continuous_ct_objective(const ContinuousOptions& options, const DistanceFunction& distance,

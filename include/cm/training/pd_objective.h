@@ -43,8 +43,10 @@ void validate(const PdOptions& options, const Complain& complain);
 Stage pd_stage(const PdOptions& options, int64_t step, int64_t total_steps);
 
 // `teacher` is an EDM denoiser with the student's classes, which each stage replaces. `distance`: what the
-// options name, made by make_distance (cm/training/distance_function.h).
+// options name, made by make_distance (cm/training/distance_function.h). The first stage's teacher is guided
+// by the weight `guidance` (cm/training/guided_model.h); later ones say in ModelOptions::guidance that they
+// learned it, and are not guided again.
 Objective pd_objective(const PdOptions& options, const DistanceFunction& distance, const Model& student,
-                       Model& teacher, int64_t total_steps, uint64_t seed);
+                       Model& teacher, int64_t total_steps, uint64_t seed, double guidance = 1);
 
 }  // namespace cm

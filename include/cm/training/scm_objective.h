@@ -30,7 +30,9 @@ void fields(Visitor& visit, ScmOptions& o) {
 // dx_t/dt = cos(t) z − sin(t) x₀, from the data.
 Objective sct_objective(const ScmOptions& options, const Model& student, uint64_t seed);
 
-// dx_t/dt from the teacher, any diffusion model of the student's classes.
-Objective scd_objective(const ScmOptions& options, const Model& student, const Model& teacher, uint64_t seed);
+// dx_t/dt from the teacher, any diffusion model of the student's classes, guided by the weight `guidance`
+// (cm/training/guided_model.h).
+Objective scd_objective(const ScmOptions& options, const Model& student, const Model& teacher, uint64_t seed,
+                        double guidance = 1);
 
 }  // namespace cm
