@@ -129,10 +129,8 @@ Tensor losses_of(Method method, Model teacher, double guidance) {
     return objective.losses({batch.x, batch.labels, 0, sample_range(0, batch.x.size(0))}).detach();
   };
   switch (method) {
-    case Method::cd: {
-      const Model target = student;
-      return by(cd_objective({}, d, student, target, teacher, 7, guidance));
-    }
+    case Method::cd:
+      return by(cd_objective({}, d, student, student, teacher, 7, guidance));
     case Method::continuous_cd:
       return by(continuous_cd_objective({}, d, student, teacher, 7, guidance));
     case Method::pd:
