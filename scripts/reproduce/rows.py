@@ -111,6 +111,8 @@ TRAININGS = [
     Training("ect", "ect", init="edm"),
     Training("scd", "scd", teacher="edm_trig"),
     Training("sct", "sct"),
+    Training("edm_label_dropout", "edm_label_dropout"),
+    Training("cd_guided", "cd", {"teacher.guidance": 2}, teacher="edm_label_dropout"),
 ]
 
 # CD by solver and number of levels N; the config itself is Heun's at N = 18.
@@ -161,6 +163,9 @@ BY_NAME = {training.name: training for training in TRAININGS}
 SEARCHED = ("cd", "ict")
 SEARCH_STEPS = 4
 
+# Guidance weights of the teacher that was trained with label dropout.
+GUIDANCE = (0, 1, 2, 4)
+
 TEACHER_HEUN_STEPS = (1, 2, 3, 5, 9, 18)
 TEACHER_EULER_STEPS = (1, 2, 4, 8, 16, 32)
 
@@ -184,6 +189,8 @@ TABLE = (
         for n in (1, 2)
     ]
 )
+GUIDED_TABLE = [Row(f"teacher with label dropout, Heun 18 steps, w = {w}", f"guidance-{w}") for w in GUIDANCE]
+GUIDED_TABLE += [Row(f"CD of its w = 2, {n} step{'s' if n > 1 else ''}", f"cd_guided-{n}") for n in (1, 2)]
 
 
 def curve_steps(training: Training, scale: float) -> list[int]:
@@ -196,12 +203,16 @@ def measurements(scale: float) -> list[Measurement]:
     found = [Measurement(f"edm-heun-{n}", "edm", ("--sampler", "heun", "--steps", str(n))) for n in TEACHER_HEUN_STEPS]
     found += [Measurement(f"edm-euler-{n}", "edm", ("--sampler", "euler", "--steps", str(n))) for n in TEACHER_EULER_STEPS]
     found.append(Measurement("edm_trig-heun-18", "edm_trig", ("--sampler", "heun", "--steps", "18")))
+    found += [
+        Measurement(f"guidance-{w}", "edm_label_dropout", ("--guidance", str(w), "--sampler", "heun", "--steps", "18"))
+        for w in GUIDANCE
+    ]
     found += [Measurement(f"pd-{n}", "pd", (), step) for n, step in BY_NAME["pd"].stage_ends(scale).items()]
     for training in TRAININGS:
         if training.objective in ("edm", "pd"):
             continue
         found.append(Measurement(f"{training.name}-1", training.name, ("--steps", "1")))
-        if training.name in CONSISTENCY_TITLES:
+        if training.name in CONSISTENCY_TITLES or training.name == "cd_guided":
             found.append(Measurement(f"{training.name}-2", training.name, ("--steps", "2")))
         if training.curve:
             found += [
