@@ -176,6 +176,8 @@ void fill_in(RunConfig& config) {
       config.scd = config.scd.value_or(ScmOptions());
       break;
   }
+  if (config.data.kind == DatasetKind::patches)
+    config.data.patches = config.data.patches.value_or(PatchOptions());
   config.parameterization = parameterization_of(config);
   if (!config.sampling.grid) config.sampling.grid = method_of(config).last_levels;
 }

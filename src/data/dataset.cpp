@@ -8,9 +8,12 @@
 #include "cm/data/digits.h"
 #include "cm/data/image_folder.h"
 #include "cm/data/npz_dataset.h"
+#include "cm/data/patches.h"
 
 namespace cm {
 namespace {
+
+constexpr int64_t kPatchSize = 32;
 
 std::string expected_path(DatasetKind kind) {
   switch (kind) {
@@ -18,6 +21,8 @@ std::string expected_path(DatasetKind kind) {
       return "the digits' CSV, data/digits/digits.csv.gz of this project";
     case DatasetKind::folder:
       return "a folder of images, or of one subfolder a class";
+    case DatasetKind::patches:
+      return "a picture or a folder of pictures, data/photographs of this project among them";
     case DatasetKind::cifar10:
       return "the folder cifar-10-batches-bin of cifar-10-binary.tar.gz, or one of its .bin files";
     case DatasetKind::npz:
@@ -32,6 +37,9 @@ std::unique_ptr<Dataset> open_kind(const DataOptions& options) {
       return open_digits(options.path, options.labels);
     case DatasetKind::folder:
       return open_image_folder(options.path, options.image_size.value(), options.channels, options.labels);
+    case DatasetKind::patches:
+      return open_patches(options.path, options.image_size.value_or(kPatchSize), options.channels,
+                          options.labels, options.patches.value_or(PatchOptions()));
     case DatasetKind::cifar10:
       return open_cifar10(options.path, options.labels);
     case DatasetKind::npz:
@@ -50,6 +58,10 @@ void validate(const DataOptions& options, const Complain& complain) {
   if (options.kind == DatasetKind::folder && !options.image_size) {
     complain("image_size",
              "must be given for an image folder: the side in pixels that its images are brought to");
+  }
+  if (options.patches && options.kind != DatasetKind::patches) {
+    complain("patches", concat("belongs to kind patches, but kind is ", to_string(options.kind),
+                               "; remove the section or change kind"));
   }
 }
 

@@ -20,6 +20,7 @@ using testing::AllOf;
 using testing::HasSubstr;
 
 const std::string kDigits = std::string(CM_SOURCE_DIR) + "/data/digits/digits.csv.gz";
+const std::string kPhotographs = std::string(CM_SOURCE_DIR) + "/data/photographs";
 
 std::string complaint(const DataOptions& options) {
   return message_of<InputError>([&] { open_dataset(options); });
@@ -39,6 +40,10 @@ TEST(OpenDataset, OpensEveryKind) {
   const DataOptions photos{
       .kind = DatasetKind::folder, .path = folder.path(), .image_size = 2, .channels = 1};
   EXPECT_EQ(open_dataset(photos)->get(0).pixels.sizes(), at::IntArrayRef({1, 2, 2}));
+
+  const auto patches = open_dataset({.kind = DatasetKind::patches, .path = kPhotographs});
+  EXPECT_EQ(patches->size(), 50'000);
+  EXPECT_EQ(patches->get(0).pixels.sizes(), at::IntArrayRef({3, 32, 32}));
 }
 
 TEST(OpenDataset, SaysWhatAMissingPathShouldBe) {
@@ -58,8 +63,14 @@ TEST(DataOptions, AreCheckedTogether) {
   EXPECT_THAT(message, HasSubstr("data.image_size must be given for an image folder"));
 }
 
+TEST(DataOptions, OfPatchesBelongToThem) {
+  EXPECT_THAT(complaint({.path = kDigits, .patches = PatchOptions()}),
+              HasSubstr("data.patches belongs to kind patches, but kind is digits"));
+}
+
 TEST(DataOptions, NameThePathOfEachKind) {
   EXPECT_THAT(complaint({.kind = DatasetKind::digits}), HasSubstr("digits.csv.gz"));
+  EXPECT_THAT(complaint({.kind = DatasetKind::patches}), HasSubstr("data/photographs"));
   EXPECT_THAT(complaint({.kind = DatasetKind::cifar10}), HasSubstr("cifar-10-batches-bin"));
   EXPECT_THAT(complaint({.kind = DatasetKind::npz}), HasSubstr("arr_0"));
 }

@@ -26,6 +26,7 @@ enum class Purpose : uint32_t {
   sampling_noise,
   preview,
   evaluation,
+  patches,
   label_dropout,
   data_component,
   data_noise,

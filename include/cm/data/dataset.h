@@ -30,13 +30,28 @@ class Dataset {
   virtual Example get(int64_t index) const = 0;
 };
 
-enum class DatasetKind { digits, folder, cifar10, npz };
+enum class DatasetKind { digits, folder, patches, cifar10, npz };
 template <>
 struct EnumNames<DatasetKind> {
   static constexpr std::array names = {
       EnumName{DatasetKind::digits, "digits"}, EnumName{DatasetKind::folder, "folder"},
-      EnumName{DatasetKind::cifar10, "cifar10"}, EnumName{DatasetKind::npz, "npz"}};
+      EnumName{DatasetKind::patches, "patches"}, EnumName{DatasetKind::cifar10, "cifar10"},
+      EnumName{DatasetKind::npz, "npz"}};
 };
+
+// Random patches of pictures (patches.h).
+struct PatchOptions {
+  int64_t count = 50'000;
+  int64_t reduce = 1;
+  int64_t seed = 0;
+};
+
+template <class Visitor>
+void fields(Visitor& visit, PatchOptions& o) {
+  visit("count", o.count, "how many patches there are: an epoch", within(1, 1'000'000'000));
+  visit("reduce", o.reduce, "the pictures are made smaller by this whole factor first", within(1, 1000));
+  visit("seed", o.seed, "which patches: patch i depends on this seed and i alone", at_least(0));
+}
 
 struct DataOptions {
   DatasetKind kind = DatasetKind::digits;
@@ -46,26 +61,31 @@ struct DataOptions {
   bool labels = true;
   bool horizontal_flip = false;
   int64_t workers = 2;
+  std::optional<PatchOptions> patches = std::nullopt;
 };
 
 template <class Visitor>
 void fields(Visitor& visit, DataOptions& o) {
   visit("kind", o.kind,
-        "digits: UCI's CSV; folder: images, class = subfolder; cifar10: binary batches; npz: arr_0");
+        "digits: UCI's CSV; folder: images, class = subfolder; patches: random squares of pictures, class = "
+        "picture; cifar10: binary batches; npz: arr_0");
   visit("path", o.path, "file or folder of the data");
   visit("image_size", o.image_size,
-        "side in pixels that an image folder is resized and centre-cropped to; other data as stored",
+        "side in pixels that an image folder is resized and centre-cropped to, and of patches (default 32); "
+        "other data as stored",
         at_least(1));
-  visit("channels", o.channels, "1 (grey) or 3 (RGB), for image folders", within(1, 3));
+  visit("channels", o.channels, "1 (grey) or 3 (RGB), for image folders and patches", within(1, 3));
   visit("labels", o.labels, "use the labels that the data has (class-conditional training)");
   visit("horizontal_flip", o.horizontal_flip, "mirror every image with probability 1/2");
   visit("workers", o.workers, "threads that read ahead", within(1, 256));
+  visit("patches", o.patches, "the draw of kind patches");
 }
 
 void validate(const DataOptions& options, const Complain& complain);
 
 // Opens the data and checks it: a missing, empty, truncated or wrong-size file is an InputError that names
-// it. An image folder is checked by the header of every file, not by decoding it.
+// it. An image folder is checked by the header of every file, not by decoding it; the pictures of patches are
+// decoded.
 std::unique_ptr<Dataset> open_dataset(const DataOptions& options);
 
 }  // namespace cm
