@@ -3,6 +3,7 @@
 #include "cm/base/error.h"
 #include "cm/base/text.h"
 #include "cm/training/guided_model.h"
+#include "cm/diffusion/editing.h"
 #include "cm/training/replay.h"
 
 namespace cm {

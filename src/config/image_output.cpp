@@ -46,17 +46,10 @@ Tensor in_batches(const std::string& what, int64_t count, int64_t batch,
   return torch::cat(parts);
 }
 
-void write_images(const ImageOutput& output, const Tensor& x, const Tensor& labels, const Tensor& grid,
-                  const NamedTensors& beside) {
+void write_pixels(const ImageOutput& output, const Tensor& pixels, const Tensor& labels, const Tensor& grid) {
   fs::create_directories(output.folder);
-  const Tensor pixels = to_uint8(x, output.quantization);
   NpzArrays arrays = {{"arr_0", pixels.permute({0, 2, 3, 1}).contiguous()}};
   if (labels.defined()) arrays["arr_1"] = labels;
-  if (output.write_float) {
-    NamedTensors tensors = beside;
-    tensors["x"] = x;
-    save_safetensors(output.folder / (output.image + "s.safetensors"), tensors);
-  }
   if (output.write_pngs) {
     for (int64_t i = 0; i < pixels.size(0); ++i) {
       const std::string name = concat(output.image, "-", std::setw(6), std::setfill('0'), i, ".png");
@@ -65,6 +58,17 @@ void write_images(const ImageOutput& output, const Tensor& x, const Tensor& labe
   }
   write_png(output.folder / "grid.png", grid);
   save_npz(archive_of(output), arrays);
+}
+
+void write_images(const ImageOutput& output, const Tensor& x, const Tensor& labels, const Tensor& grid,
+                  const NamedTensors& beside) {
+  if (output.write_float) {
+    fs::create_directories(output.folder);
+    NamedTensors tensors = beside;
+    tensors["x"] = x;
+    save_safetensors(output.folder / (output.image + "s.safetensors"), tensors);
+  }
+  write_pixels(output, to_uint8(x, output.quantization), labels, grid);
 }
 
 Json walk_record(const fs::path& weights, const SamplerOptions& sampler, int64_t count, int64_t batch,

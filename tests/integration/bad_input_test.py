@@ -6,6 +6,7 @@ import subprocess
 import unittest
 
 import numpy
+from PIL import Image
 from support import (
     DIGITS,
     FOLDER,
@@ -214,6 +215,12 @@ class DataTest(RefusalTest):
         other = write("other.npz", b"not an archive")
         folder = FOLDER / "no-images"
         folder.mkdir()
+        patches = FOLDER / "patches"
+        patches.mkdir()
+        Image.new("L", (50, 40), 99).save(patches / "grey.png")
+        Image.new("RGB", (31, 40), "red").save(patches / "small.png")
+        Image.new("RGB", (32, 32), "red").save(patches / "good.png")
+        (patches / "broken.png").write_bytes((patches / "good.png").read_bytes()[:60])
         self.assert_all_refused(
             {
                 training("edm", OUT, "data.path=nowhere"): r"nowhere: not found; data\.path must be",
@@ -223,6 +230,14 @@ class DataTest(RefusalTest):
                 training(
                     "edm", OUT, f"data.path={folder}", "data.kind=folder", "data.image_size=8"
                 ): r"no-images: no images",
+                training("edm", OUT, f"data.path={folder}", "data.kind=patches"): r"no-images: no images",
+                training("edm", OUT, f"data.path={patches}", "data.kind=patches"): (
+                    r"broken\.png: is a truncated PNG",
+                    r"grey\.png: is grey, and data\.channels is 3",
+                    r"small\.png: is 31×40 pixels, too small for patches of 32×32",
+                ),
+                training("edm", OUT, "data.kind=patches", "data.patches.reduce=0"): r"reduce must be in \[1, 1000\], got 0",
+                training("edm", OUT, "data.patches.seed=1"): r"data\.patches belongs to kind patches, but kind is digits",
                 training("edm", OUT, "data.image_size=16"): r"images are 8 pixels wide, but data\.image_size is 16",
             }
         )

@@ -12,7 +12,7 @@ def needs_another_run(path):
 
 CONFIGS = sorted((SOURCE / "configs").rglob("*.yaml"), key=lambda path: (needs_another_run(path), path))
 
-TINY_DATA = ("data.kind=digits", f"data.path={DIGITS}", "data.image_size=null")
+TINY_DATA = ("data.kind=digits", f"data.path={DIGITS}", "data.image_size=null", "data.patches=null")
 TINY_NETWORK = (
     "model.channels=32",
     "model.channel_mult=[1, 2]",

@@ -8,6 +8,7 @@ from PIL import Image
 from support import (
     DIGITS,
     FOLDER,
+    PATCHES,
     ExecutableTest,
     load_npz,
     load_tensors,
@@ -15,6 +16,7 @@ from support import (
     save_tensors,
     student,
     teacher,
+    tiny_config,
     train,
 )
 
@@ -134,6 +136,33 @@ class GuaranteeTest(EditTest):
         unclipped = in_range(x)
         self.assertTrue(unclipped.any())
         self.assertLessEqual(numpy.abs(of_results - (luma + LUMA.sum()) * 127.5)[unclipped].max(), 1)
+
+    def test_patches_of_photographs_keep_what_is_known(self):
+        must_run("cm-data", "--config", tiny_config(), *PATCHES, "data.patches.seed=1", "--num", "4", "--out", "patches")
+        model = train("ict", "photographs", *PATCHES, "data.labels=false", "train.steps=1")
+        pixels = load_npz(FOLDER / "patches" / "samples.npz")["arr_0"]
+        y = channels_first(pixels) / 127.5 - 1
+        given = ("--input", "patches", "--steps", "2")
+
+        filled, _ = edit("hole", "inpaint", *given, "--box", "8,4,16,20", checkpoint=model)
+        hole = numpy.zeros((32, 32), bool)
+        hole[4:24, 8:24] = True
+        numpy.testing.assert_array_equal(filled[:, ~hole], pixels[:, ~hole])
+        self.assertTrue((filled[:, hole] != pixels[:, hole]).any())
+
+        enlarged, tensors = edit("enlarged", "superres", *given, "--factor", "4", checkpoint=model)
+        self.assert_close(patch_means(tensors["x"], 4), patch_means(y, 4), ROUNDING)
+        unclipped = patch_means((numpy.abs(tensors["x"]) <= 1).astype(float), 4) == 1
+        self.assertTrue(unclipped.any())
+        difference = patch_means(channels_first(enlarged), 4) - patch_means(channels_first(pixels), 4)
+        self.assertLessEqual(numpy.abs(difference[unclipped]).max(), 1)
+
+        coloured, tensors = edit("coloured", "colorize", *given, checkpoint=model)
+        luma = numpy.einsum("c,nchw->nhw", LUMA, y)
+        self.assert_close(numpy.einsum("c,nchw->nhw", LUMA, tensors["x"].astype(numpy.float64)), luma, ROUNDING)
+        difference = numpy.einsum("c,nhwc->nhw", LUMA, coloured.astype(float) - pixels)
+        self.assertTrue(in_range(tensors["x"]).any())
+        self.assertLessEqual(numpy.abs(difference[in_range(tensors["x"])]).max(), 1)
 
     def test_with_nothing_known_inpainting_is_sampling(self):
         noise = numpy.random.default_rng(5).standard_normal((2, 1, 8, 8), numpy.float32)

@@ -146,6 +146,7 @@ class OptionsTest(ExecutableTest):
     def test_help(self):
         options = {
             **dict.fromkeys(("cm-train-edm", "cm-train-cd", "cm-train-ct", "cm-train-pd"), ("--config", "--resume", "--dry-run")),
+            "cm-data": ("--config", "--num", "--out"),
             "cm-sample": ("--checkpoint", "--steps", "--noise"),
             "cm-evaluate": ("--samples", "--reference", "--metrics"),
             "cm-info": ("path", "--json"),

@@ -26,6 +26,10 @@ except ImportError as missing:
 BIN = pathlib.Path(os.environ["CM_BIN"])
 SOURCE = pathlib.Path(os.environ["CM_SOURCE_DIR"])
 DIGITS = SOURCE / "data" / "digits" / "digits.csv.gz"
+PHOTOGRAPHS = SOURCE / "data" / "photographs"
+
+# In place of the tiny configuration's digits: patches of the photographs, 3 × 32 × 32.
+PATCHES = ("data.kind=patches", f"data.path={PHOTOGRAPHS}", "data.patches.reduce=4", "model.attention_resolutions=[]")
 
 # Of this process; every test makes its own names in it. Executables run in it, so relative paths are relative to it.
 FOLDER = pathlib.Path(tempfile.mkdtemp(prefix="cm-integration-"))

@@ -34,8 +34,12 @@ Tensor in_batches(const std::string& what, int64_t count, int64_t batch,
                   const std::function<Tensor(int64_t first, int64_t n)>& make);
 
 // Into the folder, which is made: the .npz (arr_0 uint8 [N, H, W, C]; arr_1 int64 [N], the labels, where
-// defined) of the images `x` [N, C, H, W]; grid.png, the picture `grid` (uint8 [C, H, W]); if asked for, one
-// PNG an image, and x and the tensors `beside` as they are, in safetensors.
+// defined) of the images `pixels`, uint8 [N, C, H, W]; grid.png, the picture `grid` (uint8 [C, H, W]); if
+// asked for, one PNG an image.
+void write_pixels(const ImageOutput& output, const Tensor& pixels, const Tensor& labels, const Tensor& grid);
+
+// The same of the images `x`, fp32 [N, C, H, W]; if asked for, also x and the tensors `beside` as they are,
+// in safetensors.
 void write_images(const ImageOutput& output, const Tensor& x, const Tensor& labels, const Tensor& grid,
                   const NamedTensors& beside = {});
 

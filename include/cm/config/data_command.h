@@ -1,0 +1,27 @@
+// The body of cm-data: the images that a configuration trains on, as files.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace cm {
+
+struct DataCommand {
+  std::string config;                  // of a training run
+  std::vector<std::string> overrides;  // key=value
+  std::optional<int64_t> count;        // absent: all
+  std::string out;
+  bool write_pngs = false;
+  bool force = false;
+};
+
+// Writes the first `count` images of the configuration's data, in the data's own order and unmirrored, into
+// `out` as cm-sample writes its samples: samples.npz (uint8 [N, S, S, C], with the classes if the data has
+// any), grid.png of the first hundred, and PNGs if asked for. Every program that takes a folder of samples
+// takes it. Returns 0. InputError for mistakes in the command, the config or the data, before anything is
+// written.
+int run_data_command(const DataCommand& command);
+
+}  // namespace cm
