@@ -2,8 +2,8 @@
 
 #include "cm/base/error.h"
 #include "cm/base/text.h"
-#include "cm/training/guided_model.h"
 #include "cm/diffusion/editing.h"
+#include "cm/training/guided_model.h"
 #include "cm/training/replay.h"
 
 namespace cm {
