@@ -7,12 +7,30 @@
 namespace cm {
 namespace {
 
-constexpr int kFractionBits = 22;  // Pillow's: 8 bits for the pixel, 2 for overshoot
+// Pillow's arithmetic for uint8: sums in fixed point.
+struct FixedPoint {
+  using Sample = uint8_t;
+  using Number = int32_t;
+  static constexpr int kFractionBits = 22;  // 8 bits for the pixel, 2 for overshoot
+  static constexpr Number kStart = 1 << (kFractionBits - 1);
+  static Number weight(double w) { return static_cast<Number>(std::round(w * (1 << kFractionBits))); }
+  static Sample sample(Number sum) { return static_cast<Sample>(std::clamp(sum >> kFractionBits, 0, 255)); }
+};
 
-// The inputs [first, first + weights.size()) of one output, with fixed-point weights.
+// And for fp32: sums in float64.
+struct FloatingPoint {
+  using Sample = float;
+  using Number = double;
+  static constexpr Number kStart = 0;
+  static Number weight(double w) { return w; }
+  static Sample sample(Number sum) { return static_cast<Sample>(sum); }
+};
+
+// The inputs [first, first + weights.size()) of one output, with their weights.
+template <class Arithmetic>
 struct Taps {
   int64_t first = 0;
-  std::vector<int32_t> weights;
+  std::vector<typename Arithmetic::Number> weights;
 };
 
 double support(ResizeFilter filter) {
@@ -40,7 +58,8 @@ double kernel(ResizeFilter filter, double x) {
   TORCH_CHECK(false, "unknown filter");
 }
 
-Taps taps_of(int64_t output, int64_t in, int64_t out, ResizeFilter filter) {
+template <class Arithmetic>
+Taps<Arithmetic> taps_of(int64_t output, int64_t in, int64_t out, ResizeFilter filter) {
   const double scale = static_cast<double>(in) / static_cast<double>(out);
   const double widening = std::max(scale, 1.0);
   const double reach = support(filter) * widening;
@@ -54,52 +73,59 @@ Taps taps_of(int64_t output, int64_t in, int64_t out, ResizeFilter filter) {
     weights.push_back(kernel(filter, (static_cast<double>(i) - center + 0.5) * (1.0 / widening)));
     sum += weights.back();
   }
-  Taps taps{first, {}};
-  for (const double weight : weights) {
-    taps.weights.push_back(static_cast<int32_t>(std::round(weight / sum * (1 << kFractionBits))));
-  }
+  Taps<Arithmetic> taps{first, {}};
+  for (const double weight : weights) taps.weights.push_back(Arithmetic::weight(weight / sum));
   return taps;
 }
 
 // Resizes the middle dimension of [outer, in, inner].
+template <class Arithmetic>
 Tensor resize_middle(const Tensor& pixels, int64_t out, ResizeFilter filter) {
+  using Sample = typename Arithmetic::Sample;
   const int64_t in = pixels.size(1);
   const int64_t inner = pixels.size(2);
-  std::vector<Taps> taps;
-  for (int64_t i = 0; i < out; ++i) taps.push_back(taps_of(i, in, out, filter));
+  std::vector<Taps<Arithmetic>> taps;
+  for (int64_t i = 0; i < out; ++i) taps.push_back(taps_of<Arithmetic>(i, in, out, filter));
 
-  Tensor result = torch::empty({pixels.size(0), out, inner}, torch::kUInt8);
-  const uint8_t* source = pixels.const_data_ptr<uint8_t>();
-  uint8_t* next = result.data_ptr<uint8_t>();
+  Tensor result = torch::empty({pixels.size(0), out, inner}, pixels.scalar_type());
+  const Sample* source = pixels.const_data_ptr<Sample>();
+  Sample* next = result.data_ptr<Sample>();
   for (int64_t o = 0; o < pixels.size(0); ++o, source += in * inner) {
     for (const auto& [first, weights] : taps) {
       for (int64_t i = 0; i < inner; ++i) {
-        const uint8_t* pixel = source + first * inner + i;
-        int32_t sum = 1 << (kFractionBits - 1);
-        for (const int32_t weight : weights) {
+        const Sample* pixel = source + first * inner + i;
+        typename Arithmetic::Number sum = Arithmetic::kStart;
+        for (const auto weight : weights) {
           sum += weight * *pixel;
           pixel += inner;
         }
-        *next++ = static_cast<uint8_t>(std::clamp(sum >> kFractionBits, 0, 255));
+        *next++ = Arithmetic::sample(sum);
       }
     }
   }
   return result;
 }
 
-}  // namespace
-
-Tensor resize(const Tensor& pixels, int64_t height, int64_t width, ResizeFilter filter) {
-  TORCH_CHECK(pixels.dim() == 3 && pixels.scalar_type() == torch::kUInt8 && pixels.numel() > 0,
-              "pixels must be uint8 [C, H, W]");
-  TORCH_CHECK(height > 0 && width > 0, "an image can't be resized to ", height, "×", width);
+template <class Arithmetic>
+Tensor resize_as(const Tensor& pixels, int64_t height, int64_t width, ResizeFilter filter) {
   const int64_t channels = pixels.size(0);
   Tensor result = pixels.contiguous();
   if (width != result.size(2)) {
-    result = resize_middle(result.view({channels * result.size(1), result.size(2), 1}), width, filter)
-                 .view({channels, result.size(1), width});
+    const Tensor rows = result.view({channels * result.size(1), result.size(2), 1});
+    result = resize_middle<Arithmetic>(rows, width, filter).view({channels, result.size(1), width});
   }
-  return height == result.size(1) ? result : resize_middle(result, height, filter);
+  return height == result.size(1) ? result : resize_middle<Arithmetic>(result, height, filter);
+}
+
+}  // namespace
+
+Tensor resize(const Tensor& pixels, int64_t height, int64_t width, ResizeFilter filter) {
+  const bool bytes = pixels.scalar_type() == torch::kUInt8;
+  TORCH_CHECK(pixels.dim() == 3 && pixels.numel() > 0 && (bytes || pixels.scalar_type() == torch::kFloat32),
+              "pixels must be uint8 or fp32 [C, H, W]");
+  TORCH_CHECK(height > 0 && width > 0, "an image can't be resized to ", height, "×", width);
+  return bytes ? resize_as<FixedPoint>(pixels, height, width, filter)
+               : resize_as<FloatingPoint>(pixels, height, width, filter);
 }
 
 Tensor center_crop(const Tensor& pixels, int64_t size) {

@@ -38,7 +38,7 @@ TEST(Resize, KeepsAConstantAndEveryChannelApart) {
 }
 
 TEST(Resize, RefusesOtherTensors) {
-  EXPECT_THROW(resize(torch::zeros({1, 2, 2}), 1, 1, ResizeFilter::box), c10::Error);
+  EXPECT_THROW(resize(torch::zeros({1, 2, 2}, torch::kFloat64), 1, 1, ResizeFilter::box), c10::Error);
   EXPECT_THROW(resize(pattern(2, 2), 0, 1, ResizeFilter::box), c10::Error);
 }
 

@@ -10,8 +10,8 @@ namespace cm {
 // the scale when shrinking.
 enum class ResizeFilter { box, bicubic };
 
-// uint8 [C, H, W] → [C, height, width]; sizes ≥ 1. Along the width first, rounded to uint8 after each
-// direction.
+// [C, H, W] → [C, height, width], uint8 or fp32; sizes ≥ 1. Along the width first. uint8 is rounded after
+// each direction and kept in its range; fp32 is neither (Pillow's mode F).
 Tensor resize(const Tensor& pixels, int64_t height, int64_t width, ResizeFilter filter);
 
 // uint8 [C, H, W] → [C, size, size], perhaps a view: halved by the box filter while the shorter side is at
