@@ -48,14 +48,19 @@ std::map<std::string, Tensor> weights_of(const torch::nn::Module& module) {
   return weights;
 }
 
-void check_weights(const std::map<std::string, Tensor>& from, const torch::nn::Module& to,
+void check_weights(const std::map<std::string, Tensor>& from, const std::map<std::string, Tensor>& like,
                    const std::string& what) {
-  auto found = differences(from, weights_of(to));
+  auto found = differences(from, like);
   if (found.empty()) return;
   const size_t count = found.size();
   found.resize(std::min(count, kDifferencesShown));
   throw InputError(concat(what, ": weights of another network, ", count,
                           " tensors differ: ", join(found, "; "), count > kDifferencesShown ? "; …" : ""));
+}
+
+void check_weights(const std::map<std::string, Tensor>& from, const torch::nn::Module& to,
+                   const std::string& what) {
+  check_weights(from, weights_of(to), what);
 }
 
 void copy_weights(const std::map<std::string, Tensor>& from, torch::nn::Module& to, const std::string& what) {

@@ -46,8 +46,10 @@ int64_t parameter_count(const torch::nn::Module& module);
 std::map<std::string, Tensor> weights_of(const torch::nn::Module& module);
 
 // InputError, with the first differing names and shapes and `what` in front, when `from` has other tensors
-// than weights_of(to). Only names and shapes are read: tensors on the meta device will do.
+// than weights_of(to), or than `like`. Only names and shapes are read: tensors on the meta device will do.
 void check_weights(const std::map<std::string, Tensor>& from, const torch::nn::Module& to,
+                   const std::string& what);
+void check_weights(const std::map<std::string, Tensor>& from, const std::map<std::string, Tensor>& like,
                    const std::string& what);
 
 // Copies all weights of `from` into `to`, by name, on `to`'s device. InputError as
