@@ -14,7 +14,7 @@ constexpr int64_t kMaxBatch = 1 << 20;
 struct Arguments {
   std::string samples;
   cm::ReferenceOptions reference;
-  std::vector<std::string> metrics = {"frechet"};
+  std::vector<std::string> metrics;
   cm::EvaluationOptions evaluation;
   bool json = false;
   cm::CommonOptions common;
@@ -25,26 +25,28 @@ void declare(CLI::App& app, Arguments& arguments) {
       ->required();
   cm::add_reference_options(app, arguments.reference);
   app.add_option("--metrics", arguments.metrics,
-                 "frechet, precision, recall, class_accuracy; comma-separated")
-      ->delimiter(',')
-      ->capture_default_str();
+                 "frechet, precision, recall, class_accuracy; with Inception features fid, sfid and is in "
+                 "place of frechet; comma-separated; default: frechet, or fid")
+      ->delimiter(',');
   app.add_option("--batch", arguments.evaluation.batch_size, "images whose features are computed at once")
       ->check(CLI::Range(int64_t{1}, kMaxBatch))
       ->capture_default_str();
-  app.add_flag("--calibrate", arguments.evaluation.calibrate,
-               "also the distances of the reference to itself and of a Gaussian over pixels, and frechet "
-               "over the latter");
+  app.add_flag(
+      "--calibrate", arguments.evaluation.calibrate,
+      "also the distances of the reference to itself and of a Gaussian over pixels, and the samples' "
+      "over the latter");
   app.add_flag("--json", arguments.json, "print one JSON object instead of a table");
   cm::add_common_options(app, arguments.common);
 }
 
 int run(Arguments& arguments) {
-  arguments.evaluation.metrics = cm::parse_metrics(arguments.metrics);
+  const auto metrics = cm::parse_metrics(arguments.metrics);
   arguments.evaluation.seed = arguments.common.seed.value_or(0);
   const torch::Device device = cm::parse_device(arguments.common.device);
   const cm::ImageSet samples = cm::load_images(arguments.samples);
   const cm::ImageSet reference = cm::load_images(arguments.reference.reference);
   const auto extractor = cm::make_features(arguments.reference.features, samples.shape(), device);
+  arguments.evaluation.metrics = metrics.empty() ? std::vector{cm::distance_metric(*extractor)} : metrics;
   const auto scores = cm::evaluate(samples, reference, *extractor, arguments.evaluation);
   const cm::Json report = cm::report_of(scores, samples, reference, *extractor, arguments.evaluation);
   std::cout << (arguments.json ? report.dump(2) + "\n" : cm::table_of(report));

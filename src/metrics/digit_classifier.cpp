@@ -77,7 +77,7 @@ DigitClassifier::DigitClassifier(const std::filesystem::path& file, torch::Devic
   }
 }
 
-Activations DigitClassifier::operator()(const Tensor& pixels) const {
+Activations DigitClassifier::operator()(const Tensor& pixels, const Wanted&) const {
   TORCH_CHECK(pixels.dim() == 4 && (ImageShape{pixels.size(1), pixels.size(2), pixels.size(3)} == shape_),
               "expected images of ", to_string(shape_), ", got ", pixels.sizes());
   return no_grad([&] {
@@ -87,6 +87,7 @@ Activations DigitClassifier::operator()(const Tensor& pixels) const {
     const Tensor features =
         torch::relu(torch::linear(x.flatten(1), weight("hidden.weight"), weight("hidden.bias")));
     return Activations{.features = features,
+                       .spatial = std::nullopt,
                        .logits = torch::linear(features, weight("logits.weight"), weight("logits.bias"))};
   });
 }

@@ -6,48 +6,116 @@
 #include "cm/base/error.h"
 #include "cm/base/text.h"
 #include "cm/io/image.h"
+#include "cm/io/safetensors.h"
 #include "cm/metrics/digit_classifier.h"
+#include "cm/metrics/inception_features.h"
+#include "cm/metrics/script_features.h"
 
 namespace cm {
+namespace {
 
-Activations PixelFeatures::operator()(const Tensor& pixels) const {
-  TORCH_CHECK(pixels.dim() == 4 && pixels[0].numel() == width(), "expected images of ", to_string(shape_),
-              ", got ", pixels.sizes());
-  return {.features = from_uint8(pixels.to(device_)).flatten(1), .logits = std::nullopt};
+namespace fs = std::filesystem;
+
+constexpr auto kPixels = "pixels";
+constexpr auto kInception = "inception";
+constexpr std::string_view kInceptionPrefix = "inception:";
+
+std::string kind_of(const fs::path& file) {
+  const SafetensorsHeader header = read_safetensors_header(file);
+  const auto found = header.metadata.find("kind");
+  return found == header.metadata.end() ? "" : found->second;
 }
 
-std::unique_ptr<FeatureExtractor> make_features(const std::string& which, const ImageShape& shape,
-                                                torch::Device device) {
-  if (which == "pixels") return std::make_unique<PixelFeatures>(shape, device);
-  if (which == "inception") {
-    throw InputError("features 'inception' are not part of this version; use pixels or a classifier file");
-  }
-  if (!std::filesystem::exists(which)) {
-    throw InputError(concat("features '", which, "' are neither pixels nor a file that exists",
-                            did_you_mean(which, {"pixels"})));
-  }
-  auto classifier = std::make_unique<DigitClassifier>(which, device);
+void refuse_resize(const FeatureOptions& options) {
+  if (!options.resize) return;
+  throw InputError(concat("a rule of resizing (", to_string(*options.resize),
+                          ") belongs to Inception features, but these are ", options.source,
+                          "; leave it out"));
+}
+
+std::unique_ptr<FeatureExtractor> digit_classifier(const fs::path& file, const ImageShape& shape,
+                                                   torch::Device device) {
+  auto classifier = std::make_unique<DigitClassifier>(file, device);
   if (classifier->image_shape() != shape) {
-    throw InputError(concat(which, ": this classifier takes images of ", to_string(classifier->image_shape()),
-                            ", but these are ", to_string(shape), "; use features that fit, or pixels"));
+    throw InputError(concat(file.string(), ": this classifier takes images of ",
+                            to_string(classifier->image_shape()), ", but these are ", to_string(shape),
+                            "; use features that fit, or pixels"));
   }
   return classifier;
 }
 
-Activations activations_of(const Tensor& pixels, const FeatureExtractor& extractor, int64_t batch_size) {
+// The parts of an activation, to be joined over the batches.
+void append(std::vector<Tensor>& parts, std::optional<Tensor> part) {
+  if (part) parts.push_back(std::move(*part));
+}
+std::optional<Tensor> joined(const std::vector<Tensor>& parts) {
+  return parts.empty() ? std::nullopt : std::optional(torch::cat(parts));
+}
+
+void check_finite_activations(const Tensor& activations, const FeatureExtractor& extractor) {
+  if (torch::isfinite(activations).all().item<bool>()) return;
+  const std::string source = extractor.file() ? extractor.file()->string() : extractor.name();
+  throw InputError(concat(source, ": gives features that are NaN or infinite; check its weights"));
+}
+
+}  // namespace
+
+Activations PixelFeatures::operator()(const Tensor& pixels, const Wanted&) const {
+  TORCH_CHECK(pixels.dim() == 4 && pixels[0].numel() == width(), "expected images of ", to_string(shape_),
+              ", got ", pixels.sizes());
+  Activations activations;
+  activations.features = from_uint8(pixels.to(device_)).flatten(1);
+  return activations;
+}
+
+std::optional<fs::path> feature_file(const std::string& source) {
+  if (source == kPixels) return std::nullopt;
+  const bool prefixed = source.starts_with(kInceptionPrefix);
+  const bool inception = prefixed || source == kInception;
+  const fs::path file = prefixed               ? source.substr(kInceptionPrefix.size())
+                        : source == kInception ? std::string(kInceptionFile)
+                                               : source;
+  if (fs::is_regular_file(file)) return file;
+  if (inception) {
+    throw InputError(concat("features '", source, "': there is no file '", file.string(), "'; ",
+                            kInceptionCommand,
+                            " makes one of a file that pytorch-fid or torch-fidelity uses"));
+  }
+  throw InputError(concat("features '", source, "' are neither pixels nor inception nor a file that exists",
+                          did_you_mean(source, {kPixels, kInception})));
+}
+
+std::unique_ptr<FeatureExtractor> make_features(const FeatureOptions& options, const ImageShape& shape,
+                                                torch::Device device) {
+  const auto file = feature_file(options.source);
+  const bool named_inception = options.source == kInception || options.source.starts_with(kInceptionPrefix);
+  const bool script = file && !named_inception && is_torchscript(*file);
+  if (named_inception || (file && !script && kind_of(*file) == kInceptionKind)) {
+    return std::make_unique<InceptionFeatures>(*file, options.resize.value_or(InceptionResize::tensorflow),
+                                               device);
+  }
+  refuse_resize(options);
+  if (!file) return std::make_unique<PixelFeatures>(shape, device);
+  if (script) return std::make_unique<ScriptFeatures>(*file, shape, device);
+  return digit_classifier(*file, shape, device);
+}
+
+Activations activations_of(const Tensor& pixels, const FeatureExtractor& extractor, const Wanted& wanted,
+                           int64_t batch_size) {
   std::vector<Tensor> features;
+  std::vector<Tensor> spatial;
   std::vector<Tensor> logits;
   for (const Tensor& batch : pixels.split(batch_size)) {
-    Activations activations = extractor(batch);
-    features.push_back(std::move(activations.features));
-    if (activations.logits) logits.push_back(std::move(*activations.logits));
+    Activations activations = extractor(batch, wanted);
+    if (activations.features.defined()) features.push_back(std::move(activations.features));
+    append(spatial, std::move(activations.spatial));
+    append(logits, std::move(activations.logits));
   }
-  Activations all{.features = torch::cat(features), .logits = std::nullopt};
-  if (!logits.empty()) all.logits = torch::cat(logits);
-  if (!torch::isfinite(all.features).all().item<bool>()) {
-    const std::string source = extractor.file() ? extractor.file()->string() : extractor.name();
-    throw InputError(concat(source, ": gives features that are NaN or infinite; check its weights"));
-  }
+  Activations all{
+      .features = joined(features).value_or(Tensor()), .spatial = joined(spatial), .logits = joined(logits)};
+  if (all.features.defined()) check_finite_activations(all.features, extractor);
+  if (all.spatial) check_finite_activations(*all.spatial, extractor);
+  if (all.logits) check_finite_activations(*all.logits, extractor);
   return all;
 }
 

@@ -23,12 +23,15 @@ Json features_of(const FeatureExtractor& extractor) {
     features["file"] = file->string();
     features["sha256"] = sha256_of(*file);
   }
+  for (const auto& [name, value] : extractor.details()) features[name] = value;
   return features;
 }
 
 std::string describe_features(const Json& features) {
-  const std::string words =
-      concat(features.at("name").get<std::string>(), ", ", features.at("width"), " wide");
+  std::string words = concat(features.at("name").get<std::string>(), ", ", features.at("width"), " wide");
+  if (features.contains("resize")) {
+    words += concat(", images resized as ", features.at("resize").get<std::string>());
+  }
   if (features.at("file").is_null()) return words;
   return concat(words, ", from ", features.at("file").get<std::string>(), " (SHA-256 ",
                 features.at("sha256").get<std::string>(), ")");
@@ -72,12 +75,14 @@ std::string table_of(const Json& report) {
   line("reference", describe_set(report.at("reference")));
   if (report.contains("calibration")) {
     const Json& calibration = report.at("calibration");
-    line("frechet_floor:", concat("reference against itself, random halves of ", calibration.at("floor_half"),
-                                  " images, mean of ", calibration.at("floor_splits"), " splits"));
-    line("frechet_gaussian:",
+    const std::string distance = report.contains("fid") ? "fid" : "frechet";
+    line(distance + "_floor:",
+         concat("reference against itself, random halves of ", calibration.at("floor_half"),
+                " images, mean of ", calibration.at("floor_splits"), " splits"));
+    line(distance + "_gaussian:",
          concat(calibration.at("gaussian_samples"),
                 " draws of the Gaussian with the reference's pixel mean and covariance"));
-    line("frechet_relative:", "frechet / frechet_gaussian");
+    line(distance + "_relative:", concat(distance, " / ", distance, "_gaussian"));
   }
   return table.str();
 }

@@ -352,11 +352,12 @@ class EvaluateTest(ExecutableTest):
                 (*to_three, short): r"short\.npz: not a readable \.npz archive",
                 (*to_three, floats): r"floats\.npz: arr_0 is Float .*expected square images, uint8",
                 (*to_three, wide): r"wide\.npz: images of .*must have one shape",
-                (*to_three, three, "--metrics", "fid"): r"metric 'fid' needs Inception features",
+                (*to_three, three, "--metrics", "fid"): r"metric 'fid' is defined by Inception features",
                 (*to_three, three, "--metrics", "frechett"): r"got 'frechett' \(did you mean frechet\?\)",
                 (*to_three, three, "--metrics", "precision"): r"3 image\(s\), but precision and recall",
                 (*to_three, three, "--metrics", "class_accuracy"): r"class_accuracy needs",
                 (*to_three, three, "--features", "pixls"): r"features 'pixls' are neither .*mean pixels\?",
+                (*to_three, three, "--features", "inception"): r"there is no file .*scripts/export_inception\.py",
                 ("cm-evaluate", "--samples", three): r"--reference is required",
             }
         )

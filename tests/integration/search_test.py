@@ -158,7 +158,7 @@ class RefusalTest(ExecutableTest):
                 searching(out, steps=18): r"--steps 18: needs a grid of at least 19 levels, .* this one has 18",
                 searching(out, "--grid", "1"): r"--steps 2: needs a grid of at least 3 levels, .* this one has 1",
                 searching(out, "--metric", "recal"): r"got 'recal' \(did you mean recall\?\)",
-                searching(out, "--metric", "fid"): r"metric 'fid' needs Inception features",
+                searching(out, "--metric", "fid"): r"metric 'fid' is defined by Inception features",
                 searching(out, "--metric", "class_accuracy"): labels,
                 searching(out, "--class", "10"): r"--class must be 'all' or classes in 0 … 9",
                 searching(out, num=0): r"--num must be at least 1, got 0",

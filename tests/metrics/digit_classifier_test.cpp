@@ -31,7 +31,7 @@ TEST(DigitClassifier, ComputesTheNetworkOfItsFile) {
   EXPECT_EQ(classifier.image_shape(), (ImageShape{1, 2, 2}));
 
   const Tensor pixels = torch::tensor({255, 9, 9, 9, 0, 255, 255, 255}, torch::kUInt8).reshape({2, 1, 2, 2});
-  const Activations activations = classifier(pixels);
+  const Activations activations = classifier(pixels, {});
   EXPECT_TRUE(torch::equal(activations.features, torch::tensor({{1.0F, 2.0F}, {0.0F, 0.0F}})));
   EXPECT_TRUE(torch::equal(*activations.logits, torch::tensor({{0.5F, 1.0F}, {0.5F, 0.0F}})));
 }
@@ -64,7 +64,7 @@ TEST(DigitClassifier, RefusesOtherImages) {
   const TemporaryFolder folder;
   test::save(test::one_pixel_classifier(), folder / "c.safetensors");
   const DigitClassifier classifier(folder / "c.safetensors", torch::kCPU);
-  EXPECT_THROW(classifier(torch::zeros({2, 3, 2, 2}, torch::kUInt8)), c10::Error);
+  EXPECT_THROW(classifier(torch::zeros({2, 3, 2, 2}, torch::kUInt8), {}), c10::Error);
 }
 
 }  // namespace

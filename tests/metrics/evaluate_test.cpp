@@ -10,6 +10,7 @@
 #include "cm/io/image.h"
 #include "cm/metrics/digit_classifier.h"
 #include "cm/metrics/frechet.h"
+#include "cm/metrics/inception_score.h"
 #include "metrics/classifier_file.h"
 #include "support/message_of.h"
 #include "support/temporary_folder.h"
@@ -23,6 +24,7 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 
 constexpr ImageShape kTiny = {1, 2, 2};
+const std::vector<Metric> kFrechetAndRecall = {Metric::frechet, Metric::recall};
 const std::vector<Metric> kAll = {Metric::frechet, Metric::precision, Metric::recall, Metric::class_accuracy};
 
 ImageSet images(const std::string& path, int64_t count, uint64_t seed, const ImageShape& shape = kTiny) {
@@ -34,7 +36,8 @@ ImageSet images(const std::string& path, int64_t count, uint64_t seed, const Ima
 std::unique_ptr<FeatureExtractor> one_pixel_features() {
   const test::TemporaryFolder folder;
   test::save(test::one_pixel_classifier(), folder / "c.safetensors");
-  return make_features((folder / "c.safetensors").string(), kTiny, torch::kCPU);
+  return make_features({.source = (folder / "c.safetensors").string(), .resize = std::nullopt}, kTiny,
+                       torch::kCPU);
 }
 
 std::map<std::string, double> scores_of(const ImageSet& samples, const ImageSet& reference,
@@ -91,17 +94,17 @@ TEST(Evaluate, ParsesMetricNames) {
   EXPECT_THAT(parse_metrics({"recall", "frechet"}), ElementsAre(Metric::recall, Metric::frechet));
   EXPECT_THAT(message_of<InputError>([] { parse_metrics({"frechett"}); }),
               AllOf(HasSubstr("got 'frechett'"), HasSubstr("did you mean frechet?")));
-  EXPECT_THAT(message_of<InputError>([] { parse_metrics({"fid"}); }),
-              HasSubstr("'fid' needs Inception features, which this version doesn't have"));
+  EXPECT_THAT(parse_metrics({"fid", "sfid", "is"}),
+              ElementsAre(Metric::fid, Metric::sfid, Metric::inception_score));
 }
 
 // Counts the images whose features were asked for.
 class CountingFeatures : public PixelFeatures {
  public:
   using PixelFeatures::PixelFeatures;
-  Activations operator()(const Tensor& pixels) const override {
+  Activations operator()(const Tensor& pixels, const Wanted& wanted) const override {
     images_ += pixels.size(0);
-    return PixelFeatures::operator()(pixels);
+    return PixelFeatures::operator()(pixels, wanted);
   }
   int64_t images() const { return images_; }
 
@@ -123,10 +126,78 @@ TEST(Evaluate, AnEvaluatorComputesTheReferenceOnce) {
   EXPECT_EQ(features.images(), 50 + 2 * 40);
 }
 
+// Stands in for Inception: pixels as features, three times those as spatial features, and as logits.
+class PixelInception : public PixelFeatures {
+ public:
+  using PixelFeatures::PixelFeatures;
+  bool is_inception() const override { return true; }
+  Activations operator()(const Tensor& pixels, const Wanted& wanted) const override {
+    asked_.push_back(wanted);
+    Activations all = PixelFeatures::operator()(pixels, wanted);
+    const Tensor x = all.features;
+    if (!wanted.features) all.features = Tensor();
+    if (wanted.spatial) all.spatial = 3 * x;
+    if (wanted.logits) all.logits = 3 * x;
+    return all;
+  }
+  const std::vector<Wanted>& asked() const { return asked_; }
+
+ private:
+  mutable std::vector<Wanted> asked_;
+};
+
+TEST(Evaluate, InceptionHasFidSfidAndInceptionScore) {
+  const ImageSet samples = images("a.npz", 40, 1);
+  const ImageSet reference = images("b.npz", 50, 2);
+  const PixelInception inception(kTiny, torch::kCPU);
+  const auto scores =
+      scores_of(samples, reference, inception,
+                {.metrics = {Metric::sfid, Metric::fid, Metric::inception_score, Metric::recall}});
+  const auto pixels =
+      scores_of(samples, reference, PixelFeatures(kTiny, torch::kCPU), {.metrics = kFrechetAndRecall});
+  EXPECT_DOUBLE_EQ(scores.at("fid"), pixels.at("frechet"));
+  EXPECT_NEAR(scores.at("sfid"), 9 * pixels.at("frechet"), 1e-5);
+  EXPECT_DOUBLE_EQ(scores.at("recall"), pixels.at("recall"));
+  const Tensor logits = 3 * from_uint8(samples.pixels).flatten(1).to(torch::kFloat64);
+  EXPECT_NEAR(scores.at("is"), inception_score(logits.softmax(1)), 1e-6);
+}
+
+TEST(Evaluate, AsksForNoMoreThanTheMetricsNeed) {
+  const ImageSet set = images("a.npz", 9, 1);
+  const auto asked = [&](Metric metric) {
+    const PixelInception inception(kTiny, torch::kCPU);
+    evaluate(set, set, inception, {.metrics = {metric}});
+    std::vector<std::string> words;
+    for (const Wanted& wanted : inception.asked()) {
+      words.push_back(std::string(wanted.features ? "f" : "") + (wanted.spatial ? "s" : "") +
+                      (wanted.logits ? "l" : ""));
+    }
+    return words;
+  };
+  EXPECT_THAT(asked(Metric::fid), ElementsAre("f", "f"));
+  EXPECT_THAT(asked(Metric::sfid), ElementsAre("s", "s"));
+  EXPECT_THAT(asked(Metric::inception_score), ElementsAre("l"));
+}
+
+TEST(Evaluate, RefusesAMetricUnderTheWrongName) {
+  const ImageSet set = images("a.npz", 9, 1);
+  for (const Metric metric : {Metric::fid, Metric::sfid, Metric::inception_score}) {
+    EXPECT_THAT(mistake(set, set, {.metrics = {metric}}),
+                AllOf(HasSubstr("metric '" + to_string(metric) + "' is defined by Inception features"),
+                      HasSubstr("these are pixels")));
+  }
+  const PixelInception inception(kTiny, torch::kCPU);
+  EXPECT_THAT(message_of<InputError>([&] { evaluate(set, set, inception, {.metrics = {Metric::frechet}}); }),
+              HasSubstr("in Inception features the Fréchet distance is fid"));
+}
+
 TEST(Evaluate, KnowsWhichWayEachMetricIsBetter) {
   EXPECT_TRUE(is_better(Metric::frechet, 1, 2));
   EXPECT_FALSE(is_better(Metric::frechet, 2, 1));
-  for (const Metric share : {Metric::precision, Metric::recall, Metric::class_accuracy}) {
+  EXPECT_TRUE(is_better(Metric::fid, 1, 2));
+  EXPECT_TRUE(is_better(Metric::sfid, 1, 2));
+  for (const Metric share :
+       {Metric::inception_score, Metric::precision, Metric::recall, Metric::class_accuracy}) {
     EXPECT_TRUE(is_better(share, 0.9, 0.8)) << to_string(share);
     EXPECT_FALSE(is_better(share, 0.8, 0.9)) << to_string(share);
   }
@@ -161,6 +232,10 @@ TEST(Evaluate, RefusesCalibrationWithoutFrechet) {
   const ImageSet set = images("a.npz", 9, 1);
   EXPECT_THAT(mistake(set, set, {.metrics = {Metric::recall}, .calibrate = true}),
               HasSubstr("add frechet to the metrics"));
+  const PixelInception inception(kTiny, torch::kCPU);
+  EXPECT_THAT(message_of<InputError>(
+                  [&] { evaluate(set, set, inception, {.metrics = {Metric::recall}, .calibrate = true}); }),
+              HasSubstr("add fid to the metrics"));
 }
 
 }  // namespace

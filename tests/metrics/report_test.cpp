@@ -41,11 +41,29 @@ TEST(Report, SaysHowTheCalibrationWasMade) {
 TEST(Report, NamesTheFeaturesFileByItsDigest) {
   const test::TemporaryFolder folder;
   test::save(test::one_pixel_classifier(), folder / "c.safetensors");
-  const auto classifier = make_features((folder / "c.safetensors").string(), {1, 2, 2}, torch::kCPU);
+  const auto classifier = make_features(
+      {.source = (folder / "c.safetensors").string(), .resize = std::nullopt}, {1, 2, 2}, torch::kCPU);
   const Json report = report_of({}, set_of("a", 2), set_of("b", 2), *classifier, {});
   EXPECT_EQ(report.at("features").at("file"), (folder / "c.safetensors").string());
   EXPECT_EQ(report.at("features").at("sha256").get<std::string>().size(), 64U);
   EXPECT_THAT(table_of(report), HasSubstr("digit_classifier, 2 wide, from "));
+}
+
+class ResizingFeatures : public PixelFeatures {
+ public:
+  using PixelFeatures::PixelFeatures;
+  bool is_inception() const override { return true; }
+  Details details() const override { return {{"resize", "clean"}, {"source_sha256", "12ab"}}; }
+};
+
+TEST(Report, HasTheDetailsOfTheFeatures) {
+  const ResizingFeatures features({1, 2, 2}, torch::kCPU);
+  const Json report =
+      report_of({{"fid", 1.0}}, set_of("a", 2), set_of("b", 2), features, {.calibrate = true});
+  EXPECT_EQ(report.at("features").at("resize"), "clean");
+  EXPECT_EQ(report.at("features").at("source_sha256"), "12ab");
+  EXPECT_THAT(table_of(report), HasSubstr("4 wide, images resized as clean"));
+  EXPECT_THAT(table_of(report), HasSubstr("fid_relative:     fid / fid_gaussian"));
 }
 
 TEST(Report, TableHasALineAScore) {

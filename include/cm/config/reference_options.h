@@ -3,6 +3,8 @@
 
 #include <string>
 
+#include "cm/metrics/features.h"
+
 namespace CLI {
 class App;
 }
@@ -13,11 +15,11 @@ namespace cm {
 constexpr const char* kImageSets = ".npz (arr_0), folder of images or digits .csv.gz";
 
 struct ReferenceOptions {
-  std::string reference;            // a path that load_images reads
-  std::string features = "pixels";  // what make_features takes
+  std::string reference;  // a path that load_images reads
+  FeatureOptions features;
 };
 
-// Declares --reference, which is required, and --features.
+// Declares --reference, which is required, --features and --resize.
 void add_reference_options(CLI::App& app, ReferenceOptions& options);
 
 }  // namespace cm

@@ -19,7 +19,7 @@ class DigitClassifier : public FeatureExtractor {
   int64_t classes() const override { return weight("logits.weight").size(0); }
   std::optional<std::filesystem::path> file() const override { return file_; }
   // Images of image_shape().
-  Activations operator()(const Tensor& pixels) const override;
+  Activations operator()(const Tensor& pixels, const Wanted& wanted) const override;
 
   ImageShape image_shape() const { return shape_; }
 

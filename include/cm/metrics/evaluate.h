@@ -15,25 +15,34 @@
 
 namespace cm {
 
-enum class Metric { frechet, precision, recall, class_accuracy };
+// fid, sfid and is are defined by Inception's features and computed in no others. The Fréchet distance in all
+// others is called frechet, for such numbers can't be compared with a FID.
+enum class Metric { frechet, fid, sfid, inception_score, precision, recall, class_accuracy };
 template <>
 struct EnumNames<Metric> {
-  static constexpr std::array names = {
-      EnumName{Metric::frechet, "frechet"}, EnumName{Metric::precision, "precision"},
-      EnumName{Metric::recall, "recall"}, EnumName{Metric::class_accuracy, "class_accuracy"}};
+  static constexpr std::array names = {EnumName{Metric::frechet, "frechet"},
+                                       EnumName{Metric::fid, "fid"},
+                                       EnumName{Metric::sfid, "sfid"},
+                                       EnumName{Metric::inception_score, "is"},
+                                       EnumName{Metric::precision, "precision"},
+                                       EnumName{Metric::recall, "recall"},
+                                       EnumName{Metric::class_accuracy, "class_accuracy"}};
 };
 
-// InputError for a name that is none of them; one that is meant for Inception features is told so.
+// InputError for a name that is none of them.
 std::vector<Metric> parse_metrics(const std::vector<std::string>& names);
 
-// Whether value a of the metric is better than value b: distances are best low, shares high.
+// The Fréchet distance by the name that it has in these features: fid or frechet.
+Metric distance_metric(const FeatureExtractor& extractor);
+
+// Whether value a of the metric is better than value b: distances are best low, shares and scores high.
 bool is_better(Metric metric, double a, double b);
 
 struct EvaluationOptions {
   std::vector<Metric> metrics = {Metric::frechet};
   int64_t batch_size = 256;  // images whose features are computed at once
-  bool calibrate =
-      false;  // adds frechet_floor, frechet_gaussian and frechet_relative = frechet / frechet_gaussian
+  // With D the distance_metric, adds D_floor, D_gaussian and D_relative = D / D_gaussian.
+  bool calibrate = false;
   uint64_t seed = 0;  // of the calibration's draws
 };
 
@@ -49,28 +58,33 @@ class Evaluator {
   // The extractor must live as long.
   Evaluator(ImageSet reference, const FeatureExtractor& extractor, EvaluationOptions options);
 
-  // InputError when the sets have other shapes, too few images, or class_accuracy lacks labels or a
-  // classifier that knows them, or calibration the metric frechet. Looks at no pixel.
+  // InputError when the sets have other shapes, too few images, a metric has another name in these features
+  // or isn't defined in them, class_accuracy lacks labels or a classifier that knows them, or calibration the
+  // distance. Looks at no pixel.
   void check(const ImageSet& samples) const;
 
   // The scores, in the order of `options.metrics`, the calibration last. Checks first.
-  //   frechet         squared Fréchet distance between Gaussians fitted to the features
+  //   frechet, fid    squared Fréchet distance between Gaussians fitted to the features
   //                   (cm/metrics/frechet.h)
+  //   sfid            the same of Inception's spatial features (Nash et al. 2021, arXiv 2103.03841)
+  //   is              of the samples alone, in chunks of 5,000 (cm/metrics/inception_score.h)
   //   precision, recall   k = 3 (cm/metrics/precision_recall.h)
   //   class_accuracy  share of samples that the classifier gives the class of their label
   std::vector<Score> evaluate(const ImageSet& samples);
 
  private:
   double value(Metric metric, const ImageSet& samples, const Activations& activations);
-  std::vector<Score> calibration(double frechet, int64_t samples);
-  double frechet_to_reference(const Tensor& features);
-  const Tensor& reference_features();
+  std::vector<Score> calibration(double distance, int64_t samples);
+  double distance_to_reference(const Tensor& features);
+  double spatial_distance_to_reference(const Tensor& spatial);
+  const Activations& reference();
 
-  ImageSet reference_;
+  ImageSet reference_images_;
   const FeatureExtractor& extractor_;
   EvaluationOptions options_;
   std::optional<Activations> activations_;
   std::optional<GaussianMoments> moments_;
+  std::optional<GaussianMoments> spatial_moments_;
   std::optional<Manifold> manifold_;
 };
 

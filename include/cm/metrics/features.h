@@ -3,19 +3,33 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
 
 #include "cm/base/tensor.h"
 #include "cm/metrics/image_set.h"
+#include "cm/metrics/inception_input.h"
 
 namespace cm {
 
-struct Activations {
-  Tensor features;               // fp32 [N, width]
-  std::optional<Tensor> logits;  // fp32 [N, classes], from a classifier
+// What is asked of an extractor; what it has not, it leaves out.
+struct Wanted {
+  bool features = true;
+  bool spatial = false;
+  bool logits = false;
 };
+
+struct Activations {
+  Tensor features;                // fp32 [N, width]; undefined unless wanted
+  std::optional<Tensor> spatial;  // fp32 [N, 2023], of Inception
+  std::optional<Tensor> logits;   // fp32 [N, classes], from a classifier
+};
+
+// Facts that belong to every number, by name: Inception's are how images are resized and where its weights
+// come from.
+using Details = std::map<std::string, std::string>;
 
 class FeatureExtractor {
  public:
@@ -25,10 +39,13 @@ class FeatureExtractor {
   virtual int64_t width() const = 0;
   // Number of classes of its logits; 0 where it has none.
   virtual int64_t classes() const { return 0; }
+  // Whether it is the network by which FID, sFID and the Inception Score are defined.
+  virtual bool is_inception() const { return false; }
   // The file that it was read from, if any.
   virtual std::optional<std::filesystem::path> file() const { return std::nullopt; }
+  virtual Details details() const { return {}; }
   // uint8 [N, C, H, W] on any device → activations on the extractor's device.
-  virtual Activations operator()(const Tensor& pixels) const = 0;
+  virtual Activations operator()(const Tensor& pixels, const Wanted& wanted) const = 0;
 };
 
 // The pixels themselves, flattened in (c, h, w) order and scaled to [−1, 1] as the models see them.
@@ -37,19 +54,35 @@ class PixelFeatures : public FeatureExtractor {
   PixelFeatures(const ImageShape& shape, torch::Device device) : shape_(shape), device_(device) {}
   std::string name() const override { return "pixels"; }
   int64_t width() const override { return shape_.values(); }
-  Activations operator()(const Tensor& pixels) const override;
+  Activations operator()(const Tensor& pixels, const Wanted& wanted) const override;
 
  private:
   ImageShape shape_;
   torch::Device device_;
 };
 
-// `which` is "pixels" or the path of a classifier file (cm/metrics/digit_classifier.h). InputError for
-// anything else, and for a classifier of other images than `shape`.
-std::unique_ptr<FeatureExtractor> make_features(const std::string& which, const ImageShape& shape,
+// Where scripts/export_inception.py is told to put Inception's weights: what the source "inception" alone
+// means.
+inline constexpr auto kInceptionFile = "weights/inception.safetensors";
+
+struct FeatureOptions {
+  // "pixels", "inception", "inception:FILE", or a FILE: Inception's weights or a classifier's
+  // (cm/metrics/digit_classifier.h), told apart by what they say they are, or a TorchScript module
+  // (cm/metrics/script_features.h).
+  std::string source = "pixels";
+  std::optional<InceptionResize> resize;  // Inception's; tensorflow unless given
+};
+
+// The file that `source` means; none for pixels. InputError when there is no such file.
+std::optional<std::filesystem::path> feature_file(const std::string& source);
+
+// InputError for an unknown source, for a classifier of other images than `shape`, and for a rule of resizing
+// beside features that don't resize.
+std::unique_ptr<FeatureExtractor> make_features(const FeatureOptions& options, const ImageShape& shape,
                                                 torch::Device device);
 
 // The activations of all images, `batch_size` ≥ 1 at a time. InputError when a feature isn't finite.
-Activations activations_of(const Tensor& pixels, const FeatureExtractor& extractor, int64_t batch_size);
+Activations activations_of(const Tensor& pixels, const FeatureExtractor& extractor, const Wanted& wanted,
+                           int64_t batch_size);
 
 }  // namespace cm

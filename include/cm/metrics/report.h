@@ -9,10 +9,10 @@
 
 namespace cm {
 
-// {"frechet": 1.2, …, "features": {"name", "width", "file", "sha256"}, "samples": {"path", "count"},
+// {"frechet": 1.2, …, "features": {"name", "width", "file", "sha256", …}, "samples": {"path", "count"},
 //  "reference": {"path", "count"}, "image_shape": [C, H, W]}, and with a calibration how it was made:
 // "calibration": {"floor_splits", "floor_half", "gaussian_samples", "seed"}. Without a file, "file" and
-// "sha256" are null.
+// "sha256" are null. Of Inception, "features" has "resize", "source" and "source_sha256" too.
 Json report_of(const std::vector<Score>& scores, const ImageSet& samples, const ImageSet& reference,
                const FeatureExtractor& extractor, const EvaluationOptions& options);
 
