@@ -25,7 +25,7 @@ int main(int argc, char** argv) {
          "frechet, precision, recall or class_accuracy; with Inception features fid, sfid or is in place of "
          "frechet")
       ->capture_default_str();
-  cm::add_reference_options(app, command.reference);
+  cm::add_reference_options(app, command.reference)->required();
   app.add_option("--num", command.count,
                  "samples an evaluation, of the same noise in all; more tell finer differences apart (the "
                  "official release took 10,000)")

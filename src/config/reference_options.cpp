@@ -7,9 +7,10 @@
 
 namespace cm {
 
-void add_reference_options(CLI::App& app, ReferenceOptions& options) {
-  app.add_option("--reference", options.reference, concat("what the images are compared with: ", kImageSets))
-      ->required();
+CLI::Option* add_reference_options(CLI::App& app, ReferenceOptions& options) {
+  CLI::Option* reference = app.add_option(
+      "--reference", options.reference,
+      concat("what the images are compared with: ", kImageSets, ", or .npz with statistics (mu, sigma)"));
   app.add_option("--features", options.features.source,
                  concat("pixels; inception (", kInceptionFile,
                         ", which scripts/export_inception.py makes) or inception:FILE; a classifier file "
@@ -25,6 +26,7 @@ void add_reference_options(CLI::App& app, ReferenceOptions& options) {
          "torch-fidelity; pytorch, as pytorch-fid; clean, as clean-fid. FIDs by different rules can't be "
          "compared")
       ->type_name("RULE");
+  return reference;
 }
 
 }  // namespace cm

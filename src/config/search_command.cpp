@@ -219,7 +219,7 @@ int run_search_command(const SearchCommand& command) {
   const Plan plan = plan_of(command);
   const ImageSet samples = samples_to_come(plan, command.count);
   const auto extractor = make_features(command.reference.features, samples.shape(), plan.device);
-  Evaluator evaluator(load_images(command.reference.reference), *extractor,
+  Evaluator evaluator(load_reference(command.reference.reference), *extractor,
                       {.metrics = {plan.metric}, .batch_size = command.batch});
   evaluator.check(samples);
   const Model model = load_model(plan.file, plan.device);

@@ -7,6 +7,7 @@
 #include "cm/base/text.h"
 #include "cm/metrics/calibration.h"
 #include "cm/metrics/frechet.h"
+#include "cm/metrics/frechet_extrapolation.h"
 #include "cm/metrics/inception_score.h"
 
 namespace cm {
@@ -22,7 +23,8 @@ bool asks_for(const EvaluationOptions& options, std::initializer_list<Metric> me
 }
 
 Wanted wanted_of_reference(const EvaluationOptions& options) {
-  return {.features = asks_for(options, {Metric::frechet, Metric::fid, Metric::precision, Metric::recall}),
+  return {.features = asks_for(
+              options, {Metric::frechet, Metric::fid, Metric::kid, Metric::precision, Metric::recall}),
           .spatial = asks_for(options, {Metric::sfid})};
 }
 
@@ -73,6 +75,15 @@ void check_names(const EvaluationOptions& options, const FeatureExtractor& extra
   }
 }
 
+void check_counts(const EvaluationOptions& options, const ImageSet& images) {
+  if (asks_for(options, {Metric::frechet, Metric::fid, Metric::sfid}))
+    check_count(images, 2, "the Fréchet distance");
+  if (asks_for(options, {Metric::kid})) check_count(images, 2, "the kernel distance");
+  if (asks_for(options, {Metric::precision, Metric::recall})) {
+    check_count(images, kNeighbours + 1, concat("precision and recall with k = ", kNeighbours));
+  }
+}
+
 double class_accuracy(const Tensor& labels, const Tensor& logits) {
   return (logits.argmax(1) == labels.to(logits.device())).to(torch::kFloat64).mean().item<double>();
 }
@@ -101,6 +112,7 @@ bool is_better(Metric metric, double a, double b) {
     case Metric::frechet:
     case Metric::fid:
     case Metric::sfid:
+    case Metric::kid:
       return a < b;
     case Metric::inception_score:
     case Metric::precision:
@@ -111,30 +123,75 @@ bool is_better(Metric metric, double a, double b) {
   throw Error("no such metric");
 }
 
-Evaluator::Evaluator(ImageSet reference, const FeatureExtractor& extractor, EvaluationOptions options)
-    : reference_images_(std::move(reference)), extractor_(extractor), options_(std::move(options)) {}
+Evaluator::Evaluator(Reference reference, const FeatureExtractor& extractor, EvaluationOptions options)
+    : reference_(std::move(reference)), extractor_(extractor), options_(std::move(options)) {}
 
 void Evaluator::check(const ImageSet& samples) const {
-  if (samples.shape() != reference_images_.shape()) {
-    throw InputError(concat(samples.path, ": images of ", to_string(samples.shape()), ", but the reference ",
-                            reference_images_.path, " has ", to_string(reference_images_.shape()),
-                            "; both must have one shape"));
-  }
   check_names(options_, extractor_);
-  for (const ImageSet* images : {&samples, &reference_images_}) {
-    if (asks_for(options_, {Metric::frechet, Metric::fid, Metric::sfid})) {
-      check_count(*images, 2, "the Fréchet distance");
+  check_counts(options_, samples);
+  if (reference_.images) {
+    if (samples.shape() != reference_.images->shape()) {
+      throw InputError(concat(samples.path, ": images of ", to_string(samples.shape()),
+                              ", but the reference ", reference_.path, " has ",
+                              to_string(reference_.images->shape()), "; both must have one shape"));
     }
-    if (asks_for(options_, {Metric::precision, Metric::recall})) {
-      check_count(*images, kNeighbours + 1, concat("precision and recall with k = ", kNeighbours));
-    }
+    check_counts(options_, *reference_.images);
+  } else if (options_.calibrate || asks_for(options_, {Metric::kid, Metric::precision, Metric::recall})) {
+    throw InputError(concat(reference_.path, ": holds statistics and no images (arr_0), but ",
+                            options_.calibrate ? "the calibration" : "kid, precision and recall",
+                            " need the reference's images; name them as reference, or leave it out"));
   }
+  if (asks_for(options_, {Metric::frechet, Metric::fid, Metric::sfid})) check_statistics();
   if (asks_for(options_, {Metric::class_accuracy})) check_labels(samples, extractor_);
   const Metric distance = distance_metric(extractor_);
-  if (options_.calibrate && !asks_for(options_, {distance})) {
-    throw InputError(concat("the calibration is that of the Fréchet distance; add ", to_string(distance),
-                            " to the metrics or leave it out"));
+  for (const auto& [asked, what] :
+       {std::pair{options_.calibrate, "calibration"}, {options_.extrapolate, "extrapolation"}}) {
+    if (asked && !asks_for(options_, {distance})) {
+      throw InputError(concat("the ", what, " is that of the Fréchet distance; add ", to_string(distance),
+                              " to the metrics or leave it out"));
+    }
   }
+}
+
+// Statistics count only in the features that they were computed in.
+void Evaluator::check_statistics() const {
+  if (!reference_.statistics) return;
+  const ReferenceStatistics& statistics = *reference_.statistics;
+  const auto refuse = [&](const std::string& what) {
+    throw InputError(concat(reference_.path, ": ", what,
+                            "; compute them again in these features: cm-evaluate --samples "
+                            "THE-REFERENCE'S-IMAGES --save-stats FILE"));
+  };
+  const std::string identity = feature_identity(extractor_);
+  if (statistics.identity.empty() && !extractor_.is_inception()) {
+    refuse(
+        concat("these statistics do not say their features, so they are taken for Inception's, but the "
+               "features are ",
+               extractor_.name()));
+  }
+  if (!statistics.identity.empty() && statistics.identity != identity) {
+    refuse(concat("the statistics are of the features ", statistics.identity, ", not of ", identity));
+  }
+  if (statistics.features.mean.size(0) != extractor_.width()) {
+    refuse(concat("the statistics are ", statistics.features.mean.size(0), " wide, the features ",
+                  extractor_.width()));
+  }
+  if (asks_for(options_, {Metric::sfid}) && !statistics.spatial)
+    refuse("has no mu_s and sigma_s, which sfid needs");
+}
+
+std::vector<std::string> Evaluator::warnings(const ImageSet& samples) const {
+  std::vector<std::string> found;
+  if (!asks_for(options_, {distance_metric(extractor_)})) return found;
+  const auto look = [&](const std::string& whose, int64_t count) {
+    if (count > extractor_.width()) return;
+    found.push_back(concat(count, " ", whose, " for features ", extractor_.width(),
+                           " wide: their covariance is singular and the distance too high; take more, or ask "
+                           "for kid or the extrapolation, which are not biased by the number of samples"));
+  };
+  look("samples", samples.size());
+  if (reference_.images && !reference_.statistics) look("reference images", reference_.images->size());
+  return found;
 }
 
 std::vector<Score> Evaluator::evaluate(const ImageSet& samples) {
@@ -144,38 +201,49 @@ std::vector<Score> Evaluator::evaluate(const ImageSet& samples) {
   std::vector<Score> scores;
   double distance = 0;
   for (const Metric metric : options_.metrics) {
-    scores.push_back({to_string(metric), value(metric, samples, activations)});
+    for (Score& score : scores_of(metric, samples, activations)) scores.push_back(std::move(score));
     if (metric == distance_metric(extractor_)) distance = scores.back().value;
   }
   if (options_.calibrate) {
     for (Score& score : calibration(distance, samples.size())) scores.push_back(std::move(score));
   }
+  if (options_.extrapolate) {
+    scores.push_back({concat(to_string(distance_metric(extractor_)), "_infinity"),
+                      extrapolated_frechet(activations.features, reference_moments(), options_.seed)});
+  }
   return scores;
 }
 
-double Evaluator::value(Metric metric, const ImageSet& samples, const Activations& activations) {
+std::vector<Score> Evaluator::scores_of(Metric metric, const ImageSet& samples,
+                                        const Activations& activations) {
+  const auto one = [&](double value) { return std::vector<Score>{{to_string(metric), value}}; };
   switch (metric) {
     case Metric::frechet:
     case Metric::fid:
-      return distance_to_reference(activations.features);
+      return one(distance_to_reference(activations.features));
     case Metric::sfid:
-      return spatial_distance_to_reference(activations.spatial.value());
+      return one(spatial_distance_to_reference(activations.spatial.value()));
     case Metric::inception_score:
-      return inception_score(activations.logits.value().to(torch::kFloat64).softmax(1));
+      return one(inception_score(activations.logits.value().to(torch::kFloat64).softmax(1)));
+    case Metric::kid: {
+      const auto distance =
+          kernel_distance(activations.features, reference().features, {.seed = options_.seed});
+      return {{"kid", distance.mean}, {"kid_deviation", distance.deviation}};
+    }
     case Metric::precision:
       if (!manifold_) manifold_ = manifold_of(reference().features, kNeighbours);
-      return share_inside(activations.features, *manifold_);
+      return one(share_inside(activations.features, *manifold_));
     case Metric::recall:
-      return share_inside(reference().features, manifold_of(activations.features, kNeighbours));
+      return one(share_inside(reference().features, manifold_of(activations.features, kNeighbours)));
     case Metric::class_accuracy:
-      return class_accuracy(samples.labels.value(), activations.logits.value());
+      return one(class_accuracy(samples.labels.value(), activations.logits.value()));
   }
   throw Error("no such metric");
 }
 
 std::vector<Score> Evaluator::calibration(double distance, int64_t samples) {
   const std::string name = to_string(distance_metric(extractor_));
-  const Tensor simple = gaussian_images(reference_images_.pixels, samples, options_.seed);
+  const Tensor simple = gaussian_images(reference_.images.value().pixels, samples, options_.seed);
   const double gaussian =
       distance_to_reference(activations_of(simple, extractor_, {}, options_.batch_size).features);
   return {{name + "_floor", frechet_floor(reference().features, options_.seed)},
@@ -183,27 +251,48 @@ std::vector<Score> Evaluator::calibration(double distance, int64_t samples) {
           {name + "_relative", distance / gaussian}};
 }
 
+const GaussianMoments& Evaluator::reference_moments() {
+  if (!moments_) {
+    moments_ = reference_.statistics ? reference_.statistics->features : moments_of(reference().features);
+  }
+  return *moments_;
+}
+
 double Evaluator::distance_to_reference(const Tensor& features) {
-  if (!moments_) moments_ = moments_of(reference().features);
-  return frechet_distance(moments_of(features), *moments_);
+  return frechet_distance(moments_of(features), reference_moments());
 }
 
 double Evaluator::spatial_distance_to_reference(const Tensor& spatial) {
-  if (!spatial_moments_) spatial_moments_ = moments_of(reference().spatial.value());
+  if (!spatial_moments_) {
+    spatial_moments_ = reference_.statistics ? reference_.statistics->spatial.value()
+                                             : moments_of(reference().spatial.value());
+  }
   return frechet_distance(moments_of(spatial), *spatial_moments_);
 }
 
 const Activations& Evaluator::reference() {
   if (!activations_) {
-    activations_ = activations_of(reference_images_.pixels, extractor_, wanted_of_reference(options_),
+    activations_ = activations_of(reference_.images.value().pixels, extractor_, wanted_of_reference(options_),
                                   options_.batch_size);
   }
   return *activations_;
 }
 
-std::vector<Score> evaluate(const ImageSet& samples, const ImageSet& reference,
+std::vector<Score> evaluate(const ImageSet& samples, const Reference& reference,
                             const FeatureExtractor& extractor, const EvaluationOptions& options) {
   return Evaluator(reference, extractor, options).evaluate(samples);
+}
+
+ReferenceStatistics statistics_of(const ImageSet& images, const FeatureExtractor& extractor,
+                                  int64_t batch_size) {
+  check_count(images, 2, "statistics");
+  const Activations activations =
+      activations_of(images.pixels, extractor, {.spatial = extractor.is_inception()}, batch_size);
+  ReferenceStatistics statistics{.features = moments_of(activations.features),
+                                 .spatial = std::nullopt,
+                                 .identity = feature_identity(extractor)};
+  if (activations.spatial) statistics.spatial = moments_of(*activations.spatial);
+  return statistics;
 }
 
 }  // namespace cm

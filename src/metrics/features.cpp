@@ -8,6 +8,7 @@
 #include "cm/io/image.h"
 #include "cm/io/safetensors.h"
 #include "cm/metrics/digit_classifier.h"
+#include "cm/metrics/file_digest.h"
 #include "cm/metrics/inception_features.h"
 #include "cm/metrics/script_features.h"
 
@@ -98,6 +99,23 @@ std::unique_ptr<FeatureExtractor> make_features(const FeatureOptions& options, c
   if (!file) return std::make_unique<PixelFeatures>(shape, device);
   if (script) return std::make_unique<ScriptFeatures>(*file, shape, device);
   return digit_classifier(*file, shape, device);
+}
+
+Json feature_record(const FeatureExtractor& extractor) {
+  Json record = {
+      {"name", extractor.name()}, {"width", extractor.width()}, {"file", nullptr}, {"sha256", nullptr}};
+  if (const auto file = extractor.file()) {
+    record["file"] = file->string();
+    record["sha256"] = sha256_of(*file);
+  }
+  for (const auto& [name, value] : extractor.details()) record[name] = value;
+  return record;
+}
+
+std::string feature_identity(const FeatureExtractor& extractor) {
+  Json record = feature_record(extractor);
+  for (const char* place : {"file", "source"}) record.erase(place);
+  return record.dump();
 }
 
 Activations activations_of(const Tensor& pixels, const FeatureExtractor& extractor, const Wanted& wanted,

@@ -26,9 +26,10 @@ double frechet_distance(const GaussianMoments& a, const GaussianMoments& b) {
   check_moments(b);
   TORCH_CHECK(a.mean.sizes() == b.mean.sizes(), "Gaussians of different widths: ", a.mean.sizes(), " and ",
               b.mean.sizes());
-  const Tensor roots = covariance_root(a.covariance).t().matmul(covariance_root(b.covariance));
+  const auto device = a.mean.device();
+  const Tensor roots = covariance_root(a.covariance).t().matmul(covariance_root(b.covariance.to(device)));
   const double overlap = torch::linalg_svdvals(roots, std::nullopt).sum().item<double>();
-  const double means = (a.mean - b.mean).square().sum().item<double>();
+  const double means = (a.mean - b.mean.to(device)).square().sum().item<double>();
   const double traces = a.covariance.trace().item<double>() + b.covariance.trace().item<double>();
   return std::max(0.0, means + traces - 2 * overlap);
 }

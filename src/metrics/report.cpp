@@ -4,7 +4,6 @@
 #include <sstream>
 
 #include "cm/metrics/calibration.h"
-#include "cm/metrics/file_digest.h"
 
 namespace cm {
 namespace {
@@ -16,15 +15,11 @@ Json source_of(const ImageSet& images) {
   return {{"path", images.path}, {"count", images.size()}};
 }
 
-Json features_of(const FeatureExtractor& extractor) {
-  Json features = {
-      {"name", extractor.name()}, {"width", extractor.width()}, {"file", nullptr}, {"sha256", nullptr}};
-  if (const auto file = extractor.file()) {
-    features["file"] = file->string();
-    features["sha256"] = sha256_of(*file);
-  }
-  for (const auto& [name, value] : extractor.details()) features[name] = value;
-  return features;
+Json source_of(const Reference& reference) {
+  Json source = {
+      {"path", reference.path}, {"count", nullptr}, {"statistics", reference.statistics.has_value()}};
+  if (reference.images) source["count"] = reference.images->size();
+  return source;
 }
 
 std::string describe_features(const Json& features) {
@@ -38,23 +33,29 @@ std::string describe_features(const Json& features) {
 }
 
 std::string describe_set(const Json& set) {
-  return concat(set.at("count"), " images, ", set.at("path").get<std::string>());
+  const std::string path = set.at("path").get<std::string>();
+  if (set.at("count").is_null()) return concat("statistics, ", path);
+  const bool statistics = set.value("statistics", false);
+  return concat(set.at("count"), statistics ? " images and statistics, " : " images, ", path);
 }
 
 }  // namespace
 
-Json report_of(const std::vector<Score>& scores, const ImageSet& samples, const ImageSet& reference,
-               const FeatureExtractor& extractor, const EvaluationOptions& options) {
+Json report_of(const std::vector<Score>& scores, const ImageSet& samples, const Reference& reference,
+               const FeatureExtractor& extractor, const EvaluationOptions& options,
+               const std::vector<std::string>& warnings) {
   Json report;
   for (const Score& score : scores) report[score.name] = score.value;
-  report["features"] = features_of(extractor);
+  report["features"] = feature_record(extractor);
   report["samples"] = source_of(samples);
   report["reference"] = source_of(reference);
+  report["warnings"] = warnings;
   const ImageShape shape = samples.shape();
   report["image_shape"] = {shape.channels, shape.height, shape.width};
+  report["seed"] = options.seed;
   if (options.calibrate) {
     report["calibration"] = {{"floor_splits", kFloorSplits},
-                             {"floor_half", reference.size() / 2},
+                             {"floor_half", reference.images.value().size() / 2},
                              {"gaussian_samples", samples.size()},
                              {"seed", options.seed}};
   }
@@ -68,7 +69,7 @@ std::string table_of(const Json& report) {
   };
   table << std::setprecision(kDigits);
   for (const auto& [key, value] : report.items()) {
-    if (value.is_number()) line(key, value.template get<double>());
+    if (value.is_number_float()) line(key, value.template get<double>());
   }
   line("features", describe_features(report.at("features")));
   line("samples", describe_set(report.at("samples")));

@@ -1,10 +1,10 @@
 #include "cm/metrics/statistics_file.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "cm/base/error.h"
 #include "cm/base/text.h"
-#include "cm/io/npz.h"
 
 namespace cm {
 namespace {
@@ -48,14 +48,27 @@ std::optional<GaussianMoments> moments_in(const NpzArrays& arrays, const std::st
   return moments;
 }
 
+std::string text_in(const Tensor& bytes) {
+  const Tensor stored = bytes.to(torch::kUInt8).contiguous();
+  return {reinterpret_cast<const char*>(stored.data_ptr<uint8_t>()), static_cast<size_t>(stored.numel())};
+}
+
+Tensor bytes_of(const std::string& text) {
+  Tensor bytes = torch::empty({static_cast<int64_t>(text.size())}, torch::kUInt8);
+  std::copy(text.begin(), text.end(), bytes.data_ptr<uint8_t>());
+  return bytes;
+}
+
 }  // namespace
 
-std::optional<ReferenceStatistics> load_statistics(const std::filesystem::path& path) {
-  const NpzArrays arrays = load_npz(path);
-  auto features = moments_in(arrays, path.string(), "mu", "sigma");
-  auto spatial = moments_in(arrays, path.string(), "mu_s", "sigma_s");
+std::optional<ReferenceStatistics> statistics_in(const NpzArrays& arrays, const std::string& path) {
+  auto features = moments_in(arrays, path, "mu", "sigma");
+  auto spatial = moments_in(arrays, path, "mu_s", "sigma_s");
   if (!features) return std::nullopt;
-  return ReferenceStatistics{.features = std::move(*features), .spatial = std::move(spatial)};
+  std::string identity;
+  if (const auto found = arrays.find("features"); found != arrays.end()) identity = text_in(found->second);
+  return ReferenceStatistics{
+      .features = std::move(*features), .spatial = std::move(spatial), .identity = std::move(identity)};
 }
 
 void save_statistics(const std::filesystem::path& path, const ReferenceStatistics& statistics) {
@@ -68,6 +81,7 @@ void save_statistics(const std::filesystem::path& path, const ReferenceStatistic
     arrays["mu_s"] = stored(statistics.spatial->mean);
     arrays["sigma_s"] = stored(statistics.spatial->covariance);
   }
+  if (!statistics.identity.empty()) arrays["features"] = bytes_of(statistics.identity);
   save_npz(path, arrays);
 }
 

@@ -5,9 +5,10 @@
 
 #include <limits>
 
+#include "cm/base/random.h"
+#include "cm/diffusion/gaussian_mixture.h"
 #include "cm/diffusion/sampler.h"
 #include "support/closeness.h"
-#include "support/gaussian.h"
 #include "support/message_of.h"
 
 namespace cm {
@@ -18,24 +19,28 @@ using test::message_of;
 using testing::HasSubstr;
 
 // Two classes, N(m_0, s² I) and N(m_1, s² I) with different shares; all data is their mixture.
-test::Mixture everything() {
-  return {.means = torch::tensor({{-0.5, 0.2}, {0.4, -0.1}}, torch::kFloat64),
-          .weights = torch::tensor({0.3, 0.7}, torch::kFloat64),
-          .std = 0.3};
+constexpr double kStd = 0.3;
+
+GaussianMixture mixture(const Tensor& means, const Tensor& weights) {
+  return {.means = means, .weights = weights, .stds = torch::full_like(weights, kStd)};
 }
 
-test::Mixture class_of(int64_t k) {
-  const test::Mixture all = everything();
-  return {.means = all.means.narrow(0, k, 1), .weights = torch::ones({1}, torch::kFloat64), .std = all.std};
+GaussianMixture everything() {
+  return mixture(torch::tensor({{-0.5, 0.2}, {0.4, -0.1}}, torch::kFloat64),
+                 torch::tensor({0.3, 0.7}, torch::kFloat64));
+}
+
+GaussianMixture class_of(int64_t k) {
+  return mixture(everything().means.narrow(0, k, 1), torch::ones({1}, torch::kFloat64));
 }
 
 Denoiser guided_to_class_1(double w) {
-  return guided(test::denoiser_of(class_of(1)), test::denoiser_of(everything()), w);
+  return guided(denoiser_of(class_of(1)), denoiser_of(everything()), w);
 }
 
 // log p_σ(x) but for a constant, [B].
-Tensor log_density(const test::Mixture& data, const Tensor& x, const Tensor& sigma) {
-  const Tensor variance = data.std * data.std + sigma.square().unsqueeze(1);
+Tensor log_density(const GaussianMixture& data, const Tensor& x, const Tensor& sigma) {
+  const Tensor variance = kStd * kStd + sigma.square().unsqueeze(1);
   const Tensor distance2 = (x.unsqueeze(1) - data.means).square().sum(2);
   return (data.weights.log() - distance2 / (2 * variance)).logsumexp(1);
 }
@@ -50,8 +55,8 @@ TEST(Guidance, ItsEndsAreTheClassAndAllDataThemselves) {
   const Denoiser never = [](const Tensor&, const Tensor&) -> Tensor {
     throw std::runtime_error("an evaluation too many");
   };
-  const Denoiser of_class = test::denoiser_of(class_of(1));
-  const Denoiser of_all = test::denoiser_of(everything());
+  const Denoiser of_class = denoiser_of(class_of(1));
+  const Denoiser of_all = denoiser_of(everything());
   EXPECT_TRUE(torch::equal(guided(of_class, never, 1)(at.x, at.sigma), of_class(at.x, at.sigma)));
   EXPECT_TRUE(torch::equal(guided(never, of_all, 0)(at.x, at.sigma), of_all(at.x, at.sigma)));
   EXPECT_EQ(guided_evaluations(1), 1);

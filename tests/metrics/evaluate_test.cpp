@@ -43,13 +43,14 @@ std::unique_ptr<FeatureExtractor> one_pixel_features() {
 std::map<std::string, double> scores_of(const ImageSet& samples, const ImageSet& reference,
                                         const FeatureExtractor& extractor, const EvaluationOptions& options) {
   std::map<std::string, double> scores;
-  for (const auto& [name, value] : evaluate(samples, reference, extractor, options)) scores[name] = value;
+  for (const auto& [name, value] : evaluate(samples, reference_of(reference), extractor, options))
+    scores[name] = value;
   return scores;
 }
 
 std::string mistake(const ImageSet& samples, const ImageSet& reference, const EvaluationOptions& options) {
   const PixelFeatures pixels(samples.shape(), torch::kCPU);
-  return message_of<InputError>([&] { evaluate(samples, reference, pixels, options); });
+  return message_of<InputError>([&] { evaluate(samples, reference_of(reference), pixels, options); });
 }
 
 TEST(Evaluate, ASetAgainstItselfIsPerfect) {
@@ -116,7 +117,7 @@ TEST(Evaluate, AnEvaluatorComputesTheReferenceOnce) {
   const ImageSet reference = images("b.npz", 50, 2);
   const CountingFeatures features(kTiny, torch::kCPU);
   const EvaluationOptions options = {.metrics = {Metric::recall, Metric::frechet, Metric::precision}};
-  Evaluator evaluator(reference, features, options);
+  Evaluator evaluator(reference_of(reference), features, options);
   for (const uint64_t seed : {1, 3}) {
     const ImageSet samples = images("a.npz", 40, seed);
     const auto together = evaluator.evaluate(samples);
@@ -166,7 +167,7 @@ TEST(Evaluate, AsksForNoMoreThanTheMetricsNeed) {
   const ImageSet set = images("a.npz", 9, 1);
   const auto asked = [&](Metric metric) {
     const PixelInception inception(kTiny, torch::kCPU);
-    evaluate(set, set, inception, {.metrics = {metric}});
+    evaluate(set, reference_of(set), inception, {.metrics = {metric}});
     std::vector<std::string> words;
     for (const Wanted& wanted : inception.asked()) {
       words.push_back(std::string(wanted.features ? "f" : "") + (wanted.spatial ? "s" : "") +
@@ -187,7 +188,8 @@ TEST(Evaluate, RefusesAMetricUnderTheWrongName) {
                       HasSubstr("these are pixels")));
   }
   const PixelInception inception(kTiny, torch::kCPU);
-  EXPECT_THAT(message_of<InputError>([&] { evaluate(set, set, inception, {.metrics = {Metric::frechet}}); }),
+  EXPECT_THAT(message_of<InputError>(
+                  [&] { evaluate(set, reference_of(set), inception, {.metrics = {Metric::frechet}}); }),
               HasSubstr("in Inception features the Fréchet distance is fid"));
 }
 
@@ -224,8 +226,9 @@ TEST(Evaluate, RefusesClassAccuracyWithoutLabelsOrClassifier) {
   set.labels = torch::zeros({9}, torch::kInt64);
   EXPECT_THAT(mistake(set, set, accuracy), HasSubstr("needs a classifier, but the features are pixels"));
   set.labels = torch::full({9}, 7, torch::kInt64);
-  EXPECT_THAT(message_of<InputError>([&] { evaluate(set, set, *one_pixel_features(), accuracy); }),
-              HasSubstr("labels reach from 7 to 7; the classifier knows 0 to 1"));
+  EXPECT_THAT(
+      message_of<InputError>([&] { evaluate(set, reference_of(set), *one_pixel_features(), accuracy); }),
+      HasSubstr("labels reach from 7 to 7; the classifier knows 0 to 1"));
 }
 
 TEST(Evaluate, RefusesCalibrationWithoutFrechet) {
@@ -233,9 +236,69 @@ TEST(Evaluate, RefusesCalibrationWithoutFrechet) {
   EXPECT_THAT(mistake(set, set, {.metrics = {Metric::recall}, .calibrate = true}),
               HasSubstr("add frechet to the metrics"));
   const PixelInception inception(kTiny, torch::kCPU);
-  EXPECT_THAT(message_of<InputError>(
-                  [&] { evaluate(set, set, inception, {.metrics = {Metric::recall}, .calibrate = true}); }),
+  EXPECT_THAT(message_of<InputError>([&] {
+                evaluate(set, reference_of(set), inception, {.metrics = {Metric::recall}, .calibrate = true});
+              }),
               HasSubstr("add fid to the metrics"));
+}
+
+TEST(Evaluate, KidIsTheKernelDistanceWithItsDeviation) {
+  const ImageSet samples = images("a.npz", 40, 1);
+  const ImageSet reference = images("b.npz", 50, 2);
+  const auto scores =
+      scores_of(samples, reference, PixelFeatures(kTiny, torch::kCPU), {.metrics = {Metric::kid}, .seed = 3});
+  const auto features = [](const ImageSet& set) { return from_uint8(set.pixels).flatten(1); };
+  const auto expected = kernel_distance(features(samples), features(reference), {.seed = 3});
+  EXPECT_DOUBLE_EQ(scores.at("kid"), expected.mean);
+  EXPECT_DOUBLE_EQ(scores.at("kid_deviation"), expected.deviation);
+}
+
+TEST(Evaluate, StatisticsStandForTheReferencesImages) {
+  const ImageSet samples = images("a.npz", 40, 1);
+  const ImageSet set = images("b.npz", 50, 2);
+  const PixelInception inception(kTiny, torch::kCPU);
+  const EvaluationOptions options = {.metrics = {Metric::fid, Metric::sfid}, .extrapolate = true};
+  const Reference statistics{
+      .path = "s.npz", .images = std::nullopt, .statistics = statistics_of(set, inception, 7)};
+  const auto by_images = scores_of(samples, set, inception, options);
+  for (const auto& [name, value] : evaluate(samples, statistics, inception, options)) {
+    EXPECT_NEAR(value, by_images.at(name), 1e-9 * (1 + by_images.at(name))) << name;
+  }
+  EXPECT_TRUE(by_images.contains("fid_infinity"));
+}
+
+TEST(Evaluate, RefusesStatisticsThatDoNotServe) {
+  const ImageSet samples = images("a.npz", 9, 1);
+  const PixelInception inception(kTiny, torch::kCPU);
+  const PixelFeatures pixels(kTiny, torch::kCPU);
+  const auto refusal = [&](const ReferenceStatistics& statistics, const FeatureExtractor& features,
+                           const EvaluationOptions& options) {
+    const Reference reference{.path = "s.npz", .images = std::nullopt, .statistics = statistics};
+    return message_of<InputError>([&] { evaluate(samples, reference, features, options); });
+  };
+  ReferenceStatistics statistics = statistics_of(samples, inception, 9);
+  const EvaluationOptions fid = {.metrics = {Metric::fid}};
+  EXPECT_THAT(refusal(statistics, inception, {.metrics = {Metric::recall}}),
+              HasSubstr("s.npz: holds statistics and no images"));
+  statistics.identity = R"({"name":"other"})";
+  EXPECT_THAT(refusal(statistics, inception, fid),
+              HasSubstr(R"(are of the features {"name":"other"}, not of)"));
+  statistics.identity = "";
+  EXPECT_THAT(refusal(statistics, pixels, {}),
+              HasSubstr("taken for Inception's, but the features are pixels"));
+  statistics.spatial.reset();
+  EXPECT_THAT(refusal(statistics, inception, {.metrics = {Metric::sfid}}), HasSubstr("no mu_s and sigma_s"));
+  statistics.features = {.mean = torch::zeros({3}, torch::kFloat64),
+                         .covariance = torch::eye(3, torch::kFloat64)};
+  EXPECT_THAT(refusal(statistics, inception, fid), HasSubstr("are 3 wide, the features 4"));
+}
+
+TEST(Evaluate, WarnsOfTooFewImages) {
+  const PixelFeatures pixels(kTiny, torch::kCPU);  // 4 wide
+  const Evaluator evaluator(reference_of(images("b.npz", 4, 2)), pixels, {});
+  EXPECT_THAT(evaluator.warnings(images("a.npz", 5, 1)),
+              testing::ElementsAre(HasSubstr("4 reference images for features 4 wide")));
+  EXPECT_THAT(evaluator.warnings(images("a.npz", 3, 1)), testing::SizeIs(2));
 }
 
 }  // namespace

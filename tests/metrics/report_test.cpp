@@ -18,16 +18,16 @@ ImageSet set_of(const std::string& path, int64_t count) {
 
 Json pixel_report(const EvaluationOptions& options) {
   const PixelFeatures pixels({1, 2, 2}, torch::kCPU);
-  return report_of({{"frechet", 1.25}, {"recall", 0.5}}, set_of("a.npz", 3), set_of("b.npz", 9), pixels,
-                   options);
+  return report_of({{"frechet", 1.25}, {"recall", 0.5}}, set_of("a.npz", 3), reference_of(set_of("b.npz", 9)),
+                   pixels, options);
 }
 
 TEST(Report, HasScoresAndWhereTheyComeFrom) {
   const Json expected = Json::parse(R"({
     "frechet": 1.25, "recall": 0.5,
     "features": {"name": "pixels", "width": 4, "file": null, "sha256": null},
-    "samples": {"path": "a.npz", "count": 3}, "reference": {"path": "b.npz", "count": 9},
-    "image_shape": [1, 2, 2]})");
+    "samples": {"path": "a.npz", "count": 3}, "reference": {"path": "b.npz", "count": 9, "statistics": false},
+    "image_shape": [1, 2, 2], "seed": 0, "warnings": []})");
   EXPECT_EQ(pixel_report({}), expected);
 }
 
@@ -43,7 +43,7 @@ TEST(Report, NamesTheFeaturesFileByItsDigest) {
   test::save(test::one_pixel_classifier(), folder / "c.safetensors");
   const auto classifier = make_features(
       {.source = (folder / "c.safetensors").string(), .resize = std::nullopt}, {1, 2, 2}, torch::kCPU);
-  const Json report = report_of({}, set_of("a", 2), set_of("b", 2), *classifier, {});
+  const Json report = report_of({}, set_of("a", 2), reference_of(set_of("b", 2)), *classifier, {});
   EXPECT_EQ(report.at("features").at("file"), (folder / "c.safetensors").string());
   EXPECT_EQ(report.at("features").at("sha256").get<std::string>().size(), 64U);
   EXPECT_THAT(table_of(report), HasSubstr("digit_classifier, 2 wide, from "));
@@ -59,7 +59,7 @@ class ResizingFeatures : public PixelFeatures {
 TEST(Report, HasTheDetailsOfTheFeatures) {
   const ResizingFeatures features({1, 2, 2}, torch::kCPU);
   const Json report =
-      report_of({{"fid", 1.0}}, set_of("a", 2), set_of("b", 2), features, {.calibrate = true});
+      report_of({{"fid", 1.0}}, set_of("a", 2), reference_of(set_of("b", 2)), features, {.calibrate = true});
   EXPECT_EQ(report.at("features").at("resize"), "clean");
   EXPECT_EQ(report.at("features").at("source_sha256"), "12ab");
   EXPECT_THAT(table_of(report), HasSubstr("4 wide, images resized as clean"));

@@ -14,6 +14,10 @@
 namespace cm {
 namespace {
 
+std::optional<ReferenceStatistics> load_statistics(const std::filesystem::path& path) {
+  return statistics_in(load_npz(path), path.string());
+}
+
 using test::message_of;
 using test::TemporaryFolder;
 using testing::AllOf;
@@ -26,14 +30,16 @@ GaussianMoments some_moments(int64_t width) {
 TEST(StatisticsFile, KeepsEveryBit) {
   const TemporaryFolder folder;
   const auto path = folder.path() / "stats.npz";
-  save_statistics(path, {.features = some_moments(5), .spatial = some_moments(3)});
+  save_statistics(path, {.features = some_moments(5), .spatial = some_moments(3), .identity = "{\"σ\": 1}"});
   const auto read = load_statistics(path);
   ASSERT_TRUE(read && read->spatial);
   EXPECT_TRUE(torch::equal(read->features.mean, some_moments(5).mean));
   EXPECT_TRUE(torch::equal(read->features.covariance, some_moments(5).covariance));
   EXPECT_TRUE(torch::equal(read->spatial->covariance, some_moments(3).covariance));
+  EXPECT_EQ(read->identity, "{\"σ\": 1}");
   save_statistics(path, {.features = some_moments(5), .spatial = std::nullopt});
   EXPECT_FALSE(load_statistics(path)->spatial);
+  EXPECT_EQ(load_statistics(path)->identity, "");
 }
 
 TEST(StatisticsFile, ABatchOfImagesHasNone) {

@@ -7,7 +7,8 @@
 
 namespace CLI {
 class App;
-}
+class Option;
+}  // namespace CLI
 
 namespace cm {
 
@@ -15,11 +16,11 @@ namespace cm {
 constexpr const char* kImageSets = ".npz (arr_0), folder of images or digits .csv.gz";
 
 struct ReferenceOptions {
-  std::string reference;  // a path that load_images reads
+  std::string reference;  // a path that load_reference reads
   FeatureOptions features;
 };
 
-// Declares --reference, which is required, --features and --resize.
-void add_reference_options(CLI::App& app, ReferenceOptions& options);
+// Declares --reference, which it returns, --features and --resize.
+CLI::Option* add_reference_options(CLI::App& app, ReferenceOptions& options);
 
 }  // namespace cm

@@ -10,23 +10,23 @@
 #include "cm/base/fields.h"
 #include "cm/metrics/features.h"
 #include "cm/metrics/image_set.h"
+#include "cm/metrics/kernel_distance.h"
 #include "cm/metrics/precision_recall.h"
+#include "cm/metrics/reference.h"
 #include "cm/metrics/statistics.h"
 
 namespace cm {
 
 // fid, sfid and is are defined by Inception's features and computed in no others. The Fréchet distance in all
 // others is called frechet, for such numbers can't be compared with a FID.
-enum class Metric { frechet, fid, sfid, inception_score, precision, recall, class_accuracy };
+enum class Metric { frechet, fid, sfid, inception_score, kid, precision, recall, class_accuracy };
 template <>
 struct EnumNames<Metric> {
-  static constexpr std::array names = {EnumName{Metric::frechet, "frechet"},
-                                       EnumName{Metric::fid, "fid"},
-                                       EnumName{Metric::sfid, "sfid"},
-                                       EnumName{Metric::inception_score, "is"},
-                                       EnumName{Metric::precision, "precision"},
-                                       EnumName{Metric::recall, "recall"},
-                                       EnumName{Metric::class_accuracy, "class_accuracy"}};
+  static constexpr std::array names = {
+      EnumName{Metric::frechet, "frechet"}, EnumName{Metric::fid, "fid"},
+      EnumName{Metric::sfid, "sfid"},       EnumName{Metric::inception_score, "is"},
+      EnumName{Metric::kid, "kid"},         EnumName{Metric::precision, "precision"},
+      EnumName{Metric::recall, "recall"},   EnumName{Metric::class_accuracy, "class_accuracy"}};
 };
 
 // InputError for a name that is none of them.
@@ -43,7 +43,9 @@ struct EvaluationOptions {
   int64_t batch_size = 256;  // images whose features are computed at once
   // With D the distance_metric, adds D_floor, D_gaussian and D_relative = D / D_gaussian.
   bool calibrate = false;
-  uint64_t seed = 0;  // of the calibration's draws
+  // Adds D_infinity: D extrapolated to infinitely many samples (cm/metrics/frechet_extrapolation.h).
+  bool extrapolate = false;
+  uint64_t seed = 0;  // of the draws of kid, calibration and extrapolation
 };
 
 struct Score {
@@ -56,30 +58,38 @@ struct Score {
 class Evaluator {
  public:
   // The extractor must live as long.
-  Evaluator(ImageSet reference, const FeatureExtractor& extractor, EvaluationOptions options);
+  Evaluator(Reference reference, const FeatureExtractor& extractor, EvaluationOptions options);
 
   // InputError when the sets have other shapes, too few images, a metric has another name in these features
-  // or isn't defined in them, class_accuracy lacks labels or a classifier that knows them, or calibration the
-  // distance. Looks at no pixel.
+  // or isn't defined in them, class_accuracy lacks labels or a classifier that knows them, calibration or
+  // extrapolation the distance, or the reference the images or the statistics that are needed, in these
+  // features. Looks at no pixel.
   void check(const ImageSet& samples) const;
 
-  // The scores, in the order of `options.metrics`, the calibration last. Checks first.
+  // What a reader of the scores should know: too few images for features so wide. A sentence each.
+  std::vector<std::string> warnings(const ImageSet& samples) const;
+
+  // The scores, in the order of `options.metrics`, calibration and extrapolation last. Checks first.
   //   frechet, fid    squared Fréchet distance between Gaussians fitted to the features
   //                   (cm/metrics/frechet.h)
   //   sfid            the same of Inception's spatial features (Nash et al. 2021, arXiv 2103.03841)
   //   is              of the samples alone, in chunks of 5,000 (cm/metrics/inception_score.h)
+  //   kid             with its standard deviation over subsets after it, kid_deviation
+  //                   (cm/metrics/kernel_distance.h); of Inception's features in the literature
   //   precision, recall   k = 3 (cm/metrics/precision_recall.h)
   //   class_accuracy  share of samples that the classifier gives the class of their label
   std::vector<Score> evaluate(const ImageSet& samples);
 
  private:
-  double value(Metric metric, const ImageSet& samples, const Activations& activations);
+  std::vector<Score> scores_of(Metric metric, const ImageSet& samples, const Activations& activations);
+  void check_statistics() const;
   std::vector<Score> calibration(double distance, int64_t samples);
   double distance_to_reference(const Tensor& features);
   double spatial_distance_to_reference(const Tensor& spatial);
   const Activations& reference();
+  const GaussianMoments& reference_moments();
 
-  ImageSet reference_images_;
+  Reference reference_;
   const FeatureExtractor& extractor_;
   EvaluationOptions options_;
   std::optional<Activations> activations_;
@@ -89,7 +99,12 @@ class Evaluator {
 };
 
 // The scores of one set of samples.
-std::vector<Score> evaluate(const ImageSet& samples, const ImageSet& reference,
+std::vector<Score> evaluate(const ImageSet& samples, const Reference& reference,
                             const FeatureExtractor& extractor, const EvaluationOptions& options);
+
+// What a later reference needs of these images: the moments of their features and, of Inception, of the
+// spatial ones.
+ReferenceStatistics statistics_of(const ImageSet& images, const FeatureExtractor& extractor,
+                                  int64_t batch_size);
 
 }  // namespace cm

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "cm/base/tensor.h"
+#include "cm/io/json.h"
 #include "cm/metrics/image_set.h"
 #include "cm/metrics/inception_input.h"
 
@@ -80,6 +81,13 @@ std::optional<std::filesystem::path> feature_file(const std::string& source);
 // beside features that don't resize.
 std::unique_ptr<FeatureExtractor> make_features(const FeatureOptions& options, const ImageShape& shape,
                                                 torch::Device device);
+
+// What a number must say of its features: {"name", "width", "file", "sha256", …details}; without a file,
+// "file" and "sha256" are null.
+Json feature_record(const FeatureExtractor& extractor);
+
+// The record without the file's place, as JSON text: equal for equal features.
+std::string feature_identity(const FeatureExtractor& extractor);
 
 // The activations of all images, `batch_size` ≥ 1 at a time. InputError when a feature isn't finite.
 Activations activations_of(const Tensor& pixels, const FeatureExtractor& extractor, const Wanted& wanted,

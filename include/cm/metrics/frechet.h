@@ -12,7 +12,7 @@
 namespace cm {
 
 // d² as above (what FID reports), at least 0. InputError when a moment isn't finite; both must have the same
-// width.
+// width. Computed on the first's device.
 double frechet_distance(const GaussianMoments& a, const GaussianMoments& b);
 
 }  // namespace cm

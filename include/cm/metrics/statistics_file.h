@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "cm/io/npz.h"
 #include "cm/metrics/statistics.h"
 
 namespace cm {
@@ -13,12 +14,15 @@ namespace cm {
 struct ReferenceStatistics {
   GaussianMoments features;                // mu [D], sigma [D, D]
   std::optional<GaussianMoments> spatial;  // mu_s [S], sigma_s [S, S]
+  // In which features, as feature_identity (cm/metrics/features.h) has it: `features`, UTF-8 bytes. Empty in
+  // others' files, whose features are Inception's.
+  std::string identity = {};
 };
 
-// The statistics that the .npz holds, in float64 on the CPU; none when it has neither `mu` nor `sigma`.
-// InputError, with the path, when one of a pair is missing, their sizes don't fit, a value isn't finite or
-// sigma isn't symmetric.
-std::optional<ReferenceStatistics> load_statistics(const std::filesystem::path& path);
+// The statistics among the arrays of the .npz at `path`, in float64 on the CPU; none when it has neither `mu`
+// nor `sigma`. InputError, with the path, when one of a pair is missing, their sizes don't fit, a value isn't
+// finite or sigma isn't symmetric.
+std::optional<ReferenceStatistics> statistics_in(const NpzArrays& arrays, const std::string& path);
 
 // Written atomically, float64.
 void save_statistics(const std::filesystem::path& path, const ReferenceStatistics& statistics);
