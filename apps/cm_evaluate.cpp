@@ -73,7 +73,8 @@ void compare(const Arguments& arguments, const cm::ImageSet& samples, const cm::
 
 int run(Arguments& arguments) {
   if (arguments.reference.reference.empty() && !arguments.statistics) {
-    throw cm::InputError("--reference is needed: what the samples are compared with; or --save-stats FILE");
+    throw cm::InputError(
+        "--reference is required: what the samples are compared with; or give --save-stats FILE");
   }
   const auto metrics = cm::parse_metrics(arguments.metrics);
   arguments.evaluation.seed = arguments.common.seed.value_or(0);

@@ -96,14 +96,23 @@ def unit_of(files):
     return unit
 
 
+def colliding(flags, files):
+    """Those of `files` that repeat a name of an earlier one's anonymous namespace; of three alike clang names two."""
+    if len(files) < 2:
+        return set()
+    command = [tool("clang++"), "-fsyntax-only", "-w", "-ferror-limit=0", *flags, str(unit_of(files))]
+    errors = subprocess.run(command, capture_output=True, text=True).stderr
+    return set(COLLISION.findall(errors)) - {str(files[0])}
+
+
 def compatible(flags, files):
-    """Splits `files` into lists that compile as one translation unit: equal names in anonymous namespaces collide."""
+    """Splits `files` into lists that compile as one translation unit."""
     while files:
-        command = [tool("clang++"), "-fsyntax-only", "-w", "-ferror-limit=0", *flags, str(unit_of(files))]
-        errors = subprocess.run(command, capture_output=True, text=True).stderr if len(files) > 1 else ""
-        colliding = set(COLLISION.findall(errors)) - {str(files[0])}
-        yield [file for file in files if str(file) not in colliding]
-        files = [file for file in files if str(file) in colliding]
+        kept = files
+        while names := colliding(flags, kept):
+            kept = [file for file in kept if str(file) not in names]
+        yield kept
+        files = [file for file in files if file not in kept]
 
 
 def tidy(flags, files):

@@ -49,10 +49,10 @@ Json report_of(const std::vector<Score>& scores, const ImageSet& samples, const 
   report["features"] = feature_record(extractor);
   report["samples"] = source_of(samples);
   report["reference"] = source_of(reference);
-  report["warnings"] = warnings;
   const ImageShape shape = samples.shape();
   report["image_shape"] = {shape.channels, shape.height, shape.width};
   report["seed"] = options.seed;
+  report["warnings"] = warnings;
   if (options.calibrate) {
     report["calibration"] = {{"floor_splits", kFloorSplits},
                              {"floor_half", reference.images.value().size() / 2},

@@ -1,6 +1,5 @@
 #include "cm/base/progress.h"
 
-#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <pty.h>
@@ -9,6 +8,8 @@
 #include <array>
 #include <chrono>
 #include <functional>
+#include <optional>
+#include <string>
 #include <thread>
 
 namespace cm {
@@ -27,12 +28,14 @@ std::optional<std::string> shown_on_a_terminal(const std::function<void()>& body
   body();
   dup2(before, STDERR_FILENO);
   close(before);
-  fcntl(screen, F_SETFL, O_NONBLOCK);
+  close(terminal);  // with nobody left to write, reading ends after the last byte
+  std::string shown;
   std::array<char, 4096> text{};
-  const ssize_t count = read(screen, text.data(), text.size());
+  for (ssize_t count = 0; (count = read(screen, text.data(), text.size())) > 0;) {
+    shown.append(text.data(), static_cast<size_t>(count));
+  }
   close(screen);
-  close(terminal);
-  return std::string(text.data(), static_cast<size_t>(std::max<ssize_t>(count, 0)));
+  return shown;
 }
 
 TEST(Progress, TheRateLeavesOutWhatWasDoneBefore) {

@@ -72,7 +72,7 @@ class EvaluateTest(ExecutableTest):
         made = ("cm-evaluate", "--samples", self.samples)
         self.assert_all_refused(
             {
-                made: r"--reference is needed",
+                made: r"--reference is required: what",
                 (*made, "--reference", "half.npz"): r"half\.npz: has mu but no sigma",
                 (*made, "--reference", "nameless.npz"): r"taken for Inception's, but the features are pixels",
                 (*made, "--reference", "stats.npz", "--metrics", "kid"): r"stats\.npz: holds statistics and no images",

@@ -3,6 +3,7 @@
 // images.
 #include <gtest/gtest.h>
 
+#include "cm/base/text.h"
 #include "cm/metrics/inception_input.h"
 #include "cm/nn/inception.h"
 #include "support/formula_images.h"
@@ -19,7 +20,7 @@ void check_network(const Fixture& fixture) {
   const Inception network(test::checked_formula_weights(fixture), test::parity_device(), fixture.name);
   const Tensor images = test::formula_images(fixture.config);
   for (const std::string& rule : all_names<InceptionResize>()) {
-    const auto theirs = [&](const std::string& output) { return rule + "." + output; };
+    const auto theirs = [&](const std::string& output) { return concat(rule, ".", output); };
     if (!fixture.has(theirs("pool"))) continue;
     const Tensor input = inception_input(images, test::named<InceptionResize>(rule));
     const auto found = network.forward(input, {.pool = true, .spatial = true, .logits = true});
@@ -43,7 +44,7 @@ void check_resizing(const Fixture& fixture) {
       const Tensor input = inception_input(test::formula_images(images), test::named<InceptionResize>(rule));
       const Tensor compared = input.index_select(2, indices("rows")).index_select(3, indices("columns"));
       const std::string part = fixture.part(std::string(name).append(", ").append(rule));
-      expect_parity({part, "pixels"}, absolute(compared, fixture[name + "." + rule]), 1e-6);
+      expect_parity({part, "pixels"}, absolute(compared, fixture[concat(name, ".", rule)]), 1e-6);
       const double mean = input.to(torch::kFloat64).mean().item<double>();
       const double theirs = fixture.number(std::string(name).append(".").append(rule).append(".mean"));
       expect_parity({part, "mean"}, {test::ErrorKind::absolute, std::abs(mean - theirs)}, 1e-8);

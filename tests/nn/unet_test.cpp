@@ -130,10 +130,12 @@ TEST_P(EveryUnet, TimeAndClassMatter) {
 TEST_P(EveryUnet, TheNullClassLeavesOutTheClass) {
   const auto network = perturbed(chosen(digits_network()), kDigits);
   const torch::NoGradGuard guard;
-  const auto [x, time, labels] = digits_input();
-  const auto answer = [&](const Tensor& to) { return network->forward(x, time, to, std::nullopt); };
-  const Tensor of_class = answer(labels);
-  const Tensor of_null = answer(torch::full_like(labels, kNullClass));
+  const Input input = digits_input();
+  const auto answer = [&](const Tensor& to) {
+    return network->forward(input.x, input.time, to, std::nullopt);
+  };
+  const Tensor of_class = answer(input.labels);
+  const Tensor of_null = answer(torch::full_like(input.labels, kNullClass));
   const Tensor mixed = answer(torch::tensor({0, -1, 2, -1}));
   for (int64_t i = 0; i < 4; ++i) {
     EXPECT_LT(test::relative_difference(mixed[i], (i % 2 == 0 ? of_class : of_null)[i]), 1e-5) << i;
@@ -141,7 +143,7 @@ TEST_P(EveryUnet, TheNullClassLeavesOutTheClass) {
   }
   auto weights = weights_of(*network);
   weights.at(GetParam() == Architecture::adm ? "label_emb.weight" : "map_label.weight").zero_();
-  EXPECT_TRUE(torch::equal(answer(labels), of_null));
+  EXPECT_TRUE(torch::equal(answer(input.labels), of_null));
 }
 
 TEST_P(EveryUnet, OnlyClassesOfTheExamplesLearnFromThem) {
