@@ -28,7 +28,7 @@ Perceptron::Perceptron(const PerceptronOptions& options, const ImageSpec& image,
   int64_t in = numbers + 1 + 2 * kFrequencies;
   for (int64_t i = 0; i <= options.hidden_layers; ++i) {
     const int64_t out = i < options.hidden_layers ? options.width : numbers;
-    layers_.push_back(register_module(std::to_string(i), Linear(initializer, in, out)));
+    layers_.emplace_back(register_module(std::to_string(i), Linear(initializer, in, out)));
     in = out;
   }
 }
