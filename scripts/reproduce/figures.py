@@ -1,6 +1,7 @@
 """The figures of docs/results.md, in the manner of the paper's: lines of the relative Fréchet distance."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import matplotlib
@@ -15,6 +16,13 @@ class Line:
     title: str
     x: list[float]
     y: list[float]
+
+
+def ticks(values: list[float]) -> list[float]:
+    """The values themselves, or powers of two where they would overlap."""
+    if all(b / a > 1.2 for a, b in pairwise(values)):
+        return values
+    return [2**i for i in range(12) if values[0] <= 2**i <= values[-1]]
 
 
 @dataclass(frozen=True)
@@ -35,7 +43,7 @@ class Figure:
         axes.set_yscale("log")
         if self.x_is_logarithmic:
             axes.set_xscale("log")
-            axes.set_xticks(sorted({x for line in self.lines for x in line.x}))
+            axes.set_xticks(ticks(sorted({x for line in self.lines for x in line.x})))
             axes.xaxis.set_major_formatter(ScalarFormatter())
             axes.xaxis.set_minor_locator(NullLocator())
             axes.tick_params(axis="x", labelsize=8)
