@@ -20,22 +20,12 @@ from pathlib import Path
 
 try:
     import torch
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
+    from state_dict import InputError, Shapes, Tensors, read_state_dict, save, take
 except ImportError as missing:
     sys.exit(f"export_inception: {missing}; run it with .venv/bin/python, which scripts/setup.sh makes")
 
 KIND = "inception_v3_fid"
 CLASSES = 1008
-DIFFERENCES_SHOWN = 5
-
-Shape = tuple[int, ...]
-Shapes = dict[str, Shape]
-
-
-class InputError(Exception):
-    """What the user gave is not what is needed: one line."""
-
 
 # Convolutions by name: (output channels, input channels, height, width).
 
@@ -136,75 +126,31 @@ def weight_shapes() -> Shapes:
     return shapes
 
 
-def read_state_dict(path: Path) -> dict:
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from error
-    except Exception as error:  # whatever a foreign or damaged file makes the unpickler raise
-        raise InputError(f"{path}: not a file of PyTorch weights, or a damaged one") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: holds a {type(content).__name__}, a state dict (names and tensors) is needed")
-    return content
-
-
-def differences(state: dict, shapes: Shapes) -> list[str]:
-    """One phrase a tensor that is missing, of another shape, or not finite floating-point numbers."""
-    found = []
-    for name, shape in shapes.items():
-        tensor = state.get(name)
-        if not isinstance(tensor, torch.Tensor):
-            found.append(f"{name} {list(shape)} is missing")
-        elif tuple(tensor.shape) != shape:
-            found.append(f"{name} is {list(tensor.shape)}, {list(shape)} is needed")
-        elif not tensor.is_floating_point() or not tensor.isfinite().all():
-            found.append(f"{name} is not made of finite floating-point numbers")
-        elif name.endswith("running_var") and tensor.min() < 0:
-            found.append(f"{name} must be at least 0 everywhere, got {tensor.min():g}")
-    return found
-
-
-def take(path: Path) -> dict[str, torch.Tensor]:
+def read_inception(path: Path) -> Tensors:
     """The weights as fp32; whatever else is in the file is left out."""
-    state, shapes = read_state_dict(path), weight_shapes()
+    state = read_state_dict(path)
     classes = state.get("fc.weight")
     if isinstance(classes, torch.Tensor) and tuple(classes.shape) == (1000, 2048):
         raise InputError(
             f"{path}: torchvision's Inception, of 1000 classes; FID is defined by TensorFlow's, which pytorch-fid and "
             "torch-fidelity publish as …inception-2015-12-05-6726825d.pth"
         )
-    found = differences(state, shapes)
-    if found:
-        shown = "; ".join(found[:DIFFERENCES_SHOWN]) + ("; …" if len(found) > DIFFERENCES_SHOWN else "")
-        raise InputError(f"{path}: not the Inception of FID, {len(found)} of {len(shapes)} tensors differ: {shown}")
-    return {name: state[name].to(torch.float32).contiguous() for name in shapes}
+    return take(path, state, weight_shapes(), "the Inception of FID")
 
 
 def sha256_of(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def save(tensors: dict[str, torch.Tensor], path: Path, source: Path) -> None:
+def export(source: Path, out: Path) -> str:
+    tensors = read_inception(source)
     metadata = {
         "kind": KIND,
         "description": "TensorFlow's Inception-v3 of 2015-12-05, torchvision's names: for FID, sFID, Inception Score",
         "source": source.name,
         "source_sha256": sha256_of(source),
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    save_file(tensors, partial, metadata)
-    partial.replace(path)
-
-
-def export(source: Path, out: Path) -> str:
-    tensors = take(source)
-    try:
-        save(tensors, out, source)
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"--out {out}: could not be written: {error}") from error
-    numbers = sum(tensor.numel() for tensor in tensors.values())
-    return f"{out}: {len(tensors)} tensors, {numbers:,} numbers, from {source}"
+    return f"{save(tensors, out, metadata)}, from {source}"
 
 
 def main() -> int:

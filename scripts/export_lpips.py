@@ -22,9 +22,7 @@ import sys
 from pathlib import Path
 
 try:
-    import torch
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
+    from state_dict import InputError, Shapes, Tensors, read_state_dict, save, take
 except ImportError as missing:
     sys.exit(f"export_lpips: {missing}; run it with .venv/bin/python, which scripts/setup.sh makes")
 
@@ -49,15 +47,6 @@ CONVOLUTIONS = {
 }
 LIN_CHANNELS = (64, 128, 256, 512, 512)
 
-DIFFERENCES_SHOWN = 5
-
-Tensors = dict[str, torch.Tensor]
-Shapes = dict[str, tuple[int, ...]]
-
-
-class InputError(Exception):
-    """What the user gave is not what is needed: one line."""
-
 
 def vgg16_shapes() -> Shapes:
     shapes: Shapes = {}
@@ -70,42 +59,6 @@ def vgg16_shapes() -> Shapes:
 def lin_shapes() -> Shapes:
     """Under the names of the `lpips` package; ours are lin0 … lin4."""
     return {f"lin{layer}.model.1.weight": (1, channels, 1, 1) for layer, channels in enumerate(LIN_CHANNELS)}
-
-
-def read_state_dict(path: Path) -> dict:
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from error
-    except Exception as error:  # whatever a foreign or damaged file makes the unpickler raise
-        raise InputError(f"{path}: not a file of PyTorch weights, or a damaged one") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: holds a {type(content).__name__}, a state dict (names and tensors) is needed")
-    return content
-
-
-def differences(state: dict, shapes: Shapes) -> list[str]:
-    """One phrase a tensor that is missing, of another shape, or not finite floating-point numbers."""
-    found = []
-    for name, shape in shapes.items():
-        tensor = state.get(name)
-        if not isinstance(tensor, torch.Tensor):
-            found.append(f"{name} {list(shape)} is missing")
-        elif tuple(tensor.shape) != shape:
-            found.append(f"{name} is {list(tensor.shape)}, {list(shape)} is needed")
-        elif not tensor.is_floating_point() or not tensor.isfinite().all():
-            found.append(f"{name} is not made of finite floating-point numbers")
-    return found
-
-
-def take(path: Path, shapes: Shapes, what: str) -> Tensors:
-    """The tensors of `shapes` in the file, as fp32; whatever else is in it is left out."""
-    state = read_state_dict(path)
-    found = differences(state, shapes)
-    if found:
-        shown = "; ".join(found[:DIFFERENCES_SHOWN]) + ("; …" if len(found) > DIFFERENCES_SHOWN else "")
-        raise InputError(f"{path}: not {what}, {len(found)} of {len(shapes)} tensors differ: {shown}")
-    return {name: state[name].to(torch.float32).contiguous() for name in shapes}
 
 
 def installed_lin_file() -> Path:
@@ -121,35 +74,23 @@ def installed_lin_file() -> Path:
 
 
 def read_lin(path: Path) -> Tensors:
-    lin = take(path, lin_shapes(), "the linear weights of LPIPS on VGG16")
+    lin = take(path, read_state_dict(path), lin_shapes(), "the linear weights of LPIPS on VGG16")
     for name, tensor in lin.items():
         if tensor.min() < 0:
             raise InputError(f"{path}: {name} must be at least 0 everywhere, got {tensor.min():g}")
     return {name.split(".")[0]: tensor for name, tensor in lin.items()}
 
 
-def save(tensors: Tensors, path: Path, vgg16: Path, lin: Path) -> None:
+def export(vgg16: Path, lin: Path | None, out: Path) -> str:
+    lin = lin or installed_lin_file()
+    tensors = take(vgg16, read_state_dict(vgg16), vgg16_shapes(), "torchvision's VGG16") | read_lin(lin)
     metadata = {
         "kind": KIND,
         "description": "LPIPS 0.1 on VGG16: convolutions in torchvision's numbering, linear weights lin0 to lin4",
         "vgg16": vgg16.name,
         "lin": lin.name,
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    save_file(tensors, partial, metadata)
-    partial.replace(path)
-
-
-def export(vgg16: Path, lin: Path | None, out: Path) -> str:
-    lin = lin or installed_lin_file()
-    tensors = take(vgg16, vgg16_shapes(), "torchvision's VGG16") | read_lin(lin)
-    try:
-        save(tensors, out, vgg16, lin)
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"--out {out}: could not be written: {error}") from error
-    numbers = sum(tensor.numel() for tensor in tensors.values())
-    return f"{out}: {len(tensors)} tensors, {numbers:,} numbers, from {vgg16} and {lin}"
+    return f"{save(tensors, out, metadata)}, from {vgg16} and {lin}"
 
 
 def main() -> int:

@@ -1,0 +1,66 @@
+"""State dicts of PyTorch, checked tensor by tensor, and the weight files that the export scripts make of them."""
+
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+
+DIFFERENCES_SHOWN = 5
+
+Tensors = dict[str, torch.Tensor]
+Shapes = dict[str, tuple[int, ...]]
+
+
+class InputError(Exception):
+    """What the user gave is not what is needed: one line."""
+
+
+def read_state_dict(path: Path) -> dict:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from error
+    except Exception as error:  # whatever a foreign or damaged file makes the unpickler raise
+        raise InputError(f"{path}: not a file of PyTorch weights, or a damaged one") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: holds a {type(content).__name__}, a state dict (names and tensors) is needed")
+    return content
+
+
+def differences(state: dict, shapes: Shapes) -> list[str]:
+    """One phrase a tensor that is missing, of another shape, or not finite floating-point numbers."""
+    found = []
+    for name, shape in shapes.items():
+        tensor = state.get(name)
+        if not isinstance(tensor, torch.Tensor):
+            found.append(f"{name} {list(shape)} is missing")
+        elif tuple(tensor.shape) != shape:
+            found.append(f"{name} is {list(tensor.shape)}, {list(shape)} is needed")
+        elif not tensor.is_floating_point() or not tensor.isfinite().all():
+            found.append(f"{name} is not made of finite floating-point numbers")
+        elif name.endswith("running_var") and tensor.min() < 0:
+            found.append(f"{name} must be at least 0 everywhere, got {tensor.min():g}")
+    return found
+
+
+def take(path: Path, state: dict, shapes: Shapes, what: str) -> Tensors:
+    """The tensors of `shapes` in the state dict of the file `path`, as fp32; whatever else is in it is left out."""
+    found = differences(state, shapes)
+    if found:
+        shown = "; ".join(found[:DIFFERENCES_SHOWN]) + ("; …" if len(found) > DIFFERENCES_SHOWN else "")
+        raise InputError(f"{path}: not {what}, {len(found)} of {len(shapes)} tensors differ: {shown}")
+    return {name: state[name].to(torch.float32).contiguous() for name in shapes}
+
+
+def save(tensors: Tensors, out: Path, metadata: dict[str, str]) -> str:
+    """Writes the file beside its place and renames it; says how much it holds."""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        partial = out.with_name(out.name + ".partial")
+        save_file(tensors, partial, metadata)
+        partial.replace(out)
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"--out {out}: could not be written: {error}") from error
+    numbers = sum(tensor.numel() for tensor in tensors.values())
+    return f"{out}: {len(tensors)} tensors, {numbers:,} numbers"
