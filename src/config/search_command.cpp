@@ -91,21 +91,17 @@ ImageSet samples_to_come(const Plan& plan, int64_t count) {
   return samples;
 }
 
-Json features_setting(const FeatureOptions& features) {
-  const auto file = feature_file(features.source);
-  const Json source = file_setting(file ? file->string() : features.source);
-  if (!features.resize) return source;
-  return {{"source", source}, {"resize", to_string(*features.resize)}};
-}
-
 // Whatever the values depend on. Batch and device change them by rounding only.
 Json settings_of(const SearchCommand& command, const Plan& plan) {
+  const FeatureOptions& features = command.reference.features;
+  const auto features_in = feature_file(features.source);
   const Json every_class = plan.model.image.classes > 0 ? Json("all") : Json(nullptr);
   return {{"checkpoint", file_setting(plan.file.string())},
           {"steps", command.steps},
           {"grid", plan.grid},
           {"metric", command.metric},
-          {"features", features_setting(command.reference.features)},
+          {"features", file_setting(features_in ? features_in->string() : features.source)},
+          {"resize", features.resize ? Json(to_string(*features.resize)) : Json(nullptr)},
           {"reference", file_setting(command.reference.reference)},
           {"num", command.count},
           {"class", command.classes ? Json(*command.classes) : every_class},

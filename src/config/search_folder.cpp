@@ -16,14 +16,17 @@ constexpr const char* kRecord = "search.json";
 constexpr const char* kEvaluations = "evaluations.jsonl";
 constexpr const char* kPicture = "search.png";
 
+bool is_file(const Json& setting) {
+  return setting.is_object() && setting.contains("sha256");
+}
+
 bool same_setting(const Json& a, const Json& b) {
-  if (a.is_object() && b.is_object()) return a.value("sha256", "") == b.value("sha256", "");
-  return a == b;
+  return is_file(a) && is_file(b) ? a.at("sha256") == b.at("sha256") : a == b;
 }
 
 std::string words_of(const Json& setting) {
   if (setting.is_null()) return "none";
-  if (setting.is_object()) return setting.value("path", "?");
+  if (is_file(setting)) return setting.value("path", "?");
   return setting.is_string() ? setting.get<std::string>() : setting.dump();
 }
 

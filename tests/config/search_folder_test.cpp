@@ -106,6 +106,15 @@ TEST_F(SearchFolderTest, OtherSettingsAreRefusedByName) {
   EXPECT_EQ(read_file(out() / "evaluations.jsonl"), before);
 }
 
+// An object that is no file has no content to go by: all of it counts.
+TEST_F(SearchFolderTest, AnObjectThatIsNoFileIsComparedWhole) {
+  const Json settings = {{"features", {{"source", "network.pt"}, {"resize", "clean"}}}};
+  SearchFolder(out(), settings, false);
+  EXPECT_EQ(SearchFolder(out(), settings, true).evaluations(), 0);
+  const Json other = {{"features", {{"source", "network.pt"}, {"resize", "pytorch"}}}};
+  EXPECT_THAT(message_of<InputError>([&] { SearchFolder(out(), other, true); }), HasSubstr("features"));
+}
+
 TEST_F(SearchFolderTest, AFileIsItsContent) {
   std::ofstream(folder_ / "a") << "weights";
   std::ofstream(folder_ / "b") << "weights";
