@@ -204,6 +204,11 @@ std::string header_text(const NamedTensors& tensors, const std::vector<std::stri
 
 }  // namespace
 
+std::string metadata_at(const Metadata& metadata, const std::string& key) {
+  const auto found = metadata.find(key);
+  return found == metadata.end() ? "" : found->second;
+}
+
 void save_safetensors(const fs::path& path, const NamedTensors& tensors, const Metadata& metadata) {
   const auto order = storage_order(tensors);
   const std::string header = header_text(tensors, order, metadata);

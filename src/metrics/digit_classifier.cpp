@@ -12,11 +12,6 @@ namespace {
 constexpr auto kKind = "digit_classifier";
 constexpr int64_t kMaxImageSize = 1024;  // far above any digit; bounds what a broken file can ask for
 
-std::string metadata_at(const Metadata& metadata, const std::string& key) {
-  const auto found = metadata.find(key);
-  return found == metadata.end() ? "" : found->second;
-}
-
 int64_t positive_at(const std::filesystem::path& file, const Metadata& metadata, const std::string& key) {
   const std::string text = metadata_at(metadata, key);
   int64_t number = 0;

@@ -1,5 +1,6 @@
 #include "cm/metrics/features.h"
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -22,9 +23,7 @@ constexpr auto kInception = "inception";
 constexpr std::string_view kInceptionPrefix = "inception:";
 
 std::string kind_of(const fs::path& file) {
-  const SafetensorsHeader header = read_safetensors_header(file);
-  const auto found = header.metadata.find("kind");
-  return found == header.metadata.end() ? "" : found->second;
+  return metadata_at(read_safetensors_header(file).metadata, "kind");
 }
 
 void refuse_resize(const FeatureOptions& options) {
@@ -123,7 +122,7 @@ Activations activations_of(const Tensor& pixels, const FeatureExtractor& extract
   std::vector<Tensor> features;
   std::vector<Tensor> spatial;
   std::vector<Tensor> logits;
-  for (const Tensor& batch : pixels.split(batch_size)) {
+  for (const Tensor& batch : pixels.split(std::min(batch_size, extractor.most_at_once()))) {
     Activations activations = extractor(batch, wanted);
     if (activations.features.defined()) features.push_back(std::move(activations.features));
     append(spatial, std::move(activations.spatial));

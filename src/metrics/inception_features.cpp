@@ -3,17 +3,13 @@
 #include <ATen/Context.h>
 
 #include <utility>
-#include <vector>
 
 #include "cm/base/error.h"
 #include "cm/base/text.h"
-#include "cm/nn/network.h"
+#include "cm/io/safetensors.h"
 
 namespace cm {
 namespace {
-
-// An image takes up to 20 MB between two layers, and larger batches are no faster.
-constexpr int64_t kImagesAtOnce = 32;
 
 // cuDNN and cuBLAS in whole fp32 while this lives: TF32's 10 bits would show in a distance's third digit.
 class WholeFp32 {
@@ -35,8 +31,7 @@ class WholeFp32 {
 };
 
 void check_inception_kind(const std::string& path, const Metadata& metadata) {
-  const auto found = metadata.find("kind");
-  const std::string kind = found == metadata.end() ? "" : found->second;
+  const std::string kind = metadata_at(metadata, "kind");
   if (kind != kInceptionKind) {
     throw InputError(concat(path, ": holds no weights of Inception (metadata kind is '", kind,
                             "', expected '", kInceptionKind, "')"));
@@ -65,59 +60,39 @@ Details source_of(const Metadata& metadata) {
   return source;
 }
 
-SafetensorsFile read_inception(const std::filesystem::path& path) {
-  SafetensorsFile file = load_safetensors(path);
-  check_inception_kind(path.string(), file.metadata);
-  check_weights(file.tensors, Inception::weights_like(), path.string());
-  check_finite(path.string(), file.tensors);
-  return file;
-}
+}  // namespace
 
-SafetensorsFile read_with_advice(const std::filesystem::path& path) {
+InceptionFeatures::Loaded InceptionFeatures::load(const std::filesystem::path& file, torch::Device device) {
   try {
-    return read_inception(path);
+    const SafetensorsFile content = load_safetensors(file);
+    check_inception_kind(file.string(), content.metadata);
+    Inception network(content.tensors, device, file.string());
+    check_finite(file.string(), content.tensors);
+    return {std::move(network), source_of(content.metadata)};
   } catch (const InputError& mistake) {
     throw InputError(concat(mistake.what(), "; ", kInceptionCommand, " makes the weights of Inception"));
   }
 }
 
-}  // namespace
-
 InceptionFeatures::InceptionFeatures(const std::filesystem::path& file, InceptionResize resize,
                                      torch::Device device)
-    : InceptionFeatures(file, read_with_advice(file), resize, device) {}
-
-InceptionFeatures::InceptionFeatures(const std::filesystem::path& file, const SafetensorsFile& content,
-                                     InceptionResize resize, torch::Device device)
-    : file_(file),
-      resize_(resize),
-      device_(device),
-      source_(source_of(content.metadata)),
-      network_(content.tensors, device, file.string()) {}
+    : file_(file), resize_(resize), device_(device), loaded_(load(file, device)) {}
 
 Details InceptionFeatures::details() const {
-  Details all = source_;
+  Details all = loaded_.source;
   all["resize"] = to_string(resize_);
   return all;
 }
 
 Activations InceptionFeatures::operator()(const Tensor& pixels, const Wanted& wanted) const {
-  const InceptionOutputs outputs = {
-      .pool = wanted.features, .spatial = wanted.spatial, .logits = wanted.logits};
   const WholeFp32 precision;
-  std::vector<Tensor> pool;
-  std::vector<Tensor> spatial;
-  std::vector<Tensor> logits;
-  for (const Tensor& part : pixels.split(kImagesAtOnce)) {
-    const InceptionActivations found = network_.forward(inception_input(part.to(device_), resize_), outputs);
-    pool.push_back(found.pool);
-    spatial.push_back(found.spatial);
-    logits.push_back(found.logits);
-  }
+  const InceptionActivations found =
+      loaded_.network.forward(inception_input(pixels.to(device_), resize_),
+                              {.pool = wanted.features, .spatial = wanted.spatial, .logits = wanted.logits});
   Activations activations;
-  if (wanted.features) activations.features = torch::cat(pool);
-  if (wanted.spatial) activations.spatial = torch::cat(spatial);
-  if (wanted.logits) activations.logits = torch::cat(logits);
+  activations.features = found.pool;
+  if (wanted.spatial) activations.spatial = found.spatial;
+  if (wanted.logits) activations.logits = found.logits;
   return activations;
 }
 

@@ -11,8 +11,7 @@ namespace {
 constexpr const char* kKind = "lpips_vgg16";
 
 void check_kind(const std::string& path, const Metadata& metadata) {
-  const auto found = metadata.find("kind");
-  const std::string kind = found == metadata.end() ? "" : found->second;
+  const std::string kind = metadata_at(metadata, "kind");
   if (kind != kKind) {
     throw InputError(
         concat(path, ": holds no weights of LPIPS (metadata kind is '", kind, "', expected '", kKind, "')"));

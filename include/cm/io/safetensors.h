@@ -20,6 +20,9 @@ struct SafetensorsFile {
   Metadata metadata;
 };
 
+// The value of a key; "" where the metadata has none.
+std::string metadata_at(const Metadata& metadata, const std::string& key);
+
 // Writes the tensors (any device, any strides; F64 F32 F16 BF16 I64 I32 I16 I8 U8 BOOL) atomically. Throws
 // Error when the disk fails.
 void save_safetensors(const std::filesystem::path& path, const NamedTensors& tensors,

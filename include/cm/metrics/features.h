@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <limits>
 #include <map>
 #include <memory>
 #include <optional>
@@ -45,6 +46,8 @@ class FeatureExtractor {
   // The file that it was read from, if any.
   virtual std::optional<std::filesystem::path> file() const { return std::nullopt; }
   virtual Details details() const { return {}; }
+  // How many images a call does well to bring: more take memory and no less time.
+  virtual int64_t most_at_once() const { return std::numeric_limits<int64_t>::max(); }
   // uint8 [N, C, H, W] on any device → activations on the extractor's device.
   virtual Activations operator()(const Tensor& pixels, const Wanted& wanted) const = 0;
 };
@@ -89,7 +92,7 @@ Json feature_record(const FeatureExtractor& extractor);
 // The record without the file's place, as JSON text: equal for equal features.
 std::string feature_identity(const FeatureExtractor& extractor);
 
-// The activations of all images, `batch_size` ≥ 1 at a time. InputError when a feature isn't finite.
+// The activations of all images, at most `batch_size` ≥ 1 at a time. InputError when a feature isn't finite.
 Activations activations_of(const Tensor& pixels, const FeatureExtractor& extractor, const Wanted& wanted,
                            int64_t batch_size);
 

@@ -1,7 +1,6 @@
 // Inception's features, by which FID, sFID and the Inception Score are defined.
 #pragma once
 
-#include "cm/io/safetensors.h"
 #include "cm/metrics/features.h"
 #include "cm/metrics/inception_input.h"
 #include "cm/nn/inception.h"
@@ -29,19 +28,22 @@ class InceptionFeatures : public FeatureExtractor {
   std::optional<std::filesystem::path> file() const override { return file_; }
   // "resize", and which file the weights were taken from: "source", "source_sha256".
   Details details() const override;
+  int64_t most_at_once() const override { return 32; }  // an image takes up to 20 MB between two layers
   // One pass of the network for all that is wanted: `features` are pool_3, `spatial` sFID's, `logits` those
   // without bias. Images of any size, grey or RGB. On CUDA too in whole fp32, without TF32.
   Activations operator()(const Tensor& pixels, const Wanted& wanted) const override;
 
  private:
-  InceptionFeatures(const std::filesystem::path& file, const SafetensorsFile& content, InceptionResize resize,
-                    torch::Device device);
+  struct Loaded {
+    Inception network;
+    Details source;
+  };
+  static Loaded load(const std::filesystem::path& file, torch::Device device);
 
   std::filesystem::path file_;
   InceptionResize resize_;
   torch::Device device_;
-  Details source_;
-  Inception network_;
+  Loaded loaded_;
 };
 
 }  // namespace cm
