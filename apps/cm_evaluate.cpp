@@ -50,40 +50,59 @@ void declare(CLI::App& app, Arguments& arguments) {
   cm::add_common_options(app, arguments.common);
 }
 
-void save_statistics(const Arguments& arguments, const cm::ImageSet& samples,
-                     const cm::FeatureExtractor& extractor) {
-  const std::filesystem::path file = *arguments.statistics;
-  if (std::filesystem::exists(file) && !arguments.common.force) {
-    throw cm::InputError(cm::concat(file.string(), ": exists already; --force writes over it"));
+void check_statistics_file(const Arguments& arguments) {
+  if (arguments.statistics && std::filesystem::exists(*arguments.statistics) && !arguments.common.force) {
+    throw cm::InputError(cm::concat(*arguments.statistics, ": exists already; --force writes over it"));
   }
-  cm::save_statistics(file, cm::statistics_of(samples, extractor, arguments.evaluation.batch_size));
-  std::cerr << "the statistics of " << samples.size() << " images: " << file.string() << '\n';
 }
 
-void compare(const Arguments& arguments, const cm::ImageSet& samples, const cm::FeatureExtractor& extractor) {
-  const cm::Reference reference = cm::load_reference(arguments.reference.reference);
-  cm::Evaluator evaluator(reference, extractor, arguments.evaluation);
-  const auto scores = evaluator.evaluate(samples);
-  const auto warnings = evaluator.warnings(samples);
-  for (const auto& warning : warnings) cm::log_warning(warning);
-  const cm::Json report =
-      cm::report_of(scores, samples, reference, extractor, arguments.evaluation, warnings);
-  std::cout << (arguments.json ? report.dump(2) + "\n" : cm::table_of(report));
+// For the scores and the statistics together.
+cm::Wanted wanted_of(const Arguments& arguments, const std::optional<cm::Evaluator>& evaluator,
+                     const cm::FeatureExtractor& extractor) {
+  cm::Wanted wanted = evaluator ? evaluator->wanted() : cm::Wanted{.features = false};
+  if (arguments.statistics) {
+    wanted.features = true;
+    wanted.spatial = wanted.spatial || extractor.is_inception();
+  }
+  return wanted;
+}
+
+void print_report(const cm::Json& report, bool json) {
+  for (const auto& warning : report.at("warnings")) cm::log_warning(warning.get<std::string>());
+  std::cout << (json ? report.dump(2) + "\n" : cm::table_of(report));
 }
 
 int run(Arguments& arguments) {
-  if (arguments.reference.reference.empty() && !arguments.statistics) {
+  const std::string& reference_path = arguments.reference.reference;
+  if (reference_path.empty() && !arguments.statistics) {
     throw cm::InputError(
         "--reference is required: what the samples are compared with; or give --save-stats FILE");
   }
+  check_statistics_file(arguments);
   const auto metrics = cm::parse_metrics(arguments.metrics);
   arguments.evaluation.seed = arguments.common.seed.value_or(0);
   const torch::Device device = cm::parse_device(arguments.common.device);
   const cm::ImageSet samples = cm::load_images(arguments.samples);
   const auto extractor = cm::make_features(arguments.reference.features, samples.shape(), device);
   arguments.evaluation.metrics = metrics.empty() ? std::vector{cm::distance_metric(*extractor)} : metrics;
-  if (arguments.statistics) save_statistics(arguments, samples, *extractor);
-  if (!arguments.reference.reference.empty()) compare(arguments, samples, *extractor);
+
+  std::optional<cm::Evaluator> evaluator;
+  if (!reference_path.empty()) {
+    evaluator.emplace(cm::load_reference(reference_path), *extractor, arguments.evaluation);
+    evaluator->check(samples);
+  }
+  const cm::Activations activations =
+      cm::activations_of(samples.pixels, *extractor, wanted_of(arguments, evaluator, *extractor),
+                         arguments.evaluation.batch_size);
+  if (arguments.statistics) {
+    cm::save_statistics(*arguments.statistics, cm::statistics_of(samples, activations, *extractor));
+    std::cerr << "the statistics of " << samples.size() << " images: " << *arguments.statistics << '\n';
+  }
+  if (!evaluator) return 0;
+  const auto scores = evaluator->evaluate(samples, activations);
+  print_report(cm::report_of(scores, samples, evaluator->reference(), *extractor, arguments.evaluation,
+                             evaluator->warnings(samples)),
+               arguments.json);
   return 0;
 }
 

@@ -20,10 +20,10 @@ int main(int argc, char** argv) {
   app.add_option("--steps", command.steps, "time points, of which the first is sigma_max")->required();
   app.add_option("--grid", command.grid,
                  "levels of the grid that time points are taken from (default: the model's own, or 40)");
-  app.add_option(
-         "--metric", command.metric,
-         "frechet, precision, recall or class_accuracy; with Inception features fid, sfid or is in place of "
-         "frechet")
+  app.add_option("--metric", command.metric,
+                 "frechet, kid, precision, recall or class_accuracy; with Inception features fid, sfid or is "
+                 "in place of "
+                 "frechet")
       ->capture_default_str();
   cm::add_reference_options(app, command.reference)->required();
   app.add_option("--num", command.count,

@@ -14,23 +14,6 @@ namespace {
 
 constexpr int64_t kGridImages = 100;
 
-// `labels` is undefined where the data has none.
-struct Images {
-  Tensor pixels;
-  Tensor labels;
-};
-
-Images first_of(const Dataset& dataset, int64_t count) {
-  std::vector<Tensor> pixels;
-  std::vector<int64_t> labels;
-  for (int64_t i = 0; i < count; ++i) {
-    Example example = dataset.get(i);
-    pixels.push_back(std::move(example.pixels));
-    labels.push_back(example.label);
-  }
-  return {torch::stack(pixels), dataset.classes() > 0 ? torch::tensor(labels, torch::kInt64) : Tensor()};
-}
-
 int64_t checked_count(const DataCommand& command, const Dataset& dataset) {
   const int64_t count = command.count.value_or(dataset.size());
   if (count < 1 || count > dataset.size()) {
@@ -47,7 +30,7 @@ int run_data_command(const DataCommand& command) {
   check_output(output, command.force);
   const auto config = read_config<RunConfig>(load_yaml(command.config), command.overrides);
   const auto dataset = open_dataset(config.data);
-  const Images images = first_of(*dataset, checked_count(command, *dataset));
+  const Examples images = first_examples(*dataset, checked_count(command, *dataset));
   const int64_t count = images.pixels.size(0);
   write_pixels(output, images.pixels, images.labels,
                make_grid(images.pixels.narrow(0, 0, std::min(kGridImages, count))));

@@ -1,5 +1,6 @@
 #include "cm/data/dataset.h"
 
+#include <utility>
 #include <vector>
 
 #include "cm/base/error.h"
@@ -49,6 +50,18 @@ std::unique_ptr<Dataset> open_kind(const DataOptions& options) {
 }
 
 }  // namespace
+
+Examples first_examples(const Dataset& dataset, int64_t count) {
+  TORCH_CHECK(count >= 1 && count <= dataset.size(), count, " examples of ", dataset.size());
+  std::vector<Tensor> pixels;
+  std::vector<int64_t> labels;
+  for (int64_t i = 0; i < count; ++i) {
+    Example example = dataset.get(i);
+    pixels.push_back(std::move(example.pixels));
+    labels.push_back(example.label);
+  }
+  return {torch::stack(pixels), dataset.classes() > 0 ? torch::tensor(labels, torch::kInt64) : Tensor()};
+}
 
 void validate(const DataOptions& options, const Complain& complain) {
   if (options.path.empty()) complain("path", concat("must be given: ", expected_path(options.kind)));

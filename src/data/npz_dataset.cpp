@@ -5,7 +5,6 @@
 #include "cm/base/error.h"
 #include "cm/base/text.h"
 #include "cm/data/memory_dataset.h"
-#include "cm/io/npz.h"
 
 namespace cm {
 namespace {
@@ -56,7 +55,10 @@ Tensor checked_labels(const fs::path& path, const Tensor& array, int64_t count) 
 }  // namespace
 
 std::unique_ptr<Dataset> open_npz_dataset(const fs::path& path, bool labels) {
-  const NpzArrays arrays = load_npz(path);
+  return npz_dataset(path, load_npz(path), labels);
+}
+
+std::unique_ptr<Dataset> npz_dataset(const fs::path& path, const NpzArrays& arrays, bool labels) {
   const Tensor pixels = checked_pixels(path, arrays);
   const auto found = arrays.find("arr_1");
   if (!labels || found == arrays.end()) return std::make_unique<InMemoryDataset>(pixels, Tensor(), 0);

@@ -6,7 +6,6 @@
 #include "cm/base/error.h"
 #include "cm/base/text.h"
 #include "cm/metrics/calibration.h"
-#include "cm/metrics/frechet.h"
 #include "cm/metrics/frechet_extrapolation.h"
 #include "cm/metrics/inception_score.h"
 
@@ -84,6 +83,17 @@ void check_counts(const EvaluationOptions& options, const ImageSet& images) {
   }
 }
 
+// Calibration and extrapolation are those of the Fréchet distance.
+void check_extras(const EvaluationOptions& options, const FeatureExtractor& extractor) {
+  const Metric distance = distance_metric(extractor);
+  if (asks_for(options, {distance})) return;
+  if (options.calibrate || options.extrapolate) {
+    throw InputError(concat("the ", options.calibrate ? "calibration" : "extrapolation",
+                            " is that of the Fréchet distance; add ", to_string(distance),
+                            " to the metrics or leave it out"));
+  }
+}
+
 double class_accuracy(const Tensor& labels, const Tensor& logits) {
   return (logits.argmax(1) == labels.to(logits.device())).to(torch::kFloat64).mean().item<double>();
 }
@@ -124,17 +134,14 @@ bool is_better(Metric metric, double a, double b) {
 }
 
 Evaluator::Evaluator(Reference reference, const FeatureExtractor& extractor, EvaluationOptions options)
-    : reference_(std::move(reference)), extractor_(extractor), options_(std::move(options)) {}
-
-void Evaluator::check(const ImageSet& samples) const {
+    : reference_(std::move(reference)), extractor_(extractor), options_(std::move(options)) {
   check_names(options_, extractor_);
-  check_counts(options_, samples);
+  check_extras(options_, extractor_);
+  check_reference();
+}
+
+void Evaluator::check_reference() const {
   if (reference_.images) {
-    if (samples.shape() != reference_.images->shape()) {
-      throw InputError(concat(samples.path, ": images of ", to_string(samples.shape()),
-                              ", but the reference ", reference_.path, " has ",
-                              to_string(reference_.images->shape()), "; both must have one shape"));
-    }
     check_counts(options_, *reference_.images);
   } else if (options_.calibrate || asks_for(options_, {Metric::kid, Metric::precision, Metric::recall})) {
     throw InputError(concat(reference_.path, ": holds statistics and no images (arr_0), but ",
@@ -142,15 +149,16 @@ void Evaluator::check(const ImageSet& samples) const {
                             " need the reference's images; name them as reference, or leave it out"));
   }
   if (asks_for(options_, {Metric::frechet, Metric::fid, Metric::sfid})) check_statistics();
-  if (asks_for(options_, {Metric::class_accuracy})) check_labels(samples, extractor_);
-  const Metric distance = distance_metric(extractor_);
-  for (const auto& [asked, what] :
-       {std::pair{options_.calibrate, "calibration"}, {options_.extrapolate, "extrapolation"}}) {
-    if (asked && !asks_for(options_, {distance})) {
-      throw InputError(concat("the ", what, " is that of the Fréchet distance; add ", to_string(distance),
-                              " to the metrics or leave it out"));
-    }
+}
+
+void Evaluator::check(const ImageSet& samples) const {
+  if (reference_.images && samples.shape() != reference_.images->shape()) {
+    throw InputError(concat(samples.path, ": images of ", to_string(samples.shape()), ", but the reference ",
+                            reference_.path, " has ", to_string(reference_.images->shape()),
+                            "; both must have one shape"));
   }
+  check_counts(options_, samples);
+  if (asks_for(options_, {Metric::class_accuracy})) check_labels(samples, extractor_);
 }
 
 // Statistics count only in the features that they were computed in.
@@ -194,10 +202,17 @@ std::vector<std::string> Evaluator::warnings(const ImageSet& samples) const {
   return found;
 }
 
+Wanted Evaluator::wanted() const {
+  return wanted_of_samples(options_);
+}
+
 std::vector<Score> Evaluator::evaluate(const ImageSet& samples) {
   check(samples);
-  const Activations activations =
-      activations_of(samples.pixels, extractor_, wanted_of_samples(options_), options_.batch_size);
+  return evaluate(samples, activations_of(samples.pixels, extractor_, wanted(), options_.batch_size));
+}
+
+std::vector<Score> Evaluator::evaluate(const ImageSet& samples, const Activations& activations) {
+  check(samples);
   std::vector<Score> scores;
   double distance = 0;
   for (const Metric metric : options_.metrics) {
@@ -227,14 +242,15 @@ std::vector<Score> Evaluator::scores_of(Metric metric, const ImageSet& samples,
       return one(inception_score(activations.logits.value().to(torch::kFloat64).softmax(1)));
     case Metric::kid: {
       const auto distance =
-          kernel_distance(activations.features, reference().features, {.seed = options_.seed});
+          kernel_distance(activations.features, reference_activations().features, {.seed = options_.seed});
       return {{"kid", distance.mean}, {"kid_deviation", distance.deviation}};
     }
     case Metric::precision:
-      if (!manifold_) manifold_ = manifold_of(reference().features, kNeighbours);
+      if (!manifold_) manifold_ = manifold_of(reference_activations().features, kNeighbours);
       return one(share_inside(activations.features, *manifold_));
     case Metric::recall:
-      return one(share_inside(reference().features, manifold_of(activations.features, kNeighbours)));
+      return one(
+          share_inside(reference_activations().features, manifold_of(activations.features, kNeighbours)));
     case Metric::class_accuracy:
       return one(class_accuracy(samples.labels.value(), activations.logits.value()));
   }
@@ -246,14 +262,15 @@ std::vector<Score> Evaluator::calibration(double distance, int64_t samples) {
   const Tensor simple = gaussian_images(reference_.images.value().pixels, samples, options_.seed);
   const double gaussian =
       distance_to_reference(activations_of(simple, extractor_, {}, options_.batch_size).features);
-  return {{name + "_floor", frechet_floor(reference().features, options_.seed)},
+  return {{name + "_floor", frechet_floor(reference_activations().features, options_.seed)},
           {name + "_gaussian", gaussian},
           {name + "_relative", distance / gaussian}};
 }
 
-const GaussianMoments& Evaluator::reference_moments() {
+const RootedMoments& Evaluator::reference_moments() {
   if (!moments_) {
-    moments_ = reference_.statistics ? reference_.statistics->features : moments_of(reference().features);
+    moments_ = rooted(reference_.statistics ? reference_.statistics->features
+                                            : moments_of(reference_activations().features));
   }
   return *moments_;
 }
@@ -264,13 +281,13 @@ double Evaluator::distance_to_reference(const Tensor& features) {
 
 double Evaluator::spatial_distance_to_reference(const Tensor& spatial) {
   if (!spatial_moments_) {
-    spatial_moments_ = reference_.statistics ? reference_.statistics->spatial.value()
-                                             : moments_of(reference().spatial.value());
+    spatial_moments_ = rooted(reference_.statistics ? reference_.statistics->spatial.value()
+                                                    : moments_of(reference_activations().spatial.value()));
   }
   return frechet_distance(moments_of(spatial), *spatial_moments_);
 }
 
-const Activations& Evaluator::reference() {
+const Activations& Evaluator::reference_activations() {
   if (!activations_) {
     activations_ = activations_of(reference_.images.value().pixels, extractor_, wanted_of_reference(options_),
                                   options_.batch_size);
@@ -283,11 +300,9 @@ std::vector<Score> evaluate(const ImageSet& samples, const Reference& reference,
   return Evaluator(reference, extractor, options).evaluate(samples);
 }
 
-ReferenceStatistics statistics_of(const ImageSet& images, const FeatureExtractor& extractor,
-                                  int64_t batch_size) {
+ReferenceStatistics statistics_of(const ImageSet& images, const Activations& activations,
+                                  const FeatureExtractor& extractor) {
   check_count(images, 2, "statistics");
-  const Activations activations =
-      activations_of(images.pixels, extractor, {.spatial = extractor.is_inception()}, batch_size);
   ReferenceStatistics statistics{.features = moments_of(activations.features),
                                  .spatial = std::nullopt,
                                  .identity = feature_identity(extractor)};

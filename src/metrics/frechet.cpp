@@ -21,17 +21,25 @@ void check_moments(const GaussianMoments& moments) {
 
 }  // namespace
 
-double frechet_distance(const GaussianMoments& a, const GaussianMoments& b) {
+RootedMoments rooted(const GaussianMoments& moments) {
+  check_moments(moments);
+  return {.moments = moments, .root = covariance_root(moments.covariance)};
+}
+
+double frechet_distance(const GaussianMoments& a, const RootedMoments& b) {
   check_moments(a);
-  check_moments(b);
-  TORCH_CHECK(a.mean.sizes() == b.mean.sizes(), "Gaussians of different widths: ", a.mean.sizes(), " and ",
-              b.mean.sizes());
+  TORCH_CHECK(a.mean.sizes() == b.moments.mean.sizes(), "Gaussians of different widths: ", a.mean.sizes(),
+              " and ", b.moments.mean.sizes());
   const auto device = a.mean.device();
-  const Tensor roots = covariance_root(a.covariance).t().matmul(covariance_root(b.covariance.to(device)));
+  const Tensor roots = covariance_root(a.covariance).t().matmul(b.root.to(device));
   const double overlap = torch::linalg_svdvals(roots, std::nullopt).sum().item<double>();
-  const double means = (a.mean - b.mean.to(device)).square().sum().item<double>();
-  const double traces = a.covariance.trace().item<double>() + b.covariance.trace().item<double>();
+  const double means = (a.mean - b.moments.mean.to(device)).square().sum().item<double>();
+  const double traces = a.covariance.trace().item<double>() + b.moments.covariance.trace().item<double>();
   return std::max(0.0, means + traces - 2 * overlap);
+}
+
+double frechet_distance(const GaussianMoments& a, const GaussianMoments& b) {
+  return frechet_distance(a, rooted(b));
 }
 
 }  // namespace cm

@@ -6,7 +6,6 @@
 
 #include "cm/base/error.h"
 #include "cm/base/text.h"
-#include "cm/metrics/frechet.h"
 #include "random_rows.h"
 
 namespace cm {
@@ -41,7 +40,7 @@ double intercept_of_line(const std::vector<double>& x, const std::vector<double>
   return mean_y - products / squares * mean_x;
 }
 
-double extrapolated_frechet(const Tensor& features, const GaussianMoments& reference, uint64_t seed) {
+double extrapolated_frechet(const Tensor& features, const RootedMoments& reference, uint64_t seed) {
   const int64_t n = features.size(0);
   if (n < kExtrapolationMinimum) {
     throw InputError(concat("the extrapolated Fréchet distance needs at least ", kExtrapolationMinimum,

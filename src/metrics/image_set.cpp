@@ -1,5 +1,6 @@
 #include "cm/metrics/image_set.h"
 
+#include <utility>
 #include <vector>
 
 #include "cm/base/error.h"
@@ -7,7 +8,6 @@
 #include "cm/data/digits.h"
 #include "cm/data/npz_dataset.h"
 #include "cm/io/image.h"
-#include "cm/io/npz.h"
 
 namespace cm {
 namespace {
@@ -15,15 +15,9 @@ namespace {
 namespace fs = std::filesystem;
 
 ImageSet all_of(const Dataset& dataset, const fs::path& path) {
-  std::vector<Tensor> pixels;
-  std::vector<int64_t> labels;
-  for (int64_t i = 0; i < dataset.size(); ++i) {
-    Example example = dataset.get(i);
-    pixels.push_back(std::move(example.pixels));
-    labels.push_back(example.label);
-  }
-  ImageSet images{.path = path.string(), .pixels = torch::stack(pixels), .labels = std::nullopt};
-  if (dataset.classes() > 0) images.labels = torch::tensor(labels, torch::kInt64);
+  Examples all = first_examples(dataset, dataset.size());
+  ImageSet images{.path = path.string(), .pixels = std::move(all.pixels), .labels = std::nullopt};
+  if (all.labels.defined()) images.labels = std::move(all.labels);
   return images;
 }
 
@@ -67,13 +61,17 @@ std::string to_string(const ImageShape& shape) {
   return concat(shape.channels, "×", shape.height, "×", shape.width);
 }
 
+ImageSet images_in(const NpzArrays& arrays, const fs::path& path) {
+  return all_of(*npz_dataset(path, arrays, true), path);
+}
+
 ImageSet load_images(const fs::path& path) {
   if (fs::is_directory(path)) {
     const fs::path samples = path / "samples.npz";
     return fs::exists(samples) ? load_images(samples) : images_of_folder(path);
   }
   if (!fs::exists(path)) throw InputError(concat(path.string(), ": no such file or folder"));
-  if (is_npz(path)) return all_of(*open_npz_dataset(path, true), path);
+  if (is_npz(path)) return images_in(load_npz(path), path);
   if (is_digits_csv(path)) return all_of(*open_digits(path, true), path);
   throw InputError(concat(path.string(),
                           ": unknown kind of image set; expected .npz, .csv, .csv.gz or a folder of images"));

@@ -7,14 +7,11 @@
 namespace cm {
 
 Reference load_reference(const std::filesystem::path& path) {
-  Reference reference{.path = path.string(), .images = std::nullopt, .statistics = std::nullopt};
-  bool has_images = true;
-  if (is_npz(path) && std::filesystem::exists(path)) {
-    const NpzArrays arrays = load_npz(path);
-    reference.statistics = statistics_in(arrays, path.string());
-    has_images = arrays.contains("arr_0") || !reference.statistics;
-  }
-  if (has_images) reference.images = load_images(path);
+  if (!is_npz(path) || !std::filesystem::exists(path)) return reference_of(load_images(path));
+  const NpzArrays arrays = load_npz(path);
+  Reference reference{
+      .path = path.string(), .images = std::nullopt, .statistics = statistics_in(arrays, path.string())};
+  if (arrays.contains("arr_0") || !reference.statistics) reference.images = images_in(arrays, path);
   return reference;
 }
 

@@ -46,6 +46,17 @@ TEST(OpenDataset, OpensEveryKind) {
   EXPECT_EQ(patches->get(0).pixels.sizes(), at::IntArrayRef({3, 32, 32}));
 }
 
+TEST(FirstExamples, AreThoseOfTheDatasetInItsOrder) {
+  const auto digits = open_dataset({.path = kDigits});
+  const Examples three = first_examples(*digits, 3);
+  EXPECT_EQ(three.pixels.sizes(), at::IntArrayRef({3, 1, 8, 8}));
+  EXPECT_TRUE(torch::equal(three.pixels[2], digits->get(2).pixels));
+  EXPECT_TRUE(torch::equal(three.labels, torch::tensor({0, 1, 2})));
+  const auto unlabelled = open_dataset({.path = kDigits, .labels = false});
+  EXPECT_FALSE(first_examples(*unlabelled, 3).labels.defined());
+  EXPECT_THROW(first_examples(*digits, 1798), c10::Error);
+}
+
 TEST(OpenDataset, SaysWhatAMissingPathShouldBe) {
   EXPECT_THAT(complaint({.kind = DatasetKind::npz, .path = "/none.npz"}),
               AllOf(HasSubstr("/none.npz: not found"), HasSubstr("data.path must be an .npz file")));

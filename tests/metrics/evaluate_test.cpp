@@ -253,13 +253,17 @@ TEST(Evaluate, KidIsTheKernelDistanceWithItsDeviation) {
   EXPECT_DOUBLE_EQ(scores.at("kid_deviation"), expected.deviation);
 }
 
+ReferenceStatistics statistics_in(const FeatureExtractor& features, const ImageSet& images, int64_t batch) {
+  return statistics_of(images, activations_of(images.pixels, features, {.spatial = true}, batch), features);
+}
+
 TEST(Evaluate, StatisticsStandForTheReferencesImages) {
   const ImageSet samples = images("a.npz", 40, 1);
   const ImageSet set = images("b.npz", 50, 2);
   const PixelInception inception(kTiny, torch::kCPU);
   const EvaluationOptions options = {.metrics = {Metric::fid, Metric::sfid}, .extrapolate = true};
   const Reference statistics{
-      .path = "s.npz", .images = std::nullopt, .statistics = statistics_of(set, inception, 7)};
+      .path = "s.npz", .images = std::nullopt, .statistics = statistics_in(inception, set, 7)};
   const auto by_images = scores_of(samples, set, inception, options);
   for (const auto& [name, value] : evaluate(samples, statistics, inception, options)) {
     EXPECT_NEAR(value, by_images.at(name), 1e-9 * (1 + by_images.at(name))) << name;
@@ -276,7 +280,7 @@ TEST(Evaluate, RefusesStatisticsThatDoNotServe) {
     const Reference reference{.path = "s.npz", .images = std::nullopt, .statistics = statistics};
     return message_of<InputError>([&] { evaluate(samples, reference, features, options); });
   };
-  ReferenceStatistics statistics = statistics_of(samples, inception, 9);
+  ReferenceStatistics statistics = statistics_in(inception, samples, 9);
   const EvaluationOptions fid = {.metrics = {Metric::fid}};
   EXPECT_THAT(refusal(statistics, inception, {.metrics = {Metric::recall}}),
               HasSubstr("s.npz: holds statistics and no images"));
@@ -291,6 +295,12 @@ TEST(Evaluate, RefusesStatisticsThatDoNotServe) {
   statistics.features = {.mean = torch::zeros({3}, torch::kFloat64),
                          .covariance = torch::eye(3, torch::kFloat64)};
   EXPECT_THAT(refusal(statistics, inception, fid), HasSubstr("are 3 wide, the features 4"));
+}
+
+TEST(Evaluate, RefusesStatisticsOfASingleImage) {
+  const PixelInception inception(kTiny, torch::kCPU);
+  EXPECT_THAT(message_of<InputError>([&] { statistics_in(inception, images("a.npz", 1, 1), 1); }),
+              HasSubstr("a.npz: 1 image(s), but statistics needs at least 2"));
 }
 
 TEST(Evaluate, WarnsOfTooFewImages) {

@@ -7,7 +7,6 @@
 
 #include "cm/base/error.h"
 #include "cm/base/random.h"
-#include "cm/metrics/frechet.h"
 #include "support/message_of.h"
 
 namespace cm {
@@ -20,8 +19,9 @@ Tensor draws(int64_t n, int64_t width, uint64_t seed) {
   return normal({.seed = seed}, sample_range(0, n), {width}).to(torch::kFloat64);
 }
 
-GaussianMoments unit_normal(int64_t width) {
-  return {.mean = torch::zeros({width}, torch::kFloat64), .covariance = torch::eye(width, torch::kFloat64)};
+RootedMoments unit_normal(int64_t width) {
+  return rooted(
+      {.mean = torch::zeros({width}, torch::kFloat64), .covariance = torch::eye(width, torch::kFloat64)});
 }
 
 TEST(FrechetExtrapolation, TheLineThroughTwoPointsMeetsZeroWhereItShould) {

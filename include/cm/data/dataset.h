@@ -30,6 +30,16 @@ class Dataset {
   virtual Example get(int64_t index) const = 0;
 };
 
+// Images as one tensor, uint8 [N, C, H, W], and their classes, int64 [N]; undefined where the data has none.
+struct Examples {
+  Tensor pixels;
+  Tensor labels;
+};
+
+// The first `count` in [1, size()] examples, in the data's own order. InputError when an image file is
+// broken.
+Examples first_examples(const Dataset& dataset, int64_t count);
+
 enum class DatasetKind { digits, folder, patches, cifar10, npz };
 template <>
 struct EnumNames<DatasetKind> {

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "cm/data/dataset.h"
+#include "cm/io/npz.h"
 
 namespace cm {
 
@@ -12,5 +13,8 @@ namespace cm {
 // number is the largest plus one (0 without `labels` or `arr_1`). InputError with the path when the file is
 // missing, damaged or holds other arrays.
 std::unique_ptr<Dataset> open_npz_dataset(const std::filesystem::path& path, bool labels);
+
+// The same of arrays that were read from `path`.
+std::unique_ptr<Dataset> npz_dataset(const std::filesystem::path& path, const NpzArrays& arrays, bool labels);
 
 }  // namespace cm

@@ -9,11 +9,11 @@
 
 #include "cm/base/fields.h"
 #include "cm/metrics/features.h"
+#include "cm/metrics/frechet.h"
 #include "cm/metrics/image_set.h"
 #include "cm/metrics/kernel_distance.h"
 #include "cm/metrics/precision_recall.h"
 #include "cm/metrics/reference.h"
-#include "cm/metrics/statistics.h"
 
 namespace cm {
 
@@ -57,13 +57,13 @@ struct Score {
 // once, when the first score needs them.
 class Evaluator {
  public:
-  // The extractor must live as long.
+  // The extractor must live as long. InputError when a metric has another name in these features or isn't
+  // defined in them, calibration or extrapolation lacks the distance, or the reference the images or the
+  // statistics, in these features, that are needed.
   Evaluator(Reference reference, const FeatureExtractor& extractor, EvaluationOptions options);
 
-  // InputError when the sets have other shapes, too few images, a metric has another name in these features
-  // or isn't defined in them, class_accuracy lacks labels or a classifier that knows them, calibration or
-  // extrapolation the distance, or the reference the images or the statistics that are needed, in these
-  // features. Looks at no pixel.
+  // InputError when the sets have other shapes, too few images, or class_accuracy lacks labels or a
+  // classifier that knows them. Looks at no pixel.
   void check(const ImageSet& samples) const;
 
   // What a reader of the scores should know: too few images for features so wide. A sentence each.
@@ -80,21 +80,28 @@ class Evaluator {
   //   class_accuracy  share of samples that the classifier gives the class of their label
   std::vector<Score> evaluate(const ImageSet& samples);
 
+  const Reference& reference() const { return reference_; }
+
+  // What evaluate() asks of the features of samples, and the same with their activations at hand.
+  Wanted wanted() const;
+  std::vector<Score> evaluate(const ImageSet& samples, const Activations& activations);
+
  private:
   std::vector<Score> scores_of(Metric metric, const ImageSet& samples, const Activations& activations);
+  void check_reference() const;
   void check_statistics() const;
   std::vector<Score> calibration(double distance, int64_t samples);
   double distance_to_reference(const Tensor& features);
   double spatial_distance_to_reference(const Tensor& spatial);
-  const Activations& reference();
-  const GaussianMoments& reference_moments();
+  const Activations& reference_activations();
+  const RootedMoments& reference_moments();
 
   Reference reference_;
   const FeatureExtractor& extractor_;
   EvaluationOptions options_;
   std::optional<Activations> activations_;
-  std::optional<GaussianMoments> moments_;
-  std::optional<GaussianMoments> spatial_moments_;
+  std::optional<RootedMoments> moments_;
+  std::optional<RootedMoments> spatial_moments_;
   std::optional<Manifold> manifold_;
 };
 
@@ -102,9 +109,9 @@ class Evaluator {
 std::vector<Score> evaluate(const ImageSet& samples, const Reference& reference,
                             const FeatureExtractor& extractor, const EvaluationOptions& options);
 
-// What a later reference needs of these images: the moments of their features and, of Inception, of the
-// spatial ones.
-ReferenceStatistics statistics_of(const ImageSet& images, const FeatureExtractor& extractor,
-                                  int64_t batch_size);
+// What a later reference needs of images with these activations: the moments of their features and, where
+// there are any, of the spatial ones. InputError, with the images' path, when there are fewer than 2.
+ReferenceStatistics statistics_of(const ImageSet& images, const Activations& activations,
+                                  const FeatureExtractor& extractor);
 
 }  // namespace cm

@@ -11,8 +11,18 @@
 
 namespace cm {
 
+// A Gaussian with the root of its covariance, which distances of many others to it share.
+struct RootedMoments {
+  GaussianMoments moments;
+  Tensor root;  // covariance_root
+};
+
+// InputError when a moment isn't finite.
+RootedMoments rooted(const GaussianMoments& moments);
+
 // d² as above (what FID reports), at least 0. InputError when a moment isn't finite; both must have the same
 // width. Computed on the first's device.
+double frechet_distance(const GaussianMoments& a, const RootedMoments& b);
 double frechet_distance(const GaussianMoments& a, const GaussianMoments& b);
 
 }  // namespace cm

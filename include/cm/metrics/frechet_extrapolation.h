@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "cm/metrics/statistics.h"
+#include "cm/metrics/frechet.h"
 
 namespace cm {
 
@@ -17,7 +17,7 @@ constexpr int64_t kExtrapolationMinimum = 20;
 // over kExtrapolationSizes sizes, evenly spaced from N/10 to N, of random subsets (the seed decides them).
 // Can be below 0. InputError when N < kExtrapolationMinimum, or a value isn't finite. The bias of the
 // reference's own count remains.
-double extrapolated_frechet(const Tensor& features, const GaussianMoments& reference, uint64_t seed);
+double extrapolated_frechet(const Tensor& features, const RootedMoments& reference, uint64_t seed);
 
 // Where the least-squares line through (x, y) meets x = 0; at least 2 different x.
 double intercept_of_line(const std::vector<double>& x, const std::vector<double>& y);

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "cm/base/tensor.h"
+#include "cm/io/npz.h"
 
 namespace cm {
 
@@ -39,5 +40,8 @@ struct ImageSet {
 //                    if every one of them is, otherwise as RGB
 // InputError, with the path, for anything else.
 ImageSet load_images(const std::filesystem::path& path);
+
+// The set of an .npz whose arrays were read from `path`. The same errors.
+ImageSet images_in(const NpzArrays& arrays, const std::filesystem::path& path);
 
 }  // namespace cm
