@@ -194,9 +194,7 @@ class PointsMetric {
 void finish(const SearchCommand& command, const SearchReport& report, SearchFolder& folder) {
   const std::vector<double> sigmas = found_sigmas(report);
   const SearchedPoint& last = report.searches.back();
-  std::vector<int64_t> points = last.before;
-  points.push_back(last.chosen);
-  folder.finish({{"points", points},
+  folder.finish({{"points", last.points()},
                  {"sigmas", sigmas},
                  {"value", last.score()},
                  {"evaluations", folder.evaluations()}},

@@ -45,9 +45,7 @@ Curve curve_of(const SearchReport& report, const SearchedPoint& search) {
 }  // namespace
 
 std::vector<double> found_sigmas(const SearchReport& report) {
-  std::vector<int64_t> points = report.searches.back().before;
-  points.push_back(report.searches.back().chosen);
-  return sigmas_of(report, points);
+  return sigmas_of(report, report.searches.back().points());
 }
 
 std::string table_of(const SearchReport& report) {

@@ -6,6 +6,19 @@
 #include "cm/base/text.h"
 
 namespace cm {
+namespace {
+
+// ε^{1/ρ} and T^{1/ρ}, between which the grid's roots are evenly spaced.
+struct Roots {
+  double min;
+  double max;
+};
+
+Roots roots_of(const SigmaOptions& sigma) {
+  return {std::pow(sigma.min, 1 / sigma.rho), std::pow(sigma.max, 1 / sigma.rho)};
+}
+
+}  // namespace
 
 void validate(const SigmaOptions& sigma, const Complain& complain) {
   if (sigma.max <= sigma.min) {
@@ -14,8 +27,7 @@ void validate(const SigmaOptions& sigma, const Complain& complain) {
 }
 
 double karras_sigma(const SigmaOptions& sigma, int64_t n, double position) {
-  const double root_max = std::pow(sigma.max, 1 / sigma.rho);
-  const double root_min = std::pow(sigma.min, 1 / sigma.rho);
+  const auto [root_min, root_max] = roots_of(sigma);
   return std::pow(root_max + position / static_cast<double>(n - 1) * (root_min - root_max), sigma.rho);
 }
 
@@ -27,14 +39,12 @@ std::vector<double> karras_sigmas(const SigmaOptions& sigma, int64_t n) {
 }
 
 Tensor karras_level(const SigmaOptions& sigma, const Tensor& v) {
-  const double root_max = std::pow(sigma.max, 1 / sigma.rho);
-  const double root_min = std::pow(sigma.min, 1 / sigma.rho);
+  const auto [root_min, root_max] = roots_of(sigma);
   return (root_min + v * (root_max - root_min)).pow(sigma.rho);
 }
 
 Tensor karras_slope(const SigmaOptions& sigma, const Tensor& level) {
-  const double root_max = std::pow(sigma.max, 1 / sigma.rho);
-  const double root_min = std::pow(sigma.min, 1 / sigma.rho);
+  const auto [root_min, root_max] = roots_of(sigma);
   return sigma.rho * (root_max - root_min) * level.pow(1 - 1 / sigma.rho);
 }
 
@@ -49,8 +59,7 @@ std::vector<double> sampler_sigmas(const SigmaOptions& sigma, int64_t n) {
 
 std::vector<double> sampler_sigmas_fp32(const SigmaOptions& sigma, int64_t n) {
   if (n < 1) throw InputError(concat("a sampler needs at least 1 step, got ", n));
-  const double root_max = std::pow(sigma.max, 1 / sigma.rho);
-  const double root_min = std::pow(sigma.min, 1 / sigma.rho);
+  const auto [root_min, root_max] = roots_of(sigma);
   const Tensor ramp = torch::linspace(0, 1, n, torch::kFloat32);
   const Tensor levels = (root_max + ramp * (root_min - root_max)).pow(sigma.rho).to(torch::kFloat64);
   std::vector<double> sigmas(levels.data_ptr<double>(), levels.data_ptr<double>() + n);

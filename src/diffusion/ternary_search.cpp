@@ -110,7 +110,7 @@ std::vector<SearchedPoint> search_time_points(const PointsScore& score, const Be
     search.narrow(whole);
     if (search.best(whole.right) >= end) search.narrow({whole.left, end});
     searches.push_back(search.choose(search.best(end)));
-    points.push_back(searches.back().chosen);
+    points = searches.back().points();
   }
   return searches;
 }

@@ -8,11 +8,9 @@
 #include "draws.h"
 
 namespace cm {
-
 namespace {
 
-std::vector<Tensor> trained_parameters(const Model& student, const Objective& objective) {
-  std::vector<Tensor> parameters = student.parameters();
+std::vector<Tensor> with_learned(std::vector<Tensor> parameters, const Objective& objective) {
   if (objective.learned) {
     for (auto& parameter : objective.learned->parameters()) parameters.push_back(std::move(parameter));
   }
@@ -36,9 +34,10 @@ Trainer::Trainer(const TrainOptions& options, const OptimizerOptions& optimizer_
       objective_(std::move(objective)),
       student_(student),
       target_(target),
-      parameters_(trained_parameters(student, objective_)),
+      averaged_(student.parameters()),
+      parameters_(with_learned(averaged_, objective_)),
       optimizer_(optimizer_options, parameters_),
-      averages_(ema_options, student.parameters()),
+      averages_(ema_options, averaged_),
       first_bad_step_(torch::full({}, -1, torch::TensorOptions(torch::kInt64).device(student.device()))) {}
 
 StepResult Trainer::step(const Batch& batch) {
@@ -52,7 +51,7 @@ StepResult Trainer::step(const Batch& batch) {
     }
     optimizer_.step(lr());
     const auto decay = objective_.curriculum(step_).decay;
-    if (target_ != nullptr && decay) update_ema(target_->parameters(), student_.parameters(), *decay);
+    if (target_ != nullptr && decay) update_ema(target_->parameters(), averaged_, *decay);
     averages_.update();
   }
   optimizer_.zero_grad();
@@ -69,7 +68,7 @@ ModelOptions Trainer::weight_options() const {
 void Trainer::begin_stage() {
   *objective_.stages->teacher = student_.frozen_copy(weight_options());
   optimizer_ = Optimizer(optimizer_options_, parameters_);
-  averages_ = EmaSet(ema_options_, parameters_);
+  averages_ = EmaSet(ema_options_, averaged_);
 }
 
 // The mean loss; leaves its gradient in the parameters. Micro-batches add up to the gradient of the whole

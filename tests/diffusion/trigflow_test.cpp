@@ -11,6 +11,7 @@
 #include "cm/diffusion/sampler.h"
 #include "support/closeness.h"
 #include "support/gaussian.h"
+#include "support/random_batch.h"
 
 namespace cm {
 namespace {
@@ -22,7 +23,7 @@ const test::Gaussian kData{torch::tensor({0.3, -0.5, 0.1}, torch::kFloat64), 0.7
 const Tensor kTime = torch::tensor({0.01, 0.8, 1.56}, torch::kFloat64);
 
 Tensor random(uint64_t seed) {
-  return normal({.seed = seed}, sample_range(0, 3), {3}).to(torch::kFloat64);
+  return test::random_points(3, 3, seed);
 }
 
 // Something that depends on both inputs.

@@ -6,18 +6,15 @@
 #include <cmath>
 
 #include "cm/base/error.h"
-#include "cm/base/random.h"
 #include "support/message_of.h"
+#include "support/random_batch.h"
 
 namespace cm {
 namespace {
 
 using test::message_of;
+using test::random_points;
 using testing::HasSubstr;
-
-Tensor draws(int64_t n, int64_t width, uint64_t seed) {
-  return normal({.seed = seed}, sample_range(0, n), {width}).to(torch::kFloat64);
-}
 
 RootedMoments unit_normal(int64_t width) {
   return rooted(
@@ -32,7 +29,7 @@ TEST(FrechetExtrapolation, TheLineThroughTwoPointsMeetsZeroWhereItShould) {
 // Samples of the reference's own distribution: the true distance is 0, that of N samples well above it.
 TEST(FrechetExtrapolation, RemovesTheBiasOfFewSamples) {
   constexpr int64_t kWidth = 24;
-  const Tensor features = draws(1200, kWidth, 3);
+  const Tensor features = random_points(1200, kWidth, 3);
   const double biased = frechet_distance(moments_of(features), unit_normal(kWidth));
   const double extrapolated = extrapolated_frechet(features, unit_normal(kWidth), 0);
   EXPECT_GT(biased, 0.1);
@@ -40,7 +37,7 @@ TEST(FrechetExtrapolation, RemovesTheBiasOfFewSamples) {
 }
 
 TEST(FrechetExtrapolation, DependsOnTheSeedAlone) {
-  const Tensor features = draws(100, 4, 3);
+  const Tensor features = random_points(100, 4, 3);
   const double value = extrapolated_frechet(features, unit_normal(4), 7);
   EXPECT_EQ(extrapolated_frechet(features, unit_normal(4), 7), value);
   EXPECT_NE(extrapolated_frechet(features, unit_normal(4), 8), value);

@@ -7,18 +7,15 @@
 #include <limits>
 
 #include "cm/base/error.h"
-#include "cm/base/random.h"
 #include "support/message_of.h"
+#include "support/random_batch.h"
 
 namespace cm {
 namespace {
 
 using test::message_of;
+using test::random_points;
 using testing::HasSubstr;
-
-Tensor draws(int64_t n, int64_t width, uint64_t seed) {
-  return normal({.seed = seed}, sample_range(0, n), {width}).to(torch::kFloat64);
-}
 
 TEST(KernelDistance, EqualsItsSumWorkedOut) {
   // D = 1; a = {0, 1}, b = {2, 3}: the pairs within a have k(0, 1) = 1, those within b k(2, 3) = 7³ = 343,
@@ -38,22 +35,22 @@ TEST(KernelDistance, IsUnbiased) {
   double sum = 0;
   constexpr int64_t kRepeats = 4000;
   for (int64_t i = 0; i < kRepeats; ++i) {
-    sum += squared_mmd(draws(10, 1, 2 * i), draws(10, 1, 2 * i + 1) + shift);
+    sum += squared_mmd(random_points(10, 1, 2 * i), random_points(10, 1, 2 * i + 1) + shift);
   }
   EXPECT_NEAR(sum / kRepeats, expected, 0.25);  // a biased estimator would be off by about 3
 }
 
 TEST(KernelDistance, OfWholeSetsIsTheirSquaredMmdWithoutDeviation) {
-  const Tensor a = draws(40, 8, 1);
-  const Tensor b = draws(40, 8, 2) + 1;
+  const Tensor a = random_points(40, 8, 1);
+  const Tensor b = random_points(40, 8, 2) + 1;
   const auto distance = kernel_distance(a, b, {.subsets = 3, .subset_size = 1000, .seed = 0});
   EXPECT_NEAR(distance.mean, squared_mmd(a, b), 1e-12);
   EXPECT_NEAR(distance.deviation, 0, 1e-12);
 }
 
 TEST(KernelDistance, SubsetsSurroundTheWhole) {
-  const Tensor a = draws(500, 8, 1);
-  const Tensor b = draws(400, 8, 2) + 0.3;
+  const Tensor a = random_points(500, 8, 1);
+  const Tensor b = random_points(400, 8, 2) + 0.3;
   const auto distance = kernel_distance(a, b, {.subsets = 100, .subset_size = 100, .seed = 0});
   EXPECT_GT(distance.deviation, 0);
   EXPECT_NEAR(distance.mean, squared_mmd(a, b), 5 * distance.deviation / 10);

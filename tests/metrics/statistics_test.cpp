@@ -8,6 +8,7 @@
 #include "cm/base/error.h"
 #include "cm/base/random.h"
 #include "support/message_of.h"
+#include "support/random_batch.h"
 
 namespace cm {
 namespace {
@@ -17,7 +18,7 @@ using testing::HasSubstr;
 
 // [n, width] draws with a large common offset, where a sum of squares would lose its digits.
 Tensor offset_draws(int64_t n, int64_t width) {
-  return normal({.seed = 3}, sample_range(0, n), {width}).to(torch::kFloat64) + 1e5;
+  return test::random_points(n, width, 3) + 1e5;
 }
 
 RunningMoments accumulated(const Tensor& x, const std::vector<int64_t>& sizes) {

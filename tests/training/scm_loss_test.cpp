@@ -4,10 +4,10 @@
 
 #include <cmath>
 
-#include "cm/base/random.h"
 #include "cm/diffusion/trigflow.h"
 #include "support/closeness.h"
 #include "support/gaussian.h"
+#include "support/random_batch.h"
 
 namespace cm {
 namespace {
@@ -19,7 +19,7 @@ const test::Gaussian kData{torch::tensor({0.3, -0.5, 0.1}, torch::kFloat64), 0.7
 const Tensor kTime = torch::tensor({0.05, 0.8, 1.5}, torch::kFloat64);
 
 Tensor random_images(uint64_t seed) {
-  return normal({.seed = seed}, sample_range(0, 3), {3}).to(torch::kFloat64);
+  return test::random_points(3, 3, seed);
 }
 
 Tensor arbitrary_network(const Tensor& y, const Tensor& t) {

@@ -41,6 +41,12 @@ struct SearchedPoint {
   int64_t chosen = 0;
 
   double score() const { return tried.at(chosen); }
+  // Those before it and the one that was chosen.
+  std::vector<int64_t> points() const {
+    std::vector<int64_t> all = before;
+    all.push_back(chosen);
+    return all;
+  }
 };
 
 // The searches of points 2 … `steps` on a grid of `grid` levels, 2 ≤ steps < grid. Asks for the score of the

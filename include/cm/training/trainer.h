@@ -135,6 +135,7 @@ class Trainer {
   Objective objective_;
   Model& student_;
   Model* target_;
+  std::vector<Tensor> averaged_;    // the student's parameters
   std::vector<Tensor> parameters_;  // what the optimizer updates: the student's, then what the loss learns
   Optimizer optimizer_;
   EmaSet averages_;
