@@ -82,6 +82,7 @@ void save_statistics(const std::filesystem::path& path, const ReferenceStatistic
     arrays["sigma_s"] = stored(statistics.spatial->covariance);
   }
   if (!statistics.identity.empty()) arrays["features"] = bytes_of(statistics.identity);
+  if (path.has_parent_path()) std::filesystem::create_directories(path.parent_path());
   save_npz(path, arrays);
 }
 

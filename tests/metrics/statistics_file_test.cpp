@@ -29,7 +29,7 @@ GaussianMoments some_moments(int64_t width) {
 
 TEST(StatisticsFile, KeepsEveryBit) {
   const TemporaryFolder folder;
-  const auto path = folder.path() / "stats.npz";
+  const auto path = folder.path() / "a folder to be made" / "stats.npz";
   save_statistics(path, {.features = some_moments(5), .spatial = some_moments(3), .identity = "{\"σ\": 1}"});
   const auto read = load_statistics(path);
   ASSERT_TRUE(read && read->spatial);

@@ -24,7 +24,7 @@ struct ReferenceStatistics {
 // finite or sigma isn't symmetric.
 std::optional<ReferenceStatistics> statistics_in(const NpzArrays& arrays, const std::string& path);
 
-// Written atomically, float64.
+// Written atomically, float64, in a folder that is made if need be.
 void save_statistics(const std::filesystem::path& path, const ReferenceStatistics& statistics);
 
 }  // namespace cm
