@@ -7,6 +7,7 @@ Everything goes to --out: runs/NAME (the trainings), samples/NAME (samples and s
 """
 
 import argparse
+import json
 import os
 import signal
 import sys
@@ -84,6 +85,7 @@ class Study:
             cost=training.steps(self.scale) * STEP_SECONDS[training.objective],
             needs=tuple(f"train-{name}" for name in training.needs),
             reads=(rows.CONFIGS / f"{training.config}.yaml",),
+            is_complete=(folder / f"checkpoints/step-{training.steps(self.scale):08d}").exists,
         )
 
     def search(self, name: str) -> Task:
@@ -96,7 +98,11 @@ class Study:
             command += ["--num", str(self.samples), "--batch", "100", "--device", self.device, "--seed", "1"]
             return [[*command, "--out", str(folder), "--resume" if resuming else "--force"]]
 
-        return Task(f"search-{name}", commands, cost=40, needs=("classifier", f"train-{name}"))
+        def has_result() -> bool:
+            return json.loads((folder / "search.json").read_text())["result"] is not None
+
+        needs = ("classifier", f"train-{name}")
+        return Task(f"search-{name}", commands, cost=40, needs=needs, is_complete=has_result)
 
     def measurement(self, measurement: rows.Measurement) -> Task:
         checkpoint = self.run_folder(measurement.training)

@@ -32,6 +32,8 @@ class Task:
     needs: tuple[str, ...] = ()
     reads: tuple[Path, ...] = ()
     stdout: Path | None = None  # where the last command's output goes, rather than into the log
+    # Whether its result is there: a program that is interrupted, saves its state and ends has exit code 0 as well.
+    is_complete: Callable[[], bool] = lambda: True
     resolve: Callable[[str], str] = str  # completes an argument by what an earlier task found, just before it is run
 
 
@@ -134,6 +136,8 @@ class Runner:
         finally:
             seconds += time.monotonic() - start
             self.write(name, "started", {"fingerprint": self.fingerprint(name), "seconds": seconds})
+        if not task.is_complete():
+            raise TaskFailed(f"{name} was stopped before its end; the same command goes on from there")
         self.write(name, "json", {"fingerprint": self.fingerprint(name), "seconds": seconds})
         (self.folder / f"{name}.started").unlink()
         return seconds

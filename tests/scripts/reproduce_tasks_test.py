@@ -92,14 +92,23 @@ class TasksTest(unittest.TestCase):
         self.run_tasks(first, second)
         self.assertEqual(printed.read_text(), "3\n")
 
-    def test_an_interrupt_ends_what_runs(self):
-        runner = Runner([self.task("long", command="sleep 60")], self.folder, 1, {})
+    def interrupted(self, command, **more):
+        runner = Runner([self.task("long", command=command, **more)], self.folder, 1, {})
         timer = threading.Timer(0.5, runner.stop)
         timer.start()
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             with self.assertRaises(TaskFailed):
                 runner.run()
+        return runner
+
+    def test_an_interrupt_ends_what_runs(self):
+        self.assertFalse(self.interrupted("sleep 60").is_done("long"))
+
+    def test_what_saves_its_state_and_ends_well_is_not_done(self):
+        """As the trainings end when they are interrupted: with exit code 0."""
+        runner = self.interrupted("trap 'exit 0' TERM; sleep 60 & wait", is_complete=self.ran.exists)
         self.assertFalse(runner.is_done("long"))
+        self.assertTrue((self.folder / "tasks" / "long.started").exists())
 
 
 if __name__ == "__main__":
