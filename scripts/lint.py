@@ -23,7 +23,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 CACHE = ROOT / ".cache" / "tidy"
 PRECOMPILED = CACHE / "precompiled.h"
 FOLDERS = ["src", "apps", "bench", "tests"]
-COLLISION = re.compile(r"^([^\s:]+):\d+:\d+: error: (?:redefinition|.* is ambiguous)", re.MULTILINE)
+ERROR = re.compile(r"^([^\s:]+):\d+:\d+: (?:fatal )?error: ", re.MULTILINE)
 
 
 def tool(name):
@@ -97,12 +97,12 @@ def unit_of(files):
 
 
 def colliding(flags, files):
-    """Those of `files` that repeat a name of an earlier one's anonymous namespace; of three alike clang names two."""
+    """Those of `files` that do not compile behind the others, as names of anonymous namespaces meet."""
     if len(files) < 2:
         return set()
     command = [tool("clang++"), "-fsyntax-only", "-w", "-ferror-limit=0", *flags, str(unit_of(files))]
     errors = subprocess.run(command, capture_output=True, text=True).stderr
-    return set(COLLISION.findall(errors)) - {str(files[0])}
+    return set(ERROR.findall(errors)) & {str(file) for file in files[1:]}
 
 
 def compatible(flags, files):

@@ -109,7 +109,7 @@ TEST_F(SearchFolderTest, OtherSettingsAreRefusedByName) {
 // An object that is no file has no content to go by: all of it counts.
 TEST_F(SearchFolderTest, AnObjectThatIsNoFileIsComparedWhole) {
   const Json settings = {{"features", {{"source", "network.pt"}, {"resize", "clean"}}}};
-  SearchFolder(out(), settings, false);
+  EXPECT_EQ(SearchFolder(out(), settings, false).evaluations(), 0);
   EXPECT_EQ(SearchFolder(out(), settings, true).evaluations(), 0);
   const Json other = {{"features", {{"source", "network.pt"}, {"resize", "pytorch"}}}};
   EXPECT_THAT(message_of<InputError>([&] { SearchFolder(out(), other, true); }), HasSubstr("features"));

@@ -253,7 +253,8 @@ TEST(Evaluate, KidIsTheKernelDistanceWithItsDeviation) {
   EXPECT_DOUBLE_EQ(scores.at("kid_deviation"), expected.deviation);
 }
 
-ReferenceStatistics statistics_in(const FeatureExtractor& features, const ImageSet& images, int64_t batch) {
+ReferenceStatistics image_statistics(const FeatureExtractor& features, const ImageSet& images,
+                                     int64_t batch) {
   return statistics_of(images, activations_of(images.pixels, features, {.spatial = true}, batch), features);
 }
 
@@ -263,7 +264,7 @@ TEST(Evaluate, StatisticsStandForTheReferencesImages) {
   const PixelInception inception(kTiny, torch::kCPU);
   const EvaluationOptions options = {.metrics = {Metric::fid, Metric::sfid}, .extrapolate = true};
   const Reference statistics{
-      .path = "s.npz", .images = std::nullopt, .statistics = statistics_in(inception, set, 7)};
+      .path = "s.npz", .images = std::nullopt, .statistics = image_statistics(inception, set, 7)};
   const auto by_images = scores_of(samples, set, inception, options);
   for (const auto& [name, value] : evaluate(samples, statistics, inception, options)) {
     EXPECT_NEAR(value, by_images.at(name), 1e-9 * (1 + by_images.at(name))) << name;
@@ -280,7 +281,7 @@ TEST(Evaluate, RefusesStatisticsThatDoNotServe) {
     const Reference reference{.path = "s.npz", .images = std::nullopt, .statistics = statistics};
     return message_of<InputError>([&] { evaluate(samples, reference, features, options); });
   };
-  ReferenceStatistics statistics = statistics_in(inception, samples, 9);
+  ReferenceStatistics statistics = image_statistics(inception, samples, 9);
   const EvaluationOptions fid = {.metrics = {Metric::fid}};
   EXPECT_THAT(refusal(statistics, inception, {.metrics = {Metric::recall}}),
               HasSubstr("s.npz: holds statistics and no images"));
@@ -299,7 +300,7 @@ TEST(Evaluate, RefusesStatisticsThatDoNotServe) {
 
 TEST(Evaluate, RefusesStatisticsOfASingleImage) {
   const PixelInception inception(kTiny, torch::kCPU);
-  EXPECT_THAT(message_of<InputError>([&] { statistics_in(inception, images("a.npz", 1, 1), 1); }),
+  EXPECT_THAT(message_of<InputError>([&] { image_statistics(inception, images("a.npz", 1, 1), 1); }),
               HasSubstr("a.npz: 1 image(s), but statistics needs at least 2"));
 }
 
