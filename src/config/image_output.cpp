@@ -71,16 +71,21 @@ void write_images(const ImageOutput& output, const Tensor& x, const Tensor& labe
   write_pixels(output, to_uint8(x, output.quantization), labels, grid);
 }
 
-Json walk_record(const fs::path& weights, const SamplerOptions& sampler, int64_t count, int64_t batch,
-                 double seconds) {
-  return {{"checkpoint", weights.string()},
-          {"sampler", to_string(sampler.kind)},
+Json sampler_record(const SamplerOptions& sampler) {
+  return {{"sampler", to_string(sampler.kind)},
           {"sigmas", sampler.sigmas},
           {"guidance", sampler.guidance},
-          {"evaluations", evaluations(sampler)},
-          {"count", count},
-          {"batch", batch},
-          {"milliseconds_per_image", 1000 * seconds / static_cast<double>(count)}};
+          {"evaluations", evaluations(sampler)}};
+}
+
+Json walk_record(const fs::path& weights, const SamplerOptions& sampler, int64_t count, int64_t batch,
+                 double seconds) {
+  Json record = {{"checkpoint", weights.string()},
+                 {"count", count},
+                 {"batch", batch},
+                 {"milliseconds_per_image", 1000 * seconds / static_cast<double>(count)}};
+  record.update(sampler_record(sampler));
+  return record;
 }
 
 }  // namespace cm

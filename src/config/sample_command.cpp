@@ -8,10 +8,8 @@
 
 #include "cm/base/files.h"
 #include "cm/base/text.h"
-#include "cm/config/class_labels.h"
 #include "cm/config/image_output.h"
 #include "cm/io/json.h"
-#include "cm/training/checkpoint.h"
 #include "cm/training/replay.h"
 
 namespace cm {
@@ -26,30 +24,24 @@ ImageOutput output_of(const SampleCommand& command) {
           .image = "sample",
           .write_float = command.write_float,
           .write_pngs = command.write_pngs,
-          .quantization = command.quantization};
+          .quantization = command.samples.quantization};
 }
 
-void check_command(const SampleCommand& command) {
-  check_counts(command.count, command.batch);
-  check_output(output_of(command), command.common.force);
-}
-
-Tensor sample_all(const SampleCommand& command, const Model& model, const SamplerOptions& sampler,
-                  const Tensor& labels) {
+Tensor sample_all(const SampleCommand& command, const SampleSetPlan& plan, const Model& model) {
   std::optional<Replay> replay;
-  if (command.noise) replay.emplace(*command.noise, model.options().image, command.count);
+  if (command.noise) replay.emplace(*command.noise, plan.model.image, command.samples.count);
   const uint64_t seed = command.common.seed.value_or(0);
-  return in_batches("sampling", command.count, command.batch, [&](int64_t first, int64_t n) {
+  return in_batches("sampling", command.samples.count, command.samples.batch, [&](int64_t first, int64_t n) {
     const SampleNoise noise =
-        replay ? replay->batch(first, n) : seeded_noise(model.options(), sampler, seed, first, n);
-    return sample(model, sampler, noise, labels.defined() ? labels.narrow(0, first, n) : labels);
+        replay ? replay->batch(first, n) : seeded_noise(plan.model, plan.sampler, seed, first, n);
+    return planned_samples(plan, model, noise, first, n);
   });
 }
 
 // What was done, beside the samples, so that a folder explains itself.
-Json record_of(const SampleCommand& command, const fs::path& weights, const SamplerOptions& sampler,
-               double seconds) {
-  Json record = walk_record(weights, sampler, command.count, command.batch, seconds);
+Json record_of(const SampleCommand& command, const SampleSetPlan& plan, double seconds) {
+  Json record =
+      walk_record(plan.weights, plan.sampler, command.samples.count, command.samples.batch, seconds);
   if (command.noise) {
     record["noise"] = *command.noise;
   } else {
@@ -60,29 +52,26 @@ Json record_of(const SampleCommand& command, const fs::path& weights, const Samp
 
 Tensor grid_of(const SampleCommand& command, const Tensor& x) {
   const Tensor shown = x.narrow(0, 0, std::min(kGridImages, x.size(0)));
-  return make_grid(to_uint8(shown, command.quantization));
+  return make_grid(to_uint8(shown, command.samples.quantization));
 }
 
 }  // namespace
 
 int run_sample_command(const SampleCommand& command) {
-  check_command(command);
+  check_output(output_of(command), command.common.force);
   const torch::Device device = parse_device(command.common.device);
-  const fs::path file = resolve_weights(command.checkpoint, command.ema);
-  const ModelOptions options = read_weight_header(file).options;
-  const SamplerOptions sampler = choose_sampler(command.request, options);
-  const Tensor labels = class_labels(command.classes, options.image.classes, command.count);
-  const Model model = load_model(file, device);
+  const SampleSetPlan plan = plan_samples(command.checkpoint, command.ema, command.samples);
+  const Model model = load_model(plan.weights, device);
   const auto start = std::chrono::steady_clock::now();
-  const Tensor x = sample_all(command, model, sampler, labels);
+  const Tensor x = sample_all(command, plan, model);
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  write_images(output_of(command), x, labels, grid_of(command, x));
+  write_images(output_of(command), x, plan.labels, grid_of(command, x));
   const fs::path out = command.out;
-  const Json record = record_of(command, file, sampler, seconds);
-  write_file_atomically(out / "samples.json", record.dump(2) + "\n");
-  std::cout << command.count << " samples of " << file.string() << " by " << to_string(sampler.kind) << ", "
-            << evaluations(sampler) << " evaluations and "
-            << shortest(std::round(1e5 * seconds / static_cast<double>(command.count)) / 100)
+  write_file_atomically(out / "samples.json", record_of(command, plan, seconds).dump(2) + "\n");
+  const int64_t count = command.samples.count;
+  std::cout << count << " samples of " << plan.weights.string() << " by " << to_string(plan.sampler.kind)
+            << ", " << evaluations(plan.sampler) << " evaluations and "
+            << shortest(std::round(1e5 * seconds / static_cast<double>(count)) / 100)
             << " ms each: " << (out / "samples.npz").string() << '\n';
   return 0;
 }

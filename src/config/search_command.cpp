@@ -10,6 +10,7 @@
 #include "cm/base/text.h"
 #include "cm/config/class_labels.h"
 #include "cm/config/image_output.h"
+#include "cm/config/sample_set.h"
 #include "cm/config/search_folder.h"
 #include "cm/config/search_report.h"
 #include "cm/config/shared_walk.h"
@@ -59,10 +60,8 @@ std::vector<double> levels_of(const SigmaOptions& sigma, int64_t grid) {
 struct Plan {
   Metric metric;
   torch::Device device;
-  fs::path file;  // of the weights
-  ModelOptions model;
+  SampleSetPlan samples;
   int64_t grid;
-  Tensor labels;
 };
 
 Plan plan_of(const SearchCommand& command) {
@@ -77,26 +76,15 @@ Plan plan_of(const SearchCommand& command) {
   const int64_t grid = command.grid.value_or(grid_levels(model));
   check_steps(command.steps, grid);
   const Tensor labels = class_labels(command.classes, model.image.classes, command.count);
-  return {metric, device, file, model, grid, labels};
-}
-
-// The samples before they are made: all that can be checked about them.
-ImageSet samples_to_come(const Plan& plan, int64_t count) {
-  const ImageSpec& image = plan.model.image;
-  const Tensor black = torch::zeros({1}, torch::kUInt8);
-  ImageSet samples{.path = plan.file.string(),
-                   .pixels = black.expand({count, image.channels, image.size, image.size}),
-                   .labels = std::nullopt};
-  if (plan.labels.defined()) samples.labels = plan.labels;
-  return samples;
+  return {metric, device, {.weights = file, .model = model, .sampler = {}, .labels = labels}, grid};
 }
 
 // Whatever the values depend on. Batch and device change them by rounding only.
 Json settings_of(const SearchCommand& command, const Plan& plan) {
   const FeatureOptions& features = command.reference.features;
   const auto features_in = feature_file(features.source);
-  const Json every_class = plan.model.image.classes > 0 ? Json("all") : Json(nullptr);
-  return {{"checkpoint", file_setting(plan.file.string())},
+  const Json every_class = plan.samples.model.image.classes > 0 ? Json("all") : Json(nullptr);
+  return {{"checkpoint", file_setting(plan.samples.weights.string())},
           {"steps", command.steps},
           {"grid", plan.grid},
           {"metric", command.metric},
@@ -149,7 +137,7 @@ class SearchProgress {
 class PointsMetric {
  public:
   PointsMetric(SharedWalk& walk, Evaluator& evaluator, SearchFolder& folder, SearchProgress progress,
-               const ImageSet& samples, const std::vector<double>& levels)
+               const SetHeader& samples, const std::vector<double>& levels)
       : walk_(walk),
         evaluator_(evaluator),
         folder_(folder),
@@ -175,19 +163,15 @@ class PointsMetric {
 
  private:
   double value_along(const std::vector<double>& sigmas) {
-    const Tensor x = walk_.images(sigmas);
-    if (!torch::isfinite(x).all().item<bool>()) {
-      throw InputError(concat(samples_.path, ": makes images that are NaN or infinite; check its weights"));
-    }
-    samples_.pixels = to_uint8(x);
-    return evaluator_.evaluate(samples_).front().value;
+    const Tensor pixels = pixels_of(walk_.images(sigmas), samples_.path, Quantization::nearest);
+    return evaluator_.evaluate({samples_.path, pixels, samples_.labels}).front().value;
   }
 
   SharedWalk& walk_;
   Evaluator& evaluator_;
   SearchFolder& folder_;
   SearchProgress progress_;
-  ImageSet samples_;
+  SetHeader samples_;
   const std::vector<double>& levels_;
 };
 
@@ -211,16 +195,16 @@ void finish(const SearchCommand& command, const SearchReport& report, SearchFold
 
 int run_search_command(const SearchCommand& command) {
   const Plan plan = plan_of(command);
-  const ImageSet samples = samples_to_come(plan, command.count);
-  const auto extractor = make_features(command.reference.features, samples.shape(), plan.device);
+  const SetHeader samples = header_of(plan.samples, command.count);
+  const auto extractor = make_features(command.reference.features, samples.shape, plan.device);
   Evaluator evaluator(load_reference(command.reference.reference), *extractor,
                       {.metrics = {plan.metric}, .batch_size = command.batch});
   evaluator.check(samples);
-  const Model model = load_model(plan.file, plan.device);
+  const Model model = load_model(plan.samples.weights, plan.device);
   SearchFolder folder(command.out, settings_of(command, plan), command.resume);
 
   const InterruptGuard interrupt;
-  SharedWalk walk(model, plan.labels,
+  SharedWalk walk(model, plan.samples.labels,
                   {.count = command.count,
                    .batch = command.batch,
                    .seed = command.common.seed.value_or(0),
@@ -230,7 +214,7 @@ int run_search_command(const SearchCommand& command) {
                    }});
   SearchReport report{.metric = command.metric,
                       .basis = concat(command.count, " samples, ", extractor->name()),
-                      .levels = levels_of(plan.model.sigma, plan.grid),
+                      .levels = levels_of(plan.samples.model.sigma, plan.grid),
                       .searches = {}};
   PointsMetric value(walk, evaluator, folder, {command.steps, plan.grid}, samples, report.levels);
   const auto better = [&](double a, double b) { return is_better(plan.metric, a, b); };

@@ -57,7 +57,8 @@ std::vector<double> linear_ticks(const Interval& range) {
     if (factor * power >= rough) step = factor * power;
   }
   std::vector<double> ticks;
-  for (auto i = std::ceil(range.low / step); i * step <= range.high; ++i) ticks.push_back(i * step);
+  for (auto i = std::ceil(range.low / step); i * step <= range.high; ++i)
+    ticks.push_back(i * step + 0.0);  // not "-0"
   return ticks;
 }
 
@@ -80,27 +81,28 @@ std::vector<double> logarithmic_ticks(const Interval& range) {
 class Canvas {
  public:
   explicit Canvas(const Chart& chart)
-      : top_(kTitleHeight + kLegendLine * static_cast<int>(chart.curves.size()) + kYLabelHeight),
+      : x_axis_(chart.x_axis),
+        top_(kTitleHeight + kLegendLine * static_cast<int>(chart.curves.size()) + kYLabelHeight),
         picture_((top_ + kPlotHeight + kBottom) * kFactor, kWidth * kFactor, CV_8UC3, cv::Scalar::all(255)) {
-    std::vector<double> logs;
+    std::vector<double> xs;
     std::vector<double> ys;
     for (const Curve& curve : chart.curves) {
-      for (const double x : curve.x) logs.push_back(std::log10(x));
+      for (const double x : curve.x) xs.push_back(on_axis(x));
       ys.insert(ys.end(), curve.y.begin(), curve.y.end());
     }
-    x_range_ = interval_of(logs);
+    x_range_ = interval_of(xs);
     y_range_ = interval_of(ys);
   }
 
   void axes(const Chart& chart) {
     const int bottom = top_ + kPlotHeight;
-    for (const double tick : logarithmic_ticks(x_range_)) {
+    for (const double tick : x_axis_ == Axis::linear ? linear_ticks(x_range_) : logarithmic_ticks(x_range_)) {
       const cv::Point2d at = place(tick, y_range_.low);
       line({at.x, static_cast<double>(top_)}, at, kGridLine);
       text(concat(tick), {at.x, bottom + 20.0}, kTextScale, kPale, Align::centre);
     }
     for (const double tick : linear_ticks(y_range_)) {
-      const cv::Point2d at = place(std::pow(10.0, x_range_.low), tick);
+      const cv::Point2d at{static_cast<double>(kLeft), height_of(tick)};
       line(at, {static_cast<double>(kWidth - kRight), at.y}, kGridLine);
       text(concat(tick), {kLeft - 10.0, at.y + 5}, kTextScale, kPale, Align::right);
     }
@@ -143,9 +145,12 @@ class Canvas {
   }
 
  private:
+  double on_axis(double x) const { return x_axis_ == Axis::linear ? x : std::log10(x); }
+
+  double height_of(double y) const { return top_ + (1 - y_range_.share(y)) * kPlotHeight; }
+
   cv::Point2d place(double x, double y) const {
-    return {kLeft + x_range_.share(std::log10(x)) * (kWidth - kLeft - kRight),
-            top_ + (1 - y_range_.share(y)) * kPlotHeight};
+    return {kLeft + x_range_.share(on_axis(x)) * (kWidth - kLeft - kRight), height_of(y)};
   }
 
   // OpenCV draws at whole pixels and 16ths of them.
@@ -174,6 +179,7 @@ class Canvas {
                 cv::LINE_AA);
   }
 
+  Axis x_axis_;
   int top_;
   cv::Mat picture_;
   Interval x_range_;
@@ -188,8 +194,9 @@ void check(const Chart& chart) {
     TORCH_CHECK(!curve.marked || *curve.marked < curve.x.size(), "the curve '", curve.label,
                 "' has no point ", *curve.marked, " to mark");
     for (size_t i = 0; i < curve.x.size(); ++i) {
-      TORCH_CHECK(curve.x[i] > 0 && std::isfinite(curve.x[i]) && std::isfinite(curve.y[i]), "the point (",
-                  curve.x[i], ", ", curve.y[i], ") is outside a chart over log x");
+      const bool on_axis = chart.x_axis == Axis::linear || curve.x[i] > 0;
+      TORCH_CHECK(on_axis && std::isfinite(curve.x[i]) && std::isfinite(curve.y[i]), "the point (",
+                  curve.x[i], ", ", curve.y[i], ") is outside the chart");
     }
   }
 }

@@ -33,14 +33,14 @@ Wanted wanted_of_samples(const EvaluationOptions& options) {
   return wanted;
 }
 
-void check_count(const ImageSet& images, int64_t needed, const std::string& what) {
-  if (images.size() < needed) {
+void check_count(const SetHeader& images, int64_t needed, const std::string& what) {
+  if (images.count < needed) {
     throw InputError(
-        concat(images.path, ": ", images.size(), " image(s), but ", what, " needs at least ", needed));
+        concat(images.path, ": ", images.count, " image(s), but ", what, " needs at least ", needed));
   }
 }
 
-void check_labels(const ImageSet& samples, const FeatureExtractor& extractor) {
+void check_labels(const SetHeader& samples, const FeatureExtractor& extractor) {
   if (!samples.labels) {
     throw InputError(concat(samples.path,
                             ": class_accuracy needs the labels that were sampled, arr_1 of an .npz; "
@@ -74,12 +74,21 @@ void check_names(const EvaluationOptions& options, const FeatureExtractor& extra
   }
 }
 
-void check_counts(const EvaluationOptions& options, const ImageSet& images) {
+void check_counts(const EvaluationOptions& options, const SetHeader& images) {
   if (asks_for(options, {Metric::frechet, Metric::fid, Metric::sfid}))
     check_count(images, 2, "the Fréchet distance");
   if (asks_for(options, {Metric::kid})) check_count(images, 2, "the kernel distance");
   if (asks_for(options, {Metric::precision, Metric::recall})) {
     check_count(images, kNeighbours + 1, concat("precision and recall with k = ", kNeighbours));
+  }
+}
+
+// The Inception Score and the class accuracy look at the samples alone.
+void check_without_reference(const EvaluationOptions& options) {
+  for (const Metric metric : options.metrics) {
+    if (metric == Metric::inception_score || metric == Metric::class_accuracy) continue;
+    throw InputError(concat("--reference is required: what the samples are compared with by ",
+                            to_string(metric), "; only is and class_accuracy need none"));
   }
 }
 
@@ -133,7 +142,8 @@ bool is_better(Metric metric, double a, double b) {
   throw Error("no such metric");
 }
 
-Evaluator::Evaluator(Reference reference, const FeatureExtractor& extractor, EvaluationOptions options)
+Evaluator::Evaluator(std::optional<Reference> reference, const FeatureExtractor& extractor,
+                     EvaluationOptions options)
     : reference_(std::move(reference)), extractor_(extractor), options_(std::move(options)) {
   check_names(options_, extractor_);
   check_extras(options_, extractor_);
@@ -141,20 +151,24 @@ Evaluator::Evaluator(Reference reference, const FeatureExtractor& extractor, Eva
 }
 
 void Evaluator::check_reference() const {
-  if (reference_.images) {
-    check_counts(options_, *reference_.images);
+  if (!reference_) {
+    check_without_reference(options_);
+    return;
+  }
+  if (reference_->images) {
+    check_counts(options_, reference_->images->header());
   } else if (options_.calibrate || asks_for(options_, {Metric::kid, Metric::precision, Metric::recall})) {
-    throw InputError(concat(reference_.path, ": holds statistics and no images (arr_0), but ",
+    throw InputError(concat(reference_->path, ": holds statistics and no images (arr_0), but ",
                             options_.calibrate ? "the calibration" : "kid, precision and recall",
                             " need the reference's images; name them as reference, or leave it out"));
   }
   if (asks_for(options_, {Metric::frechet, Metric::fid, Metric::sfid})) check_statistics();
 }
 
-void Evaluator::check(const ImageSet& samples) const {
-  if (reference_.images && samples.shape() != reference_.images->shape()) {
-    throw InputError(concat(samples.path, ": images of ", to_string(samples.shape()), ", but the reference ",
-                            reference_.path, " has ", to_string(reference_.images->shape()),
+void Evaluator::check(const SetHeader& samples) const {
+  if (reference_ && reference_->images && samples.shape != reference_->images->shape()) {
+    throw InputError(concat(samples.path, ": images of ", to_string(samples.shape), ", but the reference ",
+                            reference_->path, " has ", to_string(reference_->images->shape()),
                             "; both must have one shape"));
   }
   check_counts(options_, samples);
@@ -163,10 +177,10 @@ void Evaluator::check(const ImageSet& samples) const {
 
 // Statistics count only in the features that they were computed in.
 void Evaluator::check_statistics() const {
-  if (!reference_.statistics) return;
-  const ReferenceStatistics& statistics = *reference_.statistics;
+  if (!reference_->statistics) return;
+  const ReferenceStatistics& statistics = *reference_->statistics;
   const auto refuse = [&](const std::string& what) {
-    throw InputError(concat(reference_.path, ": ", what,
+    throw InputError(concat(reference_->path, ": ", what,
                             "; compute them again in these features: cm-evaluate --samples "
                             "THE-REFERENCE'S-IMAGES --save-stats FILE"));
   };
@@ -188,7 +202,7 @@ void Evaluator::check_statistics() const {
     refuse("has no mu_s and sigma_s, which sfid needs");
 }
 
-std::vector<std::string> Evaluator::warnings(const ImageSet& samples) const {
+std::vector<std::string> Evaluator::warnings(const SetHeader& samples) const {
   std::vector<std::string> found;
   if (!asks_for(options_, {distance_metric(extractor_)})) return found;
   const auto look = [&](const std::string& whose, int64_t count) {
@@ -197,8 +211,8 @@ std::vector<std::string> Evaluator::warnings(const ImageSet& samples) const {
                            " wide: their covariance is singular and the distance too high; take more, or ask "
                            "for kid or the extrapolation, which are not biased by the number of samples"));
   };
-  look("samples", samples.size());
-  if (reference_.images && !reference_.statistics) look("reference images", reference_.images->size());
+  look("samples", samples.count);
+  if (!reference_->statistics) look("reference images", reference_images().size());
   return found;
 }
 
@@ -207,11 +221,12 @@ Wanted Evaluator::wanted() const {
 }
 
 std::vector<Score> Evaluator::evaluate(const ImageSet& samples) {
-  check(samples);
-  return evaluate(samples, activations_of(samples.pixels, extractor_, wanted(), options_.batch_size));
+  check(samples.header());
+  return evaluate(samples.header(),
+                  activations_of(samples.pixels, extractor_, wanted(), options_.batch_size));
 }
 
-std::vector<Score> Evaluator::evaluate(const ImageSet& samples, const Activations& activations) {
+std::vector<Score> Evaluator::evaluate(const SetHeader& samples, const Activations& activations) {
   check(samples);
   std::vector<Score> scores;
   double distance = 0;
@@ -220,7 +235,7 @@ std::vector<Score> Evaluator::evaluate(const ImageSet& samples, const Activation
     if (metric == distance_metric(extractor_)) distance = scores.back().value;
   }
   if (options_.calibrate) {
-    for (Score& score : calibration(distance, samples.size())) scores.push_back(std::move(score));
+    for (Score& score : calibration(distance, samples.count)) scores.push_back(std::move(score));
   }
   if (options_.extrapolate) {
     scores.push_back({concat(to_string(distance_metric(extractor_)), "_infinity"),
@@ -229,7 +244,7 @@ std::vector<Score> Evaluator::evaluate(const ImageSet& samples, const Activation
   return scores;
 }
 
-std::vector<Score> Evaluator::scores_of(Metric metric, const ImageSet& samples,
+std::vector<Score> Evaluator::scores_of(Metric metric, const SetHeader& samples,
                                         const Activations& activations) {
   const auto one = [&](double value) { return std::vector<Score>{{to_string(metric), value}}; };
   switch (metric) {
@@ -259,7 +274,7 @@ std::vector<Score> Evaluator::scores_of(Metric metric, const ImageSet& samples,
 
 std::vector<Score> Evaluator::calibration(double distance, int64_t samples) {
   const std::string name = to_string(distance_metric(extractor_));
-  const Tensor simple = gaussian_images(reference_.images.value().pixels, samples, options_.seed);
+  const Tensor simple = gaussian_images(reference_images().pixels, samples, options_.seed);
   const double gaussian =
       distance_to_reference(activations_of(simple, extractor_, {}, options_.batch_size).features);
   return {{name + "_floor", frechet_floor(reference_activations().features, options_.seed)},
@@ -267,10 +282,14 @@ std::vector<Score> Evaluator::calibration(double distance, int64_t samples) {
           {name + "_relative", distance / gaussian}};
 }
 
+const ImageSet& Evaluator::reference_images() const {
+  return reference_.value().images.value();
+}
+
 const RootedMoments& Evaluator::reference_moments() {
   if (!moments_) {
-    moments_ = rooted(reference_.statistics ? reference_.statistics->features
-                                            : moments_of(reference_activations().features));
+    const auto& statistics = reference_.value().statistics;
+    moments_ = rooted(statistics ? statistics->features : moments_of(reference_activations().features));
   }
   return *moments_;
 }
@@ -281,26 +300,27 @@ double Evaluator::distance_to_reference(const Tensor& features) {
 
 double Evaluator::spatial_distance_to_reference(const Tensor& spatial) {
   if (!spatial_moments_) {
-    spatial_moments_ = rooted(reference_.statistics ? reference_.statistics->spatial.value()
-                                                    : moments_of(reference_activations().spatial.value()));
+    const auto& statistics = reference_.value().statistics;
+    spatial_moments_ = rooted(statistics ? statistics->spatial.value()
+                                         : moments_of(reference_activations().spatial.value()));
   }
   return frechet_distance(moments_of(spatial), *spatial_moments_);
 }
 
 const Activations& Evaluator::reference_activations() {
   if (!activations_) {
-    activations_ = activations_of(reference_.images.value().pixels, extractor_, wanted_of_reference(options_),
+    activations_ = activations_of(reference_images().pixels, extractor_, wanted_of_reference(options_),
                                   options_.batch_size);
   }
   return *activations_;
 }
 
-std::vector<Score> evaluate(const ImageSet& samples, const Reference& reference,
+std::vector<Score> evaluate(const ImageSet& samples, const std::optional<Reference>& reference,
                             const FeatureExtractor& extractor, const EvaluationOptions& options) {
   return Evaluator(reference, extractor, options).evaluate(samples);
 }
 
-ReferenceStatistics statistics_of(const ImageSet& images, const Activations& activations,
+ReferenceStatistics statistics_of(const SetHeader& images, const Activations& activations,
                                   const FeatureExtractor& extractor) {
   check_count(images, 2, "statistics");
   ReferenceStatistics statistics{.features = moments_of(activations.features),

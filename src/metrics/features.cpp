@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "cm/base/error.h"
+#include "cm/base/progress.h"
 #include "cm/base/text.h"
 #include "cm/io/image.h"
 #include "cm/io/safetensors.h"
@@ -117,16 +118,21 @@ std::string feature_identity(const FeatureExtractor& extractor) {
   return record.dump();
 }
 
-Activations activations_of(const Tensor& pixels, const FeatureExtractor& extractor, const Wanted& wanted,
-                           int64_t batch_size) {
+Activations activations_of(int64_t count, const PixelSource& pixels, const FeatureExtractor& extractor,
+                           const Wanted& wanted, int64_t batch_size) {
   std::vector<Tensor> features;
   std::vector<Tensor> spatial;
   std::vector<Tensor> logits;
-  for (const Tensor& batch : pixels.split(std::min(batch_size, extractor.most_at_once()))) {
-    Activations activations = extractor(batch, wanted);
-    if (activations.features.defined()) features.push_back(std::move(activations.features));
-    append(spatial, std::move(activations.spatial));
-    append(logits, std::move(activations.logits));
+  Progress progress(concat("features of ", count, " images"), count);
+  for (int64_t first = 0; first < count; first += batch_size) {
+    const int64_t n = std::min(batch_size, count - first);
+    for (const Tensor& part : pixels(first, n).split(extractor.most_at_once())) {
+      Activations activations = extractor(part, wanted);
+      if (activations.features.defined()) features.push_back(std::move(activations.features));
+      append(spatial, std::move(activations.spatial));
+      append(logits, std::move(activations.logits));
+    }
+    progress.update(first + n);
   }
   Activations all{
       .features = joined(features).value_or(Tensor()), .spatial = joined(spatial), .logits = joined(logits)};
@@ -134,6 +140,12 @@ Activations activations_of(const Tensor& pixels, const FeatureExtractor& extract
   if (all.spatial) check_finite_activations(*all.spatial, extractor);
   if (all.logits) check_finite_activations(*all.logits, extractor);
   return all;
+}
+
+Activations activations_of(const Tensor& pixels, const FeatureExtractor& extractor, const Wanted& wanted,
+                           int64_t batch_size) {
+  const auto source = [&](int64_t first, int64_t n) { return pixels.narrow(0, first, n); };
+  return activations_of(pixels.size(0), source, extractor, wanted, batch_size);
 }
 
 }  // namespace cm

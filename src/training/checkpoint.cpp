@@ -22,6 +22,7 @@ constexpr const char* kTarget = "target.safetensors";
 constexpr const char* kTeacher = "teacher.safetensors";
 constexpr const char* kLearned = "objective.safetensors";
 constexpr const char* kOptimizer = "optimizer.safetensors";
+constexpr const char* kCheckpoints = "checkpoints";
 constexpr const char* kState = "state.json";
 constexpr const char* kEmaPrefix = "ema-";
 constexpr const char* kWeightSuffix = ".safetensors";
@@ -86,16 +87,20 @@ int64_t steps_in_stage(const Json& state) {
   return state.value("steps_in_stage", state["step"].get<int64_t>());
 }
 
+// The rate of a file that ema_name named.
+std::optional<double> rate_of(const fs::path& file) {
+  const std::string name = file.filename().string();
+  if (!name.starts_with(kEmaPrefix)) return std::nullopt;
+  double rate = 0;
+  const char* begin = name.data() + std::string_view(kEmaPrefix).size();
+  const bool parsed = std::from_chars(begin, name.data() + name.size(), rate).ec == std::errc();
+  return parsed ? std::optional(rate) : std::nullopt;
+}
+
 std::vector<double> saved_rates(const fs::path& checkpoint) {
   std::vector<double> rates;
   for (const auto& entry : fs::directory_iterator(checkpoint)) {
-    const std::string name = entry.path().filename().string();
-    double rate = 0;
-    const char* begin = name.data() + std::min(name.size(), std::string_view(kEmaPrefix).size());
-    if (name.starts_with(kEmaPrefix) &&
-        std::from_chars(begin, name.data() + name.size(), rate).ec == std::errc()) {
-      rates.push_back(rate);
-    }
+    if (const auto rate = rate_of(entry.path())) rates.push_back(*rate);
   }
   std::ranges::sort(rates);
   return rates;
@@ -143,7 +148,7 @@ fs::path chosen_weights(const fs::path& checkpoint, std::optional<double> ema) {
 }  // namespace
 
 void save_checkpoint(const fs::path& run, Trainer& trainer, int64_t keep) {
-  const fs::path folder = run / "checkpoints";
+  const fs::path folder = run / kCheckpoints;
   fs::create_directories(folder);
   const std::string name = checkpoint_name(trainer.steps_done());
   const Model& student = trainer.student();
@@ -176,15 +181,25 @@ void save_checkpoint(const fs::path& run, Trainer& trainer, int64_t keep) {
 }
 
 std::optional<fs::path> latest_checkpoint(const fs::path& run) {
-  const fs::path link = run / "checkpoints" / "latest";
+  const fs::path link = run / kCheckpoints / "latest";
   if (!fs::exists(link / kState)) return std::nullopt;
-  return run / "checkpoints" / fs::read_symlink(link);
+  return run / kCheckpoints / fs::read_symlink(link);
 }
 
 std::optional<CheckpointSummary> checkpoint_summary(const fs::path& folder) {
   if (!fs::exists(folder / kState)) return std::nullopt;
   const Json state = read_state(folder);
   return CheckpointSummary{state["step"].get<int64_t>(), steps_in_stage(state), saved_rates(folder)};
+}
+
+std::optional<WeightOrigin> origin_of(const fs::path& weights) {
+  const fs::path checkpoint = weights.parent_path();
+  const auto summary = checkpoint_summary(checkpoint);
+  if (!summary) return std::nullopt;
+  const fs::path above = checkpoint.parent_path();
+  const bool in_run = above.filename() == kCheckpoints;
+  return WeightOrigin{
+      .run = in_run ? above.parent_path() : above, .step = summary->step, .ema = rate_of(weights)};
 }
 
 void load_checkpoint(const fs::path& checkpoint, Trainer& trainer) {

@@ -1,10 +1,13 @@
-"""cm-evaluate: statistics in the place of a reference's images, KID, and the extrapolated distance."""
+"""cm-evaluate: checkpoints that are sampled and measured in one go, statistics in the place of a reference's images, KID,
+the extrapolated distance; the commands of docs/published.md."""
 
 import json
+import re
+import shlex
 import unittest
 
 import numpy
-from support import FOLDER, ExecutableTest, must_run, run
+from support import FOLDER, SOURCE, ExecutableTest, contents, must_run, run, run_all, student, teacher, train
 
 RANDOM = numpy.random.default_rng(0)
 
@@ -80,6 +83,117 @@ class EvaluateTest(ExecutableTest):
                 (*made, "--reference", self.reference, "--metrics", "kid", "--extrapolate"): r"add frechet to the",
             }
         )
+
+
+class CheckpointTest(ExecutableTest):
+    """The tiny models make digits, 1 × 8 × 8."""
+
+    @classmethod
+    def setUpClass(cls):
+        numpy.savez(FOLDER / "digits.npz", arr_0=RANDOM.integers(0, 255, (90, 8, 8, 1), numpy.uint8))
+        cls.options = ("--reference", "digits.npz", "--metrics", "frechet,recall", "--num", 70)
+
+    def test_it_measures_what_cm_sample_writes(self):
+        steps = ("--sigmas", "80,0.66", "--seed", 5)
+        must_run("cm-sample", "--checkpoint", student(), "--num", 70, "--out", "written", *steps)
+        written = evaluate("--samples", "written", *self.options[:4])
+        before = contents(FOLDER)
+        for batch in (64, 7):
+            direct = evaluate("--checkpoint", student(), *self.options, *steps, "--batch", batch)
+            self.assertEqual(direct["recall"], written["recall"])
+            self.assertAlmostEqual(direct["frechet"], written["frechet"], delta=1e-3 * written["frechet"])
+        self.assertEqual(contents(FOLDER), before)
+        made = direct["samples"]
+        self.assertEqual((made["count"], made["sampler"], made["evaluations"], made["step"]), (70, "multistep", 2, 2))
+        self.assertEqual(made["run"], str(student()))
+        self.assertEqual(direct["seed"], 5)
+
+    def test_checkpoints_and_averages_give_a_table_and_a_plot(self):
+        checkpoints = sorted((student() / "checkpoints").glob("step-*"))
+        asked = ("--checkpoint", *checkpoints, "--ema", "0,0.5,0.9", *self.options, "--plot", "plots")
+        reports = evaluate(*asked)["evaluations"]
+        self.assertEqual([(r["samples"]["step"], r["samples"]["ema"]) for r in reports],
+                         [(step, rate) for step in (1, 2) for rate in (None, 0.5, 0.9)])  # fmt: skip
+        for name in ("frechet.png", "recall.png"):
+            self.assertTrue((FOLDER / "plots" / name).read_bytes().startswith(b"\x89PNG"))
+        alone = evaluate("--checkpoint", checkpoints[1], "--ema", "0.5", *self.options)
+        self.assertEqual(alone, reports[4])
+
+        said = must_run("cm-evaluate", *asked)
+        lines = said.out.splitlines()
+        self.assertRegex(lines[0], r"^checkpoint +step +ema +frechet +recall$")
+        self.assertEqual([line.split()[1:3] for line in lines[1:7]],
+                         [[str(step), rate] for step in (1, 2) for rate in ("0", "0.5", "0.9")])  # fmt: skip
+        self.assertIn("6 of 6", said.err)
+
+    def test_a_teacher_is_measured_too_and_statistics_are_kept(self):
+        must_run("cm-evaluate", "--checkpoint", teacher(), "--num", 40, "--steps", 3, "--save-stats", "made.npz")
+        self.assertEqual(numpy.load(FOLDER / "made.npz")["mu"].shape, (64,))
+        said = must_run("cm-evaluate", "--checkpoint", teacher(), *self.options, "--steps", 3, "--dry-run")
+        self.assertRegex(said.out, r"70 images, .*, by heun, 5 evaluation\(s\) each\n.*nothing was computed\n")
+
+    def test_what_is_refused(self):
+        checkpoint = ("cm-evaluate", "--checkpoint", student())
+        weights = student() / "checkpoints" / "step-00000002" / "model.safetensors"
+        (FOLDER / "alone.safetensors").write_bytes(weights.read_bytes())
+        self.assert_all_refused(
+            {
+                ("cm-evaluate", *self.options[:2]): r"one of --samples, .*and --checkpoint",
+                (*checkpoint, "--samples", "digits.npz"): r"excludes --(samples|checkpoint)",
+                ("cm-evaluate", "--samples", "digits.npz", "--steps", 2): r"--steps requires --checkpoint",
+                (*checkpoint, *self.options, "--sampler", "heun"): r"heun sampler walks a diffusion model's ODE",
+                (*checkpoint, *self.options, "--ema", "0.7"): r"no evaluation average of rate 0\.7; it has",
+                (*checkpoint, *self.options, "--class", 10): r"--class must be .* in 0 … 9",
+                (*checkpoint, *self.options[:4], "--num", 0): r"--num must be at least 1",
+                (*checkpoint, student(), "--save-stats", "s.npz"): r"one set of images, but these are 2",
+                ("cm-evaluate", "--checkpoint", "alone.safetensors", *self.options, "--plot", "p"): r"lies in no check",
+                (*checkpoint, *self.options, "--plot", "digits.npz"): r"--plot digits\.npz: is a file",
+                (*checkpoint, "--reference", write_images("four.npz", 9, 255)): r"1×8×8, but the reference four\.npz has",
+            }
+        )
+
+    def test_a_model_that_makes_nan_is_refused(self):
+        broken = train("ct", "broken", "train.steps=1")
+        weights = broken / "checkpoints" / "step-00000001" / "model.safetensors"
+        data = bytearray(weights.read_bytes())
+        data[-4:] = numpy.float32("nan").tobytes()
+        weights.write_bytes(data)
+        result = run("cm-evaluate", "--checkpoint", broken, "--ema", 0, *self.options)
+        self.assert_refused(result, r"model\.safetensors: .*(NaN|nan)")
+
+
+class PublishedCommandsTest(ExecutableTest):
+    """Every command of docs/published.md as a dry run, with tiny models and a tiny reference in the places of theirs."""
+
+    def test_they_are_accepted(self):
+        numpy.savez(FOLDER / "tiny.npz", arr_0=RANDOM.integers(0, 255, (90, 8, 8, 1), numpy.uint8))
+        train("pd", "pd")
+        commands = re.findall(r"^cm-evaluate (.*)$", (SOURCE / "docs" / "published.md").read_text(), re.MULTILINE)
+        self.assertGreater(len(commands), 20)
+        tried = {tuple(self.with_tiny_files(shlex.split(command))) for command in commands}
+        for result in run_all([("cm-evaluate", *command, "--dry-run") for command in sorted(tried)]):
+            self.assertEqual(result.code, 0, result.err)
+
+    def with_tiny_files(self, words):
+        options = dict(zip(words[::2], words[1::2]))
+        checkpoint = options["--checkpoint"]
+        self.assert_known(checkpoint)
+        name = checkpoint.split("/")[2] if checkpoint.startswith("runs/") else checkpoint.split("/")[1]
+        options["--checkpoint"] = "pd" if name == "pd" else str(teacher() if name.startswith("edm") else student())
+        self.assertEqual(options["--features"], "inception")
+        metrics = options["--metrics"].split(",")
+        self.assertLessEqual(set(metrics), {"fid", "sfid", "is", "precision", "recall"})
+        options |= {"--features": "pixels", "--metrics": "frechet", "--reference": "tiny.npz"}
+        options.pop("--ema", None)
+        return [word for pair in options.items() for word in pair]
+
+    def assert_known(self, checkpoint):
+        """It is a run of a config that ships, or a file that convert_checkpoint.py makes of a published one."""
+        folder, *rest = checkpoint.split("/")
+        if folder == "runs":
+            self.assertTrue((SOURCE / "configs" / rest[0] / f"{rest[1]}.yaml").exists(), checkpoint)
+        else:
+            self.assertRegex(checkpoint, r"^weights/(edm|cd|ct)_(imagenet64|bedroom256|cat256)(_lpips|_ema)?\.safetensors$")
 
 
 if __name__ == "__main__":

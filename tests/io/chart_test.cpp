@@ -58,6 +58,14 @@ TEST(Chart, TheXAxisIsLogarithmic) {
   EXPECT_NEAR(top, (left + right) / 2, 1);
 }
 
+TEST(Chart, TheXAxisCanBeLinear) {
+  Chart chart = chart_of({0, 500, 1000}, {0, 1, 0});
+  chart.x_axis = Axis::linear;
+  const auto [rows, columns] = first_colour(draw_chart(chart), kBelowLegend);
+  const double middle = (columns.min().item<double>() + columns.max().item<double>()) / 2;
+  EXPECT_NEAR(columns.index({rows == rows.min()}).to(torch::kFloat64).mean().item<double>(), middle, 1);
+}
+
 TEST(Chart, AMarkIsDrawnAroundItsPoint) {
   Chart chart = chart_of({1, 10, 100}, {3, 1, 2});
   const int64_t plain = first_colour(draw_chart(chart), kBelowLegend).first.size(0);
@@ -75,7 +83,7 @@ TEST(Chart, RefusesWhatCannotBeDrawn) {
   const auto refusal = [](const Chart& chart) { return message_of<c10::Error>([&] { draw_chart(chart); }); };
   EXPECT_THAT(refusal({}), HasSubstr("a chart needs a curve"));
   EXPECT_THAT(refusal(chart_of({1, 2}, {1})), HasSubstr("the curve 'c' has 2 x and 1 y"));
-  EXPECT_THAT(refusal(chart_of({0}, {1})), HasSubstr("the point (0, 1) is outside a chart over log x"));
+  EXPECT_THAT(refusal(chart_of({0}, {1})), HasSubstr("the point (0, 1) is outside the chart"));
   EXPECT_THAT(refusal(chart_of({1}, {std::numeric_limits<double>::quiet_NaN()})), HasSubstr("outside"));
   Chart chart = chart_of({1}, {1});
   chart.curves[0].marked = 1;

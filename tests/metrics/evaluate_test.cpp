@@ -180,6 +180,21 @@ TEST(Evaluate, AsksForNoMoreThanTheMetricsNeed) {
   EXPECT_THAT(asked(Metric::inception_score), ElementsAre("l"));
 }
 
+TEST(Evaluate, TheInceptionScoreNeedsNoReference) {
+  const ImageSet samples = images("a.npz", 40, 1);
+  const PixelInception inception(kTiny, torch::kCPU);
+  const EvaluationOptions score = {.metrics = {Metric::inception_score}};
+  EXPECT_EQ(evaluate(samples, std::nullopt, inception, score).front().value,
+            evaluate(samples, reference_of(samples), inception, score).front().value);
+  const auto mistake_of = [&](const EvaluationOptions& options) {
+    return message_of<InputError>([&] { evaluate(samples, std::nullopt, inception, options); });
+  };
+  EXPECT_THAT(mistake_of({.metrics = {Metric::inception_score, Metric::recall}}),
+              HasSubstr("--reference is required: what the samples are compared with by recall"));
+  EXPECT_THAT(mistake_of({.metrics = {Metric::inception_score}, .calibrate = true}),
+              HasSubstr("add fid to the metrics"));
+}
+
 TEST(Evaluate, RefusesAMetricUnderTheWrongName) {
   const ImageSet set = images("a.npz", 9, 1);
   for (const Metric metric : {Metric::fid, Metric::sfid, Metric::inception_score}) {
@@ -255,7 +270,8 @@ TEST(Evaluate, KidIsTheKernelDistanceWithItsDeviation) {
 
 ReferenceStatistics image_statistics(const FeatureExtractor& features, const ImageSet& images,
                                      int64_t batch) {
-  return statistics_of(images, activations_of(images.pixels, features, {.spatial = true}, batch), features);
+  return statistics_of(images.header(), activations_of(images.pixels, features, {.spatial = true}, batch),
+                       features);
 }
 
 TEST(Evaluate, StatisticsStandForTheReferencesImages) {
@@ -307,9 +323,9 @@ TEST(Evaluate, RefusesStatisticsOfASingleImage) {
 TEST(Evaluate, WarnsOfTooFewImages) {
   const PixelFeatures pixels(kTiny, torch::kCPU);  // 4 wide
   const Evaluator evaluator(reference_of(images("b.npz", 4, 2)), pixels, {});
-  EXPECT_THAT(evaluator.warnings(images("a.npz", 5, 1)),
+  EXPECT_THAT(evaluator.warnings(images("a.npz", 5, 1).header()),
               testing::ElementsAre(HasSubstr("4 reference images for features 4 wide")));
-  EXPECT_THAT(evaluator.warnings(images("a.npz", 3, 1)), testing::SizeIs(2));
+  EXPECT_THAT(evaluator.warnings(images("a.npz", 3, 1).header()), testing::SizeIs(2));
 }
 
 }  // namespace

@@ -49,6 +49,19 @@ TEST(Features, DoNotDependOnTheBatchSize) {
   EXPECT_TRUE(torch::allclose(*whole.logits, *parts.logits));
 }
 
+TEST(Features, ImagesAreAskedForOnceInTheirOrder) {
+  const auto features = make_features({}, kTiny, torch::kCPU);
+  const Tensor pixels = torch::arange(0, 240, 10, torch::kInt64).to(torch::kUInt8).reshape({6, 1, 2, 2});
+  std::vector<std::pair<int64_t, int64_t>> asked;
+  const auto source = [&](int64_t first, int64_t n) {
+    asked.emplace_back(first, n);
+    return pixels.narrow(0, first, n);
+  };
+  const Activations streamed = activations_of(6, source, *features, {}, 4);
+  EXPECT_TRUE(torch::equal(streamed.features, activations_of(pixels, *features, {}, 6).features));
+  EXPECT_EQ(asked, (std::vector<std::pair<int64_t, int64_t>>{{0, 4}, {4, 2}}));
+}
+
 TEST(Features, RefuseUnknownNames) {
   EXPECT_THAT(mistake(source("pixel"), kTiny),
               AllOf(HasSubstr("'pixel' are neither pixels nor inception nor a file that exists"),

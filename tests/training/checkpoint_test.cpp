@@ -214,6 +214,23 @@ TEST(Checkpoint, SummaryTellsStepAndRates) {
   EXPECT_EQ(checkpoint_summary(run.path()), std::nullopt);
 }
 
+TEST(Checkpoint, WeightsTellWhereInTrainingTheyWereSaved) {
+  const TemporaryFolder run;
+  TinyRun edm(Method::edm);
+  edm.train_to(2);
+  save_checkpoint(run.path(), edm.trainer, 0);
+  const fs::path checkpoint = run / "checkpoints/step-00000002";
+  const auto average = origin_of(checkpoint / "ema-0.9.safetensors");
+  ASSERT_TRUE(average);
+  EXPECT_EQ(average->run, run.path());
+  EXPECT_EQ(average->step, 2);
+  EXPECT_EQ(average->ema, 0.9);
+  EXPECT_EQ(origin_of(checkpoint / "model.safetensors")->ema, std::nullopt);
+  fs::rename(checkpoint, run / "moved");
+  EXPECT_EQ(origin_of(run / "moved/model.safetensors")->run, run.path());
+  EXPECT_FALSE(origin_of(run / "model.safetensors"));
+}
+
 TEST(Checkpoint, AFullDiskLeavesTheLastOne) {
   const TemporaryFolder run;
   TinyRun edm(Method::edm);

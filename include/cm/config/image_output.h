@@ -43,6 +43,9 @@ void write_pixels(const ImageOutput& output, const Tensor& pixels, const Tensor&
 void write_images(const ImageOutput& output, const Tensor& x, const Tensor& labels, const Tensor& grid,
                   const NamedTensors& beside = {});
 
+// How images are made: sampler, time points, guidance, evaluations each.
+Json sampler_record(const SamplerOptions& sampler);
+
 // How images were made, for the record beside them.
 Json walk_record(const std::filesystem::path& weights, const SamplerOptions& sampler, int64_t count,
                  int64_t batch, double seconds);

@@ -3,11 +3,9 @@
 
 #include <optional>
 #include <string>
-#include <vector>
 
 #include "cm/config/command_line.h"
-#include "cm/io/image.h"
-#include "cm/training/sampling.h"
+#include "cm/config/sample_set.h"
 
 namespace cm {
 
@@ -15,15 +13,11 @@ struct SampleCommand {
   CommonOptions common;
   std::string checkpoint;
   std::optional<double> ema;
-  SamplerRequest request;
-  int64_t count = 64;
-  std::optional<std::string> classes;  // "3", "3,5", "all"
-  int64_t batch = 64;
+  SampleSetOptions samples;
   std::string out;
   std::optional<std::string> noise;  // safetensors with x_T and noise.0, noise.1, …
   bool write_float = false;
   bool write_pngs = false;
-  Quantization quantization = Quantization::nearest;
 };
 
 // Samples and writes samples.npz, grid.png and what else was asked for into `out`; returns 0. InputError for

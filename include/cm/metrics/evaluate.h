@@ -57,17 +57,17 @@ struct Score {
 // once, when the first score needs them.
 class Evaluator {
  public:
-  // The extractor must live as long. InputError when a metric has another name in these features or isn't
-  // defined in them, calibration or extrapolation lacks the distance, or the reference the images or the
-  // statistics, in these features, that are needed.
-  Evaluator(Reference reference, const FeatureExtractor& extractor, EvaluationOptions options);
+  // The extractor must live as long. is and class_accuracy need no reference. InputError when a metric that
+  // does has none, has another name in these features or isn't defined in them, calibration or extrapolation
+  // lacks the distance, or the reference the images or the statistics, in these features, that are needed.
+  Evaluator(std::optional<Reference> reference, const FeatureExtractor& extractor, EvaluationOptions options);
 
   // InputError when the sets have other shapes, too few images, or class_accuracy lacks labels or a
-  // classifier that knows them. Looks at no pixel.
-  void check(const ImageSet& samples) const;
+  // classifier that knows them.
+  void check(const SetHeader& samples) const;
 
   // What a reader of the scores should know: too few images for features so wide. A sentence each.
-  std::vector<std::string> warnings(const ImageSet& samples) const;
+  std::vector<std::string> warnings(const SetHeader& samples) const;
 
   // The scores, in the order of `options.metrics`, calibration and extrapolation last. Checks first.
   //   frechet, fid    squared Fréchet distance between Gaussians fitted to the features
@@ -80,14 +80,16 @@ class Evaluator {
   //   class_accuracy  share of samples that the classifier gives the class of their label
   std::vector<Score> evaluate(const ImageSet& samples);
 
-  const Reference& reference() const { return reference_; }
+  const std::optional<Reference>& reference() const { return reference_; }
+  const EvaluationOptions& options() const { return options_; }
 
   // What evaluate() asks of the features of samples, and the same with their activations at hand.
   Wanted wanted() const;
-  std::vector<Score> evaluate(const ImageSet& samples, const Activations& activations);
+  std::vector<Score> evaluate(const SetHeader& samples, const Activations& activations);
 
  private:
-  std::vector<Score> scores_of(Metric metric, const ImageSet& samples, const Activations& activations);
+  std::vector<Score> scores_of(Metric metric, const SetHeader& samples, const Activations& activations);
+  const ImageSet& reference_images() const;
   void check_reference() const;
   void check_statistics() const;
   std::vector<Score> calibration(double distance, int64_t samples);
@@ -96,7 +98,7 @@ class Evaluator {
   const Activations& reference_activations();
   const RootedMoments& reference_moments();
 
-  Reference reference_;
+  std::optional<Reference> reference_;
   const FeatureExtractor& extractor_;
   EvaluationOptions options_;
   std::optional<Activations> activations_;
@@ -106,12 +108,12 @@ class Evaluator {
 };
 
 // The scores of one set of samples.
-std::vector<Score> evaluate(const ImageSet& samples, const Reference& reference,
+std::vector<Score> evaluate(const ImageSet& samples, const std::optional<Reference>& reference,
                             const FeatureExtractor& extractor, const EvaluationOptions& options);
 
 // What a later reference needs of images with these activations: the moments of their features and, where
 // there are any, of the spatial ones. InputError, with the images' path, when there are fewer than 2.
-ReferenceStatistics statistics_of(const ImageSet& images, const Activations& activations,
+ReferenceStatistics statistics_of(const SetHeader& images, const Activations& activations,
                                   const FeatureExtractor& extractor);
 
 }  // namespace cm

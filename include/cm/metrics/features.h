@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <limits>
 #include <map>
 #include <memory>
@@ -92,7 +93,15 @@ Json feature_record(const FeatureExtractor& extractor);
 // The record without the file's place, as JSON text: equal for equal features.
 std::string feature_identity(const FeatureExtractor& extractor);
 
-// The activations of all images, at most `batch_size` ≥ 1 at a time. InputError when a feature isn't finite.
+// Images first … first + n − 1 of a set: uint8 [n, C, H, W] on any device.
+using PixelSource = std::function<Tensor(int64_t first, int64_t n)>;
+
+// The activations of `count` images that are asked for in their order, `batch_size` ≥ 1 at a time, and not
+// kept. InputError when a feature isn't finite.
+Activations activations_of(int64_t count, const PixelSource& pixels, const FeatureExtractor& extractor,
+                           const Wanted& wanted, int64_t batch_size);
+
+// The same of images at hand, uint8 [N, C, H, W].
 Activations activations_of(const Tensor& pixels, const FeatureExtractor& extractor, const Wanted& wanted,
                            int64_t batch_size);
 

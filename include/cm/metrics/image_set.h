@@ -23,6 +23,14 @@ struct ImageShape {
 // "3×32×32".
 std::string to_string(const ImageShape& shape);
 
+// A set without its pixels: what can be checked before they are there.
+struct SetHeader {
+  std::string path;  // the file or folder that was read, or the weights that make the images
+  int64_t count = 0;
+  ImageShape shape;
+  std::optional<Tensor> labels;  // int64 [count]
+};
+
 struct ImageSet {
   std::string path;              // the file or folder that was read
   Tensor pixels;                 // uint8 [N, C, H, W], N ≥ 1
@@ -30,6 +38,7 @@ struct ImageSet {
 
   int64_t size() const { return pixels.size(0); }
   ImageShape shape() const { return {pixels.size(1), pixels.size(2), pixels.size(3)}; }
+  SetHeader header() const { return {path, size(), shape(), labels}; }
 };
 
 // Reads a whole set:

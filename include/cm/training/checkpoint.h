@@ -31,6 +31,16 @@ struct CheckpointSummary {
 };
 std::optional<CheckpointSummary> checkpoint_summary(const std::filesystem::path& folder);
 
+// Where in training weights were saved.
+struct WeightOrigin {
+  std::filesystem::path run;  // the folder that holds the checkpoint, or the run that holds that
+  int64_t step = 0;
+  std::optional<double> ema;  // the rate of an evaluation average; none for other weights
+};
+
+// nullopt for a weight file that lies in no checkpoint.
+std::optional<WeightOrigin> origin_of(const std::filesystem::path& weights);
+
 // Puts a trainer into the state that was saved, bit for bit. InputError when a file is missing, broken or of
 // another network.
 void load_checkpoint(const std::filesystem::path& checkpoint, Trainer& trainer);

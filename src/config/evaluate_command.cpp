@@ -1,0 +1,245 @@
+#include "cm/config/evaluate_command.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <functional>
+#include <iostream>
+#include <memory>
+#include <set>
+#include <utility>
+
+#include "cm/base/error.h"
+#include "cm/base/log.h"
+#include "cm/base/text.h"
+#include "cm/config/evaluation_report.h"
+#include "cm/config/image_output.h"
+#include "cm/metrics/report.h"
+#include "cm/training/checkpoint.h"
+
+namespace cm {
+namespace {
+
+namespace fs = std::filesystem;
+
+// One set of images to be measured.
+struct Subject {
+  SetHeader header;
+  Json record = Json::object();       // how its images are made, for the report
+  std::function<PixelSource()> open;  // loads what has or makes the pixels
+};
+
+Subject subject_of(ImageSet images) {
+  const auto kept = std::make_shared<const ImageSet>(std::move(images));
+  return {.header = kept->header(), .open = [kept] {
+            return [kept](int64_t first, int64_t n) { return kept->pixels.narrow(0, first, n); };
+          }};
+}
+
+Json record_of(const SampleSetPlan& plan) {
+  Json record = sampler_record(plan.sampler);
+  if (const auto origin = origin_of(plan.weights)) {
+    record["run"] = origin->run.string();
+    record["step"] = origin->step;
+    record["ema"] = origin->ema ? Json(*origin->ema) : Json(nullptr);
+  }
+  return record;
+}
+
+Subject subject_of(const SampleSetPlan& plan, const EvaluateCommand& command, torch::Device device) {
+  const auto open = [plan, device, seed = command.common.seed.value_or(0),
+                     rule = command.sampling.quantization]() -> PixelSource {
+    const auto model = std::make_shared<const Model>(load_model(plan.weights, device));
+    return [=](int64_t first, int64_t n) {
+      const SampleNoise noise = seeded_noise(plan.model, plan.sampler, seed, first, n);
+      return pixels_of(planned_samples(plan, *model, noise, first, n), plan.weights, rule);
+    };
+  };
+  return {.header = header_of(plan, command.sampling.count), .record = record_of(plan), .open = open};
+}
+
+std::vector<Subject> subjects_of(const EvaluateCommand& command, torch::Device device) {
+  if (command.samples) return {subject_of(load_images(*command.samples))};
+  std::vector<std::optional<double>> rates(command.ema.begin(), command.ema.end());
+  if (rates.empty()) rates.emplace_back(std::nullopt);
+  std::vector<Subject> subjects;
+  for (const auto& checkpoint : command.checkpoints) {
+    for (const auto& rate : rates) {
+      subjects.push_back(subject_of(plan_samples(checkpoint, rate, command.sampling), command, device));
+    }
+  }
+  return subjects;
+}
+
+void check_sources(const EvaluateCommand& command) {
+  check_counts(command.sampling.count, command.sampling.batch);
+  if (command.samples.has_value() == !command.checkpoints.empty()) {
+    throw InputError("give one of --samples, the images to measure, and --checkpoint, what makes them");
+  }
+  if (command.samples && !command.ema.empty()) {
+    throw InputError("--ema chooses weights of --checkpoint, but --samples are images");
+  }
+  if (command.reference.reference.empty() && command.metrics.empty() && !command.statistics) {
+    throw InputError(
+        "--reference is required: what the samples are compared with; or give --save-stats FILE");
+  }
+}
+
+void check_outputs(const EvaluateCommand& command, const std::vector<Subject>& subjects) {
+  if (command.statistics && subjects.size() > 1) {
+    throw InputError(concat("--save-stats: keeps the statistics of one set of images, but these are ",
+                            subjects.size(), "; name one checkpoint and one average"));
+  }
+  if (command.statistics && fs::exists(*command.statistics) && !command.common.force) {
+    throw InputError(concat(*command.statistics, ": exists already; --force writes over it"));
+  }
+  if (!command.plot) return;
+  if (fs::exists(*command.plot) && !fs::is_directory(*command.plot)) {
+    throw InputError(concat("--plot ", *command.plot, ": is a file; name a folder"));
+  }
+  for (const Subject& subject : subjects) {
+    if (subject.record.contains("step")) continue;
+    throw InputError(concat("--plot: ", subject.header.path,
+                            " lies in no checkpoint of a run, so its training step is not known; name "
+                            "checkpoints, as RUN/checkpoints/step-*"));
+  }
+}
+
+void check_shapes(const std::vector<Subject>& subjects) {
+  const SetHeader& first = subjects.front().header;
+  for (const Subject& subject : subjects) {
+    if (subject.header.shape == first.shape) continue;
+    throw InputError(concat(subject.header.path, ": makes images of ", to_string(subject.header.shape),
+                            ", but ", first.path, " makes ", to_string(first.shape),
+                            "; what is compared must have one shape"));
+  }
+}
+
+// None when nothing but statistics is asked for.
+std::optional<Evaluator> evaluator_of(const EvaluateCommand& command, const FeatureExtractor& extractor) {
+  std::vector<Metric> metrics = parse_metrics(command.metrics);
+  const std::string& path = command.reference.reference;
+  if (metrics.empty() && path.empty()) return std::nullopt;
+  if (metrics.empty()) metrics = {distance_metric(extractor)};
+  std::optional<Reference> reference;
+  if (!path.empty()) reference = load_reference(path);
+  return Evaluator(std::move(reference), extractor,
+                   {.metrics = metrics,
+                    .batch_size = command.sampling.batch,
+                    .calibrate = command.calibrate,
+                    .extrapolate = command.extrapolate,
+                    .seed = command.common.seed.value_or(0)});
+}
+
+// For the scores and the statistics together.
+Wanted wanted_of(const EvaluateCommand& command, const std::optional<Evaluator>& evaluator,
+                 const FeatureExtractor& extractor) {
+  Wanted wanted = evaluator ? evaluator->wanted() : Wanted{.features = false};
+  if (command.statistics) {
+    wanted.features = true;
+    wanted.spatial = wanted.spatial || extractor.is_inception();
+  }
+  return wanted;
+}
+
+// The report of one subject; null when nothing but its statistics is asked for.
+Json measure(const EvaluateCommand& command, const Subject& subject, const FeatureExtractor& extractor,
+             std::optional<Evaluator>& evaluator) {
+  const SetHeader& header = subject.header;
+  const Activations activations =
+      activations_of(header.count, subject.open(), extractor, wanted_of(command, evaluator, extractor),
+                     command.sampling.batch);
+  if (command.statistics) {
+    save_statistics(*command.statistics, statistics_of(header, activations, extractor));
+    std::cerr << "the statistics of " << header.count << " images: " << *command.statistics << '\n';
+  }
+  if (!evaluator) return nullptr;
+  const auto scores = evaluator->evaluate(header, activations);
+  Json report = report_of(scores, header, evaluator->reference(), extractor, evaluator->options(),
+                          evaluator->warnings(header));
+  report["samples"].update(subject.record);
+  return report;
+}
+
+void announce(const std::vector<Subject>& subjects, const FeatureExtractor& extractor) {
+  for (const Subject& subject : subjects) {
+    Json set = {{"path", subject.header.path}, {"count", subject.header.count}};
+    set.update(subject.record);
+    std::cout << describe_set(set) << '\n';
+  }
+  std::cout << "in the features " << extractor.name() << ", " << extractor.width()
+            << " wide: everything is there; nothing was computed\n";
+}
+
+void print_one(const Json& report, bool json) {
+  for (const auto& warning : report.at("warnings")) log_warning(warning.get<std::string>());
+  std::cout << (json ? report.dump(2) + "\n" : table_of(report));
+}
+
+void print_all(const std::vector<Json>& reports, bool json) {
+  if (json) {
+    std::cout << Json{{"evaluations", reports}}.dump(2) << '\n';
+    return;
+  }
+  std::set<std::string> warnings;
+  for (const Json& report : reports) {
+    for (const auto& warning : report.at("warnings")) warnings.insert(warning.get<std::string>());
+  }
+  for (const auto& warning : warnings) log_warning(warning);
+  std::cout << table_of(reports) << basis_of(reports.front());
+}
+
+void draw(const std::string& folder, const std::vector<Json>& reports) {
+  fs::create_directories(folder);
+  for (const auto& score : scores_in(reports.front())) {
+    const fs::path file = fs::path(folder) / (score + ".png");
+    write_png(file, draw_chart(chart_over_training(reports, score)));
+    std::cerr << score << " over training: " << file.string() << '\n';
+  }
+}
+
+// "fid 3.21  precision 0.7"
+std::string scores_line(const Json& report) {
+  std::string line;
+  for (const auto& score : scores_in(report)) {
+    line += concat(line.empty() ? "" : "  ", score, ' ', report.at(score).get<double>());
+  }
+  return line;
+}
+
+}  // namespace
+
+int run_evaluate_command(const EvaluateCommand& command) {
+  check_sources(command);
+  const torch::Device device = parse_device(command.common.device);
+  const std::vector<Subject> subjects = subjects_of(command, device);
+  check_shapes(subjects);
+  check_outputs(command, subjects);
+  const auto extractor = make_features(command.reference.features, subjects.front().header.shape, device);
+  auto evaluator = evaluator_of(command, *extractor);
+  for (const Subject& subject : subjects) {
+    if (evaluator) evaluator->check(subject.header);
+  }
+  if (command.dry_run) {
+    announce(subjects, *extractor);
+    return 0;
+  }
+  std::vector<Json> reports;
+  for (const Subject& subject : subjects) {
+    Json report = measure(command, subject, *extractor, evaluator);
+    if (report.is_null()) return 0;
+    if (subjects.size() > 1) {
+      log_info(concat(reports.size() + 1, " of ", subjects.size(), ", ", subject.header.path, ": ",
+                      scores_line(report)));
+    }
+    reports.push_back(std::move(report));
+  }
+  if (command.plot) draw(*command.plot, reports);
+  if (reports.size() == 1) {
+    print_one(reports.front(), command.json);
+  } else {
+    print_all(reports, command.json);
+  }
+  return 0;
+}
+
+}  // namespace cm

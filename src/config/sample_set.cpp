@@ -1,0 +1,96 @@
+#include "cm/config/sample_set.h"
+
+#include <CLI/CLI.hpp>
+
+#include "cm/config/class_labels.h"
+#include "cm/config/command_line.h"
+#include "cm/config/guidance_option.h"
+#include "cm/config/image_output.h"
+#include "cm/training/checkpoint.h"
+
+namespace cm {
+namespace {
+
+// An option whose words are an enum's names.
+template <NamedEnum E>
+CLI::Option* add_named_option(CLI::App& app, const std::string& name, const std::string& help,
+                              std::function<void(E)> set) {
+  return app
+      .add_option_function<std::string>(
+          name, [name, set](const std::string& word) { set(named_option<E>(name, word)); }, help)
+      ->type_name("NAME");
+}
+
+void add_churn_options(CLI::App& app, Churn& churn) {
+  app.add_option("--s-churn", churn.s_churn, "EDM's S_churn: noise added in each step")
+      ->check(CLI::NonNegativeNumber);
+  app.add_option("--s-tmin", churn.s_tmin, "EDM's S_tmin");
+  app.add_option("--s-tmax", churn.s_tmax, "EDM's S_tmax");
+  app.add_option("--s-noise", churn.s_noise, "EDM's S_noise");
+}
+
+void add_walk_options(CLI::App& app, SamplerRequest& request) {
+  app.add_option("--steps", request.steps,
+                 "sampling steps (default: 1 for consistency models, 18 otherwise)");
+  app.add_option("--sigmas", request.sigmas, "time points of multistep sampling, as 80,0.66")->delimiter(',');
+  app.add_option("--indices", request.indices,
+                 "time points as indices of the grid, as 0,22,39; the last one ends the walk")
+      ->delimiter(',');
+  app.add_option("--grid", request.grid, "levels of the grid that --indices and --steps count on");
+  add_named_option<SamplerKind>(app, "--sampler",
+                                "onestep, multistep, euler, heun, midpoint, dpm, ancestral or progdist",
+                                [&request](SamplerKind kind) { request.kind = kind; });
+  add_churn_options(app, request.churn);
+  app.add_flag_callback(
+      "--no-clamp", [&request] { request.clamp = false; },
+      "do not clamp the network's output to [-1, 1] after every call");
+  add_guidance_option(app, request.guidance);
+}
+
+}  // namespace
+
+void add_sample_set_options(CLI::App& app, SampleSetOptions& options) {
+  add_walk_options(app, options.request);
+  app.add_option("--num", options.count, "how many samples")->capture_default_str();
+  app.add_option("--class", options.classes,
+                 "classes, repeated over the samples in order: 3, 3,5 or all (default)");
+  app.add_option("--batch", options.batch, "images computed at once; changes nothing but speed")
+      ->capture_default_str();
+  add_named_option<Quantization>(app, "--quantize", "nearest (default), or truncate as the official release",
+                                 [&options](Quantization rule) { options.quantization = rule; });
+}
+
+SampleSetPlan plan_samples(const std::string& checkpoint, std::optional<double> ema,
+                           const SampleSetOptions& options) {
+  check_counts(options.count, options.batch);
+  SampleSetPlan plan{.weights = resolve_weights(checkpoint, ema), .model = {}, .sampler = {}, .labels = {}};
+  plan.model = read_weight_header(plan.weights).options;
+  plan.sampler = choose_sampler(options.request, plan.model);
+  plan.labels = class_labels(options.classes, plan.model.image.classes, options.count);
+  return plan;
+}
+
+SetHeader header_of(const SampleSetPlan& plan, int64_t count) {
+  const ImageSpec& image = plan.model.image;
+  SetHeader header{.path = plan.weights.string(),
+                   .count = count,
+                   .shape = {image.channels, image.size, image.size},
+                   .labels = std::nullopt};
+  if (plan.labels.defined()) header.labels = plan.labels;
+  return header;
+}
+
+Tensor planned_samples(const SampleSetPlan& plan, const Model& model, const SampleNoise& noise, int64_t first,
+                       int64_t n) {
+  return sample(model, plan.sampler, noise,
+                plan.labels.defined() ? plan.labels.narrow(0, first, n) : plan.labels);
+}
+
+Tensor pixels_of(const Tensor& x, const std::filesystem::path& weights, Quantization rule) {
+  if (!torch::isfinite(x).all().item<bool>()) {
+    throw InputError(concat(weights.string(), ": makes images that are NaN or infinite; check its weights"));
+  }
+  return to_uint8(x, rule);
+}
+
+}  // namespace cm
