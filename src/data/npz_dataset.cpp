@@ -31,7 +31,10 @@ Tensor checked_pixels(const fs::path& path, const NpzArrays& arrays) {
   if (!valid) {
     throw InputError(
         concat(path.string(), ": arr_0 is ", describe(array),
-               ", expected square images, uint8 [N, S, S, C] with C = 1 or 3; convert it with NumPy"));
+               ", expected square images, uint8 [N, S, S, C] with C = 1 or 3; ",
+               array.is_floating_point()
+                   ? "x in [-1, 1] becomes that by numpy.rint((x + 1) * 127.5).clip(0, 255).astype('uint8')"
+                   : "convert it with NumPy"));
   }
   return array.permute({0, 3, 1, 2});
 }

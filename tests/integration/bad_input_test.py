@@ -350,7 +350,7 @@ class EvaluateTest(ExecutableTest):
                 (*to_three, "nowhere"): r"nowhere: no such file or folder",
                 (*to_three, tiny_config()): r"tiny\.yaml: unknown kind of image set",
                 (*to_three, short): r"short\.npz: not a readable \.npz archive",
-                (*to_three, floats): r"floats\.npz: arr_0 is Float .*expected square images, uint8",
+                (*to_three, floats): r"floats\.npz: arr_0 is Float .*uint8 \[N.*rint\(\(x \+ 1\) \* 127\.5\)",
                 (*to_three, wide): r"wide\.npz: images of .*must have one shape",
                 (*to_three, three, "--metrics", "fid"): r"metric 'fid' is defined by Inception features",
                 (*to_three, three, "--metrics", "frechett"): r"got 'frechett' \(did you mean frechet\?\)",
