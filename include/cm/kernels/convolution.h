@@ -1,0 +1,20 @@
+// 3×3 convolution.
+//
+// On the CPU, in fp32, by Winograd's minimal filtering F(2×2, 3×3) (Lavin & Gray 2015, arXiv 1509.09308): 16
+// multiplications where the direct form has 36, forward and backward. Everything else goes to LibTorch.
+#pragma once
+
+#include "cm/base/tensor.h"
+
+namespace cm {
+
+// x [B, in, H, W], weight [out, in, 3, 3], bias [out] → [B, out, H, W], stride 1, padding 1; differentiable,
+// also twice and in forward mode. What Winograd's form computes comes channels-last, whatever x is, for so it
+// reads images; it is the same for any batch and number of threads, and the direct form's to rounding.
+Tensor convolution_3x3(const Tensor& x, const Tensor& weight, const Tensor& bias);
+
+// Whether Winograd's form serves: fp32 on a CPU with AVX2, channels in sixteens, even H and W, neither
+// tangents of forward-mode differentiation nor autocast.
+bool is_winograd(const Tensor& x, const Tensor& weight, const Tensor& bias);
+
+}  // namespace cm
