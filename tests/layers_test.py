@@ -8,7 +8,7 @@ import re
 import sys
 
 # Lowest first: a module may include itself and those before it.
-MODULES = ["base", "io", "kernels", "diffusion", "nn", "data", "distributed", "metrics", "training", "config"]
+MODULES = ["base", "io", "kernels", "diffusion", "nn", "data", "distributed", "metrics", "training", "config", "bench"]
 
 # Pairs that the order allows and the design does not: networks know nothing of diffusion.
 FORBIDDEN = {("nn", "diffusion"), ("diffusion", "nn")}

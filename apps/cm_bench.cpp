@@ -1,0 +1,31 @@
+// Times one job of one case.
+#include <CLI/CLI.hpp>
+
+#include "cm/bench/bench_command.h"
+#include "cm/config/command_line.h"
+
+int main(int argc, char** argv) {
+  CLI::App app(
+      "Times training steps, sampled batches or a cold start on random weights and images; its last line is "
+      "one "
+      "JSON object.",
+      "cm-bench");
+  cm::BenchCommand command;
+  app.add_option("--job", command.job, cm::concat("one of ", cm::join(cm::all_names<cm::BenchJob>())))
+      ->required();
+  app.add_option("--config", command.config, "the case, as bench/cases/cifar32.json")->required();
+  app.add_option("--threads", command.threads, "threads of the CPU")->check(CLI::Range(1, 1024));
+  app.add_option("--device", command.device, "cpu, cuda, cuda:N or auto");
+  app.add_option("--dtype", command.dtype, "fp32, bf16 or fp16");
+  app.add_option("--batch", command.batch, "images of a training step or of a sampled batch")
+      ->check(CLI::Range(1, 1 << 20));
+  app.add_option("--steps", command.steps, "repeats that are measured")->check(CLI::PositiveNumber);
+  app.add_option("--warmup", command.warmup, "repeats before them")->check(CLI::NonNegativeNumber);
+  app.add_option("--max-seconds", command.max_seconds,
+                 "no repeat begins after so long a measurement, but for the first three")
+      ->check(CLI::PositiveNumber);
+  app.add_option("--out", command.out, "the PNG that jobs cold_start and first_image write");
+  app.add_option("--weights", command.weights, "the weights that job first_image reads");
+  app.add_flag("--operators", command.operators, "also show each operator's own processor time");
+  return cm::run_command(app, argc, argv, [&] { return cm::run_bench_command(command); });
+}

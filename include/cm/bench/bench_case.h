@@ -1,0 +1,79 @@
+// What is timed: a network given by its sizes, batches, and how long to measure. Read from a JSON file such
+// as bench/cases/cifar32.json.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "cm/base/fields.h"
+#include "cm/training/model_options.h"
+
+namespace cm {
+
+enum class BenchPrecision { fp32, bf16, fp16 };
+template <>
+struct EnumNames<BenchPrecision> {
+  static constexpr std::array names = {EnumName{BenchPrecision::fp32, "fp32"},
+                                       EnumName{BenchPrecision::bf16, "bf16"},
+                                       EnumName{BenchPrecision::fp16, "fp16"}};
+};
+
+struct BenchCase {
+  std::string name;
+  int64_t image_size = 0;
+  int64_t in_channels = 3;
+  int64_t model_channels = 0;
+  std::vector<double> channel_mult;
+  int64_t res_blocks = 0;
+  std::vector<int64_t> attention_resolutions;
+  int64_t head_channels = 0;
+  int64_t num_classes = 0;
+  bool scale_shift_norm = true;
+  bool resblock_updown = true;
+  double dropout = 0;
+  int64_t batch = 0;
+  int64_t sample_batch = 0;
+  int64_t warmup = 2;
+  int64_t steps = 10;
+  double max_seconds = 30;
+  int64_t threads = 1;
+  std::string device = "cpu";
+  BenchPrecision dtype = BenchPrecision::fp32;
+};
+
+template <class Visitor>
+void fields(Visitor& visit, BenchCase& o) {
+  visit("name", o.name, "what reports call it");
+  visit("image_size", o.image_size, "side of the images in pixels", within(1, 4096));
+  visit("in_channels", o.in_channels, "channels of the images: 1 or 3", within(1, 3));
+  visit("model_channels", o.model_channels, "channels that channel_mult multiplies", within(1, 1 << 14));
+  visit("channel_mult", o.channel_mult, "one factor a level", above(0));
+  visit("res_blocks", o.res_blocks, "residual blocks a level", within(1, 64));
+  visit("attention_resolutions", o.attention_resolutions, "sides of the levels with self-attention",
+        at_least(1));
+  visit("head_channels", o.head_channels, "channels of one attention head", at_least(1));
+  visit("num_classes", o.num_classes, "classes; 0: none", within(0, 1 << 20));
+  visit("scale_shift_norm", o.scale_shift_norm, "the time embedding scales and shifts");
+  visit("resblock_updown", o.resblock_updown, "residual blocks change the resolution");
+  visit("dropout", o.dropout, "dropout probability in training", from_below(0, 1));
+  visit("batch", o.batch, "images of a training step", within(1, 1 << 20));
+  visit("sample_batch", o.sample_batch, "images of a sampled batch", within(1, 1 << 20));
+  visit("warmup", o.warmup, "repeats before the measurement", at_least(0));
+  visit("steps", o.steps, "repeats that are measured", at_least(1));
+  visit("max_seconds", o.max_seconds, "no repeat begins after so long a measurement, but for the first three",
+        above(0));
+  visit("threads", o.threads, "threads of the CPU", within(1, 1024));
+  visit("device", o.device, "cpu, cuda, cuda:N or auto");
+  visit("dtype", o.dtype, "precision of the network's arithmetic");
+}
+
+// InputError when the file is missing, no JSON object, has an unknown key, a value out of range, or lacks a
+// size of the network or a batch.
+BenchCase read_bench_case(const std::filesystem::path& path);
+
+// The network, its images and a parameterization.
+ModelOptions model_options_of(const BenchCase& bench_case, Parameterization parameterization);
+
+}  // namespace cm

@@ -1,0 +1,58 @@
+// The body of cm-bench: one job of one case, timed.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "cm/bench/bench_case.h"
+
+namespace cm {
+
+enum class BenchJob {
+  train_edm,          // a step of the diffusion teacher's training
+  train_cd,           // a step of consistency distillation, Heun's solver
+  train_ct,           // a step of consistency training
+  sample_onestep,     // a batch in one step
+  sample_multistep2,  // a batch in two steps
+  sample_heun18,      // a batch by a diffusion model in 18 steps, 35 evaluations
+  cold_start,         // from the start of a process to one written image
+  first_image,        // what that process does
+  matmul_peak,        // how fast the device multiplies matrices
+};
+template <>
+struct EnumNames<BenchJob> {
+  static constexpr std::array names = {EnumName{BenchJob::train_edm, "train_edm"},
+                                       EnumName{BenchJob::train_cd, "train_cd"},
+                                       EnumName{BenchJob::train_ct, "train_ct"},
+                                       EnumName{BenchJob::sample_onestep, "sample_onestep"},
+                                       EnumName{BenchJob::sample_multistep2, "sample_multistep2"},
+                                       EnumName{BenchJob::sample_heun18, "sample_heun18"},
+                                       EnumName{BenchJob::cold_start, "cold_start"},
+                                       EnumName{BenchJob::first_image, "first_image"},
+                                       EnumName{BenchJob::matmul_peak, "matmul_peak"}};
+};
+
+struct BenchCommand {
+  std::string job;
+  std::string config;
+  // Over the case's file; batch is of the job, training or sampling.
+  std::optional<int64_t> threads;
+  std::optional<std::string> device;
+  std::optional<std::string> dtype;
+  std::optional<int64_t> batch;
+  std::optional<int64_t> steps;
+  std::optional<int64_t> warmup;
+  std::optional<double> max_seconds;
+  std::optional<std::string> out;      // PNG of cold_start and first_image
+  std::optional<std::string> weights;  // of first_image
+  bool operators = false;              // also show where the time goes
+};
+
+// Prints, as the last line of stdout, one JSON object: `ms_median`, `ms_min` and `cpu_ms_median` of a
+// training step or a sampled batch, `peak_rss_mb`, `parameters`, `gflop` of the job's arithmetic, and what
+// was timed. Returns 0. InputError for an unknown job, a broken case, a precision that this library does not
+// have.
+int run_bench_command(const BenchCommand& command);
+
+}  // namespace cm

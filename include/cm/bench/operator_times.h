@@ -1,0 +1,26 @@
+// Where the time goes: each operator's own processor time on the thread that calls it, without that of the
+// operators that it calls.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace cm {
+
+struct OperatorTime {
+  std::string name;  // aten::mkldnn_convolution
+  double self_ms = 0;
+  int64_t calls = 0;
+};
+
+// Runs `body` and returns its operators, the slowest first; the last entry, "outside operators", is the rest
+// of the calling thread's time. With several threads the work of the others is not counted, but the caller's
+// part of it is. One call at a time in a process.
+std::vector<OperatorTime> operator_times(const std::function<void()>& body);
+
+// A table of all operators above a hundredth of the total, milliseconds and calls divided by `steps`.
+std::string operator_table(const std::vector<OperatorTime>& operators, int64_t steps);
+
+}  // namespace cm

@@ -1,0 +1,188 @@
+#include "cm/bench/bench_command.h"
+
+#include <ATen/Parallel.h>
+
+#include <iostream>
+
+#include "cm/base/error.h"
+#include "cm/base/text.h"
+#include "cm/bench/cold_start.h"
+#include "cm/bench/matmul_peak.h"
+#include "cm/bench/measurement.h"
+#include "cm/bench/network_flops.h"
+#include "cm/bench/operator_times.h"
+#include "cm/bench/sampling_bench.h"
+#include "cm/bench/training_bench.h"
+#include "cm/config/command_line.h"
+#include "cm/io/json.h"
+
+namespace cm {
+namespace {
+
+constexpr int64_t kOperatorSteps = 5;
+
+bool is_training(BenchJob job) {
+  return job == BenchJob::train_edm || job == BenchJob::train_cd || job == BenchJob::train_ct;
+}
+
+BenchCase case_of(const BenchCommand& command, BenchJob job) {
+  BenchCase bench_case = read_bench_case(command.config);
+  const auto set = [](auto& value, const auto& given) {
+    if (given) value = *given;
+  };
+  set(bench_case.threads, command.threads);
+  set(bench_case.device, command.device);
+  set(is_training(job) ? bench_case.batch : bench_case.sample_batch, command.batch);
+  set(bench_case.steps, command.steps);
+  set(bench_case.warmup, command.warmup);
+  set(bench_case.max_seconds, command.max_seconds);
+  if (command.dtype) bench_case.dtype = named_option<BenchPrecision>("--dtype", *command.dtype);
+  return bench_case;
+}
+
+// The one place where a lower precision would begin: training and sampling know fp32 alone.
+void check_precision(const BenchCase& bench_case, BenchJob job) {
+  if (bench_case.dtype == BenchPrecision::fp32 || job == BenchJob::matmul_peak) return;
+  throw InputError(concat("--dtype must be fp32, got ", to_string(bench_case.dtype),
+                          ": this library trains and samples in fp32 only"));
+}
+
+torch::ScalarType scalar_type(BenchPrecision precision) {
+  switch (precision) {
+    case BenchPrecision::fp32:
+      return torch::kFloat32;
+    case BenchPrecision::bf16:
+      return torch::kBFloat16;
+    case BenchPrecision::fp16:
+      return torch::kFloat16;
+  }
+  return torch::kFloat32;
+}
+
+std::string required(const std::optional<std::string>& value, const std::string& option, BenchJob job) {
+  if (value) return *value;
+  throw InputError(concat("--job ", to_string(job), " needs ", option));
+}
+
+Json timings(const Repeats& repeats) {
+  return {{"steps", repeats.wall_ms.size()},
+          {"ms_median", median(repeats.wall_ms)},
+          {"ms_min", smallest(repeats.wall_ms)},
+          {"cpu_ms_median", median(repeats.cpu_ms)},
+          {"cpu_ms_min", smallest(repeats.cpu_ms)}};
+}
+
+Json with_operators(const std::function<void()>& body) {
+  const auto operators = operator_times([&] {
+    for (int64_t i = 0; i < kOperatorSteps; ++i) body();
+  });
+  std::cout << operator_table(operators, kOperatorSteps);
+  Json list = Json::array();
+  for (const auto& entry : operators) {
+    list.push_back({{"name", entry.name},
+                    {"self_ms", entry.self_ms / static_cast<double>(kOperatorSteps)},
+                    {"calls", static_cast<double>(entry.calls) / static_cast<double>(kOperatorSteps)}});
+  }
+  return list;
+}
+
+// `passes`: forward passes for one image, a backward pass being two.
+Json measured(const BenchCommand& command, const BenchCase& bench_case, const Model& model, int64_t batch,
+              double passes, const std::function<void()>& body) {
+  const RepeatOptions options{
+      .warmup = bench_case.warmup, .steps = bench_case.steps, .max_seconds = bench_case.max_seconds};
+  Json result = timings(measure_repeats(options, model.device(), body));
+  result["peak_rss_mb"] = peak_rss_mb();
+  if (!model.device().is_cpu()) result["peak_device_mb"] = peak_device_mb(model.device());
+  result["parameters"] = parameter_count(model.network());
+  result["batch"] = batch;
+  const double flops = forward_flops(model.options().network, model.options().image);
+  result["gflop"] = 1e-9 * flops * passes * static_cast<double>(batch);
+  result["gflops_per_second"] = 1e3 * result["gflop"].get<double>() / result["ms_median"].get<double>();
+  result["images_per_second"] = 1e3 * static_cast<double>(batch) / result["ms_median"].get<double>();
+  if (command.operators) result["operators"] = with_operators(body);
+  return result;
+}
+
+// Student forward and backward: 3 passes; target: 1; Heun's teacher: 2.
+Json train_job(const BenchCommand& command, const BenchCase& bench_case, ObjectiveKind objective,
+               double passes) {
+  TrainingBench bench(bench_case, objective, parse_device(bench_case.device));
+  Json result =
+      measured(command, bench_case, bench.student(), bench_case.batch, passes, [&] { bench.step(); });
+  result["loss"] = bench.loss();
+  return result;
+}
+
+Json sample_job(const BenchCommand& command, const BenchCase& bench_case, SamplerKind kind) {
+  SamplingBench bench(bench_case, kind, parse_device(bench_case.device));
+  const auto passes = static_cast<double>(evaluations(bench.sampler()));
+  return measured(command, bench_case, bench.model(), bench_case.sample_batch, passes,
+                  [&] { bench.batch(); });
+}
+
+Json cold_start_job(const BenchCommand& command, const BenchCase& bench_case) {
+  const auto image = required(command.out, "--out FILE.png", BenchJob::cold_start);
+  const ColdStart cold = measure_cold_start(bench_case, {.case_file = command.config, .image = image});
+  Json result = timings(cold.repeats);
+  result["peak_rss_mb"] = cold.peak_rss_mb;
+  result["parameters"] = cold.parameters;
+  result["batch"] = 1;
+  return result;
+}
+
+Json first_image_job(const BenchCommand& command, const BenchCase& bench_case) {
+  write_first_image(required(command.weights, "--weights FILE", BenchJob::first_image),
+                    required(command.out, "--out FILE.png", BenchJob::first_image),
+                    parse_device(bench_case.device));
+  return {{"peak_rss_mb", peak_rss_mb()}};
+}
+
+Json matmul_job(const BenchCase& bench_case) {
+  const MatmulPeak peak = measure_matmul_peak(parse_device(bench_case.device), scalar_type(bench_case.dtype),
+                                              bench_case.max_seconds);
+  return {{"gflops_per_second", peak.gflops_per_second}, {"matrix_size", peak.size}};
+}
+
+Json run_job(const BenchCommand& command, const BenchCase& bench_case, BenchJob job) {
+  switch (job) {
+    case BenchJob::train_edm:
+      return train_job(command, bench_case, ObjectiveKind::edm, 3);
+    case BenchJob::train_cd:
+      return train_job(command, bench_case, ObjectiveKind::cd, 6);
+    case BenchJob::train_ct:
+      return train_job(command, bench_case, ObjectiveKind::ct, 4);
+    case BenchJob::sample_onestep:
+      return sample_job(command, bench_case, SamplerKind::onestep);
+    case BenchJob::sample_multistep2:
+      return sample_job(command, bench_case, SamplerKind::multistep);
+    case BenchJob::sample_heun18:
+      return sample_job(command, bench_case, SamplerKind::heun);
+    case BenchJob::cold_start:
+      return cold_start_job(command, bench_case);
+    case BenchJob::first_image:
+      return first_image_job(command, bench_case);
+    case BenchJob::matmul_peak:
+      return matmul_job(bench_case);
+  }
+  TORCH_INTERNAL_ASSERT(false, "not a job");
+}
+
+}  // namespace
+
+int run_bench_command(const BenchCommand& command) {
+  const auto job = named_option<BenchJob>("--job", command.job);
+  const BenchCase bench_case = case_of(command, job);
+  check_precision(bench_case, job);
+  at::set_num_threads(static_cast<int>(bench_case.threads));
+  Json line = {{"job", to_string(job)},
+               {"case", bench_case.name},
+               {"device", bench_case.device},
+               {"dtype", to_string(bench_case.dtype)},
+               {"threads", bench_case.threads}};
+  line.update(run_job(command, bench_case, job));
+  std::cout << line.dump() << std::endl;
+  return 0;
+}
+
+}  // namespace cm

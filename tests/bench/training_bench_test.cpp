@@ -1,0 +1,56 @@
+#include "cm/bench/training_bench.h"
+
+#include <gtest/gtest.h>
+
+#include "cm/bench/sampling_bench.h"
+
+namespace cm {
+namespace {
+
+BenchCase tiny_case() {
+  BenchCase bench_case;
+  bench_case.image_size = 4;
+  bench_case.model_channels = 32;
+  bench_case.channel_mult = {1};
+  bench_case.res_blocks = 1;
+  bench_case.attention_resolutions = {4};
+  bench_case.head_channels = 16;
+  bench_case.num_classes = 3;
+  bench_case.batch = 2;
+  bench_case.sample_batch = 3;
+  return bench_case;
+}
+
+TEST(TrainingBench, NoLayerIsZero) {
+  const Model model = random_model(model_options_of(tiny_case(), Parameterization::skip), torch::kCPU, 1);
+  for (const auto& [name, weight] : model.named_weights()) {
+    EXPECT_GT(weight.count_nonzero().item<int64_t>(), 0) << name;
+  }
+}
+
+TEST(TrainingBench, AStepTrains) {
+  for (const auto objective : {ObjectiveKind::edm, ObjectiveKind::cd, ObjectiveKind::ct}) {
+    TrainingBench bench(tiny_case(), objective, torch::kCPU);
+    const Tensor before = bench.student().parameters().front().clone();
+    bench.step();
+    bench.step();
+    EXPECT_FALSE(before.equal(bench.student().parameters().front())) << to_string(objective);
+    EXPECT_GT(bench.loss(), 0) << to_string(objective);
+  }
+}
+
+TEST(SamplingBench, ABatchIsBytesInHostMemory) {
+  for (const auto& [kind, evaluations_wanted] :
+       {std::pair{SamplerKind::onestep, 1}, {SamplerKind::multistep, 2}, {SamplerKind::heun, 35}}) {
+    SamplingBench bench(tiny_case(), kind, torch::kCPU);
+    EXPECT_EQ(evaluations(bench.sampler()), evaluations_wanted);
+    const Tensor first = bench.batch();
+    EXPECT_EQ(first.sizes(), torch::IntArrayRef({3, 4, 4, 3}));
+    EXPECT_EQ(first.scalar_type(), torch::kUInt8);
+    EXPECT_TRUE(first.is_contiguous());
+    EXPECT_FALSE(first.equal(bench.batch())) << "the same images again";
+  }
+}
+
+}  // namespace
+}  // namespace cm

@@ -1,0 +1,97 @@
+"""cm-bench: each job on a tiny case, the line that other programs read, and what it refuses."""
+
+import json
+import unittest
+
+from support import FOLDER, ExecutableTest, must_run
+
+CASE = {"name": "tiny", "image_size": 4, "in_channels": 3, "model_channels": 32, "channel_mult": [1], "res_blocks": 1,
+        "attention_resolutions": [4], "head_channels": 16, "num_classes": 3, "scale_shift_norm": True,
+        "resblock_updown": True, "dropout": 0.0, "batch": 2, "sample_batch": 2, "warmup": 1, "steps": 2,
+        "max_seconds": 60, "threads": 1, "device": "cpu", "dtype": "fp32"}  # fmt: skip
+
+# Forward passes for one image; a backward pass counts for two.
+PASSES = {"train_edm": 3, "train_cd": 6, "train_ct": 4, "sample_onestep": 1, "sample_multistep2": 2, "sample_heun18": 35}
+
+
+def write_case(name, **changes):
+    path = FOLDER / name
+    path.write_text(json.dumps(CASE | changes))
+    return path
+
+
+def line_of(*arguments):
+    return json.loads(must_run("cm-bench", *arguments).out.splitlines()[-1])
+
+
+def png_size(path):
+    header = path.read_bytes()[:24]
+    assert header[:8] == b"\x89PNG\r\n\x1a\n", header
+    return int.from_bytes(header[16:20], "big"), int.from_bytes(header[20:24], "big")
+
+
+class Jobs(ExecutableTest):
+    def assert_timings(self, line, job):
+        self.assertEqual(line["job"], job)
+        self.assertGreater(line["ms_min"], 0)
+        self.assertGreaterEqual(line["ms_median"], line["ms_min"])
+        self.assertGreater(line["cpu_ms_median"], 0)
+        self.assertGreater(line["peak_rss_mb"], 10)
+        self.assertGreater(line["parameters"], 10_000)
+
+    def test_training_and_sampling(self):
+        case = write_case("jobs.json")
+        forward = set()
+        for job, passes in PASSES.items():
+            with self.subTest(job):
+                line = line_of("--job", job, "--config", case)
+                self.assert_timings(line, job)
+                self.assertEqual((line["steps"], line["batch"], line["threads"]), (2, 2, 1))
+                forward.add(round(1e9 * line["gflop"] / passes))
+        self.assertEqual(len(forward), 1, "flops of one pass differ between jobs")
+
+    def test_options_override_the_case(self):
+        case = write_case("overridden.json", device="nonsense", threads=999)
+        line = line_of("--job", "train_ct", "--config", case, "--threads", 2, "--device", "cpu", "--batch", 4,
+                       "--steps", 3, "--warmup", 0, "--max-seconds", 50, "--dtype", "fp32", "--operators")  # fmt: skip
+        self.assertEqual((line["threads"], line["device"], line["batch"], line["steps"]), (2, "cpu", 4, 3))
+        calls = {operator["name"]: operator["calls"] for operator in line["operators"]}
+        self.assertGreater(calls["aten::convolution_backward"], 0)
+
+    def test_cold_start(self):
+        case = write_case("cold.json")
+        line = line_of("--job", "cold_start", "--config", case, "--out", FOLDER / "cold.png")
+        self.assert_timings(line, "cold_start")
+        self.assertEqual(png_size(FOLDER / "cold.png"), (4, 4))
+        weights = FOLDER / "cold.safetensors"
+        written = weights.stat().st_mtime_ns
+        line_of("--job", "cold_start", "--config", case, "--out", FOLDER / "cold.png")
+        self.assertEqual(weights.stat().st_mtime_ns, written)
+        wider = write_case("wider.json", model_channels=64)
+        again = line_of("--job", "cold_start", "--config", wider, "--out", FOLDER / "cold.png")
+        self.assertGreater(again["parameters"], 2 * line["parameters"])
+        self.assertGreater(weights.stat().st_mtime_ns, written)
+
+    def test_matmul_peak(self):
+        line = line_of("--job", "matmul_peak", "--config", write_case("peak.json"), "--max-seconds", 0.1)
+        self.assertGreater(line["gflops_per_second"], 0.5)
+
+    def test_mistakes(self):
+        case, job = write_case("fine.json"), ("cm-bench", "--job")
+        misspelt = write_case("misspelt.json", bacth=3)
+        self.assert_all_refused({
+            (*job, "train_dc", "--config", case): "--job must be one of .*, got 'train_dc'",
+            (*job, "train_cd", "--config", "none.json"): "none.json: no such file",
+            (*job, "train_cd", "--config", misspelt): r"unknown key bacth \(did you mean batch\?\)",
+            (*job, "train_cd", "--config", case, "--dtype", "bf16"): "--dtype must be fp32, got bf16",
+            (*job, "train_cd", "--config", case, "--dtype", "fp8"): "--dtype must be one of",
+            (*job, "train_cd", "--config", case, "--device", "tpu"): "--device must be cpu",
+            (*job, "train_cd", "--config", case, "--threads", "0"): "--threads",
+            (*job, "cold_start", "--config", case): "--job cold_start needs --out",
+            (*job, "first_image", "--config", case, "--out", "x.png"): "--job first_image needs --weights",
+            (*job, "train_cd", "--config", write_case("uneven.json", model_channels=33)): "multiple of 32",
+        })  # fmt: skip
+
+
+if __name__ == "__main__":
+    unittest.main()
