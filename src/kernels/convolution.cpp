@@ -85,6 +85,10 @@ bool is_winograd(const Tensor& x, const Tensor& weight, const Tensor& bias) {
          !at::autocast::is_autocast_enabled(at::kCPU);
 }
 
+Tensor in_convolution_layout(const Tensor& x) {
+  return winograd::is_available() && is_plain(x) ? x.contiguous(kLast) : x;
+}
+
 Tensor convolution_3x3(const Tensor& x, const Tensor& weight, const Tensor& bias) {
   TORCH_CHECK(x.dim() == 4 && weight.dim() == 4 && weight.size(2) == 3 && weight.size(3) == 3 &&
                   x.size(1) == weight.size(1),

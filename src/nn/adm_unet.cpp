@@ -2,6 +2,7 @@
 
 #include <vector>
 
+#include "cm/kernels/convolution.h"
 #include "cm/nn/adm_blocks.h"
 
 namespace cm {
@@ -23,7 +24,7 @@ class AdmUNet : public Network {
     check_input(options_, image_, x, labels);
     const BlockInput input{embed(time, labels), dropout_key, options_.activation_checkpointing};
     std::vector<Tensor> skips;
-    Tensor h = x;
+    Tensor h = in_convolution_layout(x);
     for (const auto& stage : down_) {
       h = stage->forward(h, input);
       skips.push_back(h);
@@ -136,10 +137,11 @@ class AdmUNet : public Network {
     return stage;
   }
 
+  // With the SiLU that every block begins with.
   Tensor embed(const Tensor& time, const Tensor& labels) const {
     const Tensor features = time_features(time, options_.channels);
     const Tensor embedding = time_out_->forward(torch::silu(time_in_->forward(features)));
-    return image_.classes > 0 ? embedding + label_emb_->forward(labels) : embedding;
+    return torch::silu(image_.classes > 0 ? embedding + label_emb_->forward(labels) : embedding);
   }
 
   UNetOptions options_;

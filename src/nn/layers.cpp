@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "cm/base/random.h"
+#include "cm/kernels/convolution.h"
 #include "cm/nn/network.h"
 
 namespace cm {
@@ -50,6 +51,11 @@ Conv2dImpl::Conv2dImpl(Initializer& initializer, const Conv2dOptions& options)
   bias = register_parameter("bias", initializer.uniform({options.out}, gain ? 0 : bound));
 }
 
+Tensor Conv2dImpl::forward(const Tensor& x) const {
+  if (weight.size(2) == 3 && stride_ == 1) return convolution_3x3(x, weight, bias);
+  return torch::conv2d(x, weight, bias, stride_, padding_);
+}
+
 Tensor pixel_norm(const Tensor& x) {
   constexpr double kEpsilon = 1e-8;
   return x * (x.square().mean(1, /*keepdim=*/true) + kEpsilon).rsqrt();
@@ -88,11 +94,15 @@ EmbeddingImpl::EmbeddingImpl(Initializer& initializer, int64_t count, int64_t wi
 
 Tensor attention(const Tensor& qkv, int64_t heads) {
   const int64_t batch = qkv.size(0);
-  // [B, 3C, H, W] → [B, q|k|v, head, position, channel]
-  const Tensor parts = qkv.reshape({batch, 3, heads, -1, qkv.size(2) * qkv.size(3)}).transpose(3, 4);
+  const int64_t positions = qkv.size(2) * qkv.size(3);
+  // [B, 3C, H, W] → [B, position, q|k|v, head, channel] → [B, q|k|v, head, position, channel]: LibTorch's
+  // fused kernels want the channels of a head side by side, as they are in channels-last images.
+  const Tensor parts =
+      qkv.permute({0, 2, 3, 1}).reshape({batch, positions, 3, heads, -1}).permute({0, 2, 3, 1, 4});
   const Tensor mixed =
       at::scaled_dot_product_attention(parts.select(1, 0), parts.select(1, 1), parts.select(1, 2));
-  return mixed.transpose(2, 3).reshape({batch, qkv.size(1) / 3, qkv.size(2), qkv.size(3)});
+  const Tensor images = mixed.transpose(1, 2).reshape({batch, qkv.size(2), qkv.size(3), qkv.size(1) / 3});
+  return images.permute({0, 3, 1, 2});
 }
 
 Tensor time_features(const Tensor& time, int64_t width) {

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "cm/base/text.h"
+#include "cm/kernels/convolution.h"
 #include "cm/nn/song_blocks.h"
 
 namespace cm {
@@ -38,7 +39,7 @@ class SongUNet : public Network {
                  const std::optional<DropoutKey>& dropout_key) override {
     check_input(options_, image_, x, labels);
     const BlockInput input{embed(time, labels), dropout_key, options_.activation_checkpointing};
-    std::vector<Tensor> skips = encode(x, input);
+    std::vector<Tensor> skips = encode(in_convolution_layout(x), input);
     Tensor h = skips.back();
     for (const auto& level : decoder_) {
       for (const auto& block : level.entry) h = block->forward(h, input);

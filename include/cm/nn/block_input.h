@@ -10,7 +10,7 @@ namespace cm {
 
 // The same for every block of one forward pass.
 struct BlockInput {
-  Tensor embedding;  // [B, embedding width]: time, plus class
+  Tensor embedding;  // [B, embedding width]: time, plus class, after SiLU
   std::optional<DropoutKey> dropout_key;
   bool checkpoint_activations = false;
 };

@@ -54,7 +54,7 @@ struct Conv2dOptions {
 class Conv2dImpl : public torch::nn::Module {
  public:
   Conv2dImpl(Initializer& initializer, const Conv2dOptions& options);
-  Tensor forward(const Tensor& x) const { return torch::conv2d(x, weight, bias, stride_, padding_); }
+  Tensor forward(const Tensor& x) const;
   Tensor weight;
   Tensor bias;
 
