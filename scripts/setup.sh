@@ -25,7 +25,7 @@ done
 # PACKAGE or PACKAGE/COMMAND: with a command, any program of that name will do.
 packages=(build-essential/c++ cmake/cmake ninja-build/ninja ccache/ccache ca-certificates libopencv-core-dev
   libopencv-imgproc-dev libopencv-imgcodecs-dev libyaml-cpp-dev libspdlog-dev nlohmann-json3-dev libcli11-dev libzip-dev
-  zlib1g-dev libssl-dev libgoogle-perftools-dev)
+  zlib1g-dev libssl-dev libgoogle-perftools-dev libgloo-dev)
 requirements=(scripts/requirements.txt)
 configure=(scripts/build.sh --configure)
 if $dev; then

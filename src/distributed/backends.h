@@ -1,0 +1,21 @@
+// c10d's process groups, whose headers are seen in backends.cpp and world.cpp alone.
+#pragma once
+
+#include <torch/csrc/distributed/c10d/Backend.hpp>
+#include <torch/csrc/distributed/c10d/Store.hpp>
+
+#include "cm/distributed/launch.h"
+
+namespace cm {
+
+using BackendPointer = c10::intrusive_ptr<c10d::Backend>;
+using StorePointer = c10::intrusive_ptr<c10d::Store>;
+
+// The store through which the processes of `launch` find one another.
+StorePointer meet(const Launch& launch, std::chrono::milliseconds timeout);
+
+// InputError when this LibTorch has none.
+BackendPointer make_gloo(const StorePointer& store, const Launch& launch, std::chrono::milliseconds timeout);
+BackendPointer make_nccl(const StorePointer& store, const Launch& launch, std::chrono::milliseconds timeout);
+
+}  // namespace cm

@@ -1,0 +1,129 @@
+#include "cm/distributed/world.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <array>
+
+#include "cm/base/error.h"
+#include "cm/base/text.h"
+#include "support/loopback.h"
+#include "support/message_of.h"
+
+namespace cm {
+namespace {
+
+using test::free_port;
+using test::loopback_launch;
+using test::message_of;
+using test::on_ranks;
+using testing::AllOf;
+using testing::HasSubstr;
+
+TEST(World, AloneLeavesTensorsAsTheyAre) {
+  const World world = connect({}, torch::kCPU);
+  EXPECT_EQ(world.rank(), 0);
+  EXPECT_EQ(world.size(), 1);
+  EXPECT_TRUE(world.is_first());
+  const Tensor x = torch::arange(3);
+  world.set_timeout(1);
+  world.all_reduce_sum(x);
+  world.begin_all_reduce_sum(x).wait();
+  world.broadcast({x});
+  world.barrier();
+  EXPECT_TRUE(torch::equal(x, torch::arange(3)));
+  EXPECT_TRUE(world.gather(x).is_same(x));
+  EXPECT_EQ(message_of<InputError>([&] { world.together([] { throw InputError("wrong"); }); }), "wrong");
+}
+
+TEST(World, SumsOverRanks) {
+  on_ranks(3, [](const World& world) {
+    const Tensor x = torch::arange(4, torch::kFloat32) + world.rank();
+    const Tensor y = torch::full({2}, world.rank(), torch::kInt64);
+    Pending first = world.begin_all_reduce_sum(x);
+    Pending second = world.begin_all_reduce_sum(y);
+    second.wait();
+    first.wait();
+    EXPECT_TRUE(torch::equal(x, 3 * torch::arange(4, torch::kFloat32) + 3));
+    EXPECT_TRUE(torch::equal(y, torch::full({2}, 3, torch::kInt64)));
+  });
+}
+
+TEST(World, BroadcastsRankZerosTensors) {
+  on_ranks(2, [](const World& world) {
+    const std::vector<Tensor> tensors = {torch::full({2, 2}, world.rank() + 7.0),
+                                         torch::full({1}, world.rank() - 2, torch::kInt64)};
+    world.broadcast(tensors);
+    EXPECT_TRUE(torch::equal(tensors[0], torch::full({2, 2}, 7.0)));
+    EXPECT_TRUE(torch::equal(tensors[1], torch::full({1}, -2, torch::kInt64)));
+  });
+}
+
+TEST(World, GathersPartsOfDifferentSizes) {
+  on_ranks(3, [](const World& world) {
+    const int64_t count = std::array<int64_t, 3>{2, 0, 1}[static_cast<size_t>(world.rank())];
+    const Tensor all = world.gather(torch::full({count, 2}, world.rank(), torch::kFloat32));
+    EXPECT_EQ(all.defined(), world.is_first());
+    if (all.defined()) {
+      EXPECT_TRUE(torch::equal(all, torch::tensor({{0.F, 0.F}, {0.F, 0.F}, {2.F, 2.F}})));
+    }
+  });
+}
+
+TEST(World, SharesAreContiguousAndNearlyEven) {
+  on_ranks(3, [](const World& world) {
+    const Share share = share_of(5, world);
+    const auto rank = static_cast<size_t>(world.rank());
+    EXPECT_EQ(share.first, (std::array<int64_t, 3>{0, 2, 4})[rank]);
+    EXPECT_EQ(share.count, (std::array<int64_t, 3>{2, 2, 1})[rank]);
+    EXPECT_EQ(share_of(2, world).count, world.rank() < 2 ? 1 : 0);
+  });
+  EXPECT_EQ(share_of(5, World()).count, 5);
+}
+
+TEST(World, AMistakeOfSomeRanksIsSaidOnce) {
+  on_ranks(3, [](const World& world) {
+    world.together([] {});
+    try {
+      world.together([&] {
+        if (world.rank() > 0) throw InputError(concat("wrong on ", world.rank()));
+      });
+      ADD_FAILURE() << "nothing was thrown on " << world.rank();
+    } catch (const InputError& mistake) {
+      if (world.rank() == 1) {
+        EXPECT_STREQ(mistake.what(), "wrong on 1");
+      } else {
+        EXPECT_TRUE(mistake.mistakes().empty());
+      }
+    }
+  });
+}
+
+TEST(World, ARankThatIsGoneOrSilentIsAnError) {
+  const auto gone = message_of<Error>([] {
+    on_ranks(2, [](const World& world) {
+      if (world.is_first()) world.barrier();  // the other one leaves
+    });
+  });
+  EXPECT_THAT(gone, AllOf(HasSubstr("rank 0 of 2 lost another rank, which ended or did not answer"),
+                          testing::Not(HasSubstr("\n"))));
+
+  const auto silent = message_of<Error>([] {
+    on_ranks(2, [](const World& world) {
+      world.set_timeout(0.5);
+      if (world.is_first()) world.barrier();
+      std::this_thread::sleep_for(std::chrono::seconds(world.is_first() ? 0 : 2));
+    });
+  });
+  EXPECT_THAT(silent, HasSubstr("did not answer within 0.5 s"));
+}
+
+TEST(World, RanksThatDoNotComeAreAnError) {
+  const auto message =
+      message_of<Error>([] { connect(loopback_launch(0, 2, free_port()), torch::kCPU, /*timeout=*/0.5); });
+  EXPECT_THAT(message, AllOf(HasSubstr("rank 0 did not meet the other 1 at 127.0.0.1:"),
+                             HasSubstr("within 0.5 s"), testing::Not(HasSubstr("\n"))));
+}
+
+}  // namespace
+}  // namespace cm
