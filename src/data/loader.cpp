@@ -67,6 +67,8 @@ struct Loader::State {
 
   const Dataset& dataset;
   const LoaderOptions options;
+  const int64_t rows;                                                   // of a batch that this loader gives
+  const int64_t first_row;                                              // where they begin in the whole batch
   const Tensor values = from_uint8(torch::arange(256, torch::kUInt8));  // of the 256 pixel values
 
   std::mutex mutex;  // guards all that follows, and each slot's `unfinished` and `failure`
@@ -84,12 +86,21 @@ struct Loader::State {
 Loader::State::State(const Dataset& data, const LoaderOptions& loader_options, int64_t first_step)
     : dataset(data),
       options(loader_options),
+      rows(options.batch_size / std::max<int64_t>(1, options.parts)),
+      first_row(options.part * rows),
       front_step(first_step),
-      next_sample(first_step * options.batch_size) {
+      next_sample(first_step * options.batch_size + first_row) {
   require_positive("batch_size", options.batch_size);
+  require_positive("parts", options.parts);
   require_positive("workers", options.workers);
   require_positive("prefetch", options.prefetch);
   require_positive("number of images", dataset.size());
+  if (options.batch_size % options.parts != 0) {
+    throw InputError(concat("a batch of ", options.batch_size, " images can't be divided into ",
+                            options.parts, " equal parts; use a multiple"));
+  }
+  TORCH_CHECK(options.part >= 0 && options.part < options.parts, "there is no part ", options.part, " of ",
+              options.parts);
   TORCH_CHECK(first_step >= 0, "a stream starts at step 0 or later, got ", first_step);
   for (int64_t i = 0; i < options.prefetch; ++i) add_slot();
   for (int64_t i = 0; i < options.workers; ++i) {
@@ -105,11 +116,11 @@ Loader::State::~State() {
 void Loader::State::add_slot() {
   const int64_t side = dataset.image_size();
   auto slot = std::make_shared<Slot>();
-  slot->unfinished = options.batch_size;
-  slot->batch.x = torch::empty({options.batch_size, dataset.channels(), side, side},
+  slot->unfinished = rows;
+  slot->batch.x = torch::empty({rows, dataset.channels(), side, side},
                                torch::TensorOptions().dtype(torch::kFloat32).pinned_memory(options.pinned));
-  slot->batch.labels = torch::empty(
-      {options.batch_size}, torch::TensorOptions().dtype(torch::kInt64).pinned_memory(options.pinned));
+  slot->batch.labels =
+      torch::empty({rows}, torch::TensorOptions().dtype(torch::kInt64).pinned_memory(options.pinned));
   slots.push_back(std::move(slot));
 }
 
@@ -150,11 +161,12 @@ std::optional<Claim> Loader::State::claim(const std::stop_token& stopped) {
     const RandomKey key{options.seed, Purpose::data_order, static_cast<uint32_t>(epoch)};
     order = std::make_shared<const std::vector<int64_t>>(permutation(key, size));
   }
-  const int64_t left_in_batch = batch_size - next_sample % batch_size;
+  const int64_t left_in_batch = first_row + rows - next_sample % batch_size;
   const int64_t left_in_epoch = size - next_sample % size;
   Claim claimed{slots[slot_of_next()], order, next_sample,
                 std::min({kSamplesPerClaim, left_in_batch, left_in_epoch})};
   next_sample += claimed.count;
+  if (claimed.count == left_in_batch) next_sample += batch_size - rows;
   return claimed;
 }
 
@@ -171,7 +183,7 @@ void Loader::State::fill(const Claim& claim, const std::stop_token& stopped) con
   int64_t* const labels = batch.labels.data_ptr<int64_t>();
   for (int64_t sample = claim.first; sample < claim.first + claim.count && !stopped.stop_requested();
        ++sample) {
-    const int64_t row = sample % options.batch_size;
+    const int64_t row = sample % options.batch_size - first_row;
     const Example example = dataset.get((*claim.order)[static_cast<size_t>(sample % dataset.size())]);
     copy_sample(example.pixels, options.horizontal_flip && is_mirrored(options.seed, sample),
                 x + row * batch.x.stride(0));

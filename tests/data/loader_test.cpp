@@ -182,6 +182,26 @@ TEST(Loader, StopsInMidBatch) {
   EXPECT_LT(std::chrono::steady_clock::now() - start, milliseconds(1000));  // a batch takes 2,500
 }
 
+TEST(Loader, PartsJoinedAreTheWholeStream) {
+  const auto dataset = numbered(10);  // batches span epochs, and a part skips whole ones
+  constexpr int64_t kBatch = 24;
+  constexpr int64_t kSteps = 4;
+  const Stream whole = read(dataset, {.batch_size = kBatch, .seed = 3, .horizontal_flip = true}, kSteps, 1);
+  for (const int64_t parts : {2, 3, 24}) {
+    std::vector<Tensor> x;
+    std::vector<Tensor> labels;
+    for (int64_t part = 0; part < parts; ++part) {
+      const LoaderOptions options{
+          .batch_size = kBatch, .part = part, .parts = parts, .seed = 3, .horizontal_flip = true};
+      const Stream stream = read(dataset, options, kSteps, 1);
+      x.push_back(stream.x.view({kSteps, kBatch / parts, 1, 2, 2}));
+      labels.push_back(stream.labels.view({kSteps, kBatch / parts}));
+    }
+    EXPECT_TRUE(torch::equal(torch::cat(x, 1).flatten(0, 1), whole.x)) << parts;
+    EXPECT_TRUE(torch::equal(torch::cat(labels, 1).flatten(), whole.labels)) << parts;
+  }
+}
+
 TEST(Loader, HandsOnWhatAWorkerMetInItsPlace) {
   const BrokenDataset dataset;
   const auto order = permutation({.seed = 0, .purpose = Purpose::data_order}, 20);
@@ -201,6 +221,10 @@ TEST(Loader, RefusesImpossibleOptions) {
   EXPECT_THAT(complaint({.batch_size = 0}), HasSubstr("batch_size must be at least 1, got 0"));
   EXPECT_THAT(complaint({.workers = 0}), HasSubstr("workers must be at least 1"));
   EXPECT_THAT(complaint({.prefetch = 0}), HasSubstr("prefetch must be at least 1"));
+  EXPECT_THAT(complaint({.parts = 0}), HasSubstr("parts must be at least 1"));
+  EXPECT_THAT(complaint({.batch_size = 4, .parts = 3}),
+              HasSubstr("a batch of 4 images can't be divided into 3 equal parts"));
+  EXPECT_THROW(Loader(dataset, {.part = 2, .parts = 2}), c10::Error);
   EXPECT_THROW(Loader(dataset, {}, -1), c10::Error);
 }
 

@@ -16,6 +16,10 @@ struct Batch {
 
 struct LoaderOptions {
   int64_t batch_size = 64;
+  // Of each batch this loader gives the part number `part` of `parts` equal ones only, those that its process
+  // trains on.
+  int64_t part = 0;
+  int64_t parts = 1;
   uint64_t seed = 0;
   int64_t workers = 2;
   int64_t prefetch = 4;  // batches read ahead
@@ -25,8 +29,8 @@ struct LoaderOptions {
 
 // An endless stream of batches. Sample s of the stream (s = step · batch_size + i) is image permutation_e[s
 // mod n] of epoch e = s / n, mirrored or not by a draw of s: it depends on the seed and s alone, never on
-// workers, so a stream that starts at step k continues one that ended there, in mid-epoch too. A batch may
-// span two epochs.
+// workers or parts, so a stream that starts at step k continues one that ended there, in mid-epoch too. A
+// batch may span two epochs.
 class Loader {
  public:
   // Starts the workers at batch `first_step`. `dataset` must outlive the loader.
