@@ -68,8 +68,8 @@ std::string mistake_in_seed(const std::string& text) {
   return concat("must be a whole number from 0 to ", std::numeric_limits<uint64_t>::max(), ", got ", text);
 }
 
+// N of "cuda:N", −1 for what is no number.
 int64_t gpu_index(const std::string& name) {
-  if (name == "cuda") return 0;
   int64_t index = -1;
   const char* const end = name.data() + name.size();
   const auto [stop, failure] = std::from_chars(name.data() + std::string("cuda:").size(), end, index);
@@ -89,14 +89,20 @@ int run_command(CLI::App& app, int argc, const char* const* argv, const std::fun
   return exit_code_of(app.get_name(), [&] { return parse(app, argc, argv) ? body() : 0; });
 }
 
-torch::Device parse_device(const std::string& name) {
+torch::Device parse_device(const std::string& name, int64_t local_rank) {
   const auto gpus = static_cast<int64_t>(torch::cuda::is_available() ? torch::cuda::device_count() : 0);
-  if (name == "auto") return gpus > 0 ? torch::Device(torch::kCUDA, 0) : torch::Device(torch::kCPU);
-  if (name == "cpu") return torch::Device(torch::kCPU);
-  const int64_t index = name == "cuda" || name.starts_with("cuda:") ? gpu_index(name) : -1;
+  if (name == "cpu" || (name == "auto" && gpus == 0)) return torch::Device(torch::kCPU);
+  const bool unnumbered = name == "auto" || name == "cuda";
+  int64_t index = -1;
+  if (unnumbered) index = gpus == 1 ? 0 : local_rank;
+  if (name.starts_with("cuda:")) index = gpu_index(name);
   if (index < 0) {
     throw InputError(concat("--device must be cpu, cuda, cuda:N or auto, got '", name, "'",
                             did_you_mean(name, {"cpu", "cuda", "auto"})));
+  }
+  if (index >= gpus && unnumbered && gpus > 0) {
+    throw InputError(concat("process ", local_rank, " of this machine has no GPU, there are ", gpus,
+                            "; start no more processes than GPUs, or use --device cpu"));
   }
   if (index >= gpus) {
     throw InputError(concat("--device ", name, ": this machine has ", gpus,

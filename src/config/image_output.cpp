@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <iomanip>
+#include <optional>
 
 #include "cm/base/error.h"
 #include "cm/base/progress.h"
 #include "cm/base/text.h"
+#include "cm/distributed/spread.h"
 #include "cm/io/npz.h"
 
 namespace cm {
@@ -35,15 +37,16 @@ void check_counts(int64_t count, int64_t batch) {
 }
 
 Tensor in_batches(const std::string& what, int64_t count, int64_t batch,
-                  const std::function<Tensor(int64_t first, int64_t n)>& make) {
-  std::vector<Tensor> parts;
-  Progress progress(what, count);
-  for (int64_t first = 0; first < count; first += batch) {
-    const int64_t n = std::min(batch, count - first);
-    parts.push_back(make(first, n).cpu());
-    progress.update(first + n);
-  }
-  return torch::cat(parts);
+                  const std::function<Tensor(int64_t first, int64_t n)>& make, const World& world) {
+  std::optional<Progress> progress;
+  if (world.is_first()) progress.emplace(what, count);
+  int64_t done = 0;
+  return spread_batches(world, count, batch, [&](int64_t first, int64_t n) {
+    Tensor made = make(first, n).cpu();
+    done = std::min(count, done + n * world.size());  // the other ranks keep about the same pace
+    if (progress) progress->update(done);
+    return made;
+  });
 }
 
 void write_pixels(const ImageOutput& output, const Tensor& pixels, const Tensor& labels, const Tensor& grid) {

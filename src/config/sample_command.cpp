@@ -7,6 +7,7 @@
 #include <iostream>
 
 #include "cm/base/files.h"
+#include "cm/base/log.h"
 #include "cm/base/text.h"
 #include "cm/config/image_output.h"
 #include "cm/io/json.h"
@@ -27,15 +28,30 @@ ImageOutput output_of(const SampleCommand& command) {
           .quantization = command.samples.quantization};
 }
 
-Tensor sample_all(const SampleCommand& command, const SampleSetPlan& plan, const Model& model) {
+// What the command names, opened and checked.
+struct Opened {
+  SampleSetPlan plan;
+  std::optional<Model> model;
   std::optional<Replay> replay;
-  if (command.noise) replay.emplace(*command.noise, plan.model.image, command.samples.count);
+};
+
+Opened open_named(const SampleCommand& command, const torch::Device& device) {
+  check_output(output_of(command), command.common.force);
+  Opened opened{.plan = plan_samples(command.checkpoint, command.ema, command.samples)};
+  opened.model = load_model(opened.plan.weights, device);
+  if (command.noise) opened.replay.emplace(*command.noise, opened.plan.model.image, command.samples.count);
+  return opened;
+}
+
+Tensor sample_all(const SampleCommand& command, const Opened& opened, const World& world) {
+  const SampleSetPlan& plan = opened.plan;
   const uint64_t seed = command.common.seed.value_or(0);
-  return in_batches("sampling", command.samples.count, command.samples.batch, [&](int64_t first, int64_t n) {
-    const SampleNoise noise =
-        replay ? replay->batch(first, n) : seeded_noise(plan.model, plan.sampler, seed, first, n);
-    return planned_samples(plan, model, noise, first, n);
-  });
+  const auto make = [&](int64_t first, int64_t n) {
+    const SampleNoise noise = opened.replay ? opened.replay->batch(first, n)
+                                            : seeded_noise(plan.model, plan.sampler, seed, first, n);
+    return planned_samples(plan, *opened.model, noise, first, n);
+  };
+  return in_batches("sampling", command.samples.count, command.samples.batch, make, world);
 }
 
 // What was done, beside the samples, so that a folder explains itself.
@@ -58,13 +74,17 @@ Tensor grid_of(const SampleCommand& command, const Tensor& x) {
 }  // namespace
 
 int run_sample_command(const SampleCommand& command) {
-  check_output(output_of(command), command.common.force);
-  const torch::Device device = parse_device(command.common.device);
-  const SampleSetPlan plan = plan_samples(command.checkpoint, command.ema, command.samples);
-  const Model model = load_model(plan.weights, device);
+  const Launch launch = launch_of_this_process();
+  const torch::Device device = parse_device(command.common.device, launch.local_rank);
+  const World world = connect(launch, device);
+  if (!world.is_first()) silence_log();
+  std::optional<Opened> opened;
+  world.together([&] { opened = open_named(command, device); });
+  const SampleSetPlan& plan = opened->plan;
   const auto start = std::chrono::steady_clock::now();
-  const Tensor x = sample_all(command, plan, model);
+  const Tensor x = sample_all(command, *opened, world);
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  if (!world.is_first()) return 0;
   write_images(output_of(command), x, plan.labels, grid_of(command, x));
   const fs::path out = command.out;
   write_file_atomically(out / "samples.json", record_of(command, plan, seconds).dump(2) + "\n");

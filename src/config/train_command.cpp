@@ -6,6 +6,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <iostream>
+#include <optional>
 
 #include "cm/base/error.h"
 #include "cm/base/files.h"
@@ -98,10 +99,16 @@ double peak_resident_bytes() {
 }
 
 int dry_run(TrainingRun& run) {
-  const RunConfig& config = run.config();
-  std::cout << run.summary() << '\n';
-  Loader loader(run.dataset(), {.batch_size = config.train.batch_size, .workers = 1, .prefetch = 1});
+  const TrainOptions& train = run.config().train;
+  const World& world = run.trainer().world();
+  if (world.is_first()) std::cout << run.summary() << '\n';
+  Loader loader(run.dataset(), {.batch_size = train.batch_size,
+                                .part = world.rank(),
+                                .parts = world.size(),
+                                .workers = 1,
+                                .prefetch = 1});
   const StepResult result = run.trainer().step(loader.next());
+  if (!world.is_first()) return 0;
   std::cout << "one step    loss " << result.loss.item<double>() << ", gradient norm "
             << result.gradient_norm.item<double>() << ", peak memory of the process "
             << human_bytes(peak_resident_bytes()) << '\n';
@@ -117,31 +124,50 @@ void set_deterministic(const RunConfig& config) {
 
 }  // namespace
 
-int run_train_command(const TrainCommand& command) {
-  const torch::Device device = parse_device(command.common.device);
+namespace {
+
+// Everything that can be wrong with what the user gave is found here, on all ranks, before any of them
+// writes.
+void prepare(const TrainCommand& command, const torch::Device& device, const World& world,
+             std::optional<TrainingRun>& run) {
   const RunConfig config = read_run_config(command);
   set_deterministic(config);
   if (!command.dry_run) check_out(command);
-  TrainingRun run(config, device);
-  if (command.dry_run) return dry_run(run);
+  run.emplace(config, device, world);
+  if (command.resume && !command.dry_run) resume_run(command, *run);
+}
 
+void open_folder(const TrainCommand& command, const TrainingRun& run) {
   fs::create_directories(command.out);
-  if (command.resume) {
-    resume_run(command, run);
-  } else if (command.common.force) {
-    clear_old_run(command.out);
-  }
+  if (command.common.force && !command.resume) clear_old_run(command.out);
   write_file_atomically(fs::path(command.out) / kConfigName, to_yaml(run.config()));
   std::cout << run.summary() << '\n';
-  const TrainOutcome outcome =
-      train(run.trainer(), run.config().train, run.dataset(), run.config().data, command.out);
-  const int64_t steps = run.trainer().steps_done();
+}
+
+void say_outcome(const TrainCommand& command, TrainOutcome outcome, int64_t steps) {
   if (outcome == TrainOutcome::interrupted) {
     std::cout << "stopped after step " << steps << " and saved; go on with: " << command.program << " --out "
               << command.out << " --resume\n";
   } else {
     std::cout << "finished " << steps << " steps: " << command.out << '\n';
   }
+}
+
+}  // namespace
+
+int run_train_command(const TrainCommand& command) {
+  const Launch launch = launch_of_this_process();
+  const torch::Device device = parse_device(command.common.device, launch.local_rank);
+  const World world = connect(launch, device);
+  if (!world.is_first()) silence_log();
+  std::optional<TrainingRun> run;
+  world.together([&] { prepare(command, device, world, run); });
+  world.set_timeout(run->config().train.distributed_timeout);
+  if (command.dry_run) return dry_run(*run);
+  if (world.is_first()) open_folder(command, *run);
+  const TrainOutcome outcome =
+      train(run->trainer(), run->config().train, run->dataset(), run->config().data, command.out);
+  if (world.is_first()) say_outcome(command, outcome, run->trainer().steps_done());
   return 0;
 }
 

@@ -182,10 +182,16 @@ void fill_in(RunConfig& config) {
   if (!config.sampling.grid) config.sampling.grid = method_of(config).last_levels;
 }
 
+std::string processes(const World& world) {
+  return world.size() == 1 ? "" : concat(", shared by ", world.size(), " processes");
+}
+
 }  // namespace
 
-TrainingRun::TrainingRun(const RunConfig& config, const torch::Device& device) : config_(config) {
+TrainingRun::TrainingRun(const RunConfig& config, const torch::Device& device, const World& world)
+    : config_(config) {
   fill_in(config_);
+  rank_batch_size(config_.train, world);
   dataset_ = open_dataset(config_.data);
   const ImageSpec image{
       .channels = dataset_->channels(), .size = dataset_->image_size(), .classes = dataset_->classes()};
@@ -227,7 +233,7 @@ TrainingRun::TrainingRun(const RunConfig& config, const torch::Device& device) :
                              .teacher = teacher_ ? &*teacher_ : nullptr},
                             lpips_);
   trainer_ = std::make_unique<Trainer>(config_.train, config_.optimizer, config_.ema, objective_, *student_,
-                                       target_ ? &*target_ : nullptr);
+                                       target_ ? &*target_ : nullptr, world);
 }
 
 std::string TrainingRun::summary() const {
@@ -238,9 +244,9 @@ std::string TrainingRun::summary() const {
       4 + (target_ ? 1 : 0) + (teacher_ ? 1 : 0) + static_cast<double>(config_.ema.rates.size());
   const double numbers = parameters * copies + (lpips_ ? static_cast<double>(parameter_count(*lpips_)) : 0);
   return concat("objective   ", to_string(config_.objective), ", ", config_.train.steps, " steps of ",
-                config_.train.batch_size, " images\ndata        ", dataset_->size(), " images, ",
-                image.channels, " × ", image.size, " × ", image.size, ", ", image.classes,
-                " classes\nnetwork     ", human_count(parameters), " parameters\nmemory      ",
+                config_.train.batch_size, " images", processes(trainer_->world()), "\ndata        ",
+                dataset_->size(), " images, ", image.channels, " × ", image.size, " × ", image.size, ", ",
+                image.classes, " classes\nnetwork     ", human_count(parameters), " parameters\nmemory      ",
                 human_bytes(4 * numbers), " for weights, gradients, optimizer, ", "averages",
                 target_ ? ", target" : "", teacher_ ? ", teacher" : "", lpips_ ? ", LPIPS" : "",
                 "; activations come on top");

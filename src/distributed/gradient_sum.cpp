@@ -148,8 +148,6 @@ Tensor GradientSum::finish() {
     if (gradient.defined()) {
       state.slots[i].view.copy_(gradient);
       gradient = state.slots[i].view;
-    } else {
-      state.slots[i].view.zero_();
     }
     --state.buckets[state.slots[i].bucket].missing;
   }

@@ -1,5 +1,7 @@
 #include "cm/distributed/world.h"
 
+#include <c10/core/impl/DeviceGuardImplInterface.h>
+
 #include <algorithm>
 #include <cmath>
 #include <exception>
@@ -152,7 +154,11 @@ World connect(const Launch& launch, const torch::Device& device, double timeout)
   try {
     group->store = meet(launch, milliseconds(timeout));
     group->on_cpu = make_gloo(group->store, launch, milliseconds(timeout));
-    if (device.is_cuda()) group->on_gpu = make_nccl(group->store, launch, milliseconds(timeout));
+    if (device.is_cuda()) {
+      // What asks for the current GPU (page-locked memory, say) is to mean this rank's.
+      c10::impl::getDeviceGuardImpl(device.type())->setDevice(device);
+      group->on_gpu = make_nccl(group->store, launch, milliseconds(timeout));
+    }
   } catch (const InputError&) {
     throw;
   } catch (const std::exception& failure) {

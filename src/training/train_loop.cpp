@@ -1,11 +1,14 @@
 #include "cm/training/train_loop.h"
 
 #include <chrono>
+#include <optional>
 
 #include "cm/base/error.h"
 #include "cm/base/log.h"
 #include "cm/base/progress.h"
 #include "cm/base/text.h"
+#include "cm/distributed/spread.h"
+#include "cm/distributed/stop_agreement.h"
 #include "cm/io/image.h"
 #include "cm/training/checkpoint.h"
 #include "cm/training/interrupt.h"
@@ -68,13 +71,15 @@ bool due(int64_t step, int64_t every) {
   return every > 0 && step % every == 0;
 }
 
-LoaderOptions loader_options(const TrainOptions& options, const DataOptions& data, const Model& student) {
+LoaderOptions loader_options(const TrainOptions& options, const DataOptions& data, Trainer& trainer) {
   LoaderOptions result;
   result.batch_size = options.batch_size;
+  result.part = trainer.world().rank();
+  result.parts = trainer.world().size();
   result.seed = static_cast<uint64_t>(options.seed);
   result.workers = data.workers;
   result.horizontal_flip = data.horizontal_flip;
-  result.pinned = student.device().is_cuda();
+  result.pinned = trainer.student().device().is_cuda();
   return result;
 }
 
@@ -99,47 +104,77 @@ Tensor preview_picture(Trainer& trainer, const TrainOptions& options) {
       model.network(), "preview");
 
   const SamplerOptions sampler = choose_sampler({}, model_options);
-  std::vector<Tensor> parts;
-  for (int64_t first = 0; first < options.sample_count; first += options.batch_size) {
-    const int64_t count = std::min(options.batch_size, options.sample_count - first);
+  const int64_t batch = rank_batch_size(options, trainer.world());
+  const auto make = [&](int64_t first, int64_t count) {
     Tensor labels;
     if (model_options.image.classes > 0) {
       labels = torch::arange(first, first + count, torch::kInt64).remainder(model_options.image.classes);
     }
     const auto noise =
         seeded_noise(model_options, sampler, static_cast<uint64_t>(options.seed), first, count);
-    parts.push_back(to_uint8(sample(model, sampler, noise, labels)).cpu());
-  }
-  return make_grid(torch::cat(parts), kPreviewColumns);
+    return to_uint8(sample(model, sampler, noise, labels));
+  };
+  const Tensor images = spread_batches(trainer.world(), options.sample_count, batch, make);
+  return images.defined() ? make_grid(images, kPreviewColumns) : images;
 }
 
 namespace {
 
+// What rank 0 tells of the run; the others say nothing.
+class Report {
+ public:
+  Report(const Trainer& trainer, const TrainOptions& options, const fs::path& run) {
+    if (!trainer.world().is_first()) return;
+    log_.emplace(run, trainer.steps_done());
+    progress_.emplace("training", options.steps, trainer.steps_done());
+  }
+
+  void add(const StepResult& result) { interval_.add(result); }
+
+  void line(const Trainer& trainer, const TrainOptions& options, double lr, const CurriculumPoint& point) {
+    if (log_) {
+      const Json line = interval_.line(trainer, options, lr, point);
+      log_->metrics(line);
+      details_ = details_of(line);
+    }
+    interval_ = Interval();
+  }
+
+  void progress(int64_t step) {
+    if (progress_) progress_->update(step, details_);
+  }
+
+  void samples(const Tensor& picture, int64_t step) {
+    if (log_) log_->samples(picture, step);
+  }
+
+ private:
+  std::optional<RunLog> log_;
+  std::optional<Progress> progress_;
+  Interval interval_;
+  std::string details_;
+};
+
 TrainOutcome run_steps(Trainer& trainer, const TrainOptions& options, Loader& loader, const fs::path& run) {
   const InterruptGuard interrupt;
-  RunLog log(run, trainer.steps_done());
-  Progress progress("training", options.steps, trainer.steps_done());
-  Interval interval;
-  std::string details;
+  StopAgreement stopping(trainer.world());
+  Report report(trainer, options, run);
   while (trainer.steps_done() < options.steps) {
     const double lr = trainer.lr();
     const CurriculumPoint point = trainer.curriculum();
-    interval.add(trainer.step(loader.next()));
+    report.add(trainer.step(loader.next()));
     const int64_t step = trainer.steps_done();
-    const bool stop = interrupt.requested();
+    const bool stop = stopping.agreed(interrupt.requested());
     const bool last = stop || step == options.steps;
     if (last || due(step, options.log_every)) {
       trainer.check_finite();
-      const Json line = interval.line(trainer, options, lr, point);
-      log.metrics(line);
-      details = details_of(line);
-      interval = Interval();
+      report.line(trainer, options, lr, point);
     }
-    progress.update(step, details);
-    if (due(step, options.sample_every)) log.samples(preview_picture(trainer, options), step);
+    report.progress(step);
+    if (due(step, options.sample_every)) report.samples(preview_picture(trainer, options), step);
     if (last || due(step, options.checkpoint_every) || trainer.begins_stage(step)) {
       trainer.check_finite();
-      save_checkpoint(run, trainer, options.keep_checkpoints);
+      if (trainer.world().is_first()) save_checkpoint(run, trainer, options.keep_checkpoints);
     }
     if (stop && step < options.steps) return TrainOutcome::interrupted;
   }
@@ -151,8 +186,11 @@ TrainOutcome run_steps(Trainer& trainer, const TrainOptions& options, Loader& lo
 TrainOutcome train(Trainer& trainer, const TrainOptions& options, const Dataset& dataset,
                    const DataOptions& data, const fs::path& run) {
   try {
-    Loader loader(dataset, loader_options(options, data, trainer.student()), trainer.steps_done());
-    return run_steps(trainer, options, loader, run);
+    trainer.share_state();
+    Loader loader(dataset, loader_options(options, data, trainer), trainer.steps_done());
+    const TrainOutcome outcome = run_steps(trainer, options, loader, run);
+    trainer.world().barrier();  // so that no rank ends well where rank 0 can't write
+    return outcome;
   } catch (const InputError&) {
     throw;
   } catch (const Error& error) {

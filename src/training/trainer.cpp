@@ -17,6 +17,21 @@ std::vector<Tensor> with_learned(std::vector<Tensor> parameters, const Objective
   return parameters;
 }
 
+std::unique_ptr<GradientSum> gradient_sum(const World& world, const std::vector<Tensor>& parameters) {
+  return world.size() > 1 ? std::make_unique<GradientSum>(world, parameters) : nullptr;
+}
+
+void append(std::vector<Tensor>& tensors, const std::vector<Tensor>& more) {
+  tensors.insert(tensors.end(), more.begin(), more.end());
+}
+
+// What a weight file holds of it.
+std::vector<Tensor> state_of(const torch::nn::Module& module) {
+  std::vector<Tensor> tensors = module.parameters();
+  append(tensors, module.buffers());
+  return tensors;
+}
+
 }  // namespace
 
 void validate(const TrainOptions& options, const Complain& complain) {
@@ -26,19 +41,37 @@ void validate(const TrainOptions& options, const Complain& complain) {
   }
 }
 
+int64_t rank_batch_size(const TrainOptions& options, const World& world) {
+  if (options.batch_size % world.size() != 0) {
+    throw InputError(concat("train.batch_size is ", options.batch_size, ", which ", world.size(),
+                            " processes can't share; use a multiple of ", world.size()));
+  }
+  const int64_t size = options.batch_size / world.size();
+  if (options.micro_batch_size && size > *options.micro_batch_size && size % *options.micro_batch_size != 0) {
+    throw InputError(concat("train.micro_batch_size must divide what each of ", world.size(),
+                            " processes has of the batch (", size, "), got ", *options.micro_batch_size));
+  }
+  return size;
+}
+
 Trainer::Trainer(const TrainOptions& options, const OptimizerOptions& optimizer_options,
-                 const EmaOptions& ema_options, Objective objective, Model& student, Model* target)
+                 const EmaOptions& ema_options, Objective objective, Model& student, Model* target,
+                 World world)
     : options_(options),
       optimizer_options_(optimizer_options),
       ema_options_(ema_options),
       objective_(std::move(objective)),
       student_(student),
       target_(target),
+      world_(std::move(world)),
       averaged_(student.parameters()),
       parameters_(with_learned(averaged_, objective_)),
+      gradient_sum_(gradient_sum(world_, parameters_)),
       optimizer_(optimizer_options, parameters_),
       averages_(ema_options, averaged_),
-      first_bad_step_(torch::full({}, -1, torch::TensorOptions(torch::kInt64).device(student.device()))) {}
+      first_bad_step_(torch::full({}, -1, torch::TensorOptions(torch::kInt64).device(student.device()))) {
+  rank_batch_size(options, world_);
+}
 
 StepResult Trainer::step(const Batch& batch) {
   if (begins_stage(step_)) begin_stage();
@@ -71,29 +104,45 @@ void Trainer::begin_stage() {
   averages_ = EmaSet(ema_options_, averaged_);
 }
 
-// The mean loss; leaves its gradient in the parameters. Micro-batches add up to the gradient of the whole
-// batch.
+void Trainer::share_state() {
+  if (world_.size() == 1) return;
+  const torch::NoGradGuard guard;
+  std::vector<Tensor> state = state_of(student_.network());
+  if (target_ != nullptr) append(state, state_of(target_->network()));
+  if (const Model* teacher = stage_teacher()) append(state, state_of(teacher->network()));
+  if (learned() != nullptr) append(state, state_of(*learned()));
+  for (size_t i = 0; i < averages_.rates().size(); ++i) append(state, averages_.average(i));
+  append(state, optimizer_.first_moments());
+  append(state, optimizer_.second_moments());
+  world_.broadcast(state);
+}
+
+// The mean loss; leaves its gradient in the parameters. Micro-batches add up to the gradient of this rank's
+// part, and these to the gradient of the whole batch.
 Tensor Trainer::backward(const Batch& batch) {
   const torch::Device device = student_.device();
   const int64_t size = batch.x.size(0);
-  const int64_t micro = options_.micro_batch_size.value_or(size);
+  const int64_t micro = std::min(size, options_.micro_batch_size.value_or(size));
+  const int64_t rank_first = world_.rank() * size;
+  const int64_t whole_size = world_.size() * size;
   Tensor total = torch::zeros({}, torch::TensorOptions(torch::kFloat32).device(device));
   for (int64_t first = 0; first < size; first += micro) {
     TrainingBatch part;
     const int64_t count = std::min(micro, size - first);
     part.x = batch.x.narrow(0, first, count).to(device, /*non_blocking=*/true);
     part.step = step_;
-    part.samples = sample_range(first, count);
+    part.samples = sample_range(rank_first + first, count);
     if (student_.options().image.classes > 0) {
       part.labels = batch.labels.narrow(0, first, count).to(device, /*non_blocking=*/true);
       // Here, so that student, target and teacher see the same class or none.
       part.labels = drop_labels(options_.label_dropout, static_cast<uint64_t>(options_.seed), part);
     }
-    const Tensor loss = objective_.losses(part).sum() / static_cast<double>(size);
-    loss.backward();
+    const Tensor loss = objective_.losses(part).sum() / static_cast<double>(whole_size);
     total += loss.detach();
+    if (gradient_sum_ && first + count == size) gradient_sum_->begin(total);
+    loss.backward();
   }
-  return total;
+  return gradient_sum_ ? gradient_sum_->finish() : total;
 }
 
 // Whether the step may change the weights. On a GPU a bad step is only noted, so that the host need not wait.

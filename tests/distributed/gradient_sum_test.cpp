@@ -58,7 +58,7 @@ void expect_equal_to_the_joined_batch(int64_t bucket_bytes) {
       expect_close(sum.finish(), joined_loss.detach());
       for (size_t i = 0; i < 3; ++i) expect_close(mine.parameters[i].grad(), joined.parameters[i].grad());
       EXPECT_FALSE(mine.unused.grad().defined());
-      for (Tensor parameter : mine.all()) parameter.mutable_grad() = Tensor();
+      for (const Tensor& parameter : mine.all()) parameter.mutable_grad() = Tensor();
     }
   });
 }
@@ -69,6 +69,26 @@ TEST(GradientSum, EqualsTheJoinedBatchInOneBucket) {
 
 TEST(GradientSum, EqualsTheJoinedBatchInABucketForEachParameter) {
   expect_equal_to_the_joined_batch(1);
+}
+
+TEST(GradientSum, SendsWhileTheBackwardPassStillRuns) {
+  on_ranks(2, [](const World& world) {
+    const Example mine;
+    GradientSum sum(world, mine.parameters, 1);
+    const Tensor x = torch::zeros({}).requires_grad_(true);
+    // The parameters' gradients come first, x's last: by then the sum has arrived, if it was sent in time.
+    bool arrived = false;
+    x.register_hook([&](const Tensor&) {
+      for (int tries = 0; !arrived && tries < 500; ++tries) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(10));
+        arrived = torch::equal(mine.parameters[2].grad(), torch::full({3, 4}, 2.0));
+      }
+    });
+    sum.begin(torch::zeros({}));
+    (mine.parameters[2].sum() + (x * 2 - x).relu().exp()).backward();
+    EXPECT_TRUE(arrived);
+    sum.finish();
+  });
 }
 
 TEST(GradientSum, AGradientOfAnEarlierPassAloneIsSummedToo) {

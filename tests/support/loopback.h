@@ -21,7 +21,8 @@ inline int64_t free_port() {
   address.sin_family = AF_INET;
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   socklen_t size = sizeof(address);
-  bind(descriptor, reinterpret_cast<sockaddr*>(&address), size);
+  const bool bound = bind(descriptor, reinterpret_cast<sockaddr*>(&address), size) == 0;
+  TORCH_CHECK(bound, "no free port");
   getsockname(descriptor, reinterpret_cast<sockaddr*>(&address), &size);
   close(descriptor);
   return ntohs(address.sin_port);

@@ -4,9 +4,11 @@
 #include <gtest/gtest.h>
 
 #include <limits>
+#include <mutex>
 
 #include "cm/base/error.h"
 #include "support/closeness.h"
+#include "support/loopback.h"
 #include "support/message_of.h"
 #include "support/tiny_run.h"
 
@@ -60,6 +62,103 @@ TEST(Trainer, MicroBatchesAddUpToTheBatch) {
     EXPECT_LT(test::relative_difference(micro_norm, norm), 1e-5);
     EXPECT_GT(test::largest(step), 0);
   }
+}
+
+// Forward-mode differentiation has one level a process, which ranks that are threads must take in turns.
+Objective one_at_a_time(Objective objective) {
+  objective.losses = [whole = objective.losses](const TrainingBatch& batch) {
+    static std::mutex turn;
+    const std::lock_guard lock(turn);
+    return whole(batch);
+  };
+  return objective;
+}
+
+TEST(Trainer, RanksAddUpToTheBatch) {
+  for (const auto method : test::kMethods) {
+    const auto trained = [&](const World& world) {
+      TrainOptions options = test::tiny_train_options();
+      options.label_dropout = 0.5;
+      if (world.size() == 2) options.micro_batch_size = 1;
+      TinyRun run(method, options, test::tiny_network(/*dropout=*/0));
+      const Tensor before = flat(run.student.parameters());
+      Trainer trainer(options, plain_descent(), {.rates = {}}, one_at_a_time(run.objective), run.student,
+                      nullptr, world);
+      const Batch whole = test::tiny_batch(0);
+      const int64_t size = rank_batch_size(options, world);
+      const StepResult result = trainer.step(
+          {whole.x.narrow(0, world.rank() * size, size), whole.labels.narrow(0, world.rank() * size, size)});
+      return std::tuple(flat(run.student.parameters()) - before, result.loss, result.gradient_norm);
+    };
+    const auto [step, loss, norm] = trained(World());
+    for (const int64_t ranks : {2, 3}) {
+      test::on_ranks(ranks, [&, step = step, loss = loss, norm = norm](const World& world) {
+        const auto [rank_step, rank_loss, rank_norm] = trained(world);
+        EXPECT_LT(test::relative_difference(rank_step, step), 1e-5) << static_cast<int>(method);
+        EXPECT_LT(test::relative_difference(rank_loss, loss), 1e-5);
+        EXPECT_LT(test::relative_difference(rank_norm, norm), 1e-5);
+      });
+    }
+  }
+}
+
+TEST(Trainer, ANonFiniteLossOfOneRankIsSkippedByAll) {
+  TrainOptions options = test::tiny_train_options();
+  options.on_non_finite = OnNonFinite::skip;
+  test::on_ranks(2, [&](const World& world) {
+    TinyRun run(Method::edm, options);
+    const Objective objective = world.is_first() ? run.objective : broken_in({0}, run.student);
+    Trainer trainer(options, {}, {.rates = {}}, objective, run.student, nullptr, world);
+    const Tensor before = flat(run.student.parameters());
+    trainer.step(test::tiny_batch(0, 3));
+    EXPECT_EQ(trainer.skipped(), 1);
+    EXPECT_TRUE(torch::equal(flat(run.student.parameters()), before));
+    trainer.step(test::tiny_batch(1, 3));
+    EXPECT_EQ(trainer.skipped(), 1);
+    EXPECT_FALSE(torch::equal(flat(run.student.parameters()), before));
+  });
+}
+
+TEST(Trainer, RanksTakeTheStateOfRankZero) {
+  for (const auto method : {Method::cd, Method::sct, Method::pd}) {
+    test::on_ranks(2, [&](const World& world) {
+      TinyRun run(method);
+      if (!world.is_first()) run.train_to(3);
+      Trainer trainer(test::tiny_train_options(), {}, {.rates = {0.5}}, run.objective, run.student,
+                      run.has_target() ? &run.target : nullptr, world);
+      if (!world.is_first()) {
+        for (const auto& moment : trainer.optimizer().first_moments()) moment.fill_(1);
+        for (const auto& moment : trainer.optimizer().second_moments()) moment.fill_(1);
+      }
+      trainer.share_state();
+      const TinyRun fresh(method);
+      EXPECT_TRUE(torch::equal(flat(run.student.parameters()), flat(fresh.student.parameters())));
+      EXPECT_TRUE(torch::equal(flat(run.target.parameters()), flat(fresh.target.parameters())));
+      EXPECT_TRUE(torch::equal(flat(run.teacher.parameters()), flat(fresh.teacher.parameters())));
+      EXPECT_TRUE(torch::equal(flat(trainer.averages().average(0)), flat(fresh.student.parameters())));
+      EXPECT_EQ(test::largest(flat(trainer.optimizer().first_moments())), 0);
+      EXPECT_EQ(test::largest(flat(trainer.optimizer().second_moments())), 0);
+      if (trainer.learned() != nullptr) {
+        EXPECT_TRUE(
+            torch::equal(flat(trainer.learned()->parameters()), flat(fresh.objective.learned->parameters())));
+      }
+    });
+  }
+}
+
+TEST(Trainer, RefusesABatchThatRanksCannotShare) {
+  test::on_ranks(2, [](const World& world) {
+    TrainOptions options = test::tiny_train_options();
+    options.batch_size = 10;
+    options.micro_batch_size = 2;
+    EXPECT_THAT(message_of<InputError>([&] { rank_batch_size(options, world); }),
+                HasSubstr("must divide what each of 2 processes has of the batch (5), got 2"));
+    options.micro_batch_size = 10;  // all that a rank has
+    EXPECT_EQ(rank_batch_size(options, world), 5);
+    options.batch_size = 9;
+    EXPECT_THAT(message_of<InputError>([&] { rank_batch_size(options, world); }),
+                HasSubstr("train.batch_size is 9, which 2 processes can't share; use a multiple of 2"));
+  });
 }
 
 // The labels that an objective gets to see in a step.

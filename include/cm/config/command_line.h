@@ -46,8 +46,9 @@ E named_option(const std::string& option, const std::string& name) {
                           did_you_mean(name, all_names<E>())));
 }
 
-// "cpu", "cuda", "cuda:N", or "auto": CUDA if this machine has it. InputError for other words, for CUDA where
-// there is none and for a GPU that isn't there.
-torch::Device parse_device(const std::string& name);
+// "cpu", "cuda", "cuda:N", or "auto": CUDA if this machine has it. Of several processes on a machine, number
+// `local_rank` gets the GPU of that number by "cuda" and "auto", or the only one that its launcher lets it
+// see. InputError for other words, for CUDA where there is none and for a GPU that isn't there.
+torch::Device parse_device(const std::string& name, int64_t local_rank = 0);
 
 }  // namespace cm

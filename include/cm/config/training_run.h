@@ -15,8 +15,8 @@ class TrainingRun {
  public:
   // Opens the data, builds the networks and loads the weights they start from. InputError for what does not
   // fit: a data file, a network for these images, a teacher of another shape or kind, a distance for other
-  // images.
-  TrainingRun(const RunConfig& config, const torch::Device& device);
+  // images, a batch that the ranks of `world` can't share.
+  TrainingRun(const RunConfig& config, const torch::Device& device, const World& world = World());
   TrainingRun(const TrainingRun&) = delete;
   TrainingRun& operator=(const TrainingRun&) = delete;
 

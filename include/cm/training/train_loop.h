@@ -11,14 +11,15 @@ namespace cm {
 enum class TrainOutcome { finished, interrupted };
 
 // Trains from trainer.steps_done() to options.steps in the folder `run`, which exists. On SIGINT or SIGTERM
-// the current step is finished and saved. Error when a step is non-finite (its checkpoint is never written)
-// or the disk fails.
+// the current step is finished and saved; of several ranks one more, which all do. Rank 0 writes. Error when
+// a step is non-finite (its checkpoint is never written), the disk fails, or another rank is lost.
 TrainOutcome train(Trainer& trainer, const TrainOptions& options, const Dataset& dataset,
                    const DataOptions& data, const std::filesystem::path& run);
 
 // The picture that shows how far a run is: images from noise that depends on the seed alone, by the average
 // that sampling would use, in one step (consistency models), 18 Heun steps (diffusion models) or the steps
-// that progressive distillation has left. uint8 [C, H, W].
+// that progressive distillation has left. Made by all ranks together. uint8 [C, H, W], undefined on all but
+// rank 0.
 Tensor preview_picture(Trainer& trainer, const TrainOptions& options);
 
 }  // namespace cm

@@ -1,14 +1,17 @@
 // One training step, the same for every method: label dropout, losses, backward pass, optimizer, target and
-// evaluation averages.
+// evaluation averages. Several ranks do the step of their joined batch.
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "cm/data/loader.h"
+#include "cm/distributed/gradient_sum.h"
+#include "cm/distributed/world.h"
 #include "cm/training/ema.h"
 #include "cm/training/model.h"
 #include "cm/training/objective.h"
@@ -41,15 +44,16 @@ struct TrainOptions {
   int64_t keep_checkpoints = 2;
   OnNonFinite on_non_finite = OnNonFinite::stop;
   bool deterministic = false;
+  double distributed_timeout = kUsualTimeout;
 };
 
 template <class Visitor>
 void fields(Visitor& visit, TrainOptions& o) {
   visit("steps", o.steps, "training steps", at_least(1));
-  visit("batch_size", o.batch_size, "images a step", at_least(1));
+  visit("batch_size", o.batch_size, "images a step, of all processes together", at_least(1));
   visit("micro_batch_size", o.micro_batch_size,
         "images in one pass through the network; gradients add up over the batch (less memory). Default: "
-        "batch_size",
+        "all that a process has of the batch",
         at_least(1));
   visit("seed", o.seed, "decides initial weights, data order, noise and σ", within(0, 9007199254740992));
   visit("label_dropout", o.label_dropout,
@@ -65,26 +69,40 @@ void fields(Visitor& visit, TrainOptions& o) {
   visit("on_non_finite", o.on_non_finite,
         "what a non-finite loss does: stop the run, or skip the step and count it");
   visit("deterministic", o.deterministic, "deterministic CUDA kernels: bit-identical repeats, slower");
+  visit(
+      "distributed_timeout", o.distributed_timeout,
+      "of several processes: seconds that one waits for the others, also while rank 0 writes, before it ends",
+      above(0));
 }
 
 void validate(const TrainOptions& options, const Complain& complain);
 
+// A rank's part of the batch. InputError when the batch can't be divided into equal parts, or a part into
+// micro-batches.
+int64_t rank_batch_size(const TrainOptions& options, const World& world);
+
 // What one step leaves behind, on the device: nothing here has been waited for.
 struct StepResult {
-  Tensor loss;           // mean over the batch
+  Tensor loss;           // mean over the batch of all ranks
   Tensor gradient_norm;  // before clipping
 };
 
 class Trainer {
  public:
   // `student` is trained; `target`, where the method has one, follows it. Both must outlive the trainer, like
-  // everything that the objective refers to.
+  // everything that the objective refers to. InputError as rank_batch_size.
   Trainer(const TrainOptions& options, const OptimizerOptions& optimizer_options,
-          const EmaOptions& ema_options, Objective objective, Model& student, Model* target);
+          const EmaOptions& ema_options, Objective objective, Model& student, Model* target,
+          World world = World());
 
-  // Performs step number steps_done(), then counts it; at a stage's first step begins the stage. Error when a
-  // loss or gradient is found to be non-finite: at once on the CPU, at the next check_finite() on a GPU.
+  // Performs step number steps_done() with this rank's part of the batch, then counts it; at a stage's first
+  // step begins the stage. Error when a loss or gradient is found to be non-finite, on all ranks: at once on
+  // the CPU, at the next check_finite() on a GPU.
   StepResult step(const Batch& batch);
+
+  // Gives every rank the weights, averages and moments of rank 0, which other machines may have computed or
+  // read a little differently.
+  void share_state();
 
   // Waits for the device and throws Error, naming step and σ range, when a step since the last check was
   // non-finite.
@@ -117,6 +135,7 @@ class Trainer {
   torch::nn::Module* learned() { return objective_.learned.get(); }
   EmaSet& averages() { return averages_; }
   Optimizer& optimizer() { return optimizer_; }
+  const World& world() const { return world_; }
 
  private:
   int64_t last_step() const { return std::max<int64_t>(0, step_ - 1); }
@@ -135,8 +154,10 @@ class Trainer {
   Objective objective_;
   Model& student_;
   Model* target_;
+  World world_;
   std::vector<Tensor> averaged_;    // the student's parameters
   std::vector<Tensor> parameters_;  // what the optimizer updates: the student's, then what the loss learns
+  std::unique_ptr<GradientSum> gradient_sum_;  // null in a world of one
   Optimizer optimizer_;
   EmaSet averages_;
   int64_t step_ = 0;
