@@ -2,20 +2,20 @@
 #
 # LibTorch has Gloo and NCCL inside, but its packages ship neither's headers. Gloo's are Debian's libgloo-dev (only the
 # headers are used, and of them only types that c10d holds by pointer); NCCL's come with the wheel's CUDA packages.
+if(NOT EXISTS "${CM_TORCH_ROOT}/include/torch/csrc/distributed/c10d/ProcessGroupGloo.hpp")
+  message(FATAL_ERROR "The LibTorch at ${CM_TORCH_ROOT} was built without c10d (USE_DISTRIBUTED=0). Use an official "
+                      "LibTorch for Linux, which has it, or scripts/setup.sh, which installs one.")
+endif()
 add_library(cm_c10d INTERFACE)
 set(CM_GLOO OFF)
-if(EXISTS "${CM_TORCH_ROOT}/include/torch/csrc/distributed/c10d/ProcessGroupGloo.hpp")
-  find_path(CM_GLOO_INCLUDE gloo/rendezvous/store.h)
-  mark_as_advanced(CM_GLOO_INCLUDE)
-  if(CM_GLOO_INCLUDE)
-    set(CM_GLOO ON)
-    target_compile_definitions(cm_c10d INTERFACE USE_C10D_GLOO)
-    target_include_directories(cm_c10d SYSTEM INTERFACE ${CM_GLOO_INCLUDE})
-  else()
-    message(STATUS "Gloo's headers were not found: the programs will run as one process only (Debian: libgloo-dev)")
-  endif()
+find_path(CM_GLOO_INCLUDE gloo/rendezvous/store.h)
+mark_as_advanced(CM_GLOO_INCLUDE)
+if(CM_GLOO_INCLUDE)
+  set(CM_GLOO ON)
+  target_compile_definitions(cm_c10d INTERFACE USE_C10D_GLOO)
+  target_include_directories(cm_c10d SYSTEM INTERFACE ${CM_GLOO_INCLUDE})
 else()
-  message(STATUS "LibTorch has no c10d with Gloo: the programs will run as one process only")
+  message(STATUS "Gloo's headers were not found: the programs will run as one process only (Debian: libgloo-dev)")
 endif()
 
 set(CM_NCCL OFF)

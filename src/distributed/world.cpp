@@ -18,9 +18,11 @@ std::chrono::milliseconds milliseconds(double seconds) {
   return std::chrono::milliseconds(static_cast<int64_t>(std::ceil(1000 * seconds)));
 }
 
-// What a library said, without the stack traces that follow it.
+// What a library said, without the place in its sources before it and the stack trace after it.
 std::string first_line(const std::string& what) {
-  return what.substr(0, what.find('\n'));
+  const size_t place = what.starts_with('[') ? what.find("] ") : std::string::npos;
+  const size_t begin = place == std::string::npos ? 0 : place + 2;
+  return what.substr(begin, what.find('\n') - begin);
 }
 
 std::string said(const std::exception& failure) {
