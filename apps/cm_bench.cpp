@@ -27,5 +27,6 @@ int main(int argc, char** argv) {
   app.add_option("--out", command.out, "the PNG that jobs cold_start and first_image write");
   app.add_option("--weights", command.weights, "the weights that job first_image reads");
   app.add_flag("--operators", command.operators, "also show each operator's own processor time");
+  app.add_flag("--shapes", command.shapes, "the same, by the sizes of the operators' tensors");
   return cm::run_command(app, argc, argv, [&] { return cm::run_bench_command(command); });
 }

@@ -72,10 +72,11 @@ Json timings(const Repeats& repeats) {
           {"cpu_ms_min", smallest(repeats.cpu_ms)}};
 }
 
-Json with_operators(const std::function<void()>& body) {
-  const auto operators = operator_times([&] {
+Json with_operators(const std::function<void()>& body, bool by_shape) {
+  const auto steps = [&] {
     for (int64_t i = 0; i < kOperatorSteps; ++i) body();
-  });
+  };
+  const auto operators = operator_times(steps, by_shape);
   std::cout << operator_table(operators, kOperatorSteps);
   Json list = Json::array();
   for (const auto& entry : operators) {
@@ -100,7 +101,7 @@ Json measured(const BenchCommand& command, const BenchCase& bench_case, const Mo
   result["gflop"] = 1e-9 * flops * passes * static_cast<double>(batch);
   result["gflops_per_second"] = 1e3 * result["gflop"].get<double>() / result["ms_median"].get<double>();
   result["images_per_second"] = 1e3 * static_cast<double>(batch) / result["ms_median"].get<double>();
-  if (command.operators) result["operators"] = with_operators(body);
+  if (command.operators || command.shapes) result["operators"] = with_operators(body, command.shapes);
   return result;
 }
 

@@ -13,6 +13,7 @@ namespace {
 
 // The calls that are open on this thread, and what has been added up.
 struct Frame {
+  std::string name;
   double start;
   double inner;  // time in the operators that it called
 };
@@ -21,6 +22,7 @@ struct Recorder {
   std::vector<Frame> open;
   std::unordered_map<std::string, OperatorTime> found;
   double covered = 0;
+  bool by_shape = false;
 };
 
 thread_local Recorder* recorder = nullptr;
@@ -31,17 +33,29 @@ double thread_ms() {
   return 1e3 * static_cast<double>(time.tv_sec) + 1e-6 * static_cast<double>(time.tv_nsec);
 }
 
-std::unique_ptr<at::ObserverContext> begin_operator(const at::RecordFunction&) {
-  if (recorder != nullptr) recorder->open.push_back({.start = thread_ms(), .inner = 0});
+std::string name_of(const at::RecordFunction& function) {
+  if (!recorder->by_shape) return function.name();
+  std::ostringstream name;
+  name << function.name();
+  for (const auto& input : function.inputs()) {
+    if (input.isTensor() && input.toTensor().defined()) name << ' ' << input.toTensor().sizes();
+  }
+  return name.str();
+}
+
+std::unique_ptr<at::ObserverContext> begin_operator(const at::RecordFunction& function) {
+  if (recorder == nullptr) return nullptr;
+  const std::string name = name_of(function);  // here: operators in place may change their inputs
+  recorder->open.push_back({.name = name, .start = thread_ms(), .inner = 0});
   return nullptr;
 }
 
-void end_operator(const at::RecordFunction& function, at::ObserverContext*) {
+void end_operator(const at::RecordFunction&, at::ObserverContext*) {
   if (recorder == nullptr || recorder->open.empty()) return;
-  const Frame frame = recorder->open.back();
+  const Frame frame = std::move(recorder->open.back());
   recorder->open.pop_back();
   const double whole = thread_ms() - frame.start;
-  OperatorTime& entry = recorder->found[function.name()];
+  OperatorTime& entry = recorder->found[frame.name];
   entry.self_ms += whole - frame.inner;
   ++entry.calls;
   if (recorder->open.empty()) {
@@ -53,10 +67,12 @@ void end_operator(const at::RecordFunction& function, at::ObserverContext*) {
 
 }  // namespace
 
-std::vector<OperatorTime> operator_times(const std::function<void()>& body) {
+std::vector<OperatorTime> operator_times(const std::function<void()>& body, bool by_shape) {
   Recorder here;
+  here.by_shape = by_shape;
   recorder = &here;
-  const auto handle = at::addThreadLocalCallback(at::RecordFunctionCallback(begin_operator, end_operator));
+  const auto handle = at::addThreadLocalCallback(
+      at::RecordFunctionCallback(begin_operator, end_operator).needsInputs(by_shape));
   const double start = thread_ms();
   body();
   const double whole = thread_ms() - start;

@@ -47,6 +47,13 @@ TEST(OperatorTimes, AddUpToTheWhole) {
   EXPECT_LE(sum, 1.5 * whole + 5);
 }
 
+TEST(OperatorTimes, CanBeTakenByShape) {
+  const Tensor a = torch::ones({5, 7});
+  const auto operators = operator_times([&] { torch::mm(a, a.t()).add_(1); }, /*by_shape=*/true);
+  EXPECT_EQ(named(operators, "aten::mm [5, 7] [7, 5]").calls, 1);
+  EXPECT_EQ(named(operators, "aten::add_ [5, 5]").calls, 1);
+}
+
 TEST(OperatorTimes, ATableDividesBySteps) {
   const std::string table = operator_table(
       {{.name = "aten::mm", .self_ms = 30, .calls = 6}, {.name = "aten::tiny", .self_ms = 0.1, .calls = 1}},

@@ -1,9 +1,13 @@
 """cm-bench: each job on a tiny case, the line that other programs read, and what it refuses."""
 
+import importlib.util
 import json
+import os
+import subprocess
+import sys
 import unittest
 
-from support import FOLDER, ExecutableTest, must_run
+from support import BIN, FOLDER, SOURCE, ExecutableTest, environment, must_run
 
 CASE = {"name": "tiny", "image_size": 4, "in_channels": 3, "model_channels": 32, "channel_mult": [1], "res_blocks": 1,
         "attention_resolutions": [4], "head_channels": 16, "num_classes": 3, "scale_shift_norm": True,
@@ -91,6 +95,32 @@ class Jobs(ExecutableTest):
             (*job, "first_image", "--config", case, "--out", "x.png"): "--job first_image needs --weights",
             (*job, "train_cd", "--config", write_case("uneven.json", model_channels=33)): "multiple of 32",
         })  # fmt: skip
+
+
+@unittest.skipIf(importlib.util.find_spec("diffusers") is None, "diffusers is not installed")
+class Comparison(unittest.TestCase):
+    def compare(self, *arguments):
+        command = [sys.executable, SOURCE / "bench" / "compare.py", "--bin", BIN, "--no-compile", "--rounds", 2, *arguments]
+        words = [str(word) for word in command]
+        return subprocess.run(words, env=environment(), capture_output=True, text=True, timeout=600, check=False)
+
+    def test_beside_diffusers(self):
+        case, lines = write_case("beside.json"), FOLDER / "beside-lines.json"
+        done = self.compare("--case", case, "--jobs", "sample_onestep", "--max-seconds", 1, "--json", lines)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        for part in ("### sample_onestep, 1 thread", "| consistency.cpp |", "| diffusers |", "### Arithmetic",
+                     "| aten::mkldnn_convolution |"):  # fmt: skip
+            self.assertIn(part, done.stdout)
+        (measured,) = json.loads(lines.read_text())
+        self.assertEqual([len(rounds) for rounds in measured["rounds"].values()], [2, 2])
+
+    @unittest.skipUnless("CM_RELEASE" in os.environ, "CM_RELEASE names no checkout of the official release")
+    def test_beside_the_release(self):
+        jobs = ["train_edm", "train_cd", "train_ct", "sample_onestep", "sample_multistep2", "sample_heun18", "cold_start"]
+        case = write_case("release.json", image_size=16, channel_mult=[1, 2])
+        done = self.compare("--case", case, "--release", os.environ["CM_RELEASE"], "--jobs", *jobs, "--max-seconds", 1)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(done.stdout.count("| release |"), len(jobs))
 
 
 if __name__ == "__main__":

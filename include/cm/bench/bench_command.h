@@ -47,6 +47,7 @@ struct BenchCommand {
   std::optional<std::string> out;      // PNG of cold_start and first_image
   std::optional<std::string> weights;  // of first_image
   bool operators = false;              // also show where the time goes
+  bool shapes = false;                 // the same, by the sizes of the operators' tensors
 };
 
 // Prints, as the last line of stdout, one JSON object: `ms_median`, `ms_min` and `cpu_ms_median` of a

@@ -10,15 +10,15 @@
 namespace cm {
 
 struct OperatorTime {
-  std::string name;  // aten::mkldnn_convolution
+  std::string name;  // aten::mkldnn_convolution, or aten::mkldnn_convolution [16, 64, 32, 32] [64, 64, 3, 3]
   double self_ms = 0;
   int64_t calls = 0;
 };
 
 // Runs `body` and returns its operators, the slowest first; the last entry, "outside operators", is the rest
 // of the calling thread's time. With several threads the work of the others is not counted, but the caller's
-// part of it is. One call at a time in a process.
-std::vector<OperatorTime> operator_times(const std::function<void()>& body);
+// part of it is. `by_shape` counts calls with tensors of other sizes apart. One call at a time in a process.
+std::vector<OperatorTime> operator_times(const std::function<void()>& body, bool by_shape = false);
 
 // A table of all operators above a hundredth of the total, milliseconds and calls divided by `steps`.
 std::string operator_table(const std::vector<OperatorTime>& operators, int64_t steps);

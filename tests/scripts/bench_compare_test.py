@@ -1,0 +1,57 @@
+"""The tables of bench/compare.py: ratios are taken round by round, and only between the same work."""
+
+import pathlib
+import sys
+import unittest
+
+SCRIPT = pathlib.Path(__file__).resolve().parents[2] / "bench" / "compare.py"
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(SCRIPT.parent))
+
+import compare  # noqa: E402
+
+
+def line(ms, **changes):
+    measured = {"ms_median": ms, "ms_min": ms - 1, "cpu_ms_median": ms / 2, "peak_rss_mb": 300, "parameters": 7, "batch": 2}
+    return measured | changes
+
+
+class Rows(unittest.TestCase):
+    def test_a_ratio_is_taken_within_its_round(self):
+        # The machine was twice as slow in the second round: the ratio was 2 in both.
+        ours, theirs = [line(10), line(20)], [line(20), line(40)]
+        row = compare.comparison_row("peer", theirs, ours)
+        self.assertEqual(row[:5], ["peer", "30.0", "19.0", "15.0", "300"])
+        self.assertEqual(row[5], "2.00 (2.00 to 2.00)")
+        self.assertEqual(row[6], "2.08 (2.05 to 2.11)")
+        self.assertEqual(row[7], "2.00 (2.00 to 2.00)")
+
+    def test_ours_has_no_ratio(self):
+        self.assertEqual(compare.comparison_row(compare.OURS, [line(10)], [line(10)])[5:], ["", "", ""])
+
+    def test_one_round_has_no_spread(self):
+        self.assertEqual(compare.comparison_row("peer", [line(15)], [line(10)])[5], "1.50")
+
+    def test_share_of_the_matmul_peak(self):
+        row = compare.arithmetic_row("train_cd", 2, [line(101, gflop=5), line(51, gflop=5)], 200)
+        self.assertEqual(row, ["train_cd", "2", "5.0", "100", "200", "50 %"])
+
+    def test_operators_slowest_first_with_their_share(self):
+        operators = [{"name": "few", "self_ms": 1, "calls": 2.0}, {"name": "much", "self_ms": 3, "calls": 0.4}]
+        rows = list(compare.operator_rows({"operators": operators}))
+        self.assertEqual(rows, [["much", "3.00", "75.0 %", "0.4"], ["few", "1.00", "25.0 %", "2"]])
+
+
+class SameWork(unittest.TestCase):
+    def test_equal_work_is_compared(self):
+        compare.check_same_work({"ours": [line(1)], "peer": [line(2)]})
+
+    def test_other_networks_and_batches_are_not(self):
+        for change in ({"parameters": 8}, {"batch": 3}):
+            with self.subTest(change), self.assertRaises(SystemExit) as refusal:
+                compare.check_same_work({"ours": [line(1)], "peer": [line(2, **change)]})
+            self.assertIn(f"differ in {next(iter(change))}", str(refusal.exception))
+
+
+if __name__ == "__main__":
+    unittest.main()
