@@ -37,7 +37,9 @@ struct Opened {
 
 Opened open_named(const SampleCommand& command, const torch::Device& device) {
   check_output(output_of(command), command.common.force);
-  Opened opened{.plan = plan_samples(command.checkpoint, command.ema, command.samples)};
+  Opened opened{.plan = plan_samples(command.checkpoint, command.ema, command.samples),
+                .model = std::nullopt,
+                .replay = std::nullopt};
   opened.model = load_model(opened.plan.weights, device);
   if (command.noise) opened.replay.emplace(*command.noise, opened.plan.model.image, command.samples.count);
   return opened;
