@@ -117,7 +117,7 @@ class Comparison(unittest.TestCase):
     @unittest.skipUnless("CM_RELEASE" in os.environ, "CM_RELEASE names no checkout of the official release")
     def test_beside_the_release(self):
         jobs = ["train_edm", "train_cd", "train_ct", "sample_onestep", "sample_multistep2", "sample_heun18", "cold_start"]
-        case = write_case("release.json", image_size=16, channel_mult=[1, 2])
+        case = write_case("release.json", image_size=16, channel_mult=[1, 2], attention_resolutions=[8])
         done = self.compare("--case", case, "--release", os.environ["CM_RELEASE"], "--jobs", *jobs, "--max-seconds", 1)
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertEqual(done.stdout.count("| release |"), len(jobs))
