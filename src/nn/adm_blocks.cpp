@@ -30,10 +30,10 @@ Tensor ResBlockImpl::forward(const Tensor& x, const BlockInput& input) const {
 
 Tensor ResBlockImpl::compute(const Tensor& x, const Tensor& embedding,
                              const std::optional<DropoutKey>& key) const {
-  Tensor h = resample(torch::silu(in_norm_->forward(x)), options_.resample);
+  Tensor h = resample(in_norm_->forward_silu(x), options_.resample);
   h = in_conv_->forward(h);
-  h = out_norm_->forward(h, embedding_->forward(embedding));
-  h = out_conv_->forward(dropout(torch::silu(h), options_.dropout, key, options_.layer));
+  h = out_norm_->forward_silu(h, embedding_->forward(embedding));
+  h = out_conv_->forward(dropout(h, options_.dropout, key, options_.layer));
   const Tensor kept = resample(x, options_.resample);
   return (skip_.is_empty() ? kept : skip_->forward(kept)) + h;
 }

@@ -34,7 +34,7 @@ class AdmUNet : public Network {
       h = stage->forward(torch::cat({h, skips.back()}, 1), input);
       skips.pop_back();
     }
-    return output_conv_->forward(torch::silu(output_norm_->forward(h)));
+    return output_conv_->forward(output_norm_->forward_silu(h));
   }
 
  private:

@@ -69,17 +69,39 @@ GroupNormImpl::GroupNormImpl(int64_t channels, const GroupNormOptions& options) 
 }
 
 Tensor GroupNormImpl::forward(const Tensor& x) const {
-  return torch::group_norm(x, options_.groups, weight, bias, options_.epsilon);
+  return normalized(x, Activation::none);
 }
 
 Tensor GroupNormImpl::forward(const Tensor& x, const Tensor& condition) const {
-  const Tensor everywhere = condition.unsqueeze(2).unsqueeze(3);
-  if (condition.size(1) == x.size(1)) return forward(x + everywhere);
-  const auto scale_shift = everywhere.chunk(2, 1);
-  if (options_.double_norm) {
-    return torch::addcmul(pixel_norm(scale_shift[1]), forward(x), pixel_norm(scale_shift[0]));
+  return conditioned(x, condition, Activation::none);
+}
+
+Tensor GroupNormImpl::forward_silu(const Tensor& x) const {
+  return normalized(x, Activation::silu);
+}
+
+Tensor GroupNormImpl::forward_silu(const Tensor& x, const Tensor& condition) const {
+  return conditioned(x, condition, Activation::silu);
+}
+
+Tensor GroupNormImpl::normalized(const Tensor& x, Activation activation) const {
+  return group_norm(x, {options_.groups, options_.epsilon, weight, bias}, /*condition=*/{}, activation);
+}
+
+Tensor GroupNormImpl::conditioned(const Tensor& x, const Tensor& condition, Activation activation) const {
+  if (condition.size(1) == x.size(1)) return normalized(x + condition.unsqueeze(2).unsqueeze(3), activation);
+  if (!options_.double_norm) {
+    return group_norm(x, {options_.groups, options_.epsilon, weight, bias}, condition, activation);
   }
-  return torch::addcmul(scale_shift[1], forward(x), 1 + scale_shift[0]);
+  const auto scale_shift = condition.unsqueeze(2).unsqueeze(3).chunk(2, 1);
+  const Tensor h = torch::addcmul(pixel_norm(scale_shift[1]), forward(x), pixel_norm(scale_shift[0]));
+  switch (activation) {
+    case Activation::none:
+      return h;
+    case Activation::silu:
+      return torch::silu(h);
+  }
+  return h;
 }
 
 Tensor class_rows(const Tensor& table, const Tensor& labels) {

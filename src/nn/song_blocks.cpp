@@ -56,8 +56,8 @@ Tensor SongBlockImpl::forward(const Tensor& x, const BlockInput& input) const {
 Tensor SongBlockImpl::residual(const Tensor& x, const Tensor& embedding,
                                const std::optional<DropoutKey>& key) const {
   const auto resampled = [&](const Tensor& h) { return resample(h, options_.resample, options_.filter); };
-  Tensor h = conv0_->forward(resampled(torch::silu(norm0_->forward(x))));
-  h = torch::silu(norm1_->forward(h, affine_->forward(embedding)));
+  Tensor h = conv0_->forward(resampled(norm0_->forward_silu(x)));
+  h = norm1_->forward_silu(h, affine_->forward(embedding));
   h = conv1_->forward(dropout(h, options_.dropout, key, options_.layer));
   return ((skip_.is_empty() ? x : skip_->forward(resampled(x))) + h) * kSkipScale;
 }

@@ -48,7 +48,7 @@ class SongUNet : public Network {
         skips.pop_back();
       }
     }
-    return output_conv_->forward(torch::silu(output_norm_->forward(h)));
+    return output_conv_->forward(output_norm_->forward_silu(h));
   }
 
  private:

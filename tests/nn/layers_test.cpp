@@ -130,6 +130,21 @@ TEST(Layers, DoubleNormNormalisesScaleAndShift) {
   EXPECT_LT(largest_difference(norm->forward(x, 100 * condition), y), 1e-4);
 }
 
+// Of every kind of condition, and of none.
+TEST(Layers, GroupNormWithSiluIsSiluOfGroupNorm) {
+  const Tensor x = normal({.seed = 1}, {0, 1}, {32, 6, 6});
+  const Tensor wide = normal({.seed = 2}, {0, 1}, {64});
+  for (const bool double_norm : {false, true}) {
+    const GroupNorm norm(32, GroupNormOptions{.groups = 8, .double_norm = double_norm});
+    EXPECT_LT(largest_difference(norm->forward_silu(x), torch::silu(norm->forward(x))), 1e-6);
+    for (const Tensor& condition : {wide, wide.narrow(1, 0, 32)}) {
+      EXPECT_LT(
+          largest_difference(norm->forward_silu(x, condition), torch::silu(norm->forward(x, condition))),
+          2e-6);
+    }
+  }
+}
+
 TEST(Layers, AttentionIsSoftmaxOverPositions) {
   constexpr int64_t kChannels = 64;
   constexpr int64_t kHeads = 4;

@@ -10,6 +10,7 @@
 #include <optional>
 
 #include "cm/base/tensor.h"
+#include "cm/kernels/group_norm.h"
 
 namespace cm {
 
@@ -84,10 +85,16 @@ class GroupNormImpl : public torch::nn::Module {
   // x [B, C, H, W], conditioned: a condition [B, 2C] scales by 1 + its first half and shifts by its second
   // after normalisation (FiLM; or by double_norm's rule), one [B, C] is added before it.
   Tensor forward(const Tensor& x, const Tensor& condition) const;
+  // SiLU of the same, in one pass where there is a kernel (cm/kernels/group_norm.h).
+  Tensor forward_silu(const Tensor& x) const;
+  Tensor forward_silu(const Tensor& x, const Tensor& condition) const;
   Tensor weight;
   Tensor bias;
 
  private:
+  Tensor normalized(const Tensor& x, Activation activation) const;
+  Tensor conditioned(const Tensor& x, const Tensor& condition, Activation activation) const;
+
   GroupNormOptions options_;
 };
 TORCH_MODULE(GroupNorm);

@@ -1,0 +1,34 @@
+// Group normalisation with what follows it in every block of the networks, as one kernel forward and one
+// backward:
+//
+//   y = act(norm(x) · (1 + scale) + shift),   norm(x) = (x − mean) / √(var + ε) · weight + bias
+//
+// mean and var over the channels of a group and all positions of an image. The kernels are for fp32 on the
+// CPU, in both layouts; the result has the input's. On other devices, in other types, under autocast and
+// under forward-mode differentiation the same is composed of LibTorch's operators; a gradient that is itself
+// to be differentiated is that composition's.
+#pragma once
+
+#include "cm/base/tensor.h"
+
+namespace cm {
+
+enum class Activation { none, silu };
+
+struct NormParameters {
+  int64_t groups;  // a divisor of the channels
+  double epsilon;
+  Tensor weight;  // [C]
+  Tensor bias;    // [C]
+};
+
+// x [B, C, …]; condition [B, 2C] holds scale, then shift; undefined: neither. Throws c10::Error when a shape
+// does not fit.
+Tensor group_norm(const Tensor& x, const NormParameters& norm, const Tensor& condition,
+                  Activation activation);
+
+// The same by LibTorch's operators, whatever the device.
+Tensor plain_group_norm(const Tensor& x, const NormParameters& norm, const Tensor& condition,
+                        Activation activation);
+
+}  // namespace cm

@@ -1,0 +1,434 @@
+#include "group_norm_cpu.h"
+
+#include <ATen/Parallel.h>
+
+#include <cmath>
+#include <numeric>
+
+#include "group_norm_walk.h"
+
+namespace cm::group_norm_cpu {
+namespace {
+
+// Numbers of one image that a unit aims at, so that the passes over it find x, dy and dx in the L2 cache.
+constexpr int64_t kUnitNumbers = 1 << 15;
+
+// fp32 sums are short; their totals are doubles.
+constexpr int64_t kStepsOfASum = 64;
+
+// Whole groups of one image.
+struct Unit {
+  int64_t image;
+  int64_t channel;  // the first
+  int64_t channels;
+  int64_t group;  // the first
+  int64_t groups;
+  int64_t place;  // of its first number in x
+};
+
+class Units {
+ public:
+  explicit Units(const Input& input) : input_(input), group_(input.channels / input.groups) {
+    // Channels last: whole vectors where that can be.
+    const int64_t step = input.layout == Layout::channels_last ? std::lcm(group_, int64_t{16}) : group_;
+    size_ = std::max<int64_t>(1, kUnitNumbers / input.positions / step) * step;
+    of_image_ = (input.channels + size_ - 1) / size_;
+  }
+  int64_t count() const { return input_.batch * of_image_; }
+  int64_t largest() const { return std::min(size_, input_.channels); }
+  Unit operator[](int64_t index) const {
+    const int64_t image = index / of_image_;
+    const int64_t channel = index % of_image_ * size_;
+    const int64_t channels = std::min(size_, input_.channels - channel);
+    const int64_t row = input_.layout == Layout::channels_last ? 1 : input_.positions;
+    return {.image = image,
+            .channel = channel,
+            .channels = channels,
+            .group = channel / group_,
+            .groups = channels / group_,
+            .place = image * input_.channels * input_.positions + channel * row};
+  }
+
+ private:
+  Input input_;
+  int64_t group_;  // channels of a group
+  int64_t size_;   // channels of a unit
+  int64_t of_image_ = 1;
+};
+
+// A unit's numbers a channel. h = (x − mean) · slope + offset is what the activation sees.
+struct Scratch {
+  explicit Scratch(int64_t channels)
+      : mean(channels),
+        slope(channels),
+        offset(channels),
+        pull(channels),
+        push(channels),
+        sum(channels),
+        product(channels) {}
+  void clear_sums() {
+    std::fill(sum.begin(), sum.end(), 0);
+    std::fill(product.begin(), product.end(), 0);
+  }
+  std::vector<float> mean;
+  std::vector<float> slope;
+  std::vector<float> offset;
+  std::vector<float> pull;
+  std::vector<float> push;
+  std::vector<double> sum;
+  std::vector<double> product;
+};
+
+double scale_of(const Input& input, int64_t image, int64_t channel) {
+  return input.condition == nullptr ? 1.0 : 1.0 + input.condition[image * 2 * input.channels + channel];
+}
+
+double shift_of(const Input& input, int64_t image, int64_t channel) {
+  return input.condition == nullptr ? 0.0 : input.condition[(image * 2 + 1) * input.channels + channel];
+}
+
+void set_coefficients(const Input& input, const Unit& unit, const Saved& saved, Scratch& scratch) {
+  const int64_t width = unit.channels / unit.groups;
+  for (int64_t i = 0; i < unit.channels; ++i) {
+    const int64_t group = unit.image * input.groups + unit.group + i / width;
+    const int64_t channel = unit.channel + i;
+    const double scale = scale_of(input, unit.image, channel);
+    scratch.mean[i] = saved.mean[group];
+    scratch.slope[i] = static_cast<float>(scale * input.weight[channel] * saved.rstd[group]);
+    scratch.offset[i] =
+        static_cast<float>(scale * input.bias[channel] + shift_of(input, unit.image, channel));
+  }
+}
+
+// Each group's mean and 1/√(var + ε) from its channels' Σ (x − k) and Σ (x − k)², k a channel's first number,
+// which keeps the difference of the two from cancelling where the mean is large.
+struct Statistics {
+  double epsilon;
+  float* mean;
+  float* rstd;
+
+  void write(const Input& input, const Unit& unit, const float* first, int64_t stride,
+             const Scratch& scratch) const {
+    const int64_t width = unit.channels / unit.groups;
+    const auto n = static_cast<double>(input.positions);
+    for (int64_t g = 0; g < unit.groups; ++g) {
+      const auto channel_mean = [&](int64_t i) { return first[i * stride] + scratch.sum[i] / n; };
+      double total = 0;
+      for (int64_t i = g * width; i < (g + 1) * width; ++i) total += channel_mean(i);
+      const double m = total / static_cast<double>(width);
+      double squares = 0;
+      for (int64_t i = g * width; i < (g + 1) * width; ++i) {
+        const double inside = scratch.product[i] - scratch.sum[i] * scratch.sum[i] / n;
+        squares += std::max(inside, 0.0) + n * (channel_mean(i) - m) * (channel_mean(i) - m);
+      }
+      const int64_t group = unit.image * input.groups + unit.group + g;
+      mean[group] = static_cast<float>(m);
+      rstd[group] = static_cast<float>(1 / std::sqrt(squares / (n * static_cast<double>(width)) + epsilon));
+    }
+  }
+};
+
+template <class V>
+struct Moments {
+  const float* x;
+  V shift;
+  V sum{};
+  V product{};
+
+  [[gnu::always_inline]] void operator()(int64_t place, int64_t count) {
+    const V d = vec::load(x + place, count, shift) - shift;
+    sum += d;
+    product += d * d;
+  }
+};
+
+template <class V, bool silu>
+struct Output {
+  const float* x;
+  float* y;
+  V mean;
+  V slope;
+  V offset;
+
+  [[gnu::always_inline]] void operator()(int64_t place, int64_t count) const {
+    const V h = (vec::load(x + place, count, V{}) - mean) * slope + offset;
+    vec::store(y + place, count, silu ? h / (1.0F + vec::exp(-h)) : h);
+  }
+};
+
+// Σ dh and Σ dh (x − mean); dh is left where dx will be. SiLU's derivative is σ(h) (1 + h (1 − σ(h))).
+template <class V, bool silu>
+struct GradientSums {
+  const float* x;
+  const float* dy;
+  float* dh;
+  V mean;
+  V slope;
+  V offset;
+  V sum{};
+  V product{};
+
+  [[gnu::always_inline]] void operator()(int64_t place, int64_t count) {
+    const V centred = vec::load(x + place, count, V{}) - mean;
+    V d = vec::load(dy + place, count, V{});
+    if constexpr (silu) {
+      const V h = centred * slope + offset;
+      const V s = vec::sigmoid(h);
+      d *= s + s * h * (1.0F - s);
+      vec::store(dh + place, count, d);
+    }
+    sum += d;
+    product += d * centred;
+  }
+};
+
+template <class V>
+struct InputGradient {
+  const float* x;
+  const float* dh;
+  float* dx;
+  V mean;
+  V slope;
+  V pull;
+  V push;
+
+  [[gnu::always_inline]] void operator()(int64_t place, int64_t count) const {
+    const V centred = vec::load(x + place, count, V{}) - mean;
+    const V d = vec::load(dh + place, count, V{});
+    vec::store(dx + place, count, d * slope - (centred * pull + push));
+  }
+};
+
+// Runs a body with `sum` and `product` over a whole tile, and adds these to the channels' totals.
+template <class V, Layout layout, class Body>
+[[gnu::always_inline]] inline void accumulate(const Walk<V, layout>& walk, int64_t tile, Body& body,
+                                              Scratch& scratch) {
+  for (int64_t first = 0; first < walk.steps(); first += kStepsOfASum) {
+    body.sum = V{};
+    body.product = V{};
+    walk.each(tile, first, std::min(first + kStepsOfASum, walk.steps()), body);
+    walk.add(body.sum, tile, scratch.sum.data());
+    walk.add(body.product, tile, scratch.product.data());
+  }
+}
+
+template <class V, Layout layout>
+Walk<V, layout> walk_of(const Input& input, const Unit& unit) {
+  return {.channels = unit.channels,
+          .positions = input.positions,
+          .stride = layout == Layout::channels_last ? input.channels : input.positions};
+}
+
+struct Forward {
+  Input input;
+  Statistics statistics;
+  float* y;
+};
+
+template <class V, bool silu, Layout layout>
+[[gnu::always_inline]] inline void write_output(const Walk<V, layout>& walk, const float* x, float* y,
+                                                const Scratch& scratch) {
+  for (int64_t tile = 0; tile < walk.tiles(); ++tile) {
+    Output<V, silu> body{.x = x,
+                         .y = y,
+                         .mean = walk.parameter(scratch.mean.data(), tile),
+                         .slope = walk.parameter(scratch.slope.data(), tile),
+                         .offset = walk.parameter(scratch.offset.data(), tile)};
+    walk.each(tile, 0, walk.steps(), body);
+  }
+}
+
+template <class V, Layout layout>
+[[gnu::always_inline]] inline void forward_unit(const Forward& job, const Unit& unit, Scratch& scratch) {
+  const auto walk = walk_of<V, layout>(job.input, unit);
+  const float* const x = job.input.x + unit.place;
+  scratch.clear_sums();
+  for (int64_t tile = 0; tile < walk.tiles(); ++tile) {
+    V shift{};
+    if constexpr (layout == Layout::channels_last) {
+      shift = walk.parameter(x, tile);
+    } else {
+      shift = vec::broadcast<V>(x[walk.place(tile, 0)]);
+    }
+    Moments<V> body{.x = x, .shift = shift};
+    accumulate(walk, tile, body, scratch);
+  }
+  job.statistics.write(job.input, unit, x, walk.start(1), scratch);
+  set_coefficients(job.input, unit, {job.statistics.mean, job.statistics.rstd}, scratch);
+  if (job.input.silu) {
+    write_output<V, true>(walk, x, job.y + unit.place, scratch);
+  } else {
+    write_output<V, false>(walk, x, job.y + unit.place, scratch);
+  }
+}
+
+struct Backward {
+  Input input;
+  Saved saved;
+  const float* dy;
+  float* dx;
+  double* sum;      // Σ dh, [batch, channels]
+  double* product;  // Σ dh (x − mean)/√(var + ε), [batch, channels]
+};
+
+// With D numbers in a group and ĝ = dh · (1 + scale) · weight:
+// dx = rstd (ĝ − Σ ĝ / D − x̂ Σ ĝ x̂ / D) = dh · slope − ((x − mean) · pull + push).
+void set_gradient_coefficients(const Backward& job, const Unit& unit, Scratch& scratch) {
+  const Input& input = job.input;
+  const int64_t width = unit.channels / unit.groups;
+  const double numbers = static_cast<double>(width) * static_cast<double>(input.positions);
+  for (int64_t g = 0; g < unit.groups; ++g) {
+    const double rstd = job.saved.rstd[unit.image * input.groups + unit.group + g];
+    double sum = 0;
+    double product = 0;
+    for (int64_t i = g * width; i < (g + 1) * width; ++i) {
+      const int64_t channel = unit.channel + i;
+      const int64_t place = unit.image * input.channels + channel;
+      job.sum[place] = scratch.sum[i];
+      job.product[place] = scratch.product[i] * rstd;
+      const double gain = scale_of(input, unit.image, channel) * input.weight[channel];
+      sum += gain * job.sum[place];
+      product += gain * job.product[place];
+    }
+    const auto pull = static_cast<float>(rstd * rstd * product / numbers);
+    const auto push = static_cast<float>(rstd * sum / numbers);
+    std::fill_n(scratch.pull.begin() + g * width, width, pull);
+    std::fill_n(scratch.push.begin() + g * width, width, push);
+  }
+}
+
+template <class V, bool silu, Layout layout>
+[[gnu::always_inline]] inline void sum_gradients(const Walk<V, layout>& walk, const Backward& job,
+                                                 const Unit& unit, Scratch& scratch) {
+  for (int64_t tile = 0; tile < walk.tiles(); ++tile) {
+    GradientSums<V, silu> body{.x = job.input.x + unit.place,
+                               .dy = job.dy + unit.place,
+                               .dh = job.dx + unit.place,
+                               .mean = walk.parameter(scratch.mean.data(), tile),
+                               .slope = walk.parameter(scratch.slope.data(), tile),
+                               .offset = walk.parameter(scratch.offset.data(), tile)};
+    accumulate(walk, tile, body, scratch);
+  }
+}
+
+template <class V, Layout layout>
+[[gnu::always_inline]] inline void backward_unit(const Backward& job, const Unit& unit, Scratch& scratch) {
+  const auto walk = walk_of<V, layout>(job.input, unit);
+  scratch.clear_sums();
+  set_coefficients(job.input, unit, job.saved, scratch);
+  if (job.input.silu) {
+    sum_gradients<V, true>(walk, job, unit, scratch);
+  } else {
+    sum_gradients<V, false>(walk, job, unit, scratch);
+  }
+  set_gradient_coefficients(job, unit, scratch);
+  const float* const dh = job.input.silu ? job.dx : job.dy;
+  for (int64_t tile = 0; tile < walk.tiles(); ++tile) {
+    InputGradient<V> body{.x = job.input.x + unit.place,
+                          .dh = dh + unit.place,
+                          .dx = job.dx + unit.place,
+                          .mean = walk.parameter(scratch.mean.data(), tile),
+                          .slope = walk.parameter(scratch.slope.data(), tile),
+                          .pull = walk.parameter(scratch.pull.data(), tile),
+                          .push = walk.parameter(scratch.push.data(), tile)};
+    walk.each(tile, 0, walk.steps(), body);
+  }
+}
+
+template <class V>
+[[gnu::always_inline]] inline void run(const Forward& job, const Unit& unit, Scratch& scratch) {
+  switch (job.input.layout) {
+    case Layout::channels_first:
+      return forward_unit<V, Layout::channels_first>(job, unit, scratch);
+    case Layout::channels_last:
+      return forward_unit<V, Layout::channels_last>(job, unit, scratch);
+  }
+}
+
+template <class V>
+[[gnu::always_inline]] inline void run(const Backward& job, const Unit& unit, Scratch& scratch) {
+  switch (job.input.layout) {
+    case Layout::channels_first:
+      return backward_unit<V, Layout::channels_first>(job, unit, scratch);
+    case Layout::channels_last:
+      return backward_unit<V, Layout::channels_last>(job, unit, scratch);
+  }
+}
+
+template <class Job>
+using Runner = void (*)(const Job&, const Unit&, Scratch&);
+
+#if defined(__x86_64__)
+
+template <class Job>
+[[gnu::target("avx512f,avx512vl,avx512dq,avx2,fma")]] void run_avx512(const Job& job, const Unit& unit,
+                                                                      Scratch& scratch) {
+  run<vec::Floats16>(job, unit, scratch);
+}
+
+template <class Job>
+[[gnu::target("avx2,fma")]] void run_avx2(const Job& job, const Unit& unit, Scratch& scratch) {
+  run<vec::Floats8>(job, unit, scratch);
+}
+
+#endif
+
+template <class Job>
+void run_anywhere(const Job& job, const Unit& unit, Scratch& scratch) {
+  run<vec::Floats4>(job, unit, scratch);
+}
+
+template <class Job>
+Runner<Job> runner_of_this_processor() {
+#if defined(__x86_64__)
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+      __builtin_cpu_supports("avx512dq")) {
+    return run_avx512<Job>;
+  }
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return run_avx2<Job>;
+#endif
+  return run_anywhere<Job>;
+}
+
+template <class Job>
+void run_all(const Job& job) {
+  static const Runner<Job> runner = runner_of_this_processor<Job>();
+  const Units units(job.input);
+  at::parallel_for(0, units.count(), 1, [&](int64_t first, int64_t end) {
+    Scratch scratch(units.largest());
+    for (int64_t i = first; i < end; ++i) runner(job, units[i], scratch);
+  });
+}
+
+}  // namespace
+
+void forward(const Input& input, double epsilon, float* y, float* mean, float* rstd) {
+  run_all(Forward{.input = input, .statistics = {.epsilon = epsilon, .mean = mean, .rstd = rstd}, .y = y});
+}
+
+void backward(const Input& input, const Saved& saved, const float* dy, float* dx,
+              const ParameterGradients& gradients) {
+  const auto size = static_cast<size_t>(input.batch * input.channels);
+  std::vector<double> sum(size);
+  std::vector<double> product(size);
+  run_all(Backward{
+      .input = input, .saved = saved, .dy = dy, .dx = dx, .sum = sum.data(), .product = product.data()});
+  for (int64_t c = 0; c < input.channels; ++c) {
+    double weight = 0;
+    double bias = 0;
+    for (int64_t b = 0; b < input.batch; ++b) {
+      const int64_t place = b * input.channels + c;
+      const double scale = scale_of(input, b, c);
+      weight += scale * product[place];
+      bias += scale * sum[place];
+      if (gradients.condition == nullptr) continue;
+      float* const condition = gradients.condition + b * 2 * input.channels;
+      condition[c] = static_cast<float>(input.weight[c] * product[place] + input.bias[c] * sum[place]);
+      condition[input.channels + c] = static_cast<float>(sum[place]);
+    }
+    gradients.weight[c] = static_cast<float>(weight);
+    gradients.bias[c] = static_cast<float>(bias);
+  }
+}
+
+}  // namespace cm::group_norm_cpu

@@ -1,0 +1,267 @@
+#include "cm/kernels/group_norm.h"
+
+#include <ATen/Parallel.h>
+#include <gmock/gmock.h>
+#include <torch/csrc/autograd/autograd.h>
+#include <torch/csrc/autograd/forward_grad.h>
+#include <torch/csrc/autograd/function.h>
+
+#include <limits>
+
+#include "cm/base/random.h"
+#include "support/closeness.h"
+#include "support/message_of.h"
+
+namespace cm {
+namespace {
+
+using test::largest_difference;
+using testing::HasSubstr;
+
+constexpr std::array kFormats = {torch::MemoryFormat::Contiguous, torch::MemoryFormat::ChannelsLast};
+
+struct Shape {
+  int64_t batch;
+  int64_t channels;
+  int64_t groups;
+  int64_t height;
+  int64_t width;
+};
+
+// One channel a group and eight, channels that do and do not fill vectors, one position and an odd number,
+// more than one unit of work an image.
+constexpr std::array kShapes = {Shape{2, 32, 32, 8, 8},   Shape{1, 256, 32, 7, 5},  Shape{3, 64, 8, 1, 1},
+                                Shape{3, 12, 3, 7, 5},    Shape{2, 1, 1, 16, 16},   Shape{1, 20, 5, 1, 3},
+                                Shape{2, 96, 32, 33, 32}, Shape{1, 64, 32, 40, 40}, Shape{2, 40, 8, 2, 2}};
+
+struct Case {
+  Tensor x;
+  NormParameters norm;
+  Tensor condition;
+  Tensor dy;
+  Activation activation;
+
+  std::vector<Tensor> inputs() const {
+    std::vector<Tensor> all = {x, norm.weight, norm.bias};
+    if (condition.defined()) all.push_back(condition);
+    return all;
+  }
+  // With every tensor a leaf of its own.
+  Case as(torch::Dtype dtype) const {
+    const auto leaf = [&](const Tensor& t) {
+      return t.defined() ? t.detach().to(dtype).clone().requires_grad_(true) : t;
+    };
+    return {leaf(x),
+            {norm.groups, norm.epsilon, leaf(norm.weight), leaf(norm.bias)},
+            leaf(condition),
+            dy.to(dtype),
+            activation};
+  }
+};
+
+Case some_case(const Shape& shape, torch::MemoryFormat format, bool conditioned, Activation activation) {
+  const auto draw = [&](uint64_t seed, int64_t rows, const std::vector<int64_t>& of_each) {
+    return normal({.seed = seed}, sample_range(0, rows), of_each);
+  };
+  const int64_t c = shape.channels;
+  const std::vector<int64_t> image = {c, shape.height, shape.width};
+  Case it;
+  it.x = (2 * draw(1, shape.batch, image) + 0.7).contiguous(format);
+  it.norm = {shape.groups, 1e-5, 1 + 0.3 * draw(2, 1, {c})[0], draw(3, 1, {c})[0]};
+  if (conditioned) it.condition = 0.5 * draw(4, shape.batch, {2 * c});
+  it.dy = draw(5, shape.batch, image).contiguous(format);
+  it.activation = activation;
+  return it;
+}
+
+template <class Check>
+void for_each_case(const Check& check) {
+  for (const Shape& shape : kShapes) {
+    for (const auto format : kFormats) {
+      for (const bool conditioned : {false, true}) {
+        for (const auto activation : {Activation::none, Activation::silu}) {
+          SCOPED_TRACE(testing::Message() << "x [" << shape.batch << ", " << shape.channels << ", "
+                                          << shape.height << ", " << shape.width << "], " << shape.groups
+                                          << " groups, " << format << (conditioned ? ", conditioned" : "")
+                                          << (activation == Activation::silu ? ", SiLU" : ""));
+          check(some_case(shape, format, conditioned, activation));
+        }
+      }
+    }
+  }
+}
+
+Tensor fused(const Case& it) {
+  return group_norm(it.x, it.norm, it.condition, it.activation);
+}
+
+Tensor plain(const Case& it) {
+  return plain_group_norm(it.x, it.norm, it.condition, it.activation);
+}
+
+// On the scale of the numbers, or of 1 where all of them are small.
+double error(const Tensor& actual, const Tensor& expected) {
+  return largest_difference(actual, expected) / std::max(1.0, test::largest(expected));
+}
+
+TEST(GroupNormKernel, AgreesWithThePlainPathInDouble) {
+  for_each_case([](const Case& it) {
+    const Tensor y = fused(it);
+    EXPECT_LT(error(y, plain(it.as(torch::kFloat64))), 1e-6);
+    EXPECT_EQ(y.strides(), it.x.strides());
+  });
+}
+
+TEST(GroupNormKernel, ItsGradientsAgreeWithThePlainPathsInDouble) {
+  for_each_case([](const Case& it) {
+    const Case single = it.as(torch::kFloat32);
+    const Case exact = it.as(torch::kFloat64);
+    const Tensor y = fused(single);
+    ASSERT_THAT(y.grad_fn()->name(), HasSubstr("FusedGroupNorm"));
+    const auto ours = torch::autograd::grad({y}, single.inputs(), {single.dy});
+    const auto theirs = torch::autograd::grad({plain(exact)}, exact.inputs(), {exact.dy});
+    for (size_t i = 0; i < ours.size(); ++i) EXPECT_LT(error(ours[i], theirs[i]), 2e-6) << "input " << i;
+    EXPECT_EQ(ours[0].strides(), it.x.strides());
+  });
+}
+
+// Where x is a thousand times its deviation, 1e-7 · 1000 of it is all that fp32 has.
+TEST(GroupNormKernel, ALargeMeanCostsNoMoreThanRounding) {
+  for (const auto format : kFormats) {
+    Case it = some_case({2, 64, 8, 33, 32}, format, false, Activation::none);
+    it.x = it.x + 1000;
+    EXPECT_LT(error(fused(it), plain(it.as(torch::kFloat64))), 1e-4);
+  }
+}
+
+TEST(GroupNormKernel, SiluIsRightFarFromZero) {
+  Case it = some_case({1, 1, 1, 1, 1}, torch::MemoryFormat::Contiguous, false, Activation::silu);
+  for (const float h : {-1000.0F, -90.0F, -87.5F, -20.0F, -1.0F, -1e-6F, 0.0F, 20.0F, 90.0F, 1000.0F}) {
+    it.norm.bias = torch::full({1}, h);  // all that is left of one number
+    const double expected = h / (1 + std::exp(-static_cast<double>(h)));
+    EXPECT_NEAR(fused(it).item<double>(), expected, 2e-7 * std::abs(expected) + 1e-34) << h;
+  }
+}
+
+TEST(GroupNormKernel, WhatIsNotFiniteStaysSo) {
+  for (const float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+    for (const auto format : kFormats) {
+      const Case it = some_case({2, 32, 8, 4, 4}, format, false, Activation::silu);
+      it.x[1][5][2][3] = bad;
+      const Tensor y = fused(it);
+      EXPECT_TRUE(y[1].narrow(0, 4, 4).isfinite().logical_not().all().item<bool>());
+      EXPECT_TRUE(y[0].isfinite().all().item<bool>());
+    }
+  }
+}
+
+TEST(GroupNormKernel, TheNumberOfThreadsChangesNothing) {
+  const int threads = at::get_num_threads();
+  for (const auto format : kFormats) {
+    const Case it = some_case({3, 96, 32, 33, 32}, format, true, Activation::silu).as(torch::kFloat32);
+    const auto results = [&](int count) {
+      at::set_num_threads(count);
+      const Tensor y = fused(it);
+      auto all = torch::autograd::grad({y}, it.inputs(), {it.dy});
+      all.push_back(y);
+      return all;
+    };
+    const auto [one, three] = std::pair(results(1), results(3));
+    for (size_t i = 0; i < one.size(); ++i) EXPECT_TRUE(torch::equal(one[i], three[i])) << i;
+  }
+  at::set_num_threads(threads);
+}
+
+TEST(GroupNormKernel, AnyStridesAreTaken) {
+  Case it = some_case({2, 64, 8, 6, 6}, torch::MemoryFormat::Contiguous, true, Activation::silu);
+  const Tensor wide = normal({.seed = 9}, sample_range(0, 2), {64, 6, 12});
+  it.x = wide.slice(3, 0, 12, 2);
+  it.condition = normal({.seed = 8}, sample_range(0, 2), {256}).slice(1, 0, 256, 2);
+  EXPECT_LT(error(fused(it), plain(it.as(torch::kFloat64))), 1e-6);
+  it.x = wide.transpose(2, 3).requires_grad_(true);
+  const Tensor dy = torch::ones({}).expand(it.x.sizes());
+  EXPECT_LT(error(torch::autograd::grad({fused(it)}, {it.x}, {dy})[0],
+                  torch::autograd::grad({plain(it)}, {it.x}, {dy})[0]),
+            2e-6);
+}
+
+TEST(GroupNormKernel, SequencesAreTakenToo) {
+  Case it = some_case({2, 64, 8, 6, 6}, torch::MemoryFormat::Contiguous, true, Activation::silu);
+  it.x = it.x.flatten(2);
+  EXPECT_LT(error(fused(it), plain(it.as(torch::kFloat64))), 1e-6);
+  it.x = it.x.select(2, 0);
+  EXPECT_LT(error(fused(it), plain(it.as(torch::kFloat64))), 1e-6);
+}
+
+TEST(GroupNormKernel, OnlyWantedGradientsAreGiven) {
+  Case it = some_case({2, 64, 8, 6, 6}, torch::MemoryFormat::ChannelsLast, true, Activation::silu);
+  it.norm.bias.requires_grad_(true);
+  fused(it).sum().backward();
+  EXPECT_TRUE(it.norm.bias.grad().defined());
+  EXPECT_FALSE(it.x.grad().defined());
+}
+
+// The gradient of a function of the gradients.
+TEST(GroupNormKernel, ASecondBackwardPassIsThePlainPaths) {
+  for_each_case([](const Case& it) {
+    const auto second = [&](const Case& leaves, const auto& compute) {
+      const auto first = torch::autograd::grad({compute(leaves)}, leaves.inputs(), {leaves.dy},
+                                               /*retain_graph=*/true, /*create_graph=*/true);
+      Tensor sum = torch::zeros({}, leaves.x.options());
+      for (const Tensor& gradient : first) sum = sum + gradient.pow(3).sum();
+      return torch::autograd::grad({sum}, leaves.inputs(), {}, /*retain_graph=*/false,
+                                   /*create_graph=*/false, /*allow_unused=*/true);
+    };
+    const auto ours = second(it.as(torch::kFloat32), fused);
+    const auto theirs = second(it.as(torch::kFloat64), plain);
+    for (size_t i = 0; i < ours.size(); ++i) {
+      ASSERT_EQ(ours[i].defined(), theirs[i].defined());
+      if (!ours[i].defined()) continue;
+      EXPECT_LT(error(ours[i], theirs[i]), 1e-3) << "input " << i;
+    }
+  });
+}
+
+TEST(GroupNormKernel, ForwardModeIsThePlainPaths) {
+  const uint64_t level = torch::autograd::ForwardADLevel::get_next_idx();
+  for (size_t which = 0; which < 4; ++which) {
+    const torch::NoGradGuard no_graph;
+    Case it = some_case({2, 64, 8, 6, 6}, torch::MemoryFormat::ChannelsLast, true, Activation::silu);
+    Tensor* const inputs[] = {&it.x, &it.norm.weight, &it.norm.bias, &it.condition};
+    Tensor& input = *inputs[which];
+    input = at::_make_dual(input, input.cos(), static_cast<int64_t>(level));
+    const auto ours = at::_unpack_dual(fused(it), static_cast<int64_t>(level));
+    const auto theirs = at::_unpack_dual(plain(it), static_cast<int64_t>(level));
+    ASSERT_TRUE(std::get<1>(ours).defined());
+    EXPECT_TRUE(torch::equal(std::get<0>(ours), std::get<0>(theirs)));
+    EXPECT_TRUE(torch::equal(std::get<1>(ours), std::get<1>(theirs)));
+    EXPECT_GT(test::largest(std::get<1>(ours)), 0.1);
+  }
+  torch::autograd::ForwardADLevel::release_idx(level);
+}
+
+TEST(GroupNormKernel, OtherTypesTakeThePlainPath) {
+  const Case it = some_case(kShapes[0], torch::MemoryFormat::ChannelsLast, true, Activation::silu);
+  const Case exact = it.as(torch::kFloat64);
+  EXPECT_TRUE(torch::equal(fused(exact), plain(exact)));
+  EXPECT_THAT(fused(exact).grad_fn()->name(), HasSubstr("Silu"));
+}
+
+TEST(GroupNormKernel, WhatDoesNotFitIsRefused) {
+  const Case good = some_case(kShapes[0], torch::MemoryFormat::Contiguous, true, Activation::silu);
+  const auto refusal = [&](const auto& spoil) {
+    Case it = good;
+    spoil(it);
+    return test::message_of<c10::Error>([&] { fused(it); });
+  };
+  EXPECT_THAT(refusal([](Case& it) { it.norm.groups = 5; }),
+              HasSubstr("group normalisation needs a multiple of 5 channels, got 32"));
+  EXPECT_THAT(refusal([](Case& it) { it.norm.bias = torch::ones({31}); }),
+              HasSubstr("group normalisation of 32 channels needs as many weights, got [31]"));
+  EXPECT_THAT(refusal([](Case& it) { it.condition = it.condition.narrow(1, 0, 32); }),
+              HasSubstr("needs a condition [2, 64], got [2, 32]"));
+  EXPECT_THAT(refusal([](Case& it) { it.x = it.x[0][0][0]; }), HasSubstr("needs x [B, C, …], got [8]"));
+}
+
+}  // namespace
+}  // namespace cm
