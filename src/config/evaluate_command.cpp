@@ -13,6 +13,7 @@
 #include "cm/base/text.h"
 #include "cm/config/evaluation_report.h"
 #include "cm/config/image_output.h"
+#include "cm/distributed/world.h"
 #include "cm/metrics/report.h"
 #include "cm/training/checkpoint.h"
 
@@ -20,6 +21,9 @@ namespace cm {
 namespace {
 
 namespace fs = std::filesystem;
+
+// Seconds that the other ranks wait while rank 0 computes scores. One that died is noticed at once.
+constexpr double kScoresTimeout = 24 * 3600;
 
 // One set of images to be measured.
 struct Subject {
@@ -141,13 +145,15 @@ Wanted wanted_of(const EvaluateCommand& command, const std::optional<Evaluator>&
   return wanted;
 }
 
-// The report of one subject; null when nothing but its statistics is asked for.
+// The report of one subject; null when nothing but its statistics is asked for, and on all ranks but the
+// first.
 Json measure(const EvaluateCommand& command, const Subject& subject, const FeatureExtractor& extractor,
-             std::optional<Evaluator>& evaluator) {
+             std::optional<Evaluator>& evaluator, const World& world) {
   const SetHeader& header = subject.header;
   const Activations activations =
       activations_of(header.count, subject.open(), extractor, wanted_of(command, evaluator, extractor),
-                     command.sampling.batch);
+                     command.sampling.batch, world);
+  if (!world.is_first()) return nullptr;
   if (command.statistics) {
     save_statistics(*command.statistics, statistics_of(header, activations, extractor));
     std::cerr << "the statistics of " << header.count << " images: " << *command.statistics << '\n';
@@ -206,33 +212,57 @@ std::string scores_line(const Json& report) {
   return line;
 }
 
-}  // namespace
+// All that is checked before anything is computed.
+struct Opened {
+  std::vector<Subject> subjects;
+  std::unique_ptr<FeatureExtractor> extractor;
+  std::optional<Evaluator> evaluator;
+};
 
-int run_evaluate_command(const EvaluateCommand& command) {
+Opened open_named(const EvaluateCommand& command, const torch::Device& device) {
   check_sources(command);
-  const torch::Device device = parse_device(command.common.device);
-  const std::vector<Subject> subjects = subjects_of(command, device);
-  check_shapes(subjects);
-  check_outputs(command, subjects);
-  const auto extractor = make_features(command.reference.features, subjects.front().header.shape, device);
-  auto evaluator = evaluator_of(command, *extractor);
-  for (const Subject& subject : subjects) {
-    if (evaluator) evaluator->check(subject.header);
+  Opened opened{.subjects = subjects_of(command, device), .extractor = nullptr, .evaluator = std::nullopt};
+  check_shapes(opened.subjects);
+  check_outputs(command, opened.subjects);
+  opened.extractor = make_features(command.reference.features, opened.subjects.front().header.shape, device);
+  opened.evaluator = evaluator_of(command, *opened.extractor);
+  for (const Subject& subject : opened.subjects) {
+    if (opened.evaluator) opened.evaluator->check(subject.header);
   }
-  if (command.dry_run) {
-    announce(subjects, *extractor);
-    return 0;
-  }
+  return opened;
+}
+
+// The reports of all subjects, in their order.
+std::vector<Json> measure_all(const EvaluateCommand& command, Opened& opened, const World& world) {
   std::vector<Json> reports;
-  for (const Subject& subject : subjects) {
-    Json report = measure(command, subject, *extractor, evaluator);
-    if (report.is_null()) return 0;
-    if (subjects.size() > 1) {
-      log_info(concat(reports.size() + 1, " of ", subjects.size(), ", ", subject.header.path, ": ",
+  for (const Subject& subject : opened.subjects) {
+    Json report = measure(command, subject, *opened.extractor, opened.evaluator, world);
+    if (report.is_null()) continue;
+    if (opened.subjects.size() > 1) {
+      log_info(concat(reports.size() + 1, " of ", opened.subjects.size(), ", ", subject.header.path, ": ",
                       scores_line(report)));
     }
     reports.push_back(std::move(report));
   }
+  return reports;
+}
+
+}  // namespace
+
+int run_evaluate_command(const EvaluateCommand& command) {
+  const Launch launch = launch_of_this_process();
+  const torch::Device device = parse_device(command.common.device, launch.local_rank);
+  const World world = connect(launch, device);
+  world.set_timeout(kScoresTimeout);
+  if (!world.is_first()) silence_log();
+  Opened opened;
+  world.together([&] { opened = open_named(command, device); });
+  if (command.dry_run) {
+    if (world.is_first()) announce(opened.subjects, *opened.extractor);
+    return 0;
+  }
+  const std::vector<Json> reports = measure_all(command, opened, world);
+  if (reports.empty()) return 0;
   if (command.plot) draw(*command.plot, reports);
   if (reports.size() == 1) {
     print_one(reports.front(), command.json);

@@ -59,6 +59,31 @@ void check_finite_activations(const Tensor& activations, const FeatureExtractor&
   throw InputError(concat(source, ": gives features that are NaN or infinite; check its weights"));
 }
 
+// Of images first … last − 1.
+Activations activations_of_part(int64_t first_image, int64_t last, const PixelSource& pixels,
+                                const FeatureExtractor& extractor, const Wanted& wanted, int64_t batch_size) {
+  std::vector<Tensor> features;
+  std::vector<Tensor> spatial;
+  std::vector<Tensor> logits;
+  Progress progress(concat("features of ", last - first_image, " images"), last - first_image);
+  for (int64_t first = first_image; first < last; first += batch_size) {
+    const int64_t n = std::min(batch_size, last - first);
+    for (const Tensor& part : pixels(first, n).split(extractor.most_at_once())) {
+      Activations activations = extractor(part, wanted);
+      if (activations.features.defined()) features.push_back(std::move(activations.features));
+      append(spatial, std::move(activations.spatial));
+      append(logits, std::move(activations.logits));
+    }
+    progress.update(first + n - first_image);
+  }
+  Activations all{
+      .features = joined(features).value_or(Tensor()), .spatial = joined(spatial), .logits = joined(logits)};
+  if (all.features.defined()) check_finite_activations(all.features, extractor);
+  if (all.spatial) check_finite_activations(*all.spatial, extractor);
+  if (all.logits) check_finite_activations(*all.logits, extractor);
+  return all;
+}
+
 }  // namespace
 
 Activations PixelFeatures::operator()(const Tensor& pixels, const Wanted&) const {
@@ -119,26 +144,19 @@ std::string feature_identity(const FeatureExtractor& extractor) {
 }
 
 Activations activations_of(int64_t count, const PixelSource& pixels, const FeatureExtractor& extractor,
-                           const Wanted& wanted, int64_t batch_size) {
-  std::vector<Tensor> features;
-  std::vector<Tensor> spatial;
-  std::vector<Tensor> logits;
-  Progress progress(concat("features of ", count, " images"), count);
-  for (int64_t first = 0; first < count; first += batch_size) {
-    const int64_t n = std::min(batch_size, count - first);
-    for (const Tensor& part : pixels(first, n).split(extractor.most_at_once())) {
-      Activations activations = extractor(part, wanted);
-      if (activations.features.defined()) features.push_back(std::move(activations.features));
-      append(spatial, std::move(activations.spatial));
-      append(logits, std::move(activations.logits));
-    }
-    progress.update(first + n);
-  }
-  Activations all{
-      .features = joined(features).value_or(Tensor()), .spatial = joined(spatial), .logits = joined(logits)};
-  if (all.features.defined()) check_finite_activations(all.features, extractor);
-  if (all.spatial) check_finite_activations(*all.spatial, extractor);
-  if (all.logits) check_finite_activations(*all.logits, extractor);
+                           const Wanted& wanted, int64_t batch_size, const World& world) {
+  const Share share = share_of((count + batch_size - 1) / batch_size, world);
+  const int64_t first = std::min(count, share.first * batch_size);
+  const int64_t last = std::min(count, (share.first + share.count) * batch_size);
+  const Activations mine = activations_of_part(first, last, pixels, extractor, wanted, batch_size);
+  if (world.size() == 1) return mine;
+  const auto joined_ranks = [&](const Tensor& part) {
+    return world.gather(part.defined() ? part.cpu() : torch::empty({0}));
+  };
+  Activations all;
+  if (wanted.features) all.features = joined_ranks(mine.features);
+  if (wanted.spatial) all.spatial = joined_ranks(mine.spatial.value_or(Tensor()));
+  if (wanted.logits) all.logits = joined_ranks(mine.logits.value_or(Tensor()));
   return all;
 }
 

@@ -11,6 +11,7 @@
 #include <string>
 
 #include "cm/base/tensor.h"
+#include "cm/distributed/world.h"
 #include "cm/io/json.h"
 #include "cm/metrics/image_set.h"
 #include "cm/metrics/inception_input.h"
@@ -97,9 +98,10 @@ std::string feature_identity(const FeatureExtractor& extractor);
 using PixelSource = std::function<Tensor(int64_t first, int64_t n)>;
 
 // The activations of `count` images that are asked for in their order, `batch_size` ≥ 1 at a time, and not
-// kept. InputError when a feature isn't finite.
+// kept. Spread over the ranks of `world` by whole batches, they are the same for any number of ranks: on rank
+// 0, and undefined on the others. InputError when a feature isn't finite.
 Activations activations_of(int64_t count, const PixelSource& pixels, const FeatureExtractor& extractor,
-                           const Wanted& wanted, int64_t batch_size);
+                           const Wanted& wanted, int64_t batch_size, const World& world = World());
 
 // The same of images at hand, uint8 [N, C, H, W].
 Activations activations_of(const Tensor& pixels, const FeatureExtractor& extractor, const Wanted& wanted,
