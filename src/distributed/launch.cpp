@@ -13,7 +13,7 @@ namespace {
 constexpr int64_t kMostRanks = 1000000;
 constexpr int64_t kLastPort = 65535;
 constexpr int64_t kUsualPort = 29500;
-// Ports of Slurm's jobs: above the registered ones, below those that systems hand out.
+// Ports of Slurm's jobs: below the usual one, and below those that Linux hands out itself (from 32768).
 constexpr int64_t kFirstJobPort = 20000;
 constexpr int64_t kJobPorts = 9500;
 

@@ -1,5 +1,6 @@
 """Several processes do what one does: the same weights, pictures and files, and they end together."""
 
+import functools
 import json
 import pathlib
 import signal
@@ -119,31 +120,36 @@ class DistributedTest(ExecutableTest):
         self.assert_same_run(f"{name}-2", f"{name}-1", 3)
 
 
+@functools.cache
+def alone():
+    """One process's run."""
+    must_run(*training("edm", "alone", *SETTINGS))
+    return "alone"
+
+
 class EqualityTest(DistributedTest):
     def test_two_ranks_do_what_one_process_does(self):
-        for objective in ("edm", "cd", "ct", "sct", "pd"):
+        for objective in ("cd", "sct", "pd"):
             with self.subTest(objective):  # two micro-batches a rank, with dropout
                 self.compare(f"equal-{objective}", objective)
 
-    def test_whole_batches_too(self):
-        self.compare("whole", "cd", "train.micro_batch_size=8", "model.dropout=0", "optimizer.clip_norm=0.1")
-
-    def test_the_weights_move_further_than_the_tolerance(self):
-        weights = weights_of(must_train("moved"))
-        first = weights_of(must_train("first", "optimizer.lr=1e-12"))
-        moved = max(float(numpy.abs(weights[name] - first[name]).max()) for name in weights if name.startswith("model"))
-        self.assertGreater(moved, 1e-3)
-
-    def test_sample_grids(self):
+    def test_whole_batches_and_sample_grids_too(self):
         settings = ("train.sample_every=3", "train.sample_count=11", "train.micro_batch_size=8", "model.dropout=0")
-        self.compare("grids", "ct", *settings)
-        self.assertTrue((FOLDER / "grids-2" / "samples" / "step-00000003.png").exists())
+        self.compare("whole", "ct", *settings, "optimizer.clip_norm=0.1", "model.activation_checkpointing=true")
+        self.assertTrue((FOLDER / "whole-2" / "samples" / "step-00000003.png").exists())
 
     def test_only_rank_0_speaks_and_writes(self):
         (_, first, _), (_, second, quiet) = run_ranks(2, *training("edm", "quiet", *SETTINGS))
         self.assertRegex(first, r"3 steps of 8 images, shared by 2 processes\n(.*\n)*finished 3 steps: quiet\n$")
         self.assertEqual((second, quiet), ("", ""))
         self.assertEqual(len(list((FOLDER / "quiet" / "tensorboard").iterdir())), 1)
+        self.assert_same_run("quiet", alone(), 3)
+
+    def test_the_weights_move_further_than_the_tolerance(self):
+        must_run(*training("edm", "unmoved", *SETTINGS, "optimizer.lr=1e-12"))
+        weights, first = weights_of(FOLDER / alone()), weights_of(FOLDER / "unmoved")
+        moved = max(float(numpy.abs(weights[name] - first[name]).max()) for name in weights if name.startswith("model"))
+        self.assertGreater(moved, 1e-3)
 
     def test_a_dry_run(self):
         (_, first, _), (_, second, _) = run_ranks(2, *training("edm", "dry", *SETTINGS, "--dry-run"))
@@ -152,21 +158,16 @@ class EqualityTest(DistributedTest):
         self.assertFalse((FOLDER / "dry").exists())
 
 
-def must_train(name, *settings):
-    must_run(*training("edm", name, *SETTINGS, *settings))
-    return FOLDER / name
-
-
 class ResumeTest(DistributedTest):
     def test_another_number_of_ranks_goes_on(self):
         whole, part = "train.steps=4", "train.steps=2"
-        must_run(*training("cd", "alone", *SETTINGS, whole))
+        must_run(*training("cd", "unbroken", *SETTINGS, whole))
         for before, after in ((2, 1), (1, 2)):
             with self.subTest(f"from {before} to {after}"):
                 name = f"resumed-{before}-{after}"
                 run_ranks(before, *training("cd", name, *SETTINGS, part))
                 run_ranks(after, *training("cd", name, *SETTINGS, whole, "--resume"))
-                self.assert_same_run(name, "alone", 4)
+                self.assert_same_run(name, "unbroken", 4)
 
 
 class EndTest(DistributedTest):
@@ -196,10 +197,10 @@ class EndTest(DistributedTest):
         self.assertIn("one step", goes_on.out)
 
     def test_a_rank_that_hangs_ends_the_other_after_the_timeout(self):
-        (code, _, err), seconds = self.lose("hangs", 1, signal.SIGSTOP, "train.distributed_timeout=2")
+        (code, _, err), seconds = self.lose("hangs", 1, signal.SIGSTOP, "train.distributed_timeout=4")
         self.assertEqual(code, 1)
         self.assertRegex(err, self.LOST % 0)
-        self.assertIn("did not answer within 2 s", err)
+        self.assertIn("did not answer within 4 s", err)
         self.assertLess(seconds, 20)
 
     def test_a_signal_to_one_rank_stops_all_at_the_same_step(self):
@@ -267,8 +268,7 @@ class TorchrunTest(DistributedTest):
                               timeout=SECONDS, check=False)  # fmt: skip
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn("finished 3 steps", done.stdout)
-        must_train("torchrun-alone")
-        self.assert_same_run("torchrun", "torchrun-alone", 3)
+        self.assert_same_run("torchrun", alone(), 3)
 
 
 if __name__ == "__main__":
