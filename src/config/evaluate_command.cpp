@@ -119,23 +119,23 @@ void check_shapes(const std::vector<Subject>& subjects) {
 }
 
 // None when nothing but statistics is asked for.
-std::optional<Evaluator> evaluator_of(const EvaluateCommand& command, const FeatureExtractor& extractor) {
+std::unique_ptr<Evaluator> evaluator_of(const EvaluateCommand& command, const FeatureExtractor& extractor) {
   std::vector<Metric> metrics = parse_metrics(command.metrics);
   const std::string& path = command.reference.reference;
-  if (metrics.empty() && path.empty()) return std::nullopt;
+  if (metrics.empty() && path.empty()) return nullptr;
   if (metrics.empty()) metrics = {distance_metric(extractor)};
   std::optional<Reference> reference;
   if (!path.empty()) reference = load_reference(path);
-  return Evaluator(std::move(reference), extractor,
-                   {.metrics = metrics,
-                    .batch_size = command.sampling.batch,
-                    .calibrate = command.calibrate,
-                    .extrapolate = command.extrapolate,
-                    .seed = command.common.seed.value_or(0)});
+  const EvaluationOptions options{.metrics = metrics,
+                                  .batch_size = command.sampling.batch,
+                                  .calibrate = command.calibrate,
+                                  .extrapolate = command.extrapolate,
+                                  .seed = command.common.seed.value_or(0)};
+  return std::make_unique<Evaluator>(std::move(reference), extractor, options);
 }
 
 // For the scores and the statistics together.
-Wanted wanted_of(const EvaluateCommand& command, const std::optional<Evaluator>& evaluator,
+Wanted wanted_of(const EvaluateCommand& command, const Evaluator* evaluator,
                  const FeatureExtractor& extractor) {
   Wanted wanted = evaluator ? evaluator->wanted() : Wanted{.features = false};
   if (command.statistics) {
@@ -148,7 +148,7 @@ Wanted wanted_of(const EvaluateCommand& command, const std::optional<Evaluator>&
 // The report of one subject; null when nothing but its statistics is asked for, and on all ranks but the
 // first.
 Json measure(const EvaluateCommand& command, const Subject& subject, const FeatureExtractor& extractor,
-             std::optional<Evaluator>& evaluator, const World& world) {
+             Evaluator* evaluator, const World& world) {
   const SetHeader& header = subject.header;
   const Activations activations =
       activations_of(header.count, subject.open(), extractor, wanted_of(command, evaluator, extractor),
@@ -216,12 +216,12 @@ std::string scores_line(const Json& report) {
 struct Opened {
   std::vector<Subject> subjects;
   std::unique_ptr<FeatureExtractor> extractor;
-  std::optional<Evaluator> evaluator;
+  std::unique_ptr<Evaluator> evaluator;
 };
 
 Opened open_named(const EvaluateCommand& command, const torch::Device& device) {
   check_sources(command);
-  Opened opened{.subjects = subjects_of(command, device), .extractor = nullptr, .evaluator = std::nullopt};
+  Opened opened{.subjects = subjects_of(command, device), .extractor = nullptr, .evaluator = nullptr};
   check_shapes(opened.subjects);
   check_outputs(command, opened.subjects);
   opened.extractor = make_features(command.reference.features, opened.subjects.front().header.shape, device);
@@ -236,7 +236,7 @@ Opened open_named(const EvaluateCommand& command, const torch::Device& device) {
 std::vector<Json> measure_all(const EvaluateCommand& command, Opened& opened, const World& world) {
   std::vector<Json> reports;
   for (const Subject& subject : opened.subjects) {
-    Json report = measure(command, subject, *opened.extractor, opened.evaluator, world);
+    Json report = measure(command, subject, *opened.extractor, opened.evaluator.get(), world);
     if (report.is_null()) continue;
     if (opened.subjects.size() > 1) {
       log_info(concat(reports.size() + 1, " of ", opened.subjects.size(), ", ", subject.header.path, ": ",

@@ -258,6 +258,16 @@ class SampleTest(DistributedTest):
 
 
 class TorchrunTest(DistributedTest):
+    def test_any_number_of_ranks_measures_the_same(self):
+        numpy.savez(FOLDER / "real.npz", arr_0=numpy.random.default_rng(0).integers(0, 255, (60, 8, 8, 1), numpy.uint8))
+        asked = ("--checkpoint", student(), "--num", 50, "--batch", 8, "--reference", "real.npz")
+        asked = ("cm-evaluate", *asked, "--metrics", "frechet,precision", "--json")
+        expected = json.loads(must_run(*asked).out)
+        for ranks in (2, 3):
+            (_, said, _), *others = run_ranks(ranks, *asked)
+            self.assertEqual(json.loads(said), expected)
+            self.assertEqual([out for _, out, _ in others], [""] * (ranks - 1))
+
     def test_torchrun_starts_it(self):
         torchrun = pathlib.Path(sys.executable).parent / "torchrun"
         if not torchrun.exists():
