@@ -5,6 +5,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "group_norm_bodies.h"
 #include "group_norm_walk.h"
 
 namespace cm::group_norm_cpu {
@@ -13,7 +14,8 @@ namespace {
 // Numbers of one image that a unit aims at, so that the passes over it find x, dy and dx in the L2 cache.
 constexpr int64_t kUnitNumbers = 1 << 15;
 
-// fp32 sums are short; their totals are doubles.
+// fp32 sums are short, and sums of shorter ones; their totals are doubles.
+constexpr int64_t kStepsOfAPart = 8;
 constexpr int64_t kStepsOfASum = 64;
 
 // Whole groups of one image.
@@ -128,87 +130,23 @@ struct Statistics {
   }
 };
 
-template <class V>
-struct Moments {
-  const float* x;
-  V shift;
-  V sum{};
-  V product{};
-
-  [[gnu::always_inline]] void operator()(int64_t place, int64_t count) {
-    const V d = vec::load(x + place, count, shift) - shift;
-    sum += d;
-    product += d * d;
-  }
-};
-
-template <class V, bool silu>
-struct Output {
-  const float* x;
-  float* y;
-  V mean;
-  V slope;
-  V offset;
-
-  [[gnu::always_inline]] void operator()(int64_t place, int64_t count) const {
-    const V h = (vec::load(x + place, count, V{}) - mean) * slope + offset;
-    vec::store(y + place, count, silu ? h / (1.0F + vec::exp(-h)) : h);
-  }
-};
-
-// Σ dh and Σ dh (x − mean); dh is left where dx will be. SiLU's derivative is σ(h) (1 + h (1 − σ(h))).
-template <class V, bool silu>
-struct GradientSums {
-  const float* x;
-  const float* dy;
-  float* dh;
-  V mean;
-  V slope;
-  V offset;
-  V sum{};
-  V product{};
-
-  [[gnu::always_inline]] void operator()(int64_t place, int64_t count) {
-    const V centred = vec::load(x + place, count, V{}) - mean;
-    V d = vec::load(dy + place, count, V{});
-    if constexpr (silu) {
-      const V h = centred * slope + offset;
-      const V s = vec::sigmoid(h);
-      d *= s + s * h * (1.0F - s);
-      vec::store(dh + place, count, d);
-    }
-    sum += d;
-    product += d * centred;
-  }
-};
-
-template <class V>
-struct InputGradient {
-  const float* x;
-  const float* dh;
-  float* dx;
-  V mean;
-  V slope;
-  V pull;
-  V push;
-
-  [[gnu::always_inline]] void operator()(int64_t place, int64_t count) const {
-    const V centred = vec::load(x + place, count, V{}) - mean;
-    const V d = vec::load(dh + place, count, V{});
-    vec::store(dx + place, count, d * slope - (centred * pull + push));
-  }
-};
-
 // Runs a body with `sum` and `product` over a whole tile, and adds these to the channels' totals.
 template <class V, Layout layout, class Body>
 [[gnu::always_inline]] inline void accumulate(const Walk<V, layout>& walk, int64_t tile, Body& body,
                                               Scratch& scratch) {
   for (int64_t first = 0; first < walk.steps(); first += kStepsOfASum) {
-    body.sum = V{};
-    body.product = V{};
-    walk.each(tile, first, std::min(first + kStepsOfASum, walk.steps()), body);
-    walk.add(body.sum, tile, scratch.sum.data());
-    walk.add(body.product, tile, scratch.product.data());
+    const int64_t end = std::min(first + kStepsOfASum, walk.steps());
+    V sum{};
+    V product{};
+    for (int64_t part = first; part < end; part += kStepsOfAPart) {
+      body.sum = V{};
+      body.product = V{};
+      walk.each(tile, part, std::min(part + kStepsOfAPart, end), body);
+      sum += body.sum;
+      product += body.product;
+    }
+    walk.add(sum, tile, scratch.sum.data());
+    walk.add(product, tile, scratch.product.data());
   }
 }
 
