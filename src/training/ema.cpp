@@ -13,12 +13,7 @@ void validate(const EmaOptions& options, const Complain& complain) {
 }
 
 void update_ema(const std::vector<Tensor>& average, const std::vector<Tensor>& parameters, double rate) {
-  const torch::NoGradGuard guard;
-  if (rate == 0) {
-    at::_foreach_copy_(average, parameters);
-  } else {
-    at::_foreach_lerp_(average, parameters, 1 - rate);
-  }
+  update_averages({{average, rate}}, parameters);
 }
 
 EmaSet::EmaSet(const EmaOptions& options, std::vector<Tensor> parameters)
@@ -29,8 +24,9 @@ EmaSet::EmaSet(const EmaOptions& options, std::vector<Tensor> parameters)
   }
 }
 
-void EmaSet::update() {
-  for (size_t i = 0; i < rates_.size(); ++i) update_ema(averages_[i], parameters_, rates_[i]);
+void EmaSet::update(std::vector<MovingAverage> others) {
+  for (size_t i = 0; i < rates_.size(); ++i) others.push_back({averages_[i], rates_[i]});
+  update_averages(others, parameters_);
 }
 
 std::optional<double> settled_rate(const std::vector<double>& rates, int64_t steps) {

@@ -59,60 +59,46 @@ Optimizer::Optimizer(const OptimizerOptions& options, std::vector<Tensor> parame
   }
 }
 
-void Optimizer::step(double lr) {
-  const torch::NoGradGuard guard;
-  std::vector<Tensor> theta;
-  std::vector<Tensor> g;
-  std::vector<Tensor> m;
-  std::vector<Tensor> v;
-  for (size_t i = 0; i < parameters_.size(); ++i) {
-    if (!parameters_[i].grad().defined()) continue;
-    theta.push_back(parameters_[i]);
-    g.push_back(parameters_[i].grad());
-    m.push_back(first_[i]);
-    v.push_back(second_[i]);
-  }
-  if (theta.empty()) return;
+// RAdam: θ ← θ − lr/(1 − β₁ᵗ) · r_t √(1 − β₂ᵗ) · m/(√v + eps). Adam: θ ← θ − lr/(1 − β₁ᵗ) · m/(√(v/(1 − β₂ᵗ))
+// + eps).
+AdamUpdate Optimizer::next_update(double lr) const {
+  const auto t = static_cast<double>(updates_ + 1);
   const double beta1 = options_.betas[0];
   const double beta2 = options_.betas[1];
-  const auto t = static_cast<double>(++updates_);
-  const double correction1 = 1 - std::pow(beta1, t);
-  const double correction2 = 1 - std::pow(beta2, t);
-
-  if (options_.weight_decay != 0) {
-    if (options_.rule == OptimizerRule::adamw) {
-      at::_foreach_mul_(theta, 1 - lr * options_.weight_decay);
-    } else {
-      g = at::_foreach_add(g, theta, options_.weight_decay);
-    }
-  }
-  at::_foreach_lerp_(m, g, 1 - beta1);
-  at::_foreach_mul_(v, beta2);
-  at::_foreach_addcmul_(v, g, g, 1 - beta2);
-
-  // RAdam: θ ← θ − lr/(1 − β₁ᵗ) · r_t √(1 − β₂ᵗ) · m/(√v + eps). Adam: θ ← θ − lr/(1 − β₁ᵗ) · m/(√(v/(1 −
-  // β₂ᵗ)) + eps).
+  AdamUpdate update{
+      .beta1 = beta1, .beta2 = beta2, .step = lr / (1 - std::pow(beta1, t)), .eps = options_.eps};
   switch (options_.rule) {
     case OptimizerRule::radam: {
       const auto scale = rectification(beta2, t);
-      if (!scale) {
-        at::_foreach_add_(theta, m, -lr / correction1);
-        return;
-      }
-      std::vector<Tensor> denominator = at::_foreach_sqrt(v);
-      at::_foreach_add_(denominator, options_.eps);
-      at::_foreach_addcdiv_(theta, m, denominator, -lr / correction1 * *scale);
-      return;
+      update.adaptive = scale.has_value();
+      update.step *= scale.value_or(1);
+      update.added_decay = options_.weight_decay;
+      return update;
     }
     case OptimizerRule::adam:
-    case OptimizerRule::adamw: {
-      std::vector<Tensor> denominator = at::_foreach_sqrt(v);
-      at::_foreach_div_(denominator, std::sqrt(correction2));
-      at::_foreach_add_(denominator, options_.eps);
-      at::_foreach_addcdiv_(theta, m, denominator, -lr / correction1);
-      return;
-    }
+      update.root = std::sqrt(1 - std::pow(beta2, t));
+      update.added_decay = options_.weight_decay;
+      return update;
+    case OptimizerRule::adamw:
+      update.root = std::sqrt(1 - std::pow(beta2, t));
+      update.shrink = 1 - lr * options_.weight_decay;
+      return update;
   }
+  return update;
+}
+
+void Optimizer::step(double lr) {
+  AdamState state;
+  for (size_t i = 0; i < parameters_.size(); ++i) {
+    if (!parameters_[i].grad().defined()) continue;
+    state.theta.push_back(parameters_[i]);
+    state.gradient.push_back(parameters_[i].grad());
+    state.first.push_back(first_[i]);
+    state.second.push_back(second_[i]);
+  }
+  if (state.theta.empty()) return;
+  adam_update(state, next_update(lr));
+  ++updates_;
 }
 
 void Optimizer::zero_grad() {
@@ -120,11 +106,13 @@ void Optimizer::zero_grad() {
 }
 
 Tensor gradient_norm(const std::vector<Tensor>& parameters) {
-  return torch::stack(at::_foreach_norm(gradients_of(parameters), 2)).norm();
+  return norm_of(gradients_of(parameters));
 }
 
 void clip_gradients(const std::vector<Tensor>& parameters, const Tensor& norm, double clip) {
   constexpr double kSmallest = 1e-6;  // keeps a zero gradient finite
+  if (norm.is_cpu() && norm.item<double>() + kSmallest <= clip)
+    return;  // nothing to wait for, nothing to scale
   const Tensor scale = (clip / (norm + kSmallest)).clamp_max(1);
   at::_foreach_mul_(gradients_of(parameters), scale);
 }

@@ -83,9 +83,10 @@ StepResult Trainer::step(const Batch& batch) {
       clip_gradients(parameters_, result.gradient_norm, *optimizer_options_.clip_norm);
     }
     optimizer_.step(lr());
+    std::vector<MovingAverage> target;
     const auto decay = objective_.curriculum(step_).decay;
-    if (target_ != nullptr && decay) update_ema(target_->parameters(), averaged_, *decay);
-    averages_.update();
+    if (target_ != nullptr && decay) target.push_back({target_->parameters(), *decay});
+    averages_.update(std::move(target));
   }
   optimizer_.zero_grad();
   ++step_;

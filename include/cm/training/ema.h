@@ -5,6 +5,7 @@
 
 #include "cm/base/fields.h"
 #include "cm/base/tensor.h"
+#include "cm/kernels/multi_tensor.h"
 
 namespace cm {
 
@@ -28,7 +29,8 @@ class EmaSet {
   // Every average starts as a copy of `parameters`, whose storage the set keeps reading.
   EmaSet(const EmaOptions& options, std::vector<Tensor> parameters);
 
-  void update();
+  // One step of every average, and in the same pass over the parameters of `others` that follow them.
+  void update(std::vector<MovingAverage> others = {});
 
   const std::vector<double>& rates() const { return rates_; }
   // The average at rates()[index], in the order of the parameters.

@@ -1,4 +1,5 @@
-// Adam and its relatives over LibTorch's multi-tensor (foreach) kernels, and the learning rate's course.
+// Adam and its relatives (in one pass over all tensors: cm/kernels/multi_tensor.h), and the learning rate's
+// course.
 #pragma once
 
 #include <cstdint>
@@ -7,6 +8,7 @@
 
 #include "cm/base/fields.h"
 #include "cm/base/tensor.h"
+#include "cm/kernels/multi_tensor.h"
 
 namespace cm {
 
@@ -78,6 +80,8 @@ class Optimizer {
   void set_updates(int64_t updates) { updates_ = updates; }
 
  private:
+  AdamUpdate next_update(double lr) const;
+
   OptimizerOptions options_;
   std::vector<Tensor> parameters_;
   std::vector<Tensor> first_;

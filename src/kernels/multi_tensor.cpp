@@ -1,0 +1,210 @@
+#include "cm/kernels/multi_tensor.h"
+
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+#include <cmath>
+#include <span>
+
+#include "multi_tensor_cpu.h"
+
+namespace cm {
+namespace {
+
+using TensorList = std::span<const Tensor>;
+
+// Some thousand numbers, which stay in the L1 cache from one average to the next.
+constexpr int64_t kPiece = 2048;
+
+struct Piece {
+  size_t tensor;
+  int64_t first;
+  int64_t count;
+};
+
+std::vector<Piece> pieces_of(TensorList tensors) {
+  std::vector<Piece> pieces;
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    for (int64_t first = 0; first < tensors[i].numel(); first += kPiece) {
+      pieces.push_back({i, first, std::min(kPiece, tensors[i].numel() - first)});
+    }
+  }
+  return pieces;
+}
+
+// body(piece, its number), on all threads.
+template <class Body>
+void for_each_piece(const std::vector<Piece>& pieces, const Body& body) {
+  constexpr int64_t kPiecesOfAThread = 8;
+  at::parallel_for(0, static_cast<int64_t>(pieces.size()), kPiecesOfAThread, [&](int64_t first, int64_t end) {
+    for (int64_t i = first; i < end; ++i) body(pieces[static_cast<size_t>(i)], static_cast<size_t>(i));
+  });
+}
+
+// Whether number k of `other` is number k of `tensor`, as arrays in host memory.
+bool is_laid_out_like(const Tensor& other, const Tensor& tensor) {
+  return other.is_cpu() && other.layout() == torch::kStrided && other.scalar_type() == tensor.scalar_type() &&
+         other.sizes() == tensor.sizes() && other.strides() == tensor.strides();
+}
+
+// Of lists that go together: the type of their numbers when the passes can take them, which they cannot
+// when tensors overlap themselves or have gaps.
+std::optional<torch::Dtype> array_type(TensorList tensors, std::initializer_list<TensorList> others) {
+  if (tensors.empty()) return std::nullopt;
+  const torch::Dtype type = tensors.front().scalar_type();
+  if (type != torch::kFloat32 && type != torch::kFloat64) return std::nullopt;
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    const Tensor& tensor = tensors[i];
+    if (!is_laid_out_like(tensor, tensor) || tensor.scalar_type() != type ||
+        !tensor.is_non_overlapping_and_dense()) {
+      return std::nullopt;
+    }
+    for (const TensorList& other : others) {
+      if (!is_laid_out_like(other[i], tensor)) return std::nullopt;
+    }
+  }
+  return type;
+}
+
+// body(T{}) with the C++ type of `type`, one of the two that array_type gives.
+template <class Body>
+void with_type(torch::Dtype type, const Body& body) {
+  if (type == torch::kFloat32) {
+    body(float{});
+  } else {
+    body(double{});
+  }
+}
+
+template <class T>
+std::vector<T*> arrays_of(TensorList tensors) {
+  std::vector<T*> arrays;
+  for (const Tensor& tensor : tensors) arrays.push_back(tensor.data_ptr<T>());
+  return arrays;
+}
+
+// So that autograd finds out when it had saved what is overwritten here.
+void note_writing(TensorList tensors) {
+  for (const Tensor& tensor : tensors) tensor.unsafeGetTensorImpl()->bump_version();
+}
+
+template <class T>
+Tensor array_norm(TensorList tensors) {
+  const std::vector<Piece> pieces = pieces_of(tensors);
+  const std::vector<T*> arrays = arrays_of<T>(tensors);
+  const auto& passes = multi_tensor_cpu::passes<T>();
+  std::vector<double> sums(pieces.size());
+  for_each_piece(pieces, [&](const Piece& piece, size_t number) {
+    sums[number] = passes.sum_of_squares(arrays[piece.tensor] + piece.first, piece.count);
+  });
+  double total = 0;
+  for (const double sum : sums) total += sum;
+  return torch::scalar_tensor(std::sqrt(total), tensors.front().options().requires_grad(false));
+}
+
+template <class T>
+void adam_arrays(const AdamState& state, const AdamUpdate& update) {
+  const std::vector<T*> theta = arrays_of<T>(state.theta);
+  const std::vector<T*> gradient = arrays_of<T>(state.gradient);
+  const std::vector<T*> first = arrays_of<T>(state.first);
+  const std::vector<T*> second = arrays_of<T>(state.second);
+  const auto& passes = multi_tensor_cpu::passes<T>();
+  for_each_piece(pieces_of(state.theta), [&](const Piece& piece, size_t) {
+    const size_t i = piece.tensor;
+    passes.adam({.theta = theta[i] + piece.first,
+                 .gradient = gradient[i] + piece.first,
+                 .first = first[i] + piece.first,
+                 .second = second[i] + piece.first},
+                piece.count, update);
+  });
+  for (const auto* written : {&state.theta, &state.first, &state.second}) note_writing(*written);
+}
+
+void adam_operators(const AdamState& state, const AdamUpdate& update) {
+  std::vector<Tensor> g = state.gradient;
+  if (update.added_decay != 0) g = at::_foreach_add(g, state.theta, update.added_decay);
+  if (update.shrink != 1) at::_foreach_mul_(state.theta, update.shrink);
+  at::_foreach_lerp_(state.first, g, 1 - update.beta1);
+  at::_foreach_mul_(state.second, update.beta2);
+  at::_foreach_addcmul_(state.second, g, g, 1 - update.beta2);
+  if (!update.adaptive) {
+    at::_foreach_add_(state.theta, state.first, -update.step);
+    return;
+  }
+  std::vector<Tensor> denominator = at::_foreach_sqrt(state.second);
+  if (update.root != 1) at::_foreach_div_(denominator, update.root);
+  at::_foreach_add_(denominator, update.eps);
+  at::_foreach_addcdiv_(state.theta, state.first, denominator, -update.step);
+}
+
+template <class T>
+void average_arrays(const std::vector<MovingAverage>& averages, TensorList parameters) {
+  const std::vector<T*> theta = arrays_of<T>(parameters);
+  const auto& passes = multi_tensor_cpu::passes<T>();
+  std::vector<std::vector<T*>> values;
+  for (const MovingAverage& average : averages) values.push_back(arrays_of<T>(average.values));
+  for_each_piece(pieces_of(parameters), [&](const Piece& piece, size_t) {
+    for (size_t k = 0; k < averages.size(); ++k) {
+      passes.average(values[k][piece.tensor] + piece.first, theta[piece.tensor] + piece.first, piece.count,
+                     averages[k].rate);
+    }
+  });
+  for (const MovingAverage& average : averages) note_writing(average.values);
+}
+
+void average_operators(const MovingAverage& average, const std::vector<Tensor>& parameters) {
+  if (average.rate == 0) {
+    at::_foreach_copy_(average.values, parameters);
+  } else {
+    at::_foreach_lerp_(average.values, parameters, 1 - average.rate);
+  }
+}
+
+void check_lengths(const char* what, TensorList list, TensorList parameters) {
+  TORCH_CHECK(list.size() == parameters.size(), "there are ", parameters.size(), " parameters and ",
+              list.size(), " ", what);
+}
+
+}  // namespace
+
+Tensor norm_of(const std::vector<Tensor>& tensors) {
+  TORCH_CHECK(!tensors.empty(), "a list without tensors has no norm");
+  const torch::NoGradGuard guard;
+  const auto type = array_type(tensors, {});
+  if (!type) return torch::stack(at::_foreach_norm(tensors, 2)).norm();
+  Tensor norm;
+  with_type(*type, [&]<class T>(T) { norm = array_norm<T>(tensors); });
+  return norm;
+}
+
+void adam_update(const AdamState& state, const AdamUpdate& update) {
+  check_lengths("gradients", state.gradient, state.theta);
+  check_lengths("first moments", state.first, state.theta);
+  check_lengths("second moments", state.second, state.theta);
+  const torch::NoGradGuard guard;
+  const auto type = array_type(state.theta, {state.gradient, state.first, state.second});
+  if (type) {
+    with_type(*type, [&]<class T>(T) { adam_arrays<T>(state, update); });
+  } else {
+    adam_operators(state, update);
+  }
+}
+
+void update_averages(const std::vector<MovingAverage>& averages, const std::vector<Tensor>& parameters) {
+  const torch::NoGradGuard guard;
+  std::vector<MovingAverage> arrays;
+  std::optional<torch::Dtype> common;
+  for (const MovingAverage& average : averages) {
+    check_lengths("averages", average.values, parameters);
+    const auto type = array_type(parameters, {average.values});
+    if (type) {
+      common = type;
+      arrays.push_back(average);
+    } else {
+      average_operators(average, parameters);
+    }
+  }
+  if (common) with_type(*common, [&]<class T>(T) { average_arrays<T>(arrays, parameters); });
+}
+
+}  // namespace cm
