@@ -14,6 +14,7 @@
 #include "cm/config/edit_walk.h"
 #include "cm/config/image_output.h"
 #include "cm/diffusion/editing.h"
+#include "cm/distributed/launch.h"
 #include "cm/training/checkpoint.h"
 #include "cm/training/guided_model.h"
 
@@ -152,6 +153,7 @@ void report(const EditOptions& options, const fs::path& weights, const SamplerOp
 }  // namespace
 
 int run_edit_command(const EditOptions& options) {
+  check_alone(launch_of_this_process(), "cm-edit");
   check_options(options);
   check_counts(options.count.value_or(1), options.batch);
   check_output(output_of(options), options.common.force);

@@ -14,6 +14,7 @@
 #include "cm/config/search_folder.h"
 #include "cm/config/search_report.h"
 #include "cm/config/shared_walk.h"
+#include "cm/distributed/launch.h"
 #include "cm/io/image.h"
 #include "cm/metrics/evaluate.h"
 #include "cm/training/checkpoint.h"
@@ -194,6 +195,7 @@ void finish(const SearchCommand& command, const SearchReport& report, SearchFold
 }  // namespace
 
 int run_search_command(const SearchCommand& command) {
+  check_alone(launch_of_this_process(), "cm-search");
   const Plan plan = plan_of(command);
   const SetHeader samples = header_of(plan.samples, command.count);
   const auto extractor = make_features(command.reference.features, samples.shape, plan.device);

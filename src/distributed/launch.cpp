@@ -131,4 +131,10 @@ Launch launch_of_this_process() {
   });
 }
 
+void check_alone(const Launch& launch, const std::string& program) {
+  if (launch.size == 1) return;
+  throw InputError(concat(program, " runs as one process, but was started as one of ", launch.size,
+                          "; start it without a launcher"));
+}
+
 }  // namespace cm

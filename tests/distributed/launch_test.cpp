@@ -88,6 +88,14 @@ TEST(Launch, ReadsSrunsVariables) {
   expect_place(launch_in(variables), 3, 4, 1, "b", 5);
 }
 
+TEST(Launch, OfSeveralProcessesIsRefusedByWhatRunsAlone) {
+  Launch launch;
+  EXPECT_NO_THROW(check_alone(launch, "cm-edit"));
+  launch.size = 4;
+  EXPECT_THAT(message_of<InputError>([&] { check_alone(launch, "cm-edit"); }),
+              HasSubstr("cm-edit runs as one process, but was started as one of 4"));
+}
+
 TEST(Launch, TellsMistakesAndTheirRemedy) {
   EXPECT_THAT(mistake_in({{"RANK", "0"}}),
               AllOf(HasSubstr("RANK is set and WORLD_SIZE is not"), HasSubstr("unset it to run alone")));

@@ -35,4 +35,7 @@ Launch read_launch(const Environment& environment);
 // The same from the environment of this process.
 Launch launch_of_this_process();
 
+// InputError when the launch has several processes, for a `program` whose work is not divided.
+void check_alone(const Launch& launch, const std::string& program);
+
 }  // namespace cm
