@@ -49,7 +49,7 @@ template <class V>
 // 1 + r + r² P(r) with the P of degree 4 that has the least largest relative error, 3e-9.
 template <class V>
 [[gnu::always_inline]] inline V exp(const V& any_x) {
-  using Ints = decltype(any_x < any_x);
+  using Ints = decltype(any_x < V{});
   constexpr float kLimit = 87;
   constexpr float kRound = 12582912;  // 1.5 · 2²³: adding it leaves the nearest integer in the last bits
   constexpr int32_t kRoundBits = 0x4B400000;

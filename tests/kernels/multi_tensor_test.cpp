@@ -25,7 +25,7 @@ double rounding(torch::Dtype type) {
 
 // Fewer numbers than a vector, none, more than a piece, and a kernel in channels-last order.
 Tensors some_tensors(uint64_t seed, torch::Dtype type) {
-  const auto draw = [&](std::vector<int64_t> shape) {
+  const auto draw = [&](const std::vector<int64_t>& shape) {
     return normal({.seed = seed++}, {0}, shape)[0].to(type).clone();
   };
   return {draw({1}), draw({3, 7}), torch::empty({0}, type), draw({5000}),
