@@ -8,12 +8,12 @@ namespace {
 constexpr int64_t kSpatialChannels = 7;
 constexpr size_t kSpatialBlock = 2;  // of 6b, 6c, 6d, 6e: TensorFlow counts its blocks from "mixed", ours 5b
 
-NormedConvolution stem(const WeightSource& source, const std::string& name, ConvolutionOptions options) {
+NormedConvolution stem(const WeightLookup& source, const std::string& name, ConvolutionOptions options) {
   return {scoped(source, name), options};
 }
 
 // Valid as long as `weights` are. InputError, with `what` in front, when they are another network's.
-WeightSource source_of(const std::map<std::string, Tensor>& weights, const torch::Device& device,
+WeightLookup source_of(const std::map<std::string, Tensor>& weights, const torch::Device& device,
                        const std::string& what) {
   check_weights(weights, Inception::weights_like(), what);
   return [&weights, device](const std::string& name, at::IntArrayRef) {
@@ -35,7 +35,7 @@ Inception::Inception(const std::map<std::string, Tensor>& weights, const torch::
                      const std::string& what)
     : Inception(source_of(weights, device, what)) {}
 
-Inception::Inception(const WeightSource& source)
+Inception::Inception(const WeightLookup& source)
     : first_{stem(source, "Conv2d_1a_3x3", {.in = 3, .out = 32, .kernel = {3, 3}, .stride = 2}),
              stem(source, "Conv2d_2a_3x3", {.in = 32, .out = 32, .kernel = {3, 3}}),
              stem(source, "Conv2d_2b_3x3", {.in = 32, .out = 64, .kernel = {3, 3}, .padding = {1, 1}})},

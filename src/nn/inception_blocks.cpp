@@ -13,18 +13,18 @@ constexpr Side k5x5 = {5, 5};
 constexpr Side k1x7 = {1, 7};
 constexpr Side k7x1 = {7, 1};
 
-NormedConvolution pointwise(const WeightSource& source, const std::string& name, int64_t in, int64_t out) {
+NormedConvolution pointwise(const WeightLookup& source, const std::string& name, int64_t in, int64_t out) {
   return {scoped(source, name), {.in = in, .out = out}};
 }
 
 // Padded so that the size stays.
-NormedConvolution same(const WeightSource& source, const std::string& name, int64_t in, int64_t out,
+NormedConvolution same(const WeightLookup& source, const std::string& name, int64_t in, int64_t out,
                        const Side& kernel) {
   return {scoped(source, name),
           {.in = in, .out = out, .kernel = kernel, .padding = {kernel[0] / 2, kernel[1] / 2}}};
 }
 
-NormedConvolution halving(const WeightSource& source, const std::string& name, int64_t in, int64_t out) {
+NormedConvolution halving(const WeightLookup& source, const std::string& name, int64_t in, int64_t out) {
   return {scoped(source, name), {.in = in, .out = out, .kernel = k3x3, .stride = 2}};
 }
 
@@ -50,13 +50,13 @@ Tensor pooled(const Tensor& x, InceptionPooling pooling) {
 
 }  // namespace
 
-WeightSource scoped(const WeightSource& source, const std::string& scope) {
+WeightLookup scoped(const WeightLookup& source, const std::string& scope) {
   return [source, prefix = scope + "."](const std::string& name, at::IntArrayRef shape) {
     return source(prefix + name, shape);
   };
 }
 
-NormedConvolution::NormedConvolution(const WeightSource& source, const ConvolutionOptions& options)
+NormedConvolution::NormedConvolution(const WeightLookup& source, const ConvolutionOptions& options)
     : options_(options) {
   const auto [height, width] = options.kernel;
   const auto read = [&](const char* name, at::IntArrayRef shape) {
@@ -85,7 +85,7 @@ NormedConvolution NormedConvolution::first_channels(int64_t count) const {
   return first;
 }
 
-InceptionA::InceptionA(const WeightSource& source, int64_t in, int64_t pool_channels)
+InceptionA::InceptionA(const WeightLookup& source, int64_t in, int64_t pool_channels)
     : branch1x1_(pointwise(source, "branch1x1", in, 64)),
       branch5x5_{pointwise(source, "branch5x5_1", in, 48), same(source, "branch5x5_2", 48, 64, k5x5)},
       branch3x3dbl_{pointwise(source, "branch3x3dbl_1", in, 64), same(source, "branch3x3dbl_2", 64, 96, k3x3),
@@ -97,7 +97,7 @@ Tensor InceptionA::operator()(const Tensor& x) const {
       {branch1x1_(x), chain(branch5x5_, x), chain(branch3x3dbl_, x), branch_pool_(mean_around(x))}, 1);
 }
 
-InceptionB::InceptionB(const WeightSource& source, int64_t in)
+InceptionB::InceptionB(const WeightLookup& source, int64_t in)
     : branch3x3_(halving(source, "branch3x3", in, 384)),
       branch3x3dbl_{pointwise(source, "branch3x3dbl_1", in, 64), same(source, "branch3x3dbl_2", 64, 96, k3x3),
                     halving(source, "branch3x3dbl_3", 96, 96)} {}
@@ -106,7 +106,7 @@ Tensor InceptionB::operator()(const Tensor& x) const {
   return torch::cat({branch3x3_(x), chain(branch3x3dbl_, x), torch::max_pool2d(x, 3, 2)}, 1);
 }
 
-InceptionC::InceptionC(const WeightSource& source, int64_t in, int64_t inner)
+InceptionC::InceptionC(const WeightLookup& source, int64_t in, int64_t inner)
     : branch1x1_(pointwise(source, "branch1x1", in, 192)),
       branch7x7_{pointwise(source, "branch7x7_1", in, inner), same(source, "branch7x7_2", inner, inner, k1x7),
                  same(source, "branch7x7_3", inner, 192, k7x1)},
@@ -122,7 +122,7 @@ Tensor InceptionC::operator()(const Tensor& x) const {
       {branch1x1_(x), chain(branch7x7_, x), chain(branch7x7dbl_, x), branch_pool_(mean_around(x))}, 1);
 }
 
-InceptionD::InceptionD(const WeightSource& source, int64_t in)
+InceptionD::InceptionD(const WeightLookup& source, int64_t in)
     : branch3x3_{pointwise(source, "branch3x3_1", in, 192), halving(source, "branch3x3_2", 192, 320)},
       branch7x7x3_{pointwise(source, "branch7x7x3_1", in, 192), same(source, "branch7x7x3_2", 192, 192, k1x7),
                    same(source, "branch7x7x3_3", 192, 192, k7x1),
@@ -132,7 +132,7 @@ Tensor InceptionD::operator()(const Tensor& x) const {
   return torch::cat({chain(branch3x3_, x), chain(branch7x7x3_, x), torch::max_pool2d(x, 3, 2)}, 1);
 }
 
-InceptionE::InceptionE(const WeightSource& source, int64_t in, InceptionPooling pooling)
+InceptionE::InceptionE(const WeightLookup& source, int64_t in, InceptionPooling pooling)
     : pooling_(pooling),
       branch1x1_(pointwise(source, "branch1x1", in, 320)),
       branch3x3_{pointwise(source, "branch3x3_1", in, 384), same(source, "branch3x3_2a", 384, 384, k1x3),

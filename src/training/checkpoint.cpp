@@ -197,9 +197,9 @@ std::optional<WeightOrigin> origin_of(const fs::path& weights) {
   const auto summary = checkpoint_summary(checkpoint);
   if (!summary) return std::nullopt;
   const fs::path above = checkpoint.parent_path();
-  const bool in_run = above.filename() == kCheckpoints;
+  const fs::path run = above.filename() == kCheckpoints ? above.parent_path() : above;
   return WeightOrigin{
-      .run = in_run ? above.parent_path() : above, .step = summary->step, .ema = rate_of(weights)};
+      .run = run.empty() ? fs::path(".") : run, .step = summary->step, .ema = rate_of(weights)};
 }
 
 void load_checkpoint(const fs::path& checkpoint, Trainer& trainer) {

@@ -17,7 +17,7 @@ using test::largest_difference;
 struct RandomWeights {
   std::map<std::string, Tensor> given;
 
-  WeightSource source() {
+  WeightLookup source() {
     return [this](const std::string& name, at::IntArrayRef shape) {
       const RandomKey key = {.seed = 3, .step = static_cast<uint32_t>(given.size())};
       const Tensor drawn = normal(key, sample_range(0, 1), shape.vec())[0];
@@ -27,7 +27,7 @@ struct RandomWeights {
 };
 
 // Convolutions give 0, so that each branch is its shift: that of the normalisation at the end of the branch.
-WeightSource shifts(const std::map<std::string, double>& of_convolution) {
+WeightLookup shifts(const std::map<std::string, double>& of_convolution) {
   return [=](const std::string& name, at::IntArrayRef shape) {
     if (name.ends_with("bn.running_var") || name.ends_with("bn.weight")) return torch::ones(shape);
     for (const auto& [convolution, shift] : of_convolution) {
@@ -38,7 +38,7 @@ WeightSource shifts(const std::map<std::string, double>& of_convolution) {
 }
 
 // Passes the first channel through `convolution` of a block of `in` channels, everything else is 0.
-WeightSource passing(const std::string& convolution) {
+WeightLookup passing(const std::string& convolution) {
   return [=](const std::string& name, at::IntArrayRef shape) {
     if (name.ends_with("bn.running_var")) return torch::full(shape, 0.999);  // + ε = 1
     if (name.ends_with("bn.weight")) return torch::ones(shape);
@@ -116,7 +116,7 @@ TEST(InceptionBlocks, HalvingBlocksPassTheirLargestInputsOn) {
 TEST(InceptionBlocks, MeansLeaveThePaddingOut) {
   const Tensor ones = torch::ones({1, 4, 5, 5});
   const auto pool_channel = [](const Tensor& y, int64_t last) { return y.select(1, y.size(1) - last); };
-  const WeightSource source = passing("branch_pool");
+  const WeightLookup source = passing("branch_pool");
   EXPECT_LT(largest(pool_channel(InceptionA(source, 4, 32)(ones), 32) - 1), 1e-6);
   EXPECT_LT(largest(pool_channel(InceptionC(source, 4, 8)(ones), 192) - 1), 1e-6);
   EXPECT_LT(largest(pool_channel(InceptionE(source, 4, InceptionPooling::mean)(ones), 192) - 1), 1e-6);
@@ -135,7 +135,7 @@ TEST(InceptionBlocks, TheLastBlockTakesMaxima) {
 
 TEST(InceptionBlocks, AScopeGoesInFrontOfTheNames) {
   std::vector<std::string> asked;
-  const WeightSource source = [&](const std::string& name, at::IntArrayRef shape) {
+  const WeightLookup source = [&](const std::string& name, at::IntArrayRef shape) {
     asked.push_back(name);
     return torch::ones(shape);
   };

@@ -226,6 +226,10 @@ TEST(Checkpoint, WeightsTellWhereInTrainingTheyWereSaved) {
   EXPECT_EQ(average->step, 2);
   EXPECT_EQ(average->ema, 0.9);
   EXPECT_EQ(origin_of(checkpoint / "model.safetensors")->ema, std::nullopt);
+  const fs::path before = fs::current_path();
+  fs::current_path(run.path());
+  EXPECT_EQ(origin_of("checkpoints/step-00000002/model.safetensors")->run, ".");
+  fs::current_path(before);
   fs::rename(checkpoint, run / "moved");
   EXPECT_EQ(origin_of(run / "moved/model.safetensors")->run, run.path());
   EXPECT_FALSE(origin_of(run / "model.safetensors"));

@@ -44,7 +44,7 @@ class Inception {
   InceptionActivations forward(const Tensor& images, const InceptionOutputs& outputs) const;
 
  private:
-  explicit Inception(const WeightSource& source);
+  explicit Inception(const WeightLookup& source);
 
   std::vector<NormedConvolution> first_;   // 3 to 64 channels, then a pooling
   std::vector<NormedConvolution> second_;  // to 192 channels, then a pooling

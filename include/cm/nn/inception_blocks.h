@@ -14,10 +14,10 @@ namespace cm {
 
 // Where frozen weights come from: the tensor of this name, which must have this shape. Names are
 // torchvision's.
-using WeightSource = std::function<Tensor(const std::string& name, at::IntArrayRef shape)>;
+using WeightLookup = std::function<Tensor(const std::string& name, at::IntArrayRef shape)>;
 
 // The source of names below `scope`: "Mixed_5b" asks `source` for "Mixed_5b.branch1x1.conv.weight".
-WeightSource scoped(const WeightSource& source, const std::string& scope);
+WeightLookup scoped(const WeightLookup& source, const std::string& scope);
 
 struct ConvolutionOptions {
   int64_t in;
@@ -33,7 +33,7 @@ struct ConvolutionOptions {
 class NormedConvolution {
  public:
   // Reads "conv.weight" and "bn.weight" (γ), "bn.bias" (β), "bn.running_mean" (m), "bn.running_var" (v).
-  NormedConvolution(const WeightSource& source, const ConvolutionOptions& options);
+  NormedConvolution(const WeightLookup& source, const ConvolutionOptions& options);
 
   // [B, in, H, W] → [B, out, H', W'].
   Tensor operator()(const Tensor& x) const;
@@ -49,7 +49,7 @@ class NormedConvolution {
 // [B, in, H, W] → [B, 224 + pool_channels, H, W].
 class InceptionA {
  public:
-  InceptionA(const WeightSource& source, int64_t in, int64_t pool_channels);
+  InceptionA(const WeightLookup& source, int64_t in, int64_t pool_channels);
   Tensor operator()(const Tensor& x) const;
 
  private:
@@ -62,7 +62,7 @@ class InceptionA {
 // [B, in, H, W] → [B, 480 + in, (H − 1)/2, (W − 1)/2].
 class InceptionB {
  public:
-  InceptionB(const WeightSource& source, int64_t in);
+  InceptionB(const WeightLookup& source, int64_t in);
   Tensor operator()(const Tensor& x) const;
 
  private:
@@ -73,7 +73,7 @@ class InceptionB {
 // [B, in, H, W] → [B, 768, H, W]. Convolutions of 7 × 7 as pairs of 7 × 1 and 1 × 7, of `inner` channels.
 class InceptionC {
  public:
-  InceptionC(const WeightSource& source, int64_t in, int64_t inner);
+  InceptionC(const WeightLookup& source, int64_t in, int64_t inner);
   Tensor operator()(const Tensor& x) const;
   // What gives the first channels of the result.
   const NormedConvolution& branch1x1() const { return branch1x1_; }
@@ -88,7 +88,7 @@ class InceptionC {
 // [B, in, H, W] → [B, 512 + in, (H − 1)/2, (W − 1)/2].
 class InceptionD {
  public:
-  InceptionD(const WeightSource& source, int64_t in);
+  InceptionD(const WeightLookup& source, int64_t in);
   Tensor operator()(const Tensor& x) const;
 
  private:
@@ -103,7 +103,7 @@ enum class InceptionPooling { mean, max };
 // [B, in, H, W] → [B, 2048, H, W].
 class InceptionE {
  public:
-  InceptionE(const WeightSource& source, int64_t in, InceptionPooling pooling);
+  InceptionE(const WeightLookup& source, int64_t in, InceptionPooling pooling);
   Tensor operator()(const Tensor& x) const;
 
  private:
