@@ -1,6 +1,7 @@
 #include "cm/kernels/convolution.h"
 
 #include <ATen/autocast_mode.h>
+#include <ATen/record_function.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "winograd.h"
@@ -35,6 +36,7 @@ class Winograd : public torch::autograd::Function<Winograd> {
  public:
   static Variable forward(AutogradContext* context, const Variable& x, const Variable& weight,
                           const Variable& bias) {
+    RECORD_FUNCTION("cm::convolution_3x3", std::vector<c10::IValue>({x, weight, bias}));  // for profilers
     context->save_for_backward({x, weight});
     const Tensor images = x.contiguous(kLast);
     Tensor y = empty_like_images(x, weight.size(0));

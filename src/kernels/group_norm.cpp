@@ -1,6 +1,7 @@
 #include "cm/kernels/group_norm.h"
 
 #include <ATen/autocast_mode.h>
+#include <ATen/record_function.h>
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/custom_function.h>
 
@@ -139,6 +140,7 @@ struct FusedGroupNorm : torch::autograd::Function<FusedGroupNorm> {
   static Tensor forward(AutogradContext* context, const Tensor& x, const Tensor& weight, const Tensor& bias,
                         const std::optional<Tensor>& given_condition, int64_t groups, double epsilon,
                         bool silu) {
+    RECORD_FUNCTION("cm::group_norm", std::vector<c10::IValue>({x, weight, bias}));  // for profilers
     const Tensor condition = given_condition.value_or(Tensor());
     const Activation activation = silu ? Activation::silu : Activation::none;
     const Result result = fused_forward(x, {groups, epsilon, weight, bias}, condition, activation);

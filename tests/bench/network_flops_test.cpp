@@ -21,7 +21,7 @@ double product(at::IntArrayRef sizes) {
 std::unique_ptr<at::ObserverContext> count(const at::RecordFunction& function) {
   const std::string name = function.name();
   const auto sizes = [&](size_t i) { return function.inputs()[i].toTensor().sizes(); };
-  if (name == "aten::convolution") {
+  if (name == "aten::convolution" || name == "cm::convolution_3x3") {
     const auto x = sizes(0);
     operations += 2 * static_cast<double>(x[0] * x[2] * x[3]) * product(sizes(1));
   } else if (name == "aten::addmm") {
