@@ -1,9 +1,9 @@
 #include "cm/kernels/convolution.h"
 
-#include <ATen/autocast_mode.h>
 #include <ATen/record_function.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "kernel_input.h"
 #include "winograd.h"
 
 namespace cm {
@@ -26,10 +26,6 @@ winograd::Shape shape_of(const Tensor& x, const Tensor& weight) {
 
 Tensor empty_like_images(const Tensor& x, int64_t channels) {
   return at::empty({x.size(0), channels, x.size(2), x.size(3)}, x.options().memory_format(kLast));
-}
-
-bool is_plain(const Tensor& tensor) {
-  return tensor.is_cpu() && tensor.scalar_type() == at::kFloat && !tensor._fw_grad(/*level=*/0).defined();
 }
 
 class Winograd : public torch::autograd::Function<Winograd> {
@@ -79,16 +75,15 @@ class Winograd : public torch::autograd::Function<Winograd> {
 }  // namespace
 
 bool is_winograd(const Tensor& x, const Tensor& weight, const Tensor& bias) {
-  if (!winograd::is_available() || !is_plain(x) || !is_plain(weight) || !is_plain(bias)) return false;
+  if (!winograd::is_available() || !is_kernel_input({x, weight, bias})) return false;
   const winograd::Shape shape = shape_of(x, weight);
   const bool whole = shape.in % winograd::kLanes == 0 && shape.out % winograd::kLanes == 0 &&
                      shape.height % 2 == 0 && shape.width % 2 == 0;
-  return whole && shape.batch * shape.height * shape.width >= 4 * kFewestTiles &&
-         !at::autocast::is_autocast_enabled(at::kCPU);
+  return whole && shape.batch * shape.height * shape.width >= 4 * kFewestTiles;
 }
 
 Tensor in_convolution_layout(const Tensor& x) {
-  return winograd::is_available() && is_plain(x) ? x.contiguous(kLast) : x;
+  return winograd::is_available() && is_kernel_input({x}) ? x.contiguous(kLast) : x;
 }
 
 Tensor convolution_3x3(const Tensor& x, const Tensor& weight, const Tensor& bias) {

@@ -24,25 +24,32 @@ template <class V>
   return value - V{};
 }
 
+// All lanes.
+template <class V>
+[[gnu::always_inline]] inline V load(const float* p) {
+  V v;
+  std::memcpy(&v, p, sizeof(V));
+  return v;
+}
+
+template <class V>
+[[gnu::always_inline]] inline void store(float* p, const V& v) {
+  std::memcpy(p, &v, sizeof(V));
+}
+
 // The first `count` lanes from memory, the others from `fill`.
 template <class V>
 [[gnu::always_inline]] inline V load(const float* p, int64_t count, const V& fill) {
+  if (count == kLanes<V>) return load<V>(p);
   V v = fill;
-  if (count == kLanes<V>) {
-    std::memcpy(&v, p, sizeof(V));
-  } else {
-    for (int64_t i = 0; i < count; ++i) v[i] = p[i];
-  }
+  for (int64_t i = 0; i < count; ++i) v[i] = p[i];
   return v;
 }
 
 template <class V>
 [[gnu::always_inline]] inline void store(float* p, int64_t count, const V& v) {
-  if (count == kLanes<V>) {
-    std::memcpy(p, &v, sizeof(V));
-  } else {
-    for (int64_t i = 0; i < count; ++i) p[i] = v[i];
-  }
+  if (count == kLanes<V>) return store(p, v);
+  for (int64_t i = 0; i < count; ++i) p[i] = v[i];
 }
 
 // eˣ to 1 ulp for |x| ≤ 87; beyond, e⁸⁷ and e⁻⁸⁷. NaN stays NaN. x = n ln 2 + r with |r| ≤ ln 2 / 2, and eʳ =

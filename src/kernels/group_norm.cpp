@@ -1,6 +1,5 @@
 #include "cm/kernels/group_norm.h"
 
-#include <ATen/autocast_mode.h>
 #include <ATen/record_function.h>
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/custom_function.h>
@@ -8,6 +7,7 @@
 #include <array>
 
 #include "group_norm_cpu.h"
+#include "kernel_input.h"
 
 namespace cm {
 namespace {
@@ -27,22 +27,6 @@ void check(const Tensor& x, const NormParameters& norm, const Tensor& condition)
   TORCH_CHECK(!condition.defined() || condition.sizes() == torch::IntArrayRef({x.size(0), 2 * channels}),
               "group normalisation of x ", x.sizes(), " needs a condition ",
               torch::IntArrayRef({x.size(0), 2 * channels}), ", got ", condition.sizes());
-}
-
-// Whether forward-mode differentiation, of which PyTorch has one level, passes through it.
-bool has_tangent(const Tensor& tensor) {
-  return tensor._fw_grad(/*level=*/0).defined();
-}
-
-// Of one tensor; an undefined one has no say.
-bool is_fp32_on_the_cpu(const Tensor& tensor) {
-  return !tensor.defined() || (tensor.is_cpu() && tensor.scalar_type() == torch::kFloat32 &&
-                               tensor.layout() == torch::kStrided && !has_tangent(tensor));
-}
-
-bool has_a_kernel(const Tensor& x, const NormParameters& norm, const Tensor& condition) {
-  return x.numel() > 0 && !at::autocast::is_autocast_enabled(torch::kCPU) && is_fp32_on_the_cpu(x) &&
-         is_fp32_on_the_cpu(norm.weight) && is_fp32_on_the_cpu(norm.bias) && is_fp32_on_the_cpu(condition);
 }
 
 // Where both fit, as for one position or one channel, vectors run along channels when there are more of
@@ -174,6 +158,16 @@ bool wants_gradient(const Tensor& tensor) {
 
 }  // namespace
 
+Tensor activated(const Tensor& h, Activation activation) {
+  switch (activation) {
+    case Activation::none:
+      return h;
+    case Activation::silu:
+      return torch::silu(h);
+  }
+  return h;
+}
+
 Tensor plain_group_norm(const Tensor& x, const NormParameters& norm, const Tensor& condition,
                         Activation activation) {
   check(x, norm, condition);
@@ -188,19 +182,14 @@ Tensor plain_group_norm(const Tensor& x, const NormParameters& norm, const Tenso
     const auto scale_shift = condition.reshape(shape).chunk(2, 1);
     h = torch::addcmul(scale_shift[1], h, 1 + scale_shift[0]);
   }
-  switch (activation) {
-    case Activation::none:
-      return h;
-    case Activation::silu:
-      return torch::silu(h);
-  }
-  return h;
+  return activated(h, activation);
 }
 
 Tensor group_norm(const Tensor& x, const NormParameters& norm, const Tensor& condition,
                   Activation activation) {
   check(x, norm, condition);
-  if (!has_a_kernel(x, norm, condition)) return plain_group_norm(x, norm, condition, activation);
+  if (x.numel() == 0 || !is_kernel_input({x, norm.weight, norm.bias, condition}))
+    return plain_group_norm(x, norm, condition, activation);
   const bool recorded =
       torch::GradMode::is_enabled() && (wants_gradient(x) || wants_gradient(norm.weight) ||
                                         wants_gradient(norm.bias) || wants_gradient(condition));

@@ -7,6 +7,7 @@
 
 #include "group_norm_bodies.h"
 #include "group_norm_walk.h"
+#include "processor.h"
 
 namespace cm::group_norm_cpu {
 namespace {
@@ -296,20 +297,15 @@ template <class V>
 template <class Job>
 using Runner = void (*)(const Job&, const Unit&, Scratch&);
 
-#if defined(__x86_64__)
-
 template <class Job>
-[[gnu::target("avx512f,avx512vl,avx512dq,avx2,fma")]] void run_avx512(const Job& job, const Unit& unit,
-                                                                      Scratch& scratch) {
+CM_TARGET_AVX512 void run_avx512(const Job& job, const Unit& unit, Scratch& scratch) {
   run<vec::Floats16>(job, unit, scratch);
 }
 
 template <class Job>
-[[gnu::target("avx2,fma")]] void run_avx2(const Job& job, const Unit& unit, Scratch& scratch) {
+CM_TARGET_AVX2 void run_avx2(const Job& job, const Unit& unit, Scratch& scratch) {
   run<vec::Floats8>(job, unit, scratch);
 }
-
-#endif
 
 template <class Job>
 void run_anywhere(const Job& job, const Unit& unit, Scratch& scratch) {
@@ -317,20 +313,8 @@ void run_anywhere(const Job& job, const Unit& unit, Scratch& scratch) {
 }
 
 template <class Job>
-Runner<Job> runner_of_this_processor() {
-#if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-      __builtin_cpu_supports("avx512dq")) {
-    return run_avx512<Job>;
-  }
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return run_avx2<Job>;
-#endif
-  return run_anywhere<Job>;
-}
-
-template <class Job>
 void run_all(const Job& job) {
-  static const Runner<Job> runner = runner_of_this_processor<Job>();
+  const auto runner = by_processor<Runner<Job>>(run_anywhere<Job>, run_avx2<Job>, run_avx512<Job>);
   const Units units(job.input);
   at::parallel_for(0, units.count(), 1, [&](int64_t first, int64_t end) {
     Scratch scratch(units.largest());

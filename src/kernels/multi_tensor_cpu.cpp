@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "processor.h"
+
 namespace cm::multi_tensor_cpu {
 namespace {
 
@@ -93,30 +95,15 @@ template <class T>
   };
 
 CM_PASSES(Anywhere)
-#if defined(__x86_64__)
-CM_PASSES(Avx512, [[gnu::target("avx512f,avx512vl,avx512dq,avx2,fma")]])
-CM_PASSES(Avx2, [[gnu::target("avx2,fma")]])
-#endif
+CM_PASSES(Avx512, CM_TARGET_AVX512)
+CM_PASSES(Avx2, CM_TARGET_AVX2)
 #undef CM_PASSES
-
-template <class T>
-const Passes<T>& passes_of_this_processor() {
-#if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-      __builtin_cpu_supports("avx512dq")) {
-    return Avx512<T>::passes;
-  }
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return Avx2<T>::passes;
-#endif
-  return Anywhere<T>::passes;
-}
 
 }  // namespace
 
 template <class T>
 const Passes<T>& passes() {
-  static const Passes<T>& found = passes_of_this_processor<T>();
-  return found;
+  return *by_processor(&Anywhere<T>::passes, &Avx2<T>::passes, &Avx512<T>::passes);
 }
 
 template const Passes<float>& passes<float>();

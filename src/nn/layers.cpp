@@ -94,14 +94,8 @@ Tensor GroupNormImpl::conditioned(const Tensor& x, const Tensor& condition, Acti
     return group_norm(x, {options_.groups, options_.epsilon, weight, bias}, condition, activation);
   }
   const auto scale_shift = condition.unsqueeze(2).unsqueeze(3).chunk(2, 1);
-  const Tensor h = torch::addcmul(pixel_norm(scale_shift[1]), forward(x), pixel_norm(scale_shift[0]));
-  switch (activation) {
-    case Activation::none:
-      return h;
-    case Activation::silu:
-      return torch::silu(h);
-  }
-  return h;
+  return activated(torch::addcmul(pixel_norm(scale_shift[1]), forward(x), pixel_norm(scale_shift[0])),
+                   activation);
 }
 
 Tensor class_rows(const Tensor& table, const Tensor& labels) {

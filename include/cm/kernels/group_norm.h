@@ -15,6 +15,9 @@ namespace cm {
 
 enum class Activation { none, silu };
 
+// act(h), by LibTorch's operators.
+Tensor activated(const Tensor& h, Activation activation);
+
 struct NormParameters {
   int64_t groups;  // a divisor of the channels
   double epsilon;

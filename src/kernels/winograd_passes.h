@@ -1,0 +1,65 @@
+// The passes of winograd.h that its time goes to, over some tiles at once, compiled for each kind of
+// processor.
+#pragma once
+
+#include "float_vector.h"
+#include "winograd.h"
+
+namespace cm::winograd {
+
+constexpr int64_t kElements = 16;    // of a transformed tile, 4×4
+constexpr int64_t kRowsAtOnce = 12;  // of a product, in registers
+
+// Where a processor's vectors are narrower, the compiler makes several of one.
+using Vector = vec::Floats16;
+
+// Tiles are numbered over images, rows and columns.
+struct Tiles {
+  int64_t rows;
+  int64_t columns;
+  int64_t count;
+
+  explicit Tiles(const Shape& shape)
+      : rows(shape.height / 2), columns(shape.width / 2), count(shape.batch * rows * columns) {}
+};
+
+// Tiles [first, last), in arrays of transformed tiles [16, capacity, channels] whose first is `origin`.
+struct Block {
+  Shape shape;
+  int64_t first;
+  int64_t last;
+  int64_t origin;
+  int64_t capacity;
+};
+
+// A product of matrices, one of the 16: rows of `a` by index, each element a factor of a row of `b`.
+//   c[i][j] (+)= Σ_l a[i · a_row + l · a_step] · b[l · b_row + j],   i < rows, j < columns, l < depth
+struct Product {
+  const float* a;
+  int64_t a_row;
+  int64_t a_step;
+  const float* b;
+  int64_t b_row;
+  float* c;
+  int64_t c_row;
+  int64_t rows;
+  int64_t columns;  // a multiple of kLanes
+  int64_t depth;
+  bool add;
+};
+
+struct Passes {
+  // x [batch, height, width, channels] → v = Bᵀ d B; `zeros` [channels] stand for pixels outside the images.
+  void (*transform_inputs)(const Block& block, const float* x, int64_t channels, const float* zeros,
+                           float* v);
+  // m → y = Aᵀ m A + bias (unless null).
+  void (*transform_outputs)(const Block& block, const float* m, const float* bias, float* y);
+  // dy → d = A dy Aᵀ, the transpose of transform_outputs.
+  void (*transform_gradients)(const Block& block, const float* dy, float* d);
+  void (*multiply)(const Product& product);
+};
+
+// Of the processor that this runs on; null where it lacks the instructions that they are written for.
+const Passes* passes();
+
+}  // namespace cm::winograd
