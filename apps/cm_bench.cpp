@@ -7,8 +7,7 @@
 int main(int argc, char** argv) {
   CLI::App app(
       "Times training steps, sampled batches or a cold start on random weights and images; its last line is "
-      "one "
-      "JSON object.",
+      "one JSON object.",
       "cm-bench");
   cm::BenchCommand command;
   app.add_option("--job", command.job, cm::concat("one of ", cm::join(cm::all_names<cm::BenchJob>())))

@@ -22,8 +22,7 @@ int main(int argc, char** argv) {
                  "levels of the grid that time points are taken from (default: the model's own, or 40)");
   app.add_option("--metric", command.metric,
                  "frechet, kid, precision, recall or class_accuracy; with Inception features fid, sfid or is "
-                 "in place of "
-                 "frechet")
+                 "in place of frechet")
       ->capture_default_str();
   cm::add_reference_options(app, command.reference)->required();
   app.add_option("--num", command.count,

@@ -13,7 +13,7 @@
 #include "cm/base/text.h"
 #include "cm/config/evaluation_report.h"
 #include "cm/config/image_output.h"
-#include "cm/distributed/world.h"
+#include "cm/config/ranks.h"
 #include "cm/metrics/report.h"
 #include "cm/training/checkpoint.h"
 
@@ -250,13 +250,11 @@ std::vector<Json> measure_all(const EvaluateCommand& command, Opened& opened, co
 }  // namespace
 
 int run_evaluate_command(const EvaluateCommand& command) {
-  const Launch launch = launch_of_this_process();
-  const torch::Device device = parse_device(command.common.device, launch.local_rank);
-  const World world = connect(launch, device);
+  const Ranks ranks = join_ranks(command.common);
+  const World& world = ranks.world;
   world.set_timeout(kScoresTimeout);
-  if (!world.is_first()) silence_log();
   Opened opened;
-  world.together([&] { opened = open_named(command, device); });
+  world.together([&] { opened = open_named(command, ranks.device); });
   if (command.dry_run) {
     if (world.is_first()) announce(opened.subjects, *opened.extractor);
     return 0;

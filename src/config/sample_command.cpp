@@ -7,9 +7,9 @@
 #include <iostream>
 
 #include "cm/base/files.h"
-#include "cm/base/log.h"
 #include "cm/base/text.h"
 #include "cm/config/image_output.h"
+#include "cm/config/ranks.h"
 #include "cm/io/json.h"
 #include "cm/training/replay.h"
 
@@ -76,12 +76,10 @@ Tensor grid_of(const SampleCommand& command, const Tensor& x) {
 }  // namespace
 
 int run_sample_command(const SampleCommand& command) {
-  const Launch launch = launch_of_this_process();
-  const torch::Device device = parse_device(command.common.device, launch.local_rank);
-  const World world = connect(launch, device);
-  if (!world.is_first()) silence_log();
+  const Ranks ranks = join_ranks(command.common);
+  const World& world = ranks.world;
   std::optional<Opened> opened;
-  world.together([&] { opened = open_named(command, device); });
+  world.together([&] { opened = open_named(command, ranks.device); });
   const SampleSetPlan& plan = opened->plan;
   const auto start = std::chrono::steady_clock::now();
   const Tensor x = sample_all(command, *opened, world);

@@ -12,6 +12,7 @@
 #include "cm/base/files.h"
 #include "cm/base/log.h"
 #include "cm/base/text.h"
+#include "cm/config/ranks.h"
 #include "cm/config/training_run.h"
 #include "cm/config/yaml_reader.h"
 #include "cm/config/yaml_writer.h"
@@ -156,12 +157,10 @@ void say_outcome(const TrainCommand& command, TrainOutcome outcome, int64_t step
 }  // namespace
 
 int run_train_command(const TrainCommand& command) {
-  const Launch launch = launch_of_this_process();
-  const torch::Device device = parse_device(command.common.device, launch.local_rank);
-  const World world = connect(launch, device);
-  if (!world.is_first()) silence_log();
+  const Ranks ranks = join_ranks(command.common);
+  const World& world = ranks.world;
   std::optional<TrainingRun> run;
-  world.together([&] { prepare(command, device, world, run); });
+  world.together([&] { prepare(command, ranks.device, world, run); });
   world.set_timeout(run->config().train.distributed_timeout);
   if (command.dry_run) return dry_run(*run);
   if (world.is_first()) open_folder(command, *run);

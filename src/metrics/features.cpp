@@ -7,6 +7,7 @@
 #include "cm/base/error.h"
 #include "cm/base/progress.h"
 #include "cm/base/text.h"
+#include "cm/distributed/spread.h"
 #include "cm/io/image.h"
 #include "cm/io/safetensors.h"
 #include "cm/metrics/digit_classifier.h"
@@ -59,22 +60,23 @@ void check_finite_activations(const Tensor& activations, const FeatureExtractor&
   throw InputError(concat(source, ": gives features that are NaN or infinite; check its weights"));
 }
 
-// Of images first … last − 1.
-Activations activations_of_part(int64_t first_image, int64_t last, const PixelSource& pixels,
-                                const FeatureExtractor& extractor, const Wanted& wanted, int64_t batch_size) {
+// Of one rank's images.
+Activations activations_of_share(const Share& share, const PixelSource& pixels,
+                                 const FeatureExtractor& extractor, const Wanted& wanted,
+                                 int64_t batch_size) {
   std::vector<Tensor> features;
   std::vector<Tensor> spatial;
   std::vector<Tensor> logits;
-  Progress progress(concat("features of ", last - first_image, " images"), last - first_image);
-  for (int64_t first = first_image; first < last; first += batch_size) {
-    const int64_t n = std::min(batch_size, last - first);
-    for (const Tensor& part : pixels(first, n).split(extractor.most_at_once())) {
+  Progress progress(concat("features of ", share.count, " images"), share.count);
+  for (int64_t done = 0; done < share.count; done += batch_size) {
+    const int64_t n = std::min(batch_size, share.count - done);
+    for (const Tensor& part : pixels(share.first + done, n).split(extractor.most_at_once())) {
       Activations activations = extractor(part, wanted);
       if (activations.features.defined()) features.push_back(std::move(activations.features));
       append(spatial, std::move(activations.spatial));
       append(logits, std::move(activations.logits));
     }
-    progress.update(first + n - first_image);
+    progress.update(done + n);
   }
   Activations all{
       .features = joined(features).value_or(Tensor()), .spatial = joined(spatial), .logits = joined(logits)};
@@ -145,10 +147,8 @@ std::string feature_identity(const FeatureExtractor& extractor) {
 
 Activations activations_of(int64_t count, const PixelSource& pixels, const FeatureExtractor& extractor,
                            const Wanted& wanted, int64_t batch_size, const World& world) {
-  const Share share = share_of((count + batch_size - 1) / batch_size, world);
-  const int64_t first = std::min(count, share.first * batch_size);
-  const int64_t last = std::min(count, (share.first + share.count) * batch_size);
-  const Activations mine = activations_of_part(first, last, pixels, extractor, wanted, batch_size);
+  const Activations mine =
+      activations_of_share(share_in_batches(count, batch_size, world), pixels, extractor, wanted, batch_size);
   if (world.size() == 1) return mine;
   const auto joined_ranks = [&](const Tensor& part) {
     return world.gather(part.defined() ? part.cpu() : torch::empty({0}));

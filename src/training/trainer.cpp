@@ -64,6 +64,7 @@ Trainer::Trainer(const TrainOptions& options, const OptimizerOptions& optimizer_
       student_(student),
       target_(target),
       world_(std::move(world)),
+      target_parameters_(target == nullptr ? std::vector<Tensor>() : target->parameters()),
       averaged_(student.parameters()),
       parameters_(with_learned(averaged_, objective_)),
       gradient_sum_(gradient_sum(world_, parameters_)),
@@ -85,7 +86,7 @@ StepResult Trainer::step(const Batch& batch) {
     optimizer_.step(lr());
     std::vector<MovingAverage> target;
     const auto decay = objective_.curriculum(step_).decay;
-    if (target_ != nullptr && decay) target.push_back({target_->parameters(), *decay});
+    if (target_ != nullptr && decay) target.push_back({target_parameters_, *decay});
     averages_.update(std::move(target));
   }
   optimizer_.zero_grad();

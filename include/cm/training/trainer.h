@@ -155,6 +155,7 @@ class Trainer {
   Model& student_;
   Model* target_;
   World world_;
+  std::vector<Tensor> target_parameters_;
   std::vector<Tensor> averaged_;    // the student's parameters
   std::vector<Tensor> parameters_;  // what the optimizer updates: the student's, then what the loss learns
   std::unique_ptr<GradientSum> gradient_sum_;  // null in a world of one
