@@ -183,20 +183,20 @@ template <int kRows, int kVectors>
 }
 
 // All of them with one target; the macro because a target is no template argument.
-#define CM_PASSES(name, rows, vectors, target)                                                          \
-  struct name {                                                                                         \
-    target static void inputs(const Block& block, const float* x, int64_t channels, const float* zeros, \
-                              float* v) {                                                               \
-      transform_inputs(block, x, channels, zeros, v);                                                   \
-    }                                                                                                   \
-    target static void outputs(const Block& block, const float* m, const float* bias, float* y) {       \
-      transform_outputs(block, m, bias, y);                                                             \
-    }                                                                                                   \
-    target static void gradients(const Block& block, const float* dy, float* d) {                       \
-      transform_gradients(block, dy, d);                                                                \
-    }                                                                                                   \
-    target static void product(const Product& p) { multiply<rows, vectors>(p); }                        \
-    static constexpr Passes passes = {inputs, outputs, gradients, product};                             \
+#define CM_PASSES(name, rows, vectors, ...)                                                                  \
+  struct name {                                                                                              \
+    __VA_ARGS__ static void inputs(const Block& block, const float* x, int64_t channels, const float* zeros, \
+                                   float* v) {                                                               \
+      transform_inputs(block, x, channels, zeros, v);                                                        \
+    }                                                                                                        \
+    __VA_ARGS__ static void outputs(const Block& block, const float* m, const float* bias, float* y) {       \
+      transform_outputs(block, m, bias, y);                                                                  \
+    }                                                                                                        \
+    __VA_ARGS__ static void gradients(const Block& block, const float* dy, float* d) {                       \
+      transform_gradients(block, dy, d);                                                                     \
+    }                                                                                                        \
+    __VA_ARGS__ static void product(const Product& p) { multiply<rows, vectors>(p); }                        \
+    static constexpr Passes passes = {inputs, outputs, gradients, product};                                  \
   };
 
 CM_PASSES(Avx512, kRowsAtOnce, 2, CM_TARGET_AVX512)
