@@ -151,31 +151,41 @@ std::vector<Tensor> network_sized() {
 }
 
 // RAdam by LibTorch's multi-tensor operators, one pass over memory each.
-void adam_by_operators(const cm::AdamState& state, const cm::AdamUpdate& update) {
-  at::_foreach_lerp_(state.first, state.gradient, 1 - update.beta1);
-  at::_foreach_mul_(state.second, update.beta2);
-  at::_foreach_addcmul_(state.second, state.gradient, state.gradient, 1 - update.beta2);
+void adam_by_operators(const cm::AdamState& state, const cm::AdamRule& rule, double step) {
+  at::_foreach_lerp_(state.first, state.gradient, 1 - rule.beta1);
+  at::_foreach_mul_(state.second, rule.beta2);
+  at::_foreach_addcmul_(state.second, state.gradient, state.gradient, 1 - rule.beta2);
   std::vector<Tensor> denominator = at::_foreach_sqrt(state.second);
-  at::_foreach_add_(denominator, update.eps);
-  at::_foreach_addcdiv_(state.theta, state.first, denominator, -update.step);
+  at::_foreach_add_(denominator, rule.eps);
+  at::_foreach_addcdiv_(state.theta, state.first, denominator, -step);
 }
 
 void compare_multi_tensor(int repeats) {
   const cm::AdamState state{network_sized(), network_sized(), network_sized(), network_sized()};
   for (const Tensor& v : state.second) v.abs_();
-  const cm::AdamUpdate update{.beta1 = 0.9, .beta2 = 0.999, .step = 1e-4, .eps = 1e-8};
+  const cm::AdamRule rule{.rectified = true};
+  const auto number = [](double value, torch::Dtype type) { return torch::full({}, value, type); };
+  const Tensor usable = number(1, torch::kBool);
+  const cm::AdamNumbers numbers{.usable = usable,
+                                .updates = number(1000, torch::kInt64),
+                                .lr = number(1e-4, torch::kFloat64),
+                                .factor = number(1, torch::kFloat64)};
+  const std::vector<double> rates = {0.95, 0.999, 0.9999, 0.99994};
   std::vector<cm::MovingAverage> averages;
-  for (const double rate : {0.95, 0.999, 0.9999, 0.99994}) averages.push_back({network_sized(), rate});
+  for (const double rate : rates) averages.push_back({network_sized(), number(rate, torch::kFloat64)});
   Comparison([&] { torch::stack(at::_foreach_norm(state.gradient, 2)).norm(); },
              [&] { cm::norm_of(state.gradient); }, repeats)
       .print("gradient norm, 280 tensors, 7.7 M");
-  Comparison([&] { adam_by_operators(state, update); }, [&] { cm::adam_update(state, update); }, repeats)
+  Comparison([&] { adam_by_operators(state, rule, 1e-4); }, [&] { cm::adam_update(state, rule, numbers); },
+             repeats)
       .print("RAdam step, 280 tensors, 7.7 M");
   const auto averages_by_operators = [&] {
-    for (const auto& average : averages) at::_foreach_lerp_(average.values, state.theta, 1 - average.rate);
+    for (size_t k = 0; k < rates.size(); ++k) {
+      at::_foreach_lerp_(averages[k].values, state.theta, 1 - rates[k]);
+    }
   };
   Comparison(
-      averages_by_operators, [&] { cm::update_averages(averages, state.theta); }, repeats)
+      averages_by_operators, [&] { cm::update_averages(averages, state.theta, usable); }, repeats)
       .print("target and 3 evaluation averages, 280 tensors, 7.7 M");
 }
 

@@ -121,7 +121,7 @@ void adam_arrays(const AdamState& state, const AdamUpdate& update) {
 }
 
 void adam_operators(const AdamState& state, const AdamUpdate& update) {
-  std::vector<Tensor> g = state.gradient;
+  std::vector<Tensor> g = at::_foreach_mul(state.gradient, update.factor);
   if (update.added_decay != 0) g = at::_foreach_add(g, state.theta, update.added_decay);
   if (update.shrink != 1) at::_foreach_mul_(state.theta, update.shrink);
   at::_foreach_lerp_(state.first, g, 1 - update.beta1);
@@ -137,8 +137,15 @@ void adam_operators(const AdamState& state, const AdamUpdate& update) {
   at::_foreach_addcdiv_(state.theta, state.first, denominator, -update.step);
 }
 
+std::vector<double> rates_of(const std::vector<MovingAverage>& averages) {
+  std::vector<double> rates;
+  for (const MovingAverage& average : averages) rates.push_back(average.rate.item<double>());
+  return rates;
+}
+
 template <class T>
 void average_arrays(const std::vector<MovingAverage>& averages, TensorList parameters) {
+  const std::vector<double> rates = rates_of(averages);
   const std::vector<T*> theta = arrays_of<T>(parameters);
   const auto& passes = multi_tensor_cpu::passes<T>();
   std::vector<std::vector<T*>> values;
@@ -146,17 +153,18 @@ void average_arrays(const std::vector<MovingAverage>& averages, TensorList param
   for_each_piece(pieces_of(parameters), [&](const Piece& piece, size_t) {
     for (size_t k = 0; k < averages.size(); ++k) {
       passes.average(values[k][piece.tensor] + piece.first, theta[piece.tensor] + piece.first, piece.count,
-                     averages[k].rate);
+                     rates[k]);
     }
   });
   for (const MovingAverage& average : averages) note_writing(average.values);
 }
 
 void average_operators(const MovingAverage& average, const std::vector<Tensor>& parameters) {
-  if (average.rate == 0) {
+  const auto rate = average.rate.item<double>();
+  if (rate == 0) {
     at::_foreach_copy_(average.values, parameters);
   } else {
-    at::_foreach_lerp_(average.values, parameters, 1 - average.rate);
+    at::_foreach_lerp_(average.values, parameters, 1 - rate);
   }
 }
 
@@ -177,11 +185,14 @@ Tensor norm_of(const std::vector<Tensor>& tensors) {
   return norm;
 }
 
-void adam_update(const AdamState& state, const AdamUpdate& update) {
+void adam_update(const AdamState& state, const AdamRule& rule, const AdamNumbers& numbers) {
   check_lengths("gradients", state.gradient, state.theta);
   check_lengths("first moments", state.first, state.theta);
   check_lengths("second moments", state.second, state.theta);
   const torch::NoGradGuard guard;
+  if (!numbers.usable.item<bool>()) return;
+  const AdamUpdate update = adam_update_at(rule, numbers.updates.item<int64_t>(), numbers.lr.item<double>(),
+                                           numbers.factor.item<double>());
   const auto type = array_type(state.theta, {state.gradient, state.first, state.second});
   if (type) {
     with_type(*type, [&]<class T>(T) { adam_arrays<T>(state, update); });
@@ -190,12 +201,14 @@ void adam_update(const AdamState& state, const AdamUpdate& update) {
   }
 }
 
-void update_averages(const std::vector<MovingAverage>& averages, const std::vector<Tensor>& parameters) {
+void update_averages(const std::vector<MovingAverage>& averages, const std::vector<Tensor>& parameters,
+                     const Tensor& usable) {
+  for (const MovingAverage& average : averages) check_lengths("averages", average.values, parameters);
   const torch::NoGradGuard guard;
+  if (!usable.item<bool>()) return;
   std::vector<MovingAverage> arrays;
   std::optional<torch::Dtype> common;
   for (const MovingAverage& average : averages) {
-    check_lengths("averages", average.values, parameters);
     const auto type = array_type(parameters, {average.values});
     if (type) {
       common = type;

@@ -42,10 +42,11 @@ template <bool adaptive, class T>
   const auto step = static_cast<T>(update.step);
   const auto inverse_root = static_cast<T>(1 / update.root);
   const auto eps = static_cast<T>(update.eps);
+  const auto factor = static_cast<T>(update.factor);
   const auto added_decay = static_cast<T>(update.added_decay);
   const auto shrink = static_cast<T>(update.shrink);
   for (int64_t i = 0; i < count; ++i) {
-    const T g = gradient[i] + added_decay * theta[i];
+    const T g = factor * gradient[i] + added_decay * theta[i];
     const T m = first[i] + rest1 * (g - first[i]);
     const T v = beta2 * second[i] + rest2 * g * g;
     const T change = adaptive ? m / (std::sqrt(v) * inverse_root + eps) : m;

@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-#include "cm/kernels/multi_tensor.h"
+#include "adam_update.h"
 
 namespace cm::multi_tensor_cpu {
 

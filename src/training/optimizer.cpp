@@ -16,16 +16,13 @@ std::vector<Tensor> gradients_of(const std::vector<Tensor>& parameters) {
   return gradients;
 }
 
-// RAdam's rectification r_t √(1 − β₂ᵗ), or nullopt in the first steps, where the second moment is not used
-// (Liu et al., Algorithm 2 with the threshold 5 of the common implementations).
-std::optional<double> rectification(double beta2, double t) {
-  constexpr double kThreshold = 5;
-  const double correction2 = 1 - std::pow(beta2, t);
-  const double rho_inf = 2 / (1 - beta2) - 1;
-  const double rho = rho_inf - 2 * t * std::pow(beta2, t) / correction2;
-  if (rho <= kThreshold) return std::nullopt;
-  const double r = std::sqrt((rho - 4) * (rho - 2) * rho_inf / ((rho_inf - 4) * (rho_inf - 2) * rho));
-  return r * std::sqrt(correction2);
+AdamRule rule_of(const OptimizerOptions& options) {
+  return {.beta1 = options.betas[0],
+          .beta2 = options.betas[1],
+          .eps = options.eps,
+          .weight_decay = options.weight_decay,
+          .decoupled = options.rule == OptimizerRule::adamw,
+          .rectified = options.rule == OptimizerRule::radam};
 }
 
 }  // namespace
@@ -52,42 +49,23 @@ double learning_rate(const OptimizerOptions& options, int64_t step, int64_t tota
 }
 
 Optimizer::Optimizer(const OptimizerOptions& options, std::vector<Tensor> parameters)
-    : options_(options), parameters_(std::move(parameters)) {
+    : rule_(rule_of(options)), parameters_(std::move(parameters)) {
+  TORCH_CHECK(!parameters_.empty(), "there are no parameters to optimize");
   for (const auto& parameter : parameters_) {
     first_.push_back(torch::zeros_like(parameter));
     second_.push_back(torch::zeros_like(parameter));
   }
-}
-
-// RAdam: θ ← θ − lr/(1 − β₁ᵗ) · r_t √(1 − β₂ᵗ) · m/(√v + eps). Adam: θ ← θ − lr/(1 − β₁ᵗ) · m/(√(v/(1 − β₂ᵗ))
-// + eps).
-AdamUpdate Optimizer::next_update(double lr) const {
-  const auto t = static_cast<double>(updates_ + 1);
-  const double beta1 = options_.betas[0];
-  const double beta2 = options_.betas[1];
-  AdamUpdate update{
-      .beta1 = beta1, .beta2 = beta2, .step = lr / (1 - std::pow(beta1, t)), .eps = options_.eps};
-  switch (options_.rule) {
-    case OptimizerRule::radam: {
-      const auto scale = rectification(beta2, t);
-      update.adaptive = scale.has_value();
-      update.step *= scale.value_or(1);
-      update.added_decay = options_.weight_decay;
-      return update;
-    }
-    case OptimizerRule::adam:
-      update.root = std::sqrt(1 - std::pow(beta2, t));
-      update.added_decay = options_.weight_decay;
-      return update;
-    case OptimizerRule::adamw:
-      update.root = std::sqrt(1 - std::pow(beta2, t));
-      update.shrink = 1 - lr * options_.weight_decay;
-      return update;
-  }
-  return update;
+  updates_ = torch::zeros({}, parameters_.front().options().dtype(torch::kInt64).requires_grad(false));
 }
 
 void Optimizer::step(double lr) {
+  const auto number = [this](double value, torch::Dtype type) {
+    return torch::full({}, value, updates_.options().dtype(type));
+  };
+  step(number(lr, torch::kFloat64), number(1, torch::kFloat64), number(1, torch::kBool));
+}
+
+void Optimizer::step(const Tensor& lr, const Tensor& factor, const Tensor& usable) {
   AdamState state;
   for (size_t i = 0; i < parameters_.size(); ++i) {
     if (!parameters_[i].grad().defined()) continue;
@@ -97,8 +75,8 @@ void Optimizer::step(double lr) {
     state.second.push_back(second_[i]);
   }
   if (state.theta.empty()) return;
-  adam_update(state, next_update(lr));
-  ++updates_;
+  updates_.add_(usable);
+  adam_update(state, rule_, {.usable = usable, .updates = updates_, .lr = lr, .factor = factor});
 }
 
 void Optimizer::zero_grad() {
@@ -109,12 +87,9 @@ Tensor gradient_norm(const std::vector<Tensor>& parameters) {
   return norm_of(gradients_of(parameters));
 }
 
-void clip_gradients(const std::vector<Tensor>& parameters, const Tensor& norm, double clip) {
+Tensor clip_factor(const Tensor& norm, double clip) {
   constexpr double kSmallest = 1e-6;  // keeps a zero gradient finite
-  if (norm.is_cpu() && norm.item<double>() + kSmallest <= clip)
-    return;  // nothing to wait for, nothing to scale
-  const Tensor scale = (clip / (norm + kSmallest)).clamp_max(1);
-  at::_foreach_mul_(gradients_of(parameters), scale);
+  return (clip / (norm.to(torch::kFloat64) + kSmallest)).clamp_max(1);
 }
 
 }  // namespace cm

@@ -21,6 +21,10 @@ std::unique_ptr<GradientSum> gradient_sum(const World& world, const std::vector<
   return world.size() > 1 ? std::make_unique<GradientSum>(world, parameters) : nullptr;
 }
 
+Tensor number_on(const torch::Device& device, torch::Dtype type, double value) {
+  return torch::full({}, value, torch::TensorOptions(type).device(device));
+}
+
 void append(std::vector<Tensor>& tensors, const std::vector<Tensor>& more) {
   tensors.insert(tensors.end(), more.begin(), more.end());
 }
@@ -70,26 +74,23 @@ Trainer::Trainer(const TrainOptions& options, const OptimizerOptions& optimizer_
       gradient_sum_(gradient_sum(world_, parameters_)),
       optimizer_(optimizer_options, parameters_),
       averages_(ema_options, averaged_),
-      first_bad_step_(torch::full({}, -1, torch::TensorOptions(torch::kInt64).device(student.device()))) {
+      lr_(number_on(student.device(), torch::kFloat64, 0)),
+      target_decay_(number_on(student.device(), torch::kFloat64, 0)),
+      skipped_(number_on(student.device(), torch::kInt64, 0)),
+      first_bad_step_(number_on(student.device(), torch::kInt64, -1)) {
   rank_batch_size(options, world_);
 }
 
 StepResult Trainer::step(const Batch& batch) {
   if (begins_stage(step_)) begin_stage();
+  lr_.fill_(lr());
+  target_decay_.fill_(objective_.curriculum(step_).decay.value_or(0));
   StepResult result;
   result.loss = backward(batch);
   result.gradient_norm = gradient_norm(parameters_);
-  if (usable(result)) {
-    if (optimizer_options_.clip_norm) {
-      clip_gradients(parameters_, result.gradient_norm, *optimizer_options_.clip_norm);
-    }
-    optimizer_.step(lr());
-    std::vector<MovingAverage> target;
-    const auto decay = objective_.curriculum(step_).decay;
-    if (target_ != nullptr && decay) target.push_back({target_parameters_, *decay});
-    averages_.update(std::move(target));
-  }
-  optimizer_.zero_grad();
+  result.usable = torch::isfinite(result.loss) & torch::isfinite(result.gradient_norm);
+  update(result);
+  note(result);
   ++step_;
   return result;
 }
@@ -147,24 +148,31 @@ Tensor Trainer::backward(const Batch& batch) {
   return gradient_sum_ ? gradient_sum_->finish() : total;
 }
 
-// Whether the step may change the weights. On a GPU a bad step is only noted, so that the host need not wait.
-bool Trainer::usable(const StepResult& result) {
-  const Tensor finite = torch::isfinite(result.loss) & torch::isfinite(result.gradient_norm);
+// Everything that a step writes, unless it is not usable.
+void Trainer::update(const StepResult& result) {
+  const auto& clip = optimizer_options_.clip_norm;
+  const Tensor factor = clip ? clip_factor(result.gradient_norm, *clip) : torch::ones_like(lr_);
+  optimizer_.step(lr_, factor, result.usable);
+  std::vector<MovingAverage> target;
+  if (target_ != nullptr && objective_.curriculum(step_).decay) {
+    target.push_back({target_parameters_, target_decay_});
+  }
+  averages_.update(std::move(target), result.usable);
+  optimizer_.zero_grad();
+}
+
+// A bad step is only noted, so that the host need not wait for a GPU; the CPU has nothing to wait for.
+void Trainer::note(const StepResult& result) {
+  const Tensor bad = result.usable.logical_not();
   if (options_.on_non_finite == OnNonFinite::skip) {
-    if (finite.item<bool>()) return true;
-    ++skipped_;
-    return false;
+    skipped_.add_(bad);
+  } else {
+    first_bad_step_.copy_(torch::where(bad & (first_bad_step_ < 0), step_, first_bad_step_));
+    if (bad.is_cpu()) check_finite();
   }
-  if (finite.is_cpu()) {
-    if (!finite.item<bool>()) fail_non_finite(step_);
-    return true;
-  }
-  first_bad_step_ = torch::where(finite | (first_bad_step_ >= 0), first_bad_step_, step_);
-  return true;
 }
 
 void Trainer::check_finite() {
-  if (first_bad_step_.is_cpu()) return;
   const auto bad = first_bad_step_.item<int64_t>();
   if (bad >= 0) fail_non_finite(bad);
 }

@@ -60,30 +60,69 @@ AdamState some_state(torch::Dtype type) {
   return state;
 }
 
-AdamUpdate some_update() {
-  return {.beta1 = 0.9, .beta2 = 0.99, .step = 0.02, .root = 0.3, .eps = 1e-3};
+Tensor number(double value, torch::Dtype type = torch::kFloat64) {
+  return torch::full({}, value, type);
 }
 
-// The header's formulas.
-AdamState updated(const AdamState& before, const AdamUpdate& update) {
+AdamNumbers some_numbers(int64_t t, bool usable = true) {
+  return {.usable = number(usable, torch::kBool),
+          .updates = number(static_cast<double>(t), torch::kInt64),
+          .lr = number(0.02),
+          .factor = number(0.7)};
+}
+
+struct RuleCase {
+  AdamRule rule;
+  int64_t t;
+};
+
+// Plain, with either decay, and RAdam before (t ≤ 5) and after its second moment counts.
+std::vector<RuleCase> rule_cases() {
+  const AdamRule adam{.beta1 = 0.9, .beta2 = 0.99, .eps = 1e-3};
+  AdamRule decayed = adam;
+  decayed.weight_decay = 0.1;
+  AdamRule shrunk = decayed;
+  shrunk.decoupled = true;
+  AdamRule rectified = decayed;
+  rectified.rectified = true;
+  return {{adam, 3}, {decayed, 1}, {shrunk, 7}, {rectified, 5}, {rectified, 6}, {rectified, 4000}};
+}
+
+// The papers' formulas: θ's change is lr · m̂ · l (Adam: l = 1/(√v̂ + eps); RAdam: r_t √(1 − β₂ᵗ)/(√v + eps) or
+// 1).
+Tensor direction(const AdamRule& rule, int64_t t, const Tensor& m, const Tensor& v) {
+  const double power2 = std::pow(rule.beta2, t);
+  const Tensor m_hat = m / (1 - std::pow(rule.beta1, t));
+  if (!rule.rectified) return m_hat / ((v / (1 - power2)).sqrt() + rule.eps);
+  const double rho_inf = 2 / (1 - rule.beta2) - 1;
+  const double rho = rho_inf - 2 * static_cast<double>(t) * power2 / (1 - power2);
+  if (rho <= 5) return m_hat;
+  const double r = std::sqrt((rho - 4) * (rho - 2) * rho_inf / ((rho_inf - 4) * (rho_inf - 2) * rho));
+  return m_hat * r * std::sqrt(1 - power2) / (v.sqrt() + rule.eps);
+}
+
+AdamState updated(const AdamState& before, const AdamRule& rule, const AdamNumbers& numbers) {
+  const auto lr = numbers.lr.item<double>();
   AdamState after;
   for (size_t i = 0; i < before.theta.size(); ++i) {
     const Tensor theta = before.theta[i].to(torch::kFloat64);
-    const Tensor g = before.gradient[i].to(torch::kFloat64) + update.added_decay * theta;
-    const Tensor m = update.beta1 * before.first[i].to(torch::kFloat64) + (1 - update.beta1) * g;
-    const Tensor v = update.beta2 * before.second[i].to(torch::kFloat64) + (1 - update.beta2) * g * g;
-    const Tensor change = update.adaptive ? m / (v.sqrt() / update.root + update.eps) : m;
-    after.theta.push_back(update.shrink * theta - update.step * change);
+    Tensor g = numbers.factor.item<double>() * before.gradient[i].to(torch::kFloat64);
+    if (!rule.decoupled) g = g + rule.weight_decay * theta;
+    const Tensor m = rule.beta1 * before.first[i].to(torch::kFloat64) + (1 - rule.beta1) * g;
+    const Tensor v = rule.beta2 * before.second[i].to(torch::kFloat64) + (1 - rule.beta2) * g * g;
+    const double kept = rule.decoupled ? 1 - lr * rule.weight_decay : 1;
+    after.theta.push_back(kept * theta - lr * direction(rule, numbers.updates.item<int64_t>(), m, v));
     after.first.push_back(m);
     after.second.push_back(v);
   }
   return after;
 }
 
-void expect_updated(const AdamState& state, const AdamUpdate& update, double tolerance) {
-  const AdamState expected = updated(state, update);
+void expect_updated(const AdamState& state, const RuleCase& rule_case, double tolerance) {
+  const AdamNumbers numbers = some_numbers(rule_case.t);
+  const AdamState expected = updated(state, rule_case.rule, numbers);
   const Tensors gradient = in_double(state.gradient);
-  adam_update(state, update);
+  adam_update(state, rule_case.rule, numbers);
   expect_close(state.theta, expected.theta, tolerance);
   expect_close(state.first, expected.first, tolerance);
   expect_close(state.second, expected.second, tolerance);
@@ -112,18 +151,12 @@ TEST(MultiTensor, TheNormOfLargeNumbersIsFinite) {
 }
 
 TEST(MultiTensor, AdamFollowsItsFormulas) {
-  AdamUpdate momentum = some_update();
-  momentum.adaptive = false;
-  AdamUpdate decayed = some_update();
-  decayed.added_decay = 0.1;
-  AdamUpdate shrunk = some_update();
-  shrunk.shrink = 0.95;
   for (const auto type : kTypes) {
-    for (const AdamUpdate& update : {some_update(), momentum, decayed, shrunk}) {
-      expect_updated(some_state(type), update, rounding(type));
+    for (const RuleCase& rule_case : rule_cases()) {
+      expect_updated(some_state(type), rule_case, rounding(type));
       AdamState gaps = some_state(type);
       for (Tensors* list : {&gaps.theta, &gaps.gradient, &gaps.first, &gaps.second}) *list = with_gaps(*list);
-      expect_updated(gaps, update, rounding(type));
+      expect_updated(gaps, rule_case, rounding(type));
     }
   }
 }
@@ -131,7 +164,23 @@ TEST(MultiTensor, AdamFollowsItsFormulas) {
 TEST(MultiTensor, AGradientInAnotherOrderBelongsToItsOwnNumbers) {
   AdamState state = some_state(torch::kFloat32);
   state.gradient[1] = state.gradient[1].t().contiguous().t();
-  expect_updated(state, some_update(), 1e-6);
+  expect_updated(state, rule_cases()[0], 1e-6);
+}
+
+TEST(MultiTensor, NothingIsWrittenWhereTheStepIsNotUsable) {
+  for (const bool gaps : {false, true}) {
+    AdamState state = some_state(torch::kFloat32);
+    if (gaps) state.theta = with_gaps(state.theta);
+    state.gradient[1].fill_(std::nanf(""));
+    const AdamState before{in_double(state.theta), {}, in_double(state.first), in_double(state.second)};
+    const MovingAverage average{gaps ? with_gaps(state.first) : state.first, number(0.5)};
+    adam_update(state, rule_cases()[0].rule, some_numbers(1, /*usable=*/false));
+    update_averages({average}, state.theta, number(0, torch::kBool));
+    expect_close(state.theta, before.theta, 1e-300);
+    expect_close(state.first, before.first, 1e-300);
+    expect_close(state.second, before.second, 1e-300);
+    expect_close(average.values, before.first, 1e-300);
+  }
 }
 
 TEST(MultiTensor, EveryAverageHasItsRate) {
@@ -143,12 +192,12 @@ TEST(MultiTensor, EveryAverageHasItsRate) {
       std::vector<Tensors> expected;
       for (size_t k = 0; k < rates.size(); ++k) {
         const Tensors values = some_tensors(100 * (k + 1), type);
-        averages.push_back({gaps ? with_gaps(values) : values, rates[k]});
+        averages.push_back({gaps ? with_gaps(values) : values, number(rates[k])});
         auto& last = expected.emplace_back(in_double(values));
         for (size_t i = 0; i < last.size(); ++i)
           last[i].lerp_(parameters[i].to(torch::kFloat64), 1 - rates[k]);
       }
-      update_averages(averages, parameters);
+      update_averages(averages, parameters, number(1, torch::kBool));
       for (size_t k = 0; k < rates.size(); ++k) expect_close(averages[k].values, expected[k], rounding(type));
       EXPECT_TRUE(torch::equal(averages[0].values[3], parameters[3]));
     }
@@ -159,7 +208,7 @@ TEST(MultiTensor, AnAverageOfAConstantStaysIt) {
   const Tensors parameters = some_tensors(1, torch::kFloat32);
   for (const double rate : {0.1, 0.7, 0.9999}) {
     const Tensors average = some_tensors(1, torch::kFloat32);
-    update_averages({{average, rate}}, parameters);
+    update_averages({{average, number(rate)}}, parameters, number(1, torch::kBool));
     EXPECT_TRUE(torch::equal(average[3], parameters[3]));
   }
 }
@@ -173,9 +222,9 @@ TEST(MultiTensor, TheNumberOfThreadsChangesNothing) {
     for (Tensors* list : {&state.theta, &state.gradient, &state.first, &state.second}) {
       *list = {normal({.seed = 3}, {0}, {100'001})[0].abs()};
     }
-    adam_update(state, some_update());
-    const MovingAverage average{{state.gradient[0].clone()}, 0.9};
-    update_averages({average}, state.theta);
+    adam_update(state, rule_cases()[0].rule, some_numbers(2));
+    const MovingAverage average{{state.gradient[0].clone()}, number(0.9)};
+    update_averages({average}, state.theta, number(1, torch::kBool));
     return Tensors{norm_of(state.theta), state.theta[0], state.second[0], average.values[0]};
   };
   const auto [one, three] = std::pair(results(1), results(3));
@@ -188,7 +237,7 @@ TEST(MultiTensor, AutogradNoticesWhatWasWritten) {
   const Tensor theta = torch::ones({4}).requires_grad_(true);
   const auto zeros = [] { return Tensors{torch::zeros({4})}; };
   const Tensor y = theta.square().sum();
-  adam_update({{theta}, zeros(), zeros(), zeros()}, some_update());
+  adam_update({{theta}, zeros(), zeros(), zeros()}, {}, some_numbers(1));
   EXPECT_THAT(test::message_of<c10::Error>([&] { y.backward(); }),
               HasSubstr("modified by an inplace operation"));
 }
@@ -196,11 +245,11 @@ TEST(MultiTensor, AutogradNoticesWhatWasWritten) {
 TEST(MultiTensor, ListsMustMatch) {
   const Tensors one = {torch::ones({1})};
   EXPECT_THAT(test::message_of<c10::Error>([&] {
-                adam_update({one, {}, one, one}, some_update());
+                adam_update({one, {}, one, one}, {}, some_numbers(1));
               }),
               HasSubstr("there are 1 parameters and 0 gradients"));
   EXPECT_THAT(test::message_of<c10::Error>([&] {
-                update_averages({{{}, 0.5}}, one);
+                update_averages({{{}, number(0.5)}}, one, number(1, torch::kBool));
               }),
               HasSubstr("there are 1 parameters and 0 averages"));
   EXPECT_THAT(test::message_of<c10::Error>([&] { norm_of({}); }),

@@ -24,7 +24,10 @@ TEST(Ema, EachRateHasItsOwnMemory) {
   const Tensor parameter = torch::tensor({1.0}, torch::kFloat64);
   EmaSet set({.rates = {0.9, 0.5}}, {parameter});
   parameter.fill_(2);
-  for (int step = 0; step < 7; ++step) set.update();
+  for (int step = 0; step < 7; ++step) {
+    set.update({}, torch::tensor(true));
+    set.update({}, torch::tensor(false));  // nothing happens
+  }
   EXPECT_NEAR(set.average(0)[0].item<double>(), 2 - std::pow(0.9, 7), 1e-12);
   EXPECT_NEAR(set.average(1)[0].item<double>(), 2 - std::pow(0.5, 7), 1e-12);
 }

@@ -107,22 +107,38 @@ TEST(Optimizer, ZeroGradDropsTheGradients) {
   EXPECT_FALSE(theta.grad().defined());
 }
 
+// RAdam's first step is gradient descent, whose length clipping bounds.
 TEST(Optimizer, ClippingScalesTheWholeGradient) {
-  Tensor a = parameter({0, 0});
-  Tensor b = parameter({0});
-  const auto set = [&] {
+  const auto stepped = [](double clip) {
+    Tensor a = parameter({0, 0});
+    Tensor b = parameter({0});
+    Optimizer optimizer({}, {a, b});
     a.mutable_grad() = torch::tensor({3.0F, 0.0F});
     b.mutable_grad() = torch::tensor({4.0F});
+    const Tensor norm = gradient_norm({a, b});
+    EXPECT_NEAR(norm.item<double>(), 5, 1e-6);
+    optimizer.step(torch::tensor(1.0, torch::kFloat64), clip_factor(norm, clip), torch::tensor(true));
+    return torch::cat({a, b}).detach();
   };
-  set();
-  const Tensor norm = gradient_norm({a, b});
-  EXPECT_NEAR(norm.item<double>(), 5, 1e-6);
-  clip_gradients({a, b}, norm, 1);
-  EXPECT_LT(largest_difference(a.grad(), torch::tensor({0.6, 0.0})), 1e-6);
-  EXPECT_LT(largest_difference(b.grad(), torch::tensor({0.8})), 1e-6);
-  set();
-  clip_gradients({a, b}, norm, 10);
-  EXPECT_EQ(b.grad().item<double>(), 4);
+  EXPECT_LT(largest_difference(stepped(1), torch::tensor({-0.6, 0.0, -0.8})), 1e-6);
+  EXPECT_TRUE(torch::equal(stepped(10), torch::tensor({-3.0F, 0.0F, -4.0F})));
+}
+
+TEST(Optimizer, AStepThatIsNotUsableChangesAndCountsNothing) {
+  Tensor theta = parameter({1});
+  Optimizer optimizer({}, {theta});
+  const auto step = [&](float gradient, bool usable) {
+    theta.mutable_grad() = torch::tensor({gradient});
+    optimizer.step(torch::tensor(0.1, torch::kFloat64), torch::tensor(1.0, torch::kFloat64),
+                   torch::tensor(usable));
+  };
+  step(std::nanf(""), false);
+  EXPECT_EQ(theta.item<double>(), 1);
+  EXPECT_EQ(optimizer.updates(), 0);
+  EXPECT_EQ(optimizer.first_moments()[0].item<double>(), 0);
+  step(0.5, true);
+  EXPECT_NEAR(theta.item<double>(), 0.95, 1e-7);
+  EXPECT_EQ(optimizer.updates(), 1);
 }
 
 TEST(Optimizer, BetasAreTwo) {

@@ -1,7 +1,7 @@
 // Passes over all tensors of a network at once: the norm of a list, Adam's updates, moving averages. On the
 // CPU each is one pass over memory, whose result does not depend on the number of threads, for lists of fp32
 // or fp64 tensors (one type a call) that are dense and laid out alike; whatever else there is takes
-// LibTorch's multi-tensor operators.
+// LibTorch's multi-tensor operators, which wait for the numbers of an update.
 #pragma once
 
 #include <vector>
@@ -22,29 +22,41 @@ struct AdamState {
   std::vector<Tensor> second;  // v
 };
 
-// One update of Adam or one of its relatives:
-//   g ← g + added_decay θ,  θ ← shrink θ,  m ← m + (1 − β₁)(g − m),  v ← β₂ v + (1 − β₂) g²,
-//   θ ← θ − step · m / (√v / root + eps),  or  θ ← θ − step · m  without `adaptive`.
-struct AdamUpdate {
-  double beta1;
-  double beta2;
-  double step;
-  double root = 1;
-  double eps;
-  double added_decay = 0;
-  double shrink = 1;
-  bool adaptive = true;
+// Adam (Kingma & Ba 2014, arXiv 1412.6980) and its relatives.
+struct AdamRule {
+  double beta1 = 0.9;
+  double beta2 = 0.999;
+  double eps = 1e-8;
+  double weight_decay = 0;
+  bool decoupled = false;  // the decay shrinks θ itself (Loshchilov & Hutter 2017, arXiv 1711.05101)
+  bool rectified = false;  // RAdam (Liu et al. 2019, arXiv 1908.03265)
 };
 
-// Writes θ, m and v in place; the gradient stays.
-void adam_update(const AdamState& state, const AdamUpdate& update);
+// The numbers of one update, each a tensor of one element on the parameters' device, so that no pass waits
+// for one that was computed there.
+struct AdamNumbers {
+  Tensor usable;   // bool; false: nothing is written
+  Tensor updates;  // int64: t, this update counted
+  Tensor lr;       // fp64
+  Tensor factor;   // fp64, multiplies the gradients
+};
+
+// One update, of θ, m and v in place; the gradient stays:
+//   g ← factor · gradient (+ weight_decay θ, or decoupled: θ ← (1 − lr weight_decay) θ),
+//   m ← m + (1 − β₁)(g − m),  v ← β₂ v + (1 − β₂) g²,
+//   Adam:   θ ← θ − lr/(1 − β₁ᵗ) · m/(√(v/(1 − β₂ᵗ)) + eps)
+//   RAdam:  θ ← θ − lr/(1 − β₁ᵗ) · r_t √(1 − β₂ᵗ) · m/(√v + eps), in the first steps, while ρ_t ≤ 5 (Liu et
+//           al., Algorithm 2 with the threshold of the common implementations):  θ ← θ − lr/(1 − β₁ᵗ) · m
+void adam_update(const AdamState& state, const AdamRule& rule, const AdamNumbers& numbers);
 
 struct MovingAverage {
   std::vector<Tensor> values;
-  double rate;
+  Tensor rate;  // fp64, one element on the parameters' device
 };
 
-// e ← rate · e + (1 − rate) · θ for each average of one list of parameters, in place; rate 0 copies.
-void update_averages(const std::vector<MovingAverage>& averages, const std::vector<Tensor>& parameters);
+// e ← rate · e + (1 − rate) · θ for each average of one list of parameters, in place; rate 0 copies. Nothing
+// is written when `usable` (as in AdamNumbers) is false.
+void update_averages(const std::vector<MovingAverage>& averages, const std::vector<Tensor>& parameters,
+                     const Tensor& usable);
 
 }  // namespace cm

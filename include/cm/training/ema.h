@@ -29,8 +29,9 @@ class EmaSet {
   // Every average starts as a copy of `parameters`, whose storage the set keeps reading.
   EmaSet(const EmaOptions& options, std::vector<Tensor> parameters);
 
-  // One step of every average, and in the same pass over the parameters of `others` that follow them.
-  void update(std::vector<MovingAverage> others = {});
+  // One step of every average, and in the same pass over the parameters of `others` that follow them; none
+  // where `usable` (bool, one element on their device) is false.
+  void update(std::vector<MovingAverage> others, const Tensor& usable);
 
   const std::vector<double>& rates() const { return rates_; }
   // The average at rates()[index], in the order of the parameters.
@@ -38,6 +39,7 @@ class EmaSet {
 
  private:
   std::vector<double> rates_;
+  std::vector<Tensor> device_rates_;
   std::vector<Tensor> parameters_;
   std::vector<std::vector<Tensor>> averages_;
 };

@@ -70,29 +70,31 @@ class Optimizer {
   // One update with the current gradients (a parameter without one is left alone, its moments too).
   void step(double lr);
 
+  // The same with numbers that are on the parameters' device, without waiting for them: lr (fp64), a factor
+  // on the gradients (fp64), and whether the update happens at all (bool).
+  void step(const Tensor& lr, const Tensor& factor, const Tensor& usable);
+
   // Drops all gradients, so that the next backward pass writes instead of adding.
   void zero_grad();
 
   // First and second moments, in the order of the parameters, and the number of updates: the whole state.
   const std::vector<Tensor>& first_moments() const { return first_; }
   const std::vector<Tensor>& second_moments() const { return second_; }
-  int64_t updates() const { return updates_; }
-  void set_updates(int64_t updates) { updates_ = updates; }
+  int64_t updates() const { return updates_.item<int64_t>(); }  // waits for the device
+  void set_updates(int64_t updates) { updates_.fill_(updates); }
 
  private:
-  AdamUpdate next_update(double lr) const;
-
-  OptimizerOptions options_;
+  AdamRule rule_;
   std::vector<Tensor> parameters_;
   std::vector<Tensor> first_;
   std::vector<Tensor> second_;
-  int64_t updates_ = 0;
+  Tensor updates_;  // int64, on the parameters' device
 };
 
 // The Euclidean norm of all gradients as one number on their device, without waiting for it.
 Tensor gradient_norm(const std::vector<Tensor>& parameters);
 
-// Scales all gradients by min(1, clip / norm), without waiting for the norm.
-void clip_gradients(const std::vector<Tensor>& parameters, const Tensor& norm, double clip);
+// min(1, clip / norm), what clipping multiplies the gradients with; fp64 on the norm's device.
+Tensor clip_factor(const Tensor& norm, double clip);
 
 }  // namespace cm

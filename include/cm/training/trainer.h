@@ -22,8 +22,7 @@ namespace cm {
 // What a non-finite loss or gradient does to the run.
 enum class OnNonFinite {
   stop,  // ends it with an Error
-  skip,  // leaves the weights as they are for this step, and counts it; costs a wait for the device in every
-         // step
+  skip,  // leaves the weights as they are for this step, and counts it
 };
 template <>
 struct EnumNames<OnNonFinite> {
@@ -85,6 +84,7 @@ int64_t rank_batch_size(const TrainOptions& options, const World& world);
 struct StepResult {
   Tensor loss;           // mean over the batch of all ranks
   Tensor gradient_norm;  // before clipping
+  Tensor usable;         // bool: whether loss and gradient are finite, so that the weights changed
 };
 
 class Trainer {
@@ -110,8 +110,8 @@ class Trainer {
 
   int64_t steps_done() const { return step_; }
   void set_steps_done(int64_t step) { step_ = step; }
-  int64_t skipped() const { return skipped_; }
-  void set_skipped(int64_t skipped) { skipped_ = skipped; }
+  int64_t skipped() const { return skipped_.item<int64_t>(); }  // waits for the device
+  void set_skipped(int64_t skipped) { skipped_.fill_(skipped); }
 
   // Of the step that comes next.
   double lr() const {
@@ -145,7 +145,8 @@ class Trainer {
   }
   void begin_stage();
   Tensor backward(const Batch& batch);
-  bool usable(const StepResult& result);
+  void update(const StepResult& result);
+  void note(const StepResult& result);
   [[noreturn]] void fail_non_finite(int64_t step) const;
 
   TrainOptions options_;
@@ -162,8 +163,11 @@ class Trainer {
   Optimizer optimizer_;
   EmaSet averages_;
   int64_t step_ = 0;
-  int64_t skipped_ = 0;
-  Tensor first_bad_step_;  // int64 on the device, −1 while all was finite
+  // On the device, of one element each.
+  Tensor lr_;              // fp64
+  Tensor target_decay_;    // fp64
+  Tensor skipped_;         // int64
+  Tensor first_bad_step_;  // int64, −1 while all was finite
 };
 
 }  // namespace cm
