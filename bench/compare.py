@@ -25,7 +25,7 @@ PEERS = ROOT / "bench" / "peers"
 JOBS = ("train_edm", "train_cd", "train_ct", "sample_onestep", "sample_multistep2", "sample_heun18", "cold_start")
 OURS = "consistency.cpp"
 DIFFUSERS_JOBS = ("sample_onestep", "sample_multistep2", "cold_start")
-OVERRIDES = ("device", "batch", "steps", "warmup", "max_seconds")
+OVERRIDES = ("device", "dtype", "batch", "steps", "warmup", "max_seconds")
 SHOWN_OPERATORS = 12
 
 
@@ -168,6 +168,7 @@ def parse():
     parser.add_argument("--json", type=pathlib.Path, help="also write all lines of all rounds to this file")
     parser.add_argument("--bin", type=pathlib.Path, default=ROOT / "build" / "bin", help="where cm-bench is")
     parser.add_argument("--device")
+    parser.add_argument("--dtype", choices=("fp32", "bf16"), help="bf16: the peers under torch.autocast")
     for name, kind in (("batch", int), ("steps", int), ("warmup", int), ("max-seconds", float)):
         parser.add_argument(f"--{name}", type=kind)
     return parser.parse_args()

@@ -34,6 +34,7 @@ def make_pipeline(case, device, compile_it):
     options = our_options(case)
     unet = UNet2DModel(**settings(export_diffusers.unet_config(options))).eval().requires_grad_(False)
     peer.fill_zeros(unet)
+    peer.compute_in(unet, case, device)
     scheduler = CMStochasticIterativeScheduler(**settings(export_diffusers.scheduler_config(options)))
     pipeline = ConsistencyModelPipeline(unet=unet, scheduler=scheduler).to(device)
     pipeline.set_progress_bar_config(disable=True)

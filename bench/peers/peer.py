@@ -27,6 +27,9 @@ HEUN_STEPS = 18
 MOST_COMPILATIONS = 256
 
 
+DTYPES = ("fp32", "bf16")
+
+
 class InputError(Exception):
     """A mistake of the user's: exit code 2."""
 
@@ -58,9 +61,17 @@ def read_case(arguments):
             case[option] = getattr(arguments, option)
     if arguments.batch is not None:
         case["batch" if arguments.job in TRAINING else "sample_batch"] = arguments.batch
-    if case["dtype"] != "fp32":
-        raise InputError(f"--dtype must be fp32, got {case['dtype']}")
+    if case["dtype"] not in DTYPES:
+        raise InputError(f"--dtype must be one of {', '.join(DTYPES)} for the peers, got {case['dtype']}")
     return case
+
+
+def compute_in(network, case, device):
+    """bf16: the network's forward pass under torch.autocast, as its users would; nothing for fp32."""
+    import torch
+
+    if case["dtype"] == "bf16":
+        network.forward = torch.autocast(device.type, dtype=torch.bfloat16)(network.forward)
 
 
 def fill_zeros(network):

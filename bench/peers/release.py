@@ -110,6 +110,7 @@ def make_network(case):
 
 def ready(case, device, arguments):
     network = make_network(case).to(device)
+    peer.compute_in(network, case, device)
     if arguments.compile:
         network.compile()
     return network

@@ -36,27 +36,8 @@ BenchCase case_of(const BenchCommand& command, BenchJob job) {
   set(bench_case.steps, command.steps);
   set(bench_case.warmup, command.warmup);
   set(bench_case.max_seconds, command.max_seconds);
-  if (command.dtype) bench_case.dtype = named_option<BenchPrecision>("--dtype", *command.dtype);
+  if (command.dtype) bench_case.dtype = named_option<ComputeType>("--dtype", *command.dtype);
   return bench_case;
-}
-
-// The one place where a lower precision would begin: training and sampling know fp32 alone.
-void check_precision(const BenchCase& bench_case, BenchJob job) {
-  if (bench_case.dtype == BenchPrecision::fp32 || job == BenchJob::matmul_peak) return;
-  throw InputError(concat("--dtype must be fp32, got ", to_string(bench_case.dtype),
-                          ": this library trains and samples in fp32 only"));
-}
-
-torch::ScalarType scalar_type(BenchPrecision precision) {
-  switch (precision) {
-    case BenchPrecision::fp32:
-      return torch::kFloat32;
-    case BenchPrecision::bf16:
-      return torch::kBFloat16;
-    case BenchPrecision::fp16:
-      return torch::kFloat16;
-  }
-  return torch::kFloat32;
 }
 
 std::string required(const std::optional<std::string>& value, const std::string& option, BenchJob job) {
@@ -135,12 +116,12 @@ Json cold_start_job(const BenchCommand& command, const BenchCase& bench_case) {
 Json first_image_job(const BenchCommand& command, const BenchCase& bench_case) {
   write_first_image(required(command.weights, "--weights FILE", BenchJob::first_image),
                     required(command.out, "--out FILE.png", BenchJob::first_image),
-                    parse_device(bench_case.device));
+                    parse_device(bench_case.device), bench_case.dtype);
   return {{"peak_rss_mb", peak_rss_mb()}};
 }
 
 Json matmul_job(const BenchCase& bench_case) {
-  const MatmulPeak peak = measure_matmul_peak(parse_device(bench_case.device), scalar_type(bench_case.dtype),
+  const MatmulPeak peak = measure_matmul_peak(parse_device(bench_case.device), number_type(bench_case.dtype),
                                               bench_case.max_seconds);
   return {{"gflops_per_second", peak.gflops_per_second}, {"matrix_size", peak.size}};
 }
@@ -174,7 +155,7 @@ Json run_job(const BenchCommand& command, const BenchCase& bench_case, BenchJob 
 int run_bench_command(const BenchCommand& command) {
   const auto job = named_option<BenchJob>("--job", command.job);
   const BenchCase bench_case = case_of(command, job);
-  check_precision(bench_case, job);
+  allow_tf32(bench_case.dtype);
   at::set_num_threads(static_cast<int>(bench_case.threads));
   Json line = {{"job", to_string(job)},
                {"case", bench_case.name},

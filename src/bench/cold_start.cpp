@@ -22,8 +22,9 @@ bool holds(const fs::path& weights, const ModelOptions& options) {
 
 }  // namespace
 
-void write_first_image(const fs::path& weights, const fs::path& image, const torch::Device& device) {
-  const Model model = load_model(weights, device);
+void write_first_image(const fs::path& weights, const fs::path& image, const torch::Device& device,
+                       ComputeType type) {
+  const Model model = load_model(weights, device, type);
   const SamplerOptions sampler = choose_sampler({.kind = SamplerKind::onestep}, model.options());
   const Tensor labels = model.options().image.classes > 0 ? torch::zeros({1}, torch::kInt64) : Tensor();
   const SampleNoise noise = seeded_noise(model.options(), sampler, 0, 0, 1);

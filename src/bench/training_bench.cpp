@@ -22,6 +22,7 @@ RunConfig config_of(const BenchCase& bench_case, ObjectiveKind objective) {
   config.objective = objective;
   config.train.steps = bench_case.warmup + bench_case.steps;
   config.train.batch_size = bench_case.batch;
+  config.train.dtype = bench_case.dtype;
   config.parameterization = parameterization_of(config);
   config.model = model_options_of(bench_case, *config.parameterization).network;
   return config;
@@ -75,6 +76,12 @@ TrainingBench::TrainingBench(const BenchCase& bench_case, ObjectiveKind objectiv
   const ObjectiveModels models{.student = student_,
                                .target = target_ ? &*target_ : nullptr,
                                .teacher = teacher_ ? &*teacher_ : nullptr};
+  student_.compute_in(bench_case.dtype);
+  if (target_) target_->compute_in(bench_case.dtype);
+  if (teacher_) {
+    teacher_->compute_in(bench_case.dtype);
+    teacher_->network().hold_in_compute_type();
+  }
   trainer_ =
       std::make_unique<Trainer>(config_.train, config_.optimizer, config_.ema, objective_of(config_, models),
                                 student_, target_ ? &*target_ : nullptr);

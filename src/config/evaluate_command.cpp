@@ -11,6 +11,7 @@
 #include "cm/base/error.h"
 #include "cm/base/log.h"
 #include "cm/base/text.h"
+#include "cm/config/dtype_option.h"
 #include "cm/config/evaluation_report.h"
 #include "cm/config/image_output.h"
 #include "cm/config/ranks.h"
@@ -39,8 +40,9 @@ Subject subject_of(ImageSet images) {
           }};
 }
 
-Json record_of(const SampleSetPlan& plan) {
+Json record_of(const SampleSetPlan& plan, ComputeType type) {
   Json record = sampler_record(plan.sampler);
+  record["dtype"] = to_string(type);
   if (const auto origin = origin_of(plan.weights)) {
     record["run"] = origin->run.string();
     record["step"] = origin->step;
@@ -51,14 +53,16 @@ Json record_of(const SampleSetPlan& plan) {
 
 Subject subject_of(const SampleSetPlan& plan, const EvaluateCommand& command, torch::Device device) {
   const auto open = [plan, device, seed = command.common.seed.value_or(0),
-                     rule = command.sampling.quantization]() -> PixelSource {
-    const auto model = std::make_shared<const Model>(load_model(plan.weights, device));
+                     rule = command.sampling.quantization, type = command.sampling.dtype]() -> PixelSource {
+    const auto model = std::make_shared<const Model>(open_model(plan.weights, device, type));
     return [=](int64_t first, int64_t n) {
       const SampleNoise noise = seeded_noise(plan.model, plan.sampler, seed, first, n);
       return pixels_of(planned_samples(plan, *model, noise, first, n), plan.weights, rule);
     };
   };
-  return {.header = header_of(plan, command.sampling.count), .record = record_of(plan), .open = open};
+  return {.header = header_of(plan, command.sampling.count),
+          .record = record_of(plan, command.sampling.dtype),
+          .open = open};
 }
 
 std::vector<Subject> subjects_of(const EvaluateCommand& command, torch::Device device) {

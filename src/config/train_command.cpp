@@ -116,7 +116,8 @@ int dry_run(TrainingRun& run) {
   return 0;
 }
 
-void set_deterministic(const RunConfig& config) {
+void set_numerics(const RunConfig& config) {
+  allow_tf32(config.train.dtype);
   if (!config.train.deterministic) return;
   at::globalContext().setDeterministicCuDNN(true);
   at::globalContext().setBenchmarkCuDNN(false);
@@ -132,7 +133,7 @@ namespace {
 void prepare(const TrainCommand& command, const torch::Device& device, const World& world,
              std::optional<TrainingRun>& run) {
   const RunConfig config = read_run_config(command);
-  set_deterministic(config);
+  set_numerics(config);
   if (!command.dry_run) check_out(command);
   run.emplace(config, device, world);
   if (command.resume && !command.dry_run) resume_run(command, *run);

@@ -205,7 +205,11 @@ TrainingRun::TrainingRun(const RunConfig& config, const torch::Device& device, c
     const double guidance = config_.teacher.guidance;
     check_guidance(weights.options, guidance,
                    concat("teacher.guidance ", guidance, " of ", *config_.teacher.checkpoint));
-    teacher_.emplace(make_model(weights, device, file.string()));
+    // One that stages replace belongs to the checkpoints, with all that its weights tell.
+    const bool stays = config_.objective != ObjectiveKind::pd;
+    teacher_.emplace(
+        make_model(weights, device, file.string(), stays ? config_.train.dtype : ComputeType::fp32));
+    teacher_->compute_in(config_.train.dtype);
   }
   check_label_dropout(config_, image, teacher_);
   config_.model = network_for(config_);
@@ -222,10 +226,12 @@ TrainingRun::TrainingRun(const RunConfig& config, const torch::Device& device, c
   const auto start = start_weights(config_);
   student_.emplace(options, device, start ? std::nullopt : std::optional(seed_of(config_)));
   if (start) load_weights(*start, *student_);
+  student_->compute_in(config_.train.dtype);
   if (method_of(config_).has_target) {
     target_.emplace(options, device);
     copy_weights(student_->network(), target_->network(), "target");
     target_->freeze();
+    target_->compute_in(config_.train.dtype);
   }
   objective_ = objective_of(config_,
                             {.student = *student_,

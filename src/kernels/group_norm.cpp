@@ -171,6 +171,9 @@ Tensor activated(const Tensor& h, Activation activation) {
 Tensor plain_group_norm(const Tensor& x, const NormParameters& norm, const Tensor& condition,
                         Activation activation) {
   check(x, norm, condition);
+  if (x.scalar_type() == torch::kBFloat16 || x.scalar_type() == torch::kFloat16) {
+    return plain_group_norm(x.to(torch::kFloat32), norm, condition, activation).to(x.scalar_type());
+  }
   // LibTorch's forward mode takes no other layout.
   const Tensor taken =
       has_tangent(x) || has_tangent(norm.weight) || has_tangent(norm.bias) ? x.contiguous() : x;

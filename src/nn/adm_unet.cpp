@@ -2,7 +2,6 @@
 
 #include <vector>
 
-#include "cm/kernels/convolution.h"
 #include "cm/nn/adm_blocks.h"
 
 namespace cm {
@@ -24,7 +23,7 @@ class AdmUNet : public Network {
     check_input(options_, image_, x, labels);
     const BlockInput input{embed(time, labels), dropout_key, options_.activation_checkpointing};
     std::vector<Tensor> skips;
-    Tensor h = in_convolution_layout(x);
+    Tensor h = trunk_input(x);
     for (const auto& stage : down_) {
       h = stage->forward(h, input);
       skips.push_back(h);
@@ -34,7 +33,11 @@ class AdmUNet : public Network {
       h = stage->forward(torch::cat({h, skips.back()}, 1), input);
       skips.pop_back();
     }
-    return output_conv_->forward(output_norm_->forward_silu(h));
+    return output_conv_->forward(output_norm_->forward_silu(h.to(x.scalar_type())));
+  }
+
+  void hold_in_compute_type() override {
+    hold_convolutions(*this, output_conv_->weight, number_type(compute_type()));
   }
 
  private:

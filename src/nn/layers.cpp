@@ -39,6 +39,22 @@ LinearImpl::LinearImpl(Initializer& initializer, int64_t in, int64_t out, std::o
   bias = register_parameter("bias", initializer.uniform({out}, xavier_gain ? 0 : bound));
 }
 
+Tensor weight_for(const Tensor& weight, const Tensor& x) {
+  const torch::Dtype type = x.scalar_type();
+  return weight.scalar_type() == type ? weight : in_convolution_layout(weight.to(type));
+}
+
+void hold_convolutions(torch::nn::Module& network, const Tensor& last, torch::Dtype type) {
+  if (type == last.scalar_type()) return;
+  const Tensor like = torch::empty({}, last.options().dtype(type));
+  for (const auto& module : network.modules()) {
+    auto parameters = module->parameters(/*recurse=*/false);
+    const bool convolves = !parameters.empty() && parameters.front().dim() == 4;
+    if (!convolves || parameters.front().is_same(last)) continue;
+    for (auto& parameter : parameters) parameter.set_data(weight_for(parameter.detach(), like));
+  }
+}
+
 Conv2dImpl::Conv2dImpl(Initializer& initializer, const Conv2dOptions& options)
     : stride_(options.stride), padding_(options.kernel / 2) {
   const int64_t area = options.kernel * options.kernel;
@@ -52,8 +68,10 @@ Conv2dImpl::Conv2dImpl(Initializer& initializer, const Conv2dOptions& options)
 }
 
 Tensor Conv2dImpl::forward(const Tensor& x) const {
-  if (weight.size(2) == 3 && stride_ == 1) return convolution_3x3(x, weight, bias);
-  return torch::conv2d(x, weight, bias, stride_, padding_);
+  const Tensor w = weight_for(weight, x);
+  const Tensor b = weight_for(bias, x);
+  if (w.size(2) == 3 && stride_ == 1) return convolution_3x3(x, w, b);
+  return torch::conv2d(x, w, b, stride_, padding_);
 }
 
 Tensor pixel_norm(const Tensor& x) {
@@ -89,13 +107,16 @@ Tensor GroupNormImpl::normalized(const Tensor& x, Activation activation) const {
 }
 
 Tensor GroupNormImpl::conditioned(const Tensor& x, const Tensor& condition, Activation activation) const {
-  if (condition.size(1) == x.size(1)) return normalized(x + condition.unsqueeze(2).unsqueeze(3), activation);
+  if (condition.size(1) == x.size(1)) {
+    return normalized(x + condition.unsqueeze(2).unsqueeze(3).to(x.scalar_type()), activation);
+  }
   if (!options_.double_norm) {
     return group_norm(x, {options_.groups, options_.epsilon, weight, bias}, condition, activation);
   }
   const auto scale_shift = condition.unsqueeze(2).unsqueeze(3).chunk(2, 1);
-  return activated(torch::addcmul(pixel_norm(scale_shift[1]), forward(x), pixel_norm(scale_shift[0])),
-                   activation);
+  const Tensor h = forward(x.to(condition.scalar_type()));
+  return activated(torch::addcmul(pixel_norm(scale_shift[1]), h, pixel_norm(scale_shift[0])), activation)
+      .to(x.scalar_type());
 }
 
 Tensor class_rows(const Tensor& table, const Tensor& labels) {

@@ -2,6 +2,7 @@
 
 #include "cm/base/error.h"
 #include "cm/base/text.h"
+#include "cm/kernels/convolution.h"
 
 namespace cm {
 namespace {
@@ -34,6 +35,11 @@ std::vector<std::string> differences(const std::map<std::string, Tensor>& from,
 }
 
 }  // namespace
+
+Tensor Network::trunk_input(const Tensor& x) const {
+  const torch::Dtype type = number_type(compute_type_);
+  return in_convolution_layout(type == torch::kFloat32 ? x : x.to(type));
+}
 
 int64_t parameter_count(const torch::nn::Module& module) {
   int64_t count = 0;

@@ -73,7 +73,8 @@ DownConv2dImpl::DownConv2dImpl(Initializer& initializer, int64_t in, int64_t out
 }
 
 Tensor DownConv2dImpl::forward(const Tensor& x) const {
-  return binomial_down(torch::conv2d(x, weight, bias, /*stride=*/1, /*padding=*/2), /*padding=*/0);
+  const Tensor h = torch::conv2d(x, weight_for(weight, x), weight_for(bias, x), /*stride=*/1, /*padding=*/2);
+  return binomial_down(h, /*padding=*/0);
 }
 
 NoiseFeaturesImpl::NoiseFeaturesImpl(Initializer& initializer, int64_t width,

@@ -39,7 +39,7 @@ class SongUNet : public Network {
                  const std::optional<DropoutKey>& dropout_key) override {
     check_input(options_, image_, x, labels);
     const BlockInput input{embed(time, labels), dropout_key, options_.activation_checkpointing};
-    std::vector<Tensor> skips = encode(in_convolution_layout(x), input);
+    std::vector<Tensor> skips = encode(trunk_input(x), input);
     Tensor h = skips.back();
     for (const auto& level : decoder_) {
       for (const auto& block : level.entry) h = block->forward(h, input);
@@ -48,7 +48,11 @@ class SongUNet : public Network {
         skips.pop_back();
       }
     }
-    return output_conv_->forward(output_norm_->forward_silu(h));
+    return output_conv_->forward(output_norm_->forward_silu(h.to(x.scalar_type())));
+  }
+
+  void hold_in_compute_type() override {
+    hold_convolutions(*this, output_conv_->weight, number_type(compute_type()));
   }
 
  private:

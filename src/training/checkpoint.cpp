@@ -170,10 +170,14 @@ void save_checkpoint(const fs::path& run, Trainer& trainer, int64_t keep) {
     NamedTensors moments = named_like(names, trainer.optimizer().first_moments(), "first_moment.");
     moments.merge(named_like(names, trainer.optimizer().second_moments(), "second_moment."));
     save_safetensors(path / kOptimizer, moments);
-    const Json state = {{"step", trainer.steps_done()},
-                        {"steps_in_stage", trainer.steps_in_stage()},
-                        {"optimizer_updates", trainer.optimizer().updates()},
-                        {"skipped", trainer.skipped()}};
+    Json state = {{"step", trainer.steps_done()},
+                  {"steps_in_stage", trainer.steps_in_stage()},
+                  {"optimizer_updates", trainer.optimizer().updates()},
+                  {"skipped", trainer.skipped()}};
+    if (const LossScale* scale = trainer.loss_scale()) {
+      state["loss_scale"] = {{"value", scale->value().item<double>()},
+                             {"clean_steps", scale->clean_steps().item<int64_t>()}};
+    }
     write_file_atomically(path / kState, state.dump(2) + "\n");
   });
   swing_link(folder / "latest", name);
@@ -209,6 +213,7 @@ void load_checkpoint(const fs::path& checkpoint, Trainer& trainer) {
   if (trainer.target() != nullptr) load_weights(checkpoint / kTarget, *trainer.target());
   if (Model* teacher = trainer.stage_teacher()) {
     *teacher = load_model(checkpoint / kTeacher, student.device());
+    teacher->compute_in(student.network().compute_type());
   }
   const EmaSet& averages = trainer.averages();
   for (size_t i = 0; i < averages.rates().size(); ++i) {
@@ -227,6 +232,10 @@ void load_checkpoint(const fs::path& checkpoint, Trainer& trainer) {
   restore_named(names, path, moments, "second_moment.", trainer.optimizer().second_moments());
   trainer.optimizer().set_updates(state.value("optimizer_updates", int64_t{0}));
   trainer.set_skipped(state.value("skipped", int64_t{0}));
+  if (trainer.loss_scale() != nullptr && state.contains("loss_scale")) {
+    const Json& scale = state["loss_scale"];
+    trainer.loss_scale()->restore(scale.value("value", 1.0), scale.value("clean_steps", int64_t{0}));
+  }
   trainer.set_steps_done(state["step"].get<int64_t>());
 }
 

@@ -59,18 +59,22 @@ Model Model::frozen_copy(const ModelOptions& options) const {
   copy.time_scale_ = time_scale_;
   copy_weights(network(), copy.network(), "a copy");
   copy.freeze();
+  copy.compute_in(network().compute_type());
   return copy;
 }
 
-Model make_model(const WeightFile& file, const torch::Device& device, const std::string& what) {
+Model make_model(const WeightFile& file, const torch::Device& device, const std::string& what,
+                 ComputeType type) {
   Model model(file.options, device);
   copy_weights(file.weights, model.network(), what);
   model.freeze();
+  model.compute_in(type);
+  model.network().hold_in_compute_type();
   return model;
 }
 
-Model load_model(const std::filesystem::path& path, const torch::Device& device) {
-  return make_model(load_weight_file(path), device, path.string());
+Model load_model(const std::filesystem::path& path, const torch::Device& device, ComputeType type) {
+  return make_model(load_weight_file(path), device, path.string(), type);
 }
 
 void load_weights(const std::filesystem::path& path, Model& model) {

@@ -42,7 +42,10 @@ class Interval {
                  {"learning_rate", lr}};
     if (point.levels) json["n"] = *point.levels;
     if (point.decay) json["mu"] = *point.decay;
-    if (trainer.skipped() > 0) json["skipped"] = trainer.skipped();
+    if (const int64_t skipped = trainer.skipped(); skipped > 0) json["skipped"] = skipped;
+    if (trainer.loss_scale() != nullptr) {
+      json["loss_scale"] = trainer.loss_scale()->value().item<double>();
+    }
     const double seconds = std::chrono::duration<double>(Clock::now() - start_).count();
     json["images_per_second"] = static_cast<double>(steps_ * options.batch_size) / seconds;
     return json;

@@ -74,6 +74,8 @@ Trainer::Trainer(const TrainOptions& options, const OptimizerOptions& optimizer_
       gradient_sum_(gradient_sum(world_, parameters_)),
       optimizer_(optimizer_options, parameters_),
       averages_(ema_options, averaged_),
+      loss_scale_(options.dtype == ComputeType::fp16 ? std::optional<LossScale>(student.device())
+                                                     : std::nullopt),
       lr_(number_on(student.device(), torch::kFloat64, 0)),
       target_decay_(number_on(student.device(), torch::kFloat64, 0)),
       skipped_(number_on(student.device(), torch::kInt64, 0)),
@@ -88,7 +90,10 @@ StepResult Trainer::step(const Batch& batch) {
   StepResult result;
   result.loss = backward(batch);
   result.gradient_norm = gradient_norm(parameters_);
+  if (loss_scale_) result.gradient_norm = result.gradient_norm / loss_scale_->value();
   result.usable = torch::isfinite(result.loss) & torch::isfinite(result.gradient_norm);
+  result.bad = result.usable.logical_not();
+  if (loss_scale_) result.bad = result.bad & loss_scale_->may_be_too_large().logical_not();
   update(result);
   note(result);
   ++step_;
@@ -143,7 +148,7 @@ Tensor Trainer::backward(const Batch& batch) {
     const Tensor loss = objective_.losses(part).sum() / static_cast<double>(whole_size);
     total += loss.detach();
     if (gradient_sum_ && first + count == size) gradient_sum_->begin(total);
-    loss.backward();
+    (loss_scale_ ? loss * loss_scale_->value() : loss).backward();
   }
   return gradient_sum_ ? gradient_sum_->finish() : total;
 }
@@ -151,25 +156,24 @@ Tensor Trainer::backward(const Batch& batch) {
 // Everything that a step writes, unless it is not usable.
 void Trainer::update(const StepResult& result) {
   const auto& clip = optimizer_options_.clip_norm;
-  const Tensor factor = clip ? clip_factor(result.gradient_norm, *clip) : torch::ones_like(lr_);
+  Tensor factor = clip ? clip_factor(result.gradient_norm, *clip) : torch::ones_like(lr_);
+  if (loss_scale_) factor = factor / loss_scale_->value();
   optimizer_.step(lr_, factor, result.usable);
   std::vector<MovingAverage> target;
   if (target_ != nullptr && objective_.curriculum(step_).decay) {
     target.push_back({target_parameters_, target_decay_});
   }
   averages_.update(std::move(target), result.usable);
+  if (loss_scale_) loss_scale_->update(result.usable);
   optimizer_.zero_grad();
 }
 
 // A bad step is only noted, so that the host need not wait for a GPU; the CPU has nothing to wait for.
 void Trainer::note(const StepResult& result) {
-  const Tensor bad = result.usable.logical_not();
-  if (options_.on_non_finite == OnNonFinite::skip) {
-    skipped_.add_(bad);
-  } else {
-    first_bad_step_.copy_(torch::where(bad & (first_bad_step_ < 0), step_, first_bad_step_));
-    if (bad.is_cpu()) check_finite();
-  }
+  skipped_.add_(result.usable.logical_not());
+  if (options_.on_non_finite == OnNonFinite::skip) return;
+  first_bad_step_.copy_(torch::where(result.bad & (first_bad_step_ < 0), step_, first_bad_step_));
+  if (result.bad.is_cpu()) check_finite();
 }
 
 void Trainer::check_finite() {

@@ -41,7 +41,7 @@ TEST(BenchCase, WhatIsLeftOutHasADefault) {
   EXPECT_EQ(bench_case.in_channels, 3);
   EXPECT_EQ(bench_case.num_classes, 0);
   EXPECT_EQ(bench_case.device, "cpu");
-  EXPECT_EQ(bench_case.dtype, BenchPrecision::fp32);
+  EXPECT_EQ(bench_case.dtype, ComputeType::fp32);
 }
 
 TEST(BenchCase, WhatIsSaidIsRead) {
@@ -56,7 +56,7 @@ TEST(BenchCase, WhatIsSaidIsRead) {
                {"dropout", 0.25}});
   const BenchCase bench_case = read(json);
   EXPECT_EQ(bench_case.name, "other");
-  EXPECT_EQ(bench_case.dtype, BenchPrecision::bf16);
+  EXPECT_EQ(bench_case.dtype, ComputeType::bf16);
   EXPECT_EQ(bench_case.max_seconds, 0.5);
   EXPECT_EQ(bench_case.threads, 4);
   const ModelOptions options = model_options_of(bench_case, Parameterization::edm);
@@ -104,7 +104,7 @@ TEST(BenchCase, MistakesAreNamed) {
   EXPECT_THAT(refusal(half), HasSubstr("res_blocks must be an integer, got 1.5"));
   Json precision = small_case();
   precision["dtype"] = "fp8";
-  EXPECT_THAT(refusal(precision), HasSubstr("dtype must be one of {fp32, bf16, fp16}"));
+  EXPECT_THAT(refusal(precision), HasSubstr("dtype must be one of {fp32, tf32, bf16, fp16}"));
   EXPECT_THAT(refusal(Json::array()), HasSubstr("is not a JSON object"));
   EXPECT_THAT(test::message_of<InputError>([] { read_bench_case("/none.json"); }), HasSubstr("/none.json"));
 }

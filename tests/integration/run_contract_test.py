@@ -208,6 +208,16 @@ class ResumeTest(ExecutableTest):
                 pixels = load_npz(FOLDER / samples / "samples.npz")["arr_0"]
                 self.assertEqual(pixels.shape, (2, 8, 8, 1))
 
+    def test_mixed_precision_goes_on_too(self):
+        folder = self.assert_goes_on("cd", "fp16", "train.dtype=fp16")
+        lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+        self.assertTrue(all(line["loss_scale"] >= 1 for line in lines))
+        state = json.loads((folder / "checkpoints" / "latest" / "state.json").read_text())
+        self.assertEqual(state["loss_scale"]["value"], lines[-1]["loss_scale"])
+        for name in ("model", "target", "ema-0.5"):
+            tensors = load_tensors(folder / "checkpoints" / "latest" / f"{name}.safetensors")
+            self.assertEqual({tensor.dtype.name for tensor in tensors.values()}, {"float32"})
+
     def test_stages_go_on_from_their_middle_and_are_sampled_in_their_steps(self):
         """Stages begin at steps 0, 2 and 6: saved after 3 steps, in the second, which ends three steps later."""
         stages = ("pd.steps_per_stage=2", "pd.steps_two=4", "train.steps=8", "train.checkpoint_every=3",

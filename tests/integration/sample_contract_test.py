@@ -54,6 +54,16 @@ class OutputTest(SampleTest):
         self.assertEqual((said["count"], said["seed"]), (12, 5))
         self.assertTrue(said["checkpoint"].endswith("step-00000002/ema-0.5.safetensors"))
 
+    def test_half_precision(self):
+        exact = sample("fp32", student(), "--num", "6")[2]
+        self.assertEqual(record("fp32")["dtype"], "fp32")
+        for dtype, tolerance in {"bf16": 0.1, "fp16": 0.01, "tf32": FLOAT_TOLERANCE}.items():
+            with self.subTest(dtype):
+                x = sample(dtype, student(), "--num", "6", "--dtype", dtype)[2]
+                self.assert_close(x, exact, tolerance)
+                self.assertEqual(record(dtype)["dtype"], dtype)
+                self.assertEqual(dtype != "tf32", bool(numpy.abs(x - exact).max() > 0))
+
     def test_quantisation(self):
         x = (numpy.arange(64, dtype=numpy.float32).reshape(1, 1, 8, 8) / 32 - 1) * 80
         noise = save_tensors(FOLDER / "ramp.safetensors", {"x_T": x})

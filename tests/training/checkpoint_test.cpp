@@ -99,6 +99,34 @@ TEST(Checkpoint, FourStepsAreTwoSavedAndTwoMore) {
   }
 }
 
+TEST(Checkpoint, InFp16TheLossScaleGoesOnToo) {
+  TrainOptions options = test::tiny_train_options();
+  options.dtype = ComputeType::fp16;
+  for (const auto method : {Method::cd, Method::pd}) {
+    const auto start = [&](TinyRun& run) {
+      for (Model* model : {&run.student, &run.target, &run.teacher}) model->compute_in(ComputeType::fp16);
+    };
+    TinyRun whole(method, options);
+    start(whole);
+    whole.trainer.loss_scale()->restore(512, 1997);
+    whole.train_to(4);
+    EXPECT_EQ(whole.trainer.loss_scale()->value().item<double>(), 1024);
+
+    const TemporaryFolder run;
+    TinyRun first(method, options);
+    start(first);
+    first.trainer.loss_scale()->restore(512, 1997);
+    first.train_to(2);
+    save_checkpoint(run.path(), first.trainer, 0);
+    TinyRun second(method, options);
+    start(second);
+    load_checkpoint(latest_checkpoint(run.path()).value(), second.trainer);
+    second.train_to(4);
+    expect_identical(whole, second);
+    EXPECT_EQ(second.trainer.loss_scale()->value().item<double>(), 1024);
+  }
+}
+
 // In a stage, at its end and in its first step, where the student becomes the teacher.
 TEST(Checkpoint, ARunInStagesGoesOnFromAnyStep) {
   TinyRun whole(Method::pd);

@@ -12,14 +12,6 @@
 
 namespace cm {
 
-enum class BenchPrecision { fp32, bf16, fp16 };
-template <>
-struct EnumNames<BenchPrecision> {
-  static constexpr std::array names = {EnumName{BenchPrecision::fp32, "fp32"},
-                                       EnumName{BenchPrecision::bf16, "bf16"},
-                                       EnumName{BenchPrecision::fp16, "fp16"}};
-};
-
 struct BenchCase {
   std::string name;
   int64_t image_size = 0;
@@ -40,7 +32,7 @@ struct BenchCase {
   double max_seconds = 30;
   int64_t threads = 1;
   std::string device = "cpu";
-  BenchPrecision dtype = BenchPrecision::fp32;
+  ComputeType dtype = ComputeType::fp32;
 };
 
 template <class Visitor>
@@ -66,7 +58,7 @@ void fields(Visitor& visit, BenchCase& o) {
         above(0));
   visit("threads", o.threads, "threads of the CPU", within(1, 1024));
   visit("device", o.device, "cpu, cuda, cuda:N or auto");
-  visit("dtype", o.dtype, "precision of the network's arithmetic");
+  visit("dtype", o.dtype, "what the network computes in");
 }
 
 // InputError when the file is missing, no JSON object, has an unknown key, a value out of range, or lacks a

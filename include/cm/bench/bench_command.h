@@ -52,8 +52,7 @@ struct BenchCommand {
 
 // Prints, as the last line of stdout, one JSON object: `ms_median`, `ms_min` and `cpu_ms_median` of a
 // training step or a sampled batch, `peak_rss_mb`, `parameters`, `gflop` of the job's arithmetic, and what
-// was timed. Returns 0. InputError for an unknown job, a broken case, a precision that this library does not
-// have.
+// was timed. Returns 0. InputError for an unknown job or dtype and a broken case.
 int run_bench_command(const BenchCommand& command);
 
 }  // namespace cm

@@ -27,6 +27,6 @@ ColdStart measure_cold_start(const BenchCase& bench_case, const ColdStartOptions
 
 // What such a process does: one image in one step by the weights in `weights`, written as PNG.
 void write_first_image(const std::filesystem::path& weights, const std::filesystem::path& image,
-                       const torch::Device& device);
+                       const torch::Device& device, ComputeType type);
 
 }  // namespace cm

@@ -22,10 +22,11 @@ struct SampleSetOptions {
   std::optional<std::string> classes;  // "3", "3,5", "all"
   int64_t batch = 64;
   Quantization quantization = Quantization::nearest;
+  ComputeType dtype = ComputeType::fp32;
 };
 
 // Declares --steps, --sigmas, --indices, --grid, --sampler, --s-churn, --s-tmin, --s-tmax, --s-noise,
-// --no-clamp, --guidance, --num, --class, --batch and --quantize.
+// --no-clamp, --guidance, --num, --class, --batch, --quantize and --dtype.
 void add_sample_set_options(CLI::App& app, SampleSetOptions& options);
 
 // One weight file and its samples to be: all that is known before anything is computed.

@@ -7,6 +7,7 @@
 
 #include "cm/config/command_line.h"
 #include "cm/config/reference_options.h"
+#include "cm/nn/compute_type.h"
 
 namespace cm {
 
@@ -22,6 +23,7 @@ struct SearchCommand {
   std::optional<std::string> classes;  // as SampleCommand's
   double guidance = 1;                 // towards them
   int64_t batch = 64;
+  ComputeType dtype = ComputeType::fp32;
   std::string out;
   bool resume = false;
 };

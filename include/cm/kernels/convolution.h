@@ -13,8 +13,8 @@ namespace cm {
 // reads images; it is the same for any batch and number of threads, and the direct form's to rounding.
 Tensor convolution_3x3(const Tensor& x, const Tensor& weight, const Tensor& bias);
 
-// x [B, C, H, W] in the layout that the convolutions of a network on it prefer: channels-last where
-// Winograd's form serves most of them, otherwise as it is.
+// x [B, C, H, W], or a weight, in the layout that the convolutions of a network on it prefer: channels-last
+// where Winograd's form serves most of them and in half precision on a GPU, otherwise as it is.
 Tensor in_convolution_layout(const Tensor& x);
 
 // Whether Winograd's form serves: fp32 on a CPU with AVX2, channels in sixteens, even H and W, neither

@@ -3,8 +3,9 @@
 //
 //   y = act(norm(x) · (1 + scale) + shift),   norm(x) = (x − mean) / √(var + ε) · weight + bias
 //
-// mean and var over the channels of a group and all positions of an image. The kernels are for fp32 on the
-// CPU, in both layouts; the result has the input's. On other devices, in other types, under autocast and
+// mean and var over the channels of a group and all positions of an image. x may be of half precision with
+// parameters and a condition in fp32: then only x and y are. The kernels are for fp32 on the CPU, in both
+// layouts; the result has the input's. On other devices, in other types, under autocast and
 // under forward-mode differentiation the same is composed of LibTorch's operators; a gradient that is itself
 // to be differentiated is that composition's.
 #pragma once

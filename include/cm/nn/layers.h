@@ -41,6 +41,14 @@ class LinearImpl : public torch::nn::Module {
 };
 TORCH_MODULE(Linear);
 
+// `weight`, a layer's own in fp32, in the type of the activations x that it meets, laid out as convolutions
+// of that type read it; itself where the types are the same. Differentiable.
+Tensor weight_for(const Tensor& weight, const Tensor& x);
+
+// Converts the weights and biases of all convolutions of a network to `type` for good, its last one's aside,
+// whose weight is given.
+void hold_convolutions(torch::nn::Module& network, const Tensor& last, torch::Dtype type);
+
 struct Conv2dOptions {
   int64_t in;
   int64_t out;

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "cm/base/fields.h"
+#include "cm/nn/compute_type.h"
 #include "cm/nn/dropout.h"
 
 namespace cm {
@@ -36,6 +37,21 @@ class Network : public torch::nn::Module {
   // exactly when the network is class-conditional. Without a dropout key nothing is dropped.
   virtual Tensor forward(const Tensor& x, const Tensor& time, const Tensor& labels,
                          const std::optional<DropoutKey>& dropout_key) = 0;
+
+  // What forward computes its trunk in from now on; a network without a trunk computes in fp32 always.
+  void compute_in(ComputeType type) { compute_type_ = type; }
+  ComputeType compute_type() const { return compute_type_; }
+
+  // Keeps the trunk's convolutions in the compute type, which spares their casts and half their memory. For
+  // weights that no longer change: they lose what that type cannot tell.
+  virtual void hold_in_compute_type() {}
+
+ protected:
+  // x as the trunk's first convolution takes it.
+  Tensor trunk_input(const Tensor& x) const;
+
+ private:
+  ComputeType compute_type_ = ComputeType::fp32;
 };
 
 // Number of parameters.

@@ -50,7 +50,11 @@ class Model {
   // No parameter of this model gets a gradient from now on.
   void freeze();
 
-  // A frozen model of the same network with weights of its own, under `options`, which describe that network.
+  // What the network computes in from now on (cm/nn/compute_type.h): fp32 unless set.
+  void compute_in(ComputeType type) { network_->compute_in(type); }
+
+  // A frozen model of the same network with weights of its own, under `options`, which describe that network;
+  // it computes in the same type.
   Model frozen_copy(const ModelOptions& options) const;
 
  private:
@@ -61,13 +65,15 @@ class Model {
   std::shared_ptr<Network> network_;
 };
 
-// A frozen model of a file's weights. InputError, with `what` in front, when they are those of another
-// network than its options say.
-Model make_model(const WeightFile& file, const torch::Device& device, const std::string& what);
+// A frozen model of a file's weights that computes in `type` and holds its weights for that. InputError, with
+// `what` in front, when they are those of another network than its options say.
+Model make_model(const WeightFile& file, const torch::Device& device, const std::string& what,
+                 ComputeType type = ComputeType::fp32);
 
 // The same from one weight file (cm/training/weight_file.h). InputError also as
 // load_weight_file.
-Model load_model(const std::filesystem::path& path, const torch::Device& device);
+Model load_model(const std::filesystem::path& path, const torch::Device& device,
+                 ComputeType type = ComputeType::fp32);
 
 // Loads a weight file into an existing model whose network has the same shape, whatever its parameterization.
 // Same errors.

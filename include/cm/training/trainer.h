@@ -12,7 +12,9 @@
 #include "cm/data/loader.h"
 #include "cm/distributed/gradient_sum.h"
 #include "cm/distributed/world.h"
+#include "cm/nn/compute_type.h"
 #include "cm/training/ema.h"
+#include "cm/training/loss_scale.h"
 #include "cm/training/model.h"
 #include "cm/training/objective.h"
 #include "cm/training/optimizer.h"
@@ -35,6 +37,7 @@ struct TrainOptions {
   int64_t batch_size = 64;
   std::optional<int64_t> micro_batch_size;
   int64_t seed = 0;
+  ComputeType dtype = ComputeType::fp32;
   double label_dropout = 0;
   int64_t log_every = 50;
   int64_t sample_every = 500;
@@ -55,6 +58,12 @@ void fields(Visitor& visit, TrainOptions& o) {
         "all that a process has of the batch",
         at_least(1));
   visit("seed", o.seed, "decides initial weights, data order, noise and σ", within(0, 9007199254740992));
+  visit(
+      "dtype", o.dtype,
+      "what the networks' products are computed in; weights, gradients and averages are fp32 always. bf16 "
+      "and "
+      "fp16: mixed precision, fp16 with dynamic loss scaling; tf32: fp32 rounded to 10 bits in products, on "
+      "GPUs");
   visit("label_dropout", o.label_dropout,
         "probability that an example's class is not told (the null class), as guidance needs it: 0.1, say",
         from_below(0, 1));
@@ -85,6 +94,7 @@ struct StepResult {
   Tensor loss;           // mean over the batch of all ranks
   Tensor gradient_norm;  // before clipping
   Tensor usable;         // bool: whether loss and gradient are finite, so that the weights changed
+  Tensor bad;            // bool: not usable, and not for a loss scale that was too large
 };
 
 class Trainer {
@@ -127,6 +137,10 @@ class Trainer {
   // What a weight file of the student as it stands says of it.
   ModelOptions weight_options() const;
 
+  // Where train.dtype is fp16; otherwise nullptr.
+  LossScale* loss_scale() { return loss_scale_ ? &*loss_scale_ : nullptr; }
+  const LossScale* loss_scale() const { return loss_scale_ ? &*loss_scale_ : nullptr; }
+
   Model& student() { return student_; }
   Model* target() { return target_; }
   // The teacher, where it changes with the stages and so belongs to the state; otherwise nullptr.
@@ -162,6 +176,7 @@ class Trainer {
   std::unique_ptr<GradientSum> gradient_sum_;  // null in a world of one
   Optimizer optimizer_;
   EmaSet averages_;
+  std::optional<LossScale> loss_scale_;
   int64_t step_ = 0;
   // On the device, of one element each.
   Tensor lr_;              // fp64

@@ -1,0 +1,34 @@
+// What the products of a network are computed in.
+//
+// Master weights, gradients, optimizer and averages are fp32 whatever it is. In bf16 and fp16 the trunk of a
+// U-Net, from its first convolution to the last one but one, carries activations of that type and casts its
+// convolutions' weights to it in every pass (Micikevicius et al. 2017, arXiv 1710.03740); embeddings, what is
+// computed within a normalisation, the last normalisation and the last convolution stay fp32, as in the
+// official release.
+#pragma once
+
+#include "cm/base/fields.h"
+#include "cm/base/tensor.h"
+
+namespace cm {
+
+enum class ComputeType {
+  fp32,
+  tf32,  // fp32, whose convolutions and matrix products round to 10 bits of mantissa on GPUs that can
+  bf16,
+  fp16,  // training scales the loss (cm/training/loss_scale.h)
+};
+template <>
+struct EnumNames<ComputeType> {
+  static constexpr std::array names = {
+      EnumName{ComputeType::fp32, "fp32"}, EnumName{ComputeType::tf32, "tf32"},
+      EnumName{ComputeType::bf16, "bf16"}, EnumName{ComputeType::fp16, "fp16"}};
+};
+
+// Of a trunk's activations.
+torch::Dtype number_type(ComputeType type);
+
+// Whether fp32 products of this process may round to TF32 on a GPU: with tf32 they may, otherwise not.
+void allow_tf32(ComputeType type);
+
+}  // namespace cm

@@ -1,0 +1,26 @@
+#include "cm/nn/compute_type.h"
+
+#include <ATen/Context.h>
+
+namespace cm {
+
+torch::Dtype number_type(ComputeType type) {
+  switch (type) {
+    case ComputeType::fp32:
+    case ComputeType::tf32:
+      return torch::kFloat32;
+    case ComputeType::bf16:
+      return torch::kBFloat16;
+    case ComputeType::fp16:
+      return torch::kFloat16;
+  }
+  TORCH_INTERNAL_ASSERT(false, "not a compute type");
+}
+
+void allow_tf32(ComputeType type) {
+  const bool allowed = type == ComputeType::tf32;
+  at::globalContext().setAllowTF32CuBLAS(allowed);
+  at::globalContext().setAllowTF32CuDNN(allowed);
+}
+
+}  // namespace cm
