@@ -93,14 +93,18 @@ Objective continuous_objective(const ContinuousOptions& options, const DistanceF
   const auto sigmas = [range, seed](int64_t step, const std::vector<int64_t>& samples) {
     return karras_level(range, draw_uniform(seed, step, samples));
   };
-  const auto losses = [=, loss = loss_of(options, distance), &student](const TrainingBatch& batch) {
-    const Tensor sigma = on_device_of(batch.x, sigmas(batch.step, batch.samples));
-    const TrajectoryPoint point = point_of(batch, sigma, draw_noise(seed, batch));
+  const auto draw = [seed, sigmas](const TrainingBatch& batch) {
+    return draws_of(seed, batch, {sigmas(batch.step, batch.samples)});
+  };
+  const auto losses = [=, loss = loss_of(options, distance), &student](const TrainingBatch& batch,
+                                                                       const Draws& draws) {
+    const Tensor& sigma = draws.levels[0];
+    const TrajectoryPoint point = point_of(batch, sigma, draws.noise);
     // One mask for f and its tangent, which are passes of their own.
     const Denoiser f = student.denoiser(batch.labels, dropout_key(seed, batch));
     return loss(f, point, weight_of(options, range, sigma));
   };
-  return {losses, sigmas, [](int64_t) { return CurriculumPoint{}; }};
+  return {losses_by(draw, losses), draw, sigmas, [](int64_t) { return CurriculumPoint{}; }};
 }
 
 }  // namespace

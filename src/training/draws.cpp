@@ -47,6 +47,19 @@ Tensor drop_labels(double probability, uint64_t seed, const TrainingBatch& batch
   return batch.labels.masked_fill(dropped, kNullClass);
 }
 
+Draws draws_of(uint64_t seed, const TrainingBatch& batch, const std::vector<Tensor>& levels) {
+  Draws draws{draw_noise(seed, batch), {}};
+  for (const Tensor& level : levels) draws.levels.push_back(on_device_of(batch.x, level));
+  return draws;
+}
+
+std::function<Tensor(const TrainingBatch& batch)> losses_by(
+    std::function<Draws(const TrainingBatch& batch)> draw, DrawnLosses losses) {
+  return [draw = std::move(draw), losses = std::move(losses)](const TrainingBatch& batch) {
+    return losses(batch, batch.draws ? *batch.draws : draw(batch));
+  };
+}
+
 Tensor on_device_of(const Tensor& x, const Tensor& host) {
   Tensor single = host.to(torch::kFloat32);
   if (x.is_cuda()) single = single.pin_memory();

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "cm/nn/dropout.h"
@@ -33,5 +34,15 @@ Tensor drop_labels(double probability, uint64_t seed, const TrainingBatch& batch
 
 // Host numbers as fp32 on x's device, without waiting for the copy.
 Tensor on_device_of(const Tensor& x, const Tensor& host);
+
+// The draws of an objective: noise, and these host numbers of each sample.
+Draws draws_of(uint64_t seed, const TrainingBatch& batch, const std::vector<Tensor>& levels);
+
+// An objective's loss as a function of a batch with its draws.
+using DrawnLosses = std::function<Tensor(const TrainingBatch& batch, const Draws& draws)>;
+
+// Objective::losses of it: draws where the batch brings none.
+std::function<Tensor(const TrainingBatch& batch)> losses_by(
+    std::function<Draws(const TrainingBatch& batch)> draw, DrawnLosses losses);
 
 }  // namespace cm

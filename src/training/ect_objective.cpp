@@ -20,16 +20,20 @@ Objective ect_objective(const EctOptions& options, const Model& student, uint64_
   const DistanceFunction distance = [c = options.huber_c](const Tensor& a, const Tensor& b) {
     return huber_norm(a - b, c);
   };
-  const auto losses = [options, &student, seed, levels, distance](const TrainingBatch& batch) {
+  const auto draw = [options, seed, levels](const TrainingBatch& batch) {
     const Tensor t = levels(batch.step, batch.samples);
     const Tensor r = ect_previous_level(options, t, batch.step);
-    const SigmaPair pair{on_device_of(batch.x, t), on_device_of(batch.x, r)};
+    return draws_of(seed, batch, {t, r, (t - r).reciprocal()});
+  };
+  const auto losses = [&student, seed, distance](const TrainingBatch& batch, const Draws& draws) {
+    const SigmaPair pair{draws.levels[0], draws.levels[1]};
+    const Tensor& weight = draws.levels[2];
     const Denoiser denoiser =
         student.denoiser_as(Parameterization::edm, batch.labels, dropout_key(seed, batch));
-    return consistency_loss(denoiser, identity_at_zero(denoiser), data_step(), distance, batch.x,
-                            draw_noise(seed, batch), pair, on_device_of(batch.x, (t - r).reciprocal()));
+    return consistency_loss(denoiser, identity_at_zero(denoiser), data_step(), distance, batch.x, draws.noise,
+                            pair, weight);
   };
-  return {losses, levels, [](int64_t) { return CurriculumPoint{}; }};
+  return {losses_by(draw, losses), draw, levels, [](int64_t) { return CurriculumPoint{}; }};
 }
 
 }  // namespace cm

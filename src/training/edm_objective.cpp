@@ -9,13 +9,16 @@ Objective edm_objective(const EdmOptions& options, const Model& student, uint64_
   const auto sigmas = [options, seed](int64_t step, const std::vector<int64_t>& samples) {
     return draw_lognormal({options.p_mean, options.p_std}, seed, step, samples);
   };
-  const auto losses = [options, &student, seed, sigmas](const TrainingBatch& batch) {
-    const Tensor sigma = on_device_of(batch.x, sigmas(batch.step, batch.samples));
+  const auto draw = [seed, sigmas](const TrainingBatch& batch) {
+    return draws_of(seed, batch, {sigmas(batch.step, batch.samples)});
+  };
+  const auto losses = [options, &student, seed](const TrainingBatch& batch, const Draws& draws) {
+    const Tensor& sigma = draws.levels[0];
     const Denoiser denoiser = student.denoiser(batch.labels, dropout_key(seed, batch));
-    return denoising_loss(denoiser, batch.x, draw_noise(seed, batch), sigma,
+    return denoising_loss(denoiser, batch.x, draws.noise, sigma,
                           weight(options.weighting, sigma, student.options().sigma.data));
   };
-  return {losses, sigmas, [](int64_t) { return CurriculumPoint{}; }};
+  return {losses_by(draw, losses), draw, sigmas, [](int64_t) { return CurriculumPoint{}; }};
 }
 
 }  // namespace cm

@@ -8,14 +8,6 @@
 #include "draws.h"
 
 namespace cm {
-namespace {
-
-HalvedStep step_on_device_of(const Tensor& x, const HostHalvedSteps& host) {
-  return {on_device_of(x, host.t), on_device_of(x, host.mid), on_device_of(x, host.end)};
-}
-
-}  // namespace
-
 void validate(const PdOptions& options, const Complain& complain) {
   if (!std::has_single_bit(static_cast<uint64_t>(options.start_steps))) {
     complain("start_steps",
@@ -38,24 +30,30 @@ Objective pd_objective(const PdOptions& options, const DistanceFunction& distanc
                        Model& teacher, int64_t total_steps, uint64_t seed, double guidance) {
   const auto stage = [options, total_steps](int64_t step) { return pd_stage(options, step, total_steps); };
   const SigmaOptions sigma = student.options().sigma;
-  const auto draw = [stage, sigma, seed](int64_t step, const std::vector<int64_t>& samples) {
+  const auto draw_steps = [stage, sigma, seed](int64_t step, const std::vector<int64_t>& samples) {
     return uniform_halved_steps(sigma, stage(step).sampler_steps, draw_uniform(seed, step, samples));
   };
-  const auto losses = [=, &student, &teacher, weighting = options.weighting](const TrainingBatch& batch) {
-    const HalvedStep step = step_on_device_of(batch.x, draw(batch.step, batch.samples));
+  const auto draw = [draw_steps, seed](const TrainingBatch& batch) {
+    const HostHalvedSteps steps = draw_steps(batch.step, batch.samples);
+    return draws_of(seed, batch, {steps.t, steps.mid, steps.end});
+  };
+  const auto losses = [=, &student, &teacher, weighting = options.weighting](const TrainingBatch& batch,
+                                                                             const Draws& draws) {
+    const HalvedStep step{draws.levels[0], draws.levels[1], draws.levels[2]};
     const double w = teacher.options().guidance ? 1 : guidance;
     return progressive_loss(student.denoiser(batch.labels, dropout_key(seed, batch)),
-                            guided_denoiser(teacher, batch.labels, w), distance, batch.x,
-                            draw_noise(seed, batch), step, weight(weighting, step.t, sigma.data));
+                            guided_denoiser(teacher, batch.labels, w), distance, batch.x, draws.noise, step,
+                            weight(weighting, step.t, sigma.data));
   };
-  return {
-      .losses = losses,
-      .sigmas = [draw](int64_t step, const std::vector<int64_t>& samples) { return draw(step, samples).t; },
-      .curriculum =
-          [stage](int64_t step) {
-            return CurriculumPoint{stage(step).sampler_steps, {}};
-          },
-      .stages = Stages{.at = stage, .teacher = &teacher}};
+  return {.losses = losses_by(draw, losses),
+          .draw = draw,
+          .sigmas = [draw_steps](int64_t step,
+                                 const std::vector<int64_t>& samples) { return draw_steps(step, samples).t; },
+          .curriculum =
+              [stage](int64_t step) {
+                return CurriculumPoint{stage(step).sampler_steps, {}};
+              },
+          .stages = Stages{.at = stage, .teacher = &teacher}};
 }
 
 }  // namespace cm

@@ -4,14 +4,16 @@
 
 namespace cm {
 
-Tensor scm_tangent(const RawNetwork& network, const TrigPoint& point, double warmup, double sigma_data) {
+Tensor scm_tangent(const RawNetwork& network, const TrigPoint& point, const Tensor& warmup,
+                   double sigma_data) {
   const auto& [x_t, t, velocity] = point;
   const Tensor cos_sin = t.cos() * t.sin();
   const Tensor cos = per_sample(t.cos(), x_t);
   const Tensor cs = per_sample(cos_sin, x_t);
   // The factor cos t sin t goes into the direction: dF/dt itself grows without bound at the ends (sCM §4.1).
   const auto [output, cs_dF_dt] = jvp(network, x_t / sigma_data, t, {cs * velocity / sigma_data, cos_sin});
-  return -cos.square() * (sigma_data * output - velocity) - warmup * (cs * x_t + sigma_data * cs_dF_dt);
+  const Tensor r = per_sample(warmup, x_t);
+  return -cos.square() * (sigma_data * output - velocity) - r * (cs * x_t + sigma_data * cs_dF_dt);
 }
 
 Tensor normalized_tangent(const Tensor& tangent, double c) {

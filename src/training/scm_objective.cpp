@@ -26,20 +26,25 @@ Objective scm_objective(const ScmOptions& options, const Model& student, const V
   const auto sigmas = [options, seed](int64_t step, const std::vector<int64_t>& samples) {
     return draw_lognormal({options.p_mean, options.p_std}, seed, step, samples);
   };
-  const auto losses = [options, &student, velocity, seed, weighting, sigmas](const TrainingBatch& batch) {
-    const double sigma_data = student.options().sigma.data;
-    const Tensor host_sigma = sigmas(batch.step, batch.samples);
-    const Tensor t = on_device_of(batch.x, trig_time(host_sigma, sigma_data));
-    const Tensor z = sigma_data * draw_noise(seed, batch);
+  const double sigma_data = student.options().sigma.data;
+  const auto draw = [options, sigma_data, seed, sigmas](const TrainingBatch& batch) {
+    const Tensor sigma = sigmas(batch.step, batch.samples);
+    const Tensor r = torch::full_like(sigma, tangent_warmup(options, batch.step));
+    return draws_of(seed, batch, {sigma, trig_time(sigma, sigma_data), r});
+  };
+  const auto losses = [=, c = options.tangent_c, &student](const TrainingBatch& batch, const Draws& draws) {
+    const Tensor& sigma = draws.levels[0];
+    const Tensor& t = draws.levels[1];
+    const Tensor& r = draws.levels[2];
+    const Tensor z = sigma_data * draws.noise;
     const Tensor x_t = per_sample(t.cos(), z) * batch.x + per_sample(t.sin(), z) * z;
     // The same dropout mask for F and for the tangent.
     const RawNetwork network = student.raw_network(batch.labels, dropout_key(seed, batch));
     const TrigPoint point{x_t, t, no_grad([&] { return velocity(batch, z, x_t, t); })};
-    const Tensor g = scm_tangent(network, point, tangent_warmup(options, batch.step), sigma_data);
-    return scm_loss(network(x_t / sigma_data, t), normalized_tangent(g, options.tangent_c),
-                    weighting->forward(on_device_of(batch.x, host_sigma)));
+    const Tensor g = scm_tangent(network, point, r, sigma_data);
+    return scm_loss(network(x_t / sigma_data, t), normalized_tangent(g, c), weighting->forward(sigma));
   };
-  Objective objective{losses, sigmas, [](int64_t) { return CurriculumPoint{}; }};
+  Objective objective{losses_by(draw, losses), draw, sigmas, [](int64_t) { return CurriculumPoint{}; }};
   objective.learned = weighting.ptr();
   return objective;
 }

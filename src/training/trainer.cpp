@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "cm/base/error.h"
+#include "cm/base/log.h"
 #include "cm/base/random.h"
 #include "cm/base/text.h"
 #include "draws.h"
@@ -15,6 +16,30 @@ std::vector<Tensor> with_learned(std::vector<Tensor> parameters, const Objective
     for (auto& parameter : objective.learned->parameters()) parameters.push_back(std::move(parameter));
   }
   return parameters;
+}
+
+// Samples first … first + count − 1 of a batch and its draws.
+TrainingBatch part_of(const TrainingBatch& batch, int64_t first, int64_t count) {
+  const auto rows = [&](const Tensor& tensor) {
+    return tensor.defined() ? tensor.narrow(0, first, count) : tensor;
+  };
+  TrainingBatch part{.x = rows(batch.x), .labels = rows(batch.labels), .step = batch.step, .samples = {}};
+  const auto begin = batch.samples.begin() + first;
+  part.samples.assign(begin, begin + count);
+  part.draws = Draws{rows(batch.draws->noise), {}};
+  for (const Tensor& level : batch.draws->levels) part.draws->levels.push_back(rows(level));
+  return part;
+}
+
+// Why the steps cannot be recorded on the device, if so.
+std::optional<std::string> obstacle_to_recording(const Model& student, const World& world) {
+  if (!DeviceGraph::is_available(student.device())) {
+    return concat("device ", student.device().str(),
+                  student.device().is_cuda() ? ", by a build without nvcc" : "");
+  }
+  if (world.size() > 1) return concat(world.size(), " processes sum their gradients");
+  if (student.options().network.dropout > 0) return "model.dropout draws another mask in every step";
+  return std::nullopt;
 }
 
 std::unique_ptr<GradientSum> gradient_sum(const World& world, const std::vector<Tensor>& parameters) {
@@ -81,12 +106,31 @@ Trainer::Trainer(const TrainOptions& options, const OptimizerOptions& optimizer_
       skipped_(number_on(student.device(), torch::kInt64, 0)),
       first_bad_step_(number_on(student.device(), torch::kInt64, -1)) {
   rank_batch_size(options, world_);
+  if (options.cuda_graph) start_recording();
+}
+
+void Trainer::start_recording() {
+  if (const auto obstacle = obstacle_to_recording(student_, world_)) {
+    log_warning(concat("train.cuda_graph: steps run as they are: ", *obstacle));
+    return;
+  }
+  recorded_ = std::make_unique<RecordedStep>(student_.device(),
+                                             [this](const TrainingBatch& batch) { return compute(batch); });
 }
 
 StepResult Trainer::step(const Batch& batch) {
   if (begins_stage(step_)) begin_stage();
   lr_.fill_(lr());
   target_decay_.fill_(objective_.curriculum(step_).decay.value_or(0));
+  const TrainingBatch whole = drawn(batch);
+  const StepResult result = recorded_ ? recorded_->run(whole) : compute(whole);
+  note(result);
+  ++step_;
+  return result;
+}
+
+// All that a step does on the device, from its draws on.
+StepResult Trainer::compute(const TrainingBatch& batch) {
   StepResult result;
   result.loss = backward(batch);
   result.gradient_norm = gradient_norm(parameters_);
@@ -95,8 +139,6 @@ StepResult Trainer::step(const Batch& batch) {
   result.bad = result.usable.logical_not();
   if (loss_scale_) result.bad = result.bad & loss_scale_->may_be_too_large().logical_not();
   update(result);
-  note(result);
-  ++step_;
   return result;
 }
 
@@ -110,6 +152,7 @@ void Trainer::begin_stage() {
   *objective_.stages->teacher = student_.frozen_copy(weight_options());
   optimizer_ = Optimizer(optimizer_options_, parameters_);
   averages_ = EmaSet(ema_options_, averaged_);
+  if (recorded_) start_recording();  // the old recording writes to the old state
 }
 
 void Trainer::share_state() {
@@ -125,27 +168,34 @@ void Trainer::share_state() {
   world_.broadcast(state);
 }
 
-// The mean loss; leaves its gradient in the parameters. Micro-batches add up to the gradient of this rank's
-// part, and these to the gradient of the whole batch.
-Tensor Trainer::backward(const Batch& batch) {
+// This rank's part of the batch on the device, with its draws.
+TrainingBatch Trainer::drawn(const Batch& batch) const {
   const torch::Device device = student_.device();
   const int64_t size = batch.x.size(0);
+  TrainingBatch whole;
+  whole.x = batch.x.to(device, /*non_blocking=*/true);
+  whole.step = step_;
+  whole.samples = sample_range(world_.rank() * size, size);
+  if (student_.options().image.classes > 0) {
+    whole.labels = batch.labels.to(device, /*non_blocking=*/true);
+    // Here, so that student, target and teacher see the same class or none.
+    whole.labels = drop_labels(options_.label_dropout, static_cast<uint64_t>(options_.seed), whole);
+  }
+  whole.draws = objective_.draw(whole);
+  return whole;
+}
+
+// The mean loss; leaves its gradient in the parameters. Micro-batches add up to the gradient of this rank's
+// part, and these to the gradient of the whole batch.
+Tensor Trainer::backward(const TrainingBatch& batch) {
+  const int64_t size = batch.x.size(0);
   const int64_t micro = std::min(size, options_.micro_batch_size.value_or(size));
-  const int64_t rank_first = world_.rank() * size;
   const int64_t whole_size = world_.size() * size;
-  Tensor total = torch::zeros({}, torch::TensorOptions(torch::kFloat32).device(device));
+  Tensor total = torch::zeros({}, torch::TensorOptions(torch::kFloat32).device(student_.device()));
   for (int64_t first = 0; first < size; first += micro) {
-    TrainingBatch part;
     const int64_t count = std::min(micro, size - first);
-    part.x = batch.x.narrow(0, first, count).to(device, /*non_blocking=*/true);
-    part.step = step_;
-    part.samples = sample_range(rank_first + first, count);
-    if (student_.options().image.classes > 0) {
-      part.labels = batch.labels.narrow(0, first, count).to(device, /*non_blocking=*/true);
-      // Here, so that student, target and teacher see the same class or none.
-      part.labels = drop_labels(options_.label_dropout, static_cast<uint64_t>(options_.seed), part);
-    }
-    const Tensor loss = objective_.losses(part).sum() / static_cast<double>(whole_size);
+    const Tensor losses = objective_.losses(part_of(batch, first, count));
+    const Tensor loss = losses.sum() / static_cast<double>(whole_size);
     total += loss.detach();
     if (gradient_sum_ && first + count == size) gradient_sum_->begin(total);
     (loss_scale_ ? loss * loss_scale_->value() : loss).backward();

@@ -39,7 +39,7 @@ inline void perturb(Model& model, uint64_t seed) {
   for (auto& parameter : model.parameters()) {
     const Tensor noise =
         normal({.seed = seed, .purpose = Purpose::evaluation, .step = i++}, {0}, {parameter.numel()});
-    parameter.add_(0.1 * noise.view(parameter.sizes()));
+    parameter.add_(0.1 * noise.view(parameter.sizes()).to(parameter.device()));
   }
 }
 

@@ -94,6 +94,24 @@ TEST(Objective, ABatchIsTheSumOfItsParts) {
   }
 }
 
+// So that a step can be recorded and played with other draws.
+TEST(Objective, WithItsDrawsALossDoesNotDependOnTheStep) {
+  for (const auto method : test::kMethods) {
+    SCOPED_TRACE(static_cast<int>(method));
+    const TinyRun run(method, test::tiny_train_options(), test::tiny_network(/*dropout=*/0));
+    const torch::NoGradGuard guard;
+    TrainingBatch batch = batch_of(6, 0, /*step=*/1);
+    const Tensor drawn_within = run.objective.losses(batch);
+    batch.draws = run.objective.draw(batch);
+    const Tensor losses = run.objective.losses(batch);
+    EXPECT_TRUE(torch::equal(losses, drawn_within));
+    batch.step = 3;
+    EXPECT_TRUE(torch::equal(run.objective.losses(batch), losses));
+    batch.draws = run.objective.draw(batch);
+    EXPECT_FALSE(torch::equal(run.objective.losses(batch), losses));
+  }
+}
+
 TEST(Objective, TheTeacherAndTheTargetGetNoGradient) {
   for (const auto method : {Method::cd, Method::ct, Method::continuous_cd}) {
     const TinyRun run(method);

@@ -18,6 +18,11 @@ constexpr double kSigmaData = 0.5;
 const test::Gaussian kData{torch::tensor({0.3, -0.5, 0.1}, torch::kFloat64), 0.7};
 const Tensor kTime = torch::tensor({0.05, 0.8, 1.5}, torch::kFloat64);
 
+// r of every sample.
+Tensor everywhere(double r) {
+  return torch::full_like(kTime, r);
+}
+
 Tensor random_images(uint64_t seed) {
   return test::random_points(3, 3, seed);
 }
@@ -40,9 +45,9 @@ TrigPoint point_of(const Tensor& x_t) {
 
 TEST(ScmLoss, TheTangentOfTheExactConsistencyFunctionVanishes) {
   const TrigPoint point = point_of(random_images(1));
-  EXPECT_LT(test::largest(scm_tangent(exact_network, point, 1, kSigmaData)), 1e-12);
-  EXPECT_GT(test::largest(scm_tangent(exact_network, point, 0.5, kSigmaData)), 1e-3);
-  EXPECT_GT(test::largest(scm_tangent(arbitrary_network, point, 1, kSigmaData)), 1e-3);
+  EXPECT_LT(test::largest(scm_tangent(exact_network, point, everywhere(1), kSigmaData)), 1e-12);
+  EXPECT_GT(test::largest(scm_tangent(exact_network, point, everywhere(0.5), kSigmaData)), 1e-3);
+  EXPECT_GT(test::largest(scm_tangent(arbitrary_network, point, everywhere(1), kSigmaData)), 1e-3);
 }
 
 // For r = 1 the tangent is cos t · df/dt along the trajectory, here by central differences over the exact
@@ -58,7 +63,7 @@ TEST(ScmLoss, TheTangentIsTheDerivativeAlongTheTrajectory) {
   };
   const double h = 1e-5;
   const Tensor expected = kTime.cos().unsqueeze(1) * (f_at(h) - f_at(-h)) / (2 * h);
-  const Tensor g = scm_tangent(arbitrary_network, point, 1, kSigmaData);
+  const Tensor g = scm_tangent(arbitrary_network, point, everywhere(1), kSigmaData);
   EXPECT_LT(test::relative_difference(g, expected), 1e-7);
 }
 
@@ -67,7 +72,8 @@ TEST(ScmLoss, WithoutWarmupTheTangentIsThatOfADiffusionModel) {
   const TrigPoint point = point_of(random_images(1));
   const Tensor residual = kSigmaData * arbitrary_network(point.x_t / kSigmaData, kTime) - point.velocity;
   const Tensor expected = -kTime.cos().square().unsqueeze(1) * residual;
-  EXPECT_LT(largest_difference(scm_tangent(arbitrary_network, point, 0, kSigmaData), expected), 1e-14);
+  EXPECT_LT(largest_difference(scm_tangent(arbitrary_network, point, everywhere(0), kSigmaData), expected),
+            1e-14);
 }
 
 TEST(ScmLoss, NormalizedTangentsAreShorterThanOne) {
@@ -98,7 +104,7 @@ TEST(ScmLoss, NoGradientReachesTheNetworkThroughTheTangent) {
   const RawNetwork network = [&](const Tensor& y, const Tensor& t) {
     return parameter * arbitrary_network(y, t);
   };
-  EXPECT_FALSE(scm_tangent(network, point_of(random_images(1)), 1, kSigmaData).requires_grad());
+  EXPECT_FALSE(scm_tangent(network, point_of(random_images(1)), everywhere(1), kSigmaData).requires_grad());
 }
 
 }  // namespace

@@ -14,12 +14,21 @@
 
 namespace cm {
 
+// What a step draws for its batch, on the batch's device: all in a loss that depends on the step's number,
+// dropout masks aside.
+struct Draws {
+  Tensor noise;                // z, unit normal of x's shape
+  std::vector<Tensor> levels;  // fp32 [B] each: the noise levels, and what else of a sample the method needs
+};
+
 // A part of the step's batch, on the model's device.
 struct TrainingBatch {
   Tensor x;                      // fp32 [B, C, H, W] in [−1, 1]
   Tensor labels;                 // int64 [B], undefined where there are no classes
   int64_t step = 0;              // k, counted from 0
   std::vector<int64_t> samples;  // each sample's index in the whole batch: decides its noise and σ
+  std::optional<Draws> draws =
+      std::nullopt;  // Objective::draw's of these samples, where they are there already
 };
 
 // Where a method stands at step k.
@@ -47,6 +56,8 @@ struct Stages {
 struct Objective {
   // One loss a sample, [B], differentiable in the student.
   std::function<Tensor(const TrainingBatch& batch)> losses;
+  // What `losses` draws for a batch. Nothing is waited for.
+  std::function<Draws(const TrainingBatch& batch)> draw;
   // The (larger) noise level of each sample, float64 [B] on the CPU: what `losses` uses, for messages.
   std::function<Tensor(int64_t step, const std::vector<int64_t>& samples)> sigmas;
   std::function<CurriculumPoint(int64_t step)> curriculum;

@@ -18,6 +18,7 @@
 #include "cm/training/model.h"
 #include "cm/training/objective.h"
 #include "cm/training/optimizer.h"
+#include "cm/training/recorded_step.h"
 
 namespace cm {
 
@@ -46,6 +47,7 @@ struct TrainOptions {
   int64_t keep_checkpoints = 2;
   OnNonFinite on_non_finite = OnNonFinite::stop;
   bool deterministic = false;
+  bool cuda_graph = false;
   double distributed_timeout = kUsualTimeout;
 };
 
@@ -78,6 +80,10 @@ void fields(Visitor& visit, TrainOptions& o) {
         "what a non-finite loss does: stop the run, or skip the step and count it");
   visit("deterministic", o.deterministic, "deterministic CUDA kernels: bit-identical repeats, slower");
   visit(
+      "cuda_graph", o.cuda_graph,
+      "record the step on the GPU once and play it again: no launches from the host, more memory. A line of "
+      "the log says why where it cannot be");
+  visit(
       "distributed_timeout", o.distributed_timeout,
       "of several processes: seconds that one waits for the others, also while rank 0 writes, before it ends",
       above(0));
@@ -89,14 +95,6 @@ void validate(const TrainOptions& options, const Complain& complain);
 // micro-batches.
 int64_t rank_batch_size(const TrainOptions& options, const World& world);
 
-// What one step leaves behind, on the device: nothing here has been waited for.
-struct StepResult {
-  Tensor loss;           // mean over the batch of all ranks
-  Tensor gradient_norm;  // before clipping
-  Tensor usable;         // bool: whether loss and gradient are finite, so that the weights changed
-  Tensor bad;            // bool: not usable, and not for a loss scale that was too large
-};
-
 class Trainer {
  public:
   // `student` is trained; `target`, where the method has one, follows it. Both must outlive the trainer, like
@@ -104,6 +102,8 @@ class Trainer {
   Trainer(const TrainOptions& options, const OptimizerOptions& optimizer_options,
           const EmaOptions& ema_options, Objective objective, Model& student, Model* target,
           World world = World());
+  Trainer(const Trainer&) = delete;
+  Trainer& operator=(const Trainer&) = delete;
 
   // Performs step number steps_done() with this rank's part of the batch, then counts it; at a stage's first
   // step begins the stage. Error when a loss or gradient is found to be non-finite, on all ranks: at once on
@@ -158,7 +158,10 @@ class Trainer {
     return objective_.stages ? objective_.stages->at(step) : Stage{.length = options_.steps};
   }
   void begin_stage();
-  Tensor backward(const Batch& batch);
+  TrainingBatch drawn(const Batch& batch) const;
+  StepResult compute(const TrainingBatch& batch);
+  Tensor backward(const TrainingBatch& batch);
+  void start_recording();
   void update(const StepResult& result);
   void note(const StepResult& result);
   [[noreturn]] void fail_non_finite(int64_t step) const;
@@ -177,6 +180,7 @@ class Trainer {
   Optimizer optimizer_;
   EmaSet averages_;
   std::optional<LossScale> loss_scale_;
+  std::unique_ptr<RecordedStep> recorded_;  // null where steps run as they are
   int64_t step_ = 0;
   // On the device, of one element each.
   Tensor lr_;              // fp64
