@@ -13,7 +13,6 @@ namespace {
 
 constexpr uint64_t kStudentSeed = 1;
 constexpr uint64_t kTeacherSeed = 2;
-constexpr int64_t kBatches = 4;
 // Standard deviation of weights that training starts at zero.
 constexpr double kWeightScale = 0.02;
 

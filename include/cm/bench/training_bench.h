@@ -19,6 +19,8 @@ Model random_model(const ModelOptions& options, const torch::Device& device, uin
 
 class TrainingBench {
  public:
+  static constexpr int64_t kBatches = 4;  // made beforehand and taken in turns
+
   // `objective`: edm, cd (Heun's solver) or ct, with the sections' defaults.
   TrainingBench(const BenchCase& bench_case, ObjectiveKind objective, const torch::Device& device);
   ~TrainingBench();

@@ -1,0 +1,109 @@
+#include "cm/bench/step_memory.h"
+
+#include <algorithm>
+
+#include "cm/base/error.h"
+#include "cm/bench/lpips_memory.h"
+#include "cm/config/method.h"
+
+namespace cm {
+namespace {
+
+constexpr double kFp32 = 4;
+// Images in fp32 that a loss holds: the data, the noise, x_t, the network's scaled input, the target's
+// answer, the student's, their difference.
+constexpr int64_t kImagesOfLoss = 7;
+
+bool takes_tangent(ObjectiveKind objective) {
+  switch (objective) {
+    case ObjectiveKind::continuous_cd:
+    case ObjectiveKind::continuous_ct:
+    case ObjectiveKind::sct:
+    case ObjectiveKind::scd:
+      return true;
+    case ObjectiveKind::edm:
+    case ObjectiveKind::cd:
+    case ObjectiveKind::ct:
+    case ObjectiveKind::ict:
+    case ObjectiveKind::ect:
+    case ObjectiveKind::pd:
+      return false;
+  }
+  TORCH_INTERNAL_ASSERT(false, "not an objective");
+}
+
+bool differentiates_twice(const std::optional<ContinuousOptions>& options) {
+  return options && !options->stop_gradient;
+}
+
+// A dual number has two, and LibTorch's operators compute with them.
+double tangent_peak(const StepSetup& setup) {
+  const NetworkSizes sizes = sizes_of(setup.network, setup.image, Kernels::operators);
+  return 2 * pass_memory(sizes.segments, setup.computed_bytes).inference_peak;
+}
+
+double peak_of_passes(const StepSetup& setup, const NetworkSizes& student) {
+  std::vector<Segment> segments = student.segments;
+  if (setup.lpips) {
+    const std::vector<Segment> distance = lpips_sizes(setup.image.size).segments;
+    segments.insert(segments.end(), distance.begin(), distance.end());
+  }
+  const PassMemory pass = pass_memory(segments, setup.computed_bytes);
+  return std::max(pass.training_peak, setup.tangent ? tangent_peak(setup) : pass.inference_peak);
+}
+
+}  // namespace
+
+StepSetup step_setup(const RunConfig& config, const ImageSpec& image) {
+  if (!config.model) throw InputError("model: the network must be given to count its memory");
+  if (differentiates_twice(config.continuous_cd) || differentiates_twice(config.continuous_ct)) {
+    throw InputError("stop_gradient false: the memory of a loss that differentiates twice is not known");
+  }
+  const Method method = method_of(config);
+  return {.network = *config.model,
+          .image = image,
+          .target = method.has_target,
+          .teacher = method.needs_teacher,
+          .tangent = takes_tangent(config.objective),
+          .lpips = method.distance && method.distance->kind == Distance::lpips,
+          .averages = static_cast<int64_t>(config.ema.rates.size())};
+}
+
+StepMemory step_memory(const StepSetup& setup) {
+  TORCH_CHECK(setup.computed_bytes == 2 || setup.computed_bytes == 4,
+              "a number of the trunk has 2 or 4 bytes, got ", setup.computed_bytes);
+  const NetworkSizes student = sizes_of(setup.network, setup.image, setup.kernels);
+  const auto parameters = static_cast<double>(student.parameters);
+  const auto trunk = static_cast<double>(student.trunk_weights);
+  const double network = kFp32 * parameters;
+  const bool mixed = setup.computed_bytes < 4;
+  const double saved = mixed ? trunk * (kFp32 - static_cast<double>(setup.computed_bytes)) : 0;
+  StepMemory memory{
+      .parameters = parameters, .weights = network, .gradients = network, .moments = 2 * network};
+  if (setup.target) memory.target = network;
+  if (setup.teacher) memory.teacher = network - saved;
+  memory.averages = static_cast<double>(setup.averages) * network;
+  if (setup.lpips) memory.lpips = kFp32 * static_cast<double>(lpips_sizes(setup.image.size).parameters);
+  if (mixed) memory.cast = trunk * static_cast<double>(setup.computed_bytes);
+  const double image =
+      kFp32 * static_cast<double>(setup.image.channels * setup.image.size * setup.image.size);
+  memory.kept_of_image = pass_memory(student.segments, setup.computed_bytes).kept;
+  memory.peak_of_image = peak_of_passes(setup, student) + kImagesOfLoss * image;
+  return memory;
+}
+
+int64_t StepMemory::largest_batch(double bytes) const {
+  return std::max<int64_t>(0, static_cast<int64_t>((bytes - state()) / peak_of_image));
+}
+
+double all_reduce_bytes(double parameters, int64_t ranks) {
+  TORCH_CHECK(ranks >= 1, "there must be a rank, got ", ranks);
+  const auto p = static_cast<double>(ranks);
+  return 2 * (p - 1) / p * kFp32 * (parameters + 1);
+}
+
+double broadcast_bytes(const StepMemory& memory) {
+  return memory.weights + memory.moments + memory.target + memory.averages;
+}
+
+}  // namespace cm

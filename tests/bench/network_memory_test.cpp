@@ -1,0 +1,152 @@
+#include "cm/bench/network_memory.h"
+
+#include <gmock/gmock.h>
+
+#include "cm/bench/measured_memory.h"
+
+namespace cm {
+namespace {
+
+using testing::AllOf;
+using testing::Ge;
+using testing::HasSubstr;
+using testing::Le;
+
+constexpr ImageSpec kImage = {.channels = 3, .size = 16, .classes = 5};
+
+struct NetworkCase {
+  std::string name;
+  UNetOptions options;
+};
+
+UNetOptions small(Architecture architecture = Architecture::adm) {
+  UNetOptions options;
+  options.architecture = architecture;
+  options.channels = 32;
+  options.channel_mult = {1, 2, 3};
+  options.res_blocks = 1;
+  options.attention_resolutions = {8};
+  options.head_channels = 16;
+  return options;
+}
+
+// Every option that changes what is kept.
+std::vector<NetworkCase> network_cases() {
+  std::vector<NetworkCase> cases;
+  const auto add = [&](const std::string& name, UNetOptions options, const auto& change) {
+    change(options);
+    cases.push_back({name, options});
+  };
+  add("adm", small(), [](UNetOptions&) {});
+  add("adm, no attention but the middle's", small(), [](UNetOptions& o) { o.attention_resolutions = {}; });
+  add("adm, time added", small(), [](UNetOptions& o) { o.scale_shift_norm = false; });
+  add("adm, strided convolutions", small(), [](UNetOptions& o) { o.resblock_updown = false; });
+  add("adm, plain resampling", small(), [](UNetOptions& o) { o.resblock_updown = o.conv_resample = false; });
+  add("adm, double norm", small(), [](UNetOptions& o) { o.double_norm = true; });
+  add("adm, dropout", small(), [](UNetOptions& o) { o.dropout = 0.5; });
+  add("adm, recomputed", small(), [](UNetOptions& o) { o.activation_checkpointing = true; });
+  for (const auto song : {Architecture::ddpmpp, Architecture::ncsnpp}) {
+    const std::string name = to_string(song);
+    add(name, small(song), [](UNetOptions&) {});
+    add(name + ", double norm", small(song),
+        [](UNetOptions& o) { o.scale_shift_norm = o.double_norm = true; });
+    add(name + ", dropout", small(song), [](UNetOptions& o) { o.dropout = 0.5; });
+    add(name + ", recomputed", small(song), [](UNetOptions& o) { o.activation_checkpointing = true; });
+  }
+  return cases;
+}
+
+// Of one image: the difference between twice the batch and the batch.
+PassMemory measured_image(const NetworkCase& network_case, torch::Dtype type, int64_t batch) {
+  const auto network = make_unet(network_case.options, kImage, 1);
+  network->to(type);
+  const bool dropout = network_case.options.dropout > 0;
+  const PassMemory once = measured_network(*network, kImage, batch, dropout);
+  const PassMemory twice = measured_network(*network, kImage, 2 * batch, dropout);
+  const auto images = static_cast<double>(batch);
+  return {.kept = (twice.kept - once.kept) / images,
+          .training_peak = (twice.training_peak - once.training_peak) / images,
+          .inference_peak = (twice.inference_peak - once.inference_peak) / images};
+}
+
+PassMemory computed_image(const UNetOptions& options, Kernels kernels, int64_t bytes = 4) {
+  return pass_memory(sizes_of(options, kImage, kernels).segments, bytes);
+}
+
+TEST(NetworkMemory, ParametersAreTheNetworks) {
+  for (const auto& [name, options] : network_cases()) {
+    EXPECT_EQ(sizes_of(options, kImage, Kernels::fused).parameters,
+              parameter_count(*make_unet(options, kImage)))
+        << name;
+  }
+}
+
+// With 4 images every convolution has enough to be computed in one way.
+TEST(NetworkMemory, FusedKernelsKeepWhatIsMeasured) {
+  for (const NetworkCase& network_case : network_cases()) {
+    const PassMemory measured = measured_image(network_case, torch::kFloat32, 4);
+    const PassMemory computed = computed_image(network_case.options, Kernels::fused);
+    EXPECT_NEAR(computed.kept / measured.kept, 1, 0.001) << network_case.name;
+    EXPECT_THAT(computed.training_peak / measured.training_peak, AllOf(Ge(0.98), Le(1.1)))
+        << network_case.name;
+    EXPECT_THAT(computed.inference_peak / measured.inference_peak, AllOf(Ge(0.9), Le(1.1)))
+        << network_case.name;
+  }
+}
+
+// Our kernels leave fp64 to LibTorch's operators; its numbers have 8 bytes. What its convolutions take there
+// for unfolded images is no measure of a peak.
+TEST(NetworkMemory, OperatorsKeepWhatIsMeasured) {
+  for (const NetworkCase& network_case : network_cases()) {
+    const PassMemory measured = measured_image(network_case, torch::kFloat64, 1);
+    const PassMemory computed = computed_image(network_case.options, Kernels::operators);
+    // The images themselves are kept, not a copy of them in another layout.
+    const double images = 8 * kImage.channels * kImage.size * kImage.size;
+    EXPECT_NEAR(2 * computed.kept / (measured.kept + images), 1, 0.001) << network_case.name;
+  }
+}
+
+TEST(NetworkMemory, RecomputingTradesWhatIsKept) {
+  UNetOptions options = small();
+  const PassMemory whole = computed_image(options, Kernels::fused);
+  options.activation_checkpointing = true;
+  const PassMemory recomputed = computed_image(options, Kernels::fused);
+  EXPECT_LT(recomputed.kept, 0.6 * whole.kept);
+  EXPECT_LT(recomputed.training_peak, whole.training_peak);
+  EXPECT_GT(recomputed.training_peak, recomputed.kept);
+  EXPECT_EQ(recomputed.inference_peak, whole.inference_peak);
+}
+
+TEST(NetworkMemory, TheTrunkHalvesInTwoBytes) {
+  const PassMemory whole = computed_image(small(), Kernels::fused, 4);
+  const PassMemory half = computed_image(small(), Kernels::fused, 2);
+  double fp32 = 0;
+  for (const Segment& segment : sizes_of(small(), kImage, Kernels::fused).segments) {
+    fp32 += 4 * (segment.input.fp32 + segment.inner.fp32);
+  }
+  EXPECT_DOUBLE_EQ(half.kept, fp32 + (whole.kept - fp32) / 2);
+  EXPECT_LT(fp32, whole.kept / 5);
+}
+
+TEST(NetworkMemory, EverySkipConnectionEnds) {
+  for (const auto& [name, options] : network_cases()) {
+    int64_t open = 0;
+    for (const Segment& segment : sizes_of(options, kImage, Kernels::fused).segments) {
+      open += (segment.opened > 0 ? 1 : 0) - (segment.closed > 0 ? 1 : 0);
+      EXPECT_GE(open, 0) << name;
+    }
+    EXPECT_EQ(open, 0) << name;
+  }
+}
+
+TEST(NetworkMemory, RefusesANetworkThatDoesNotFit) {
+  try {
+    sizes_of(small(), {.channels = 3, .size = 18}, Kernels::fused);
+    FAIL() << "accepted";
+  } catch (const c10::Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr("channel_mult has 3 levels, which halve a side of 18 pixels"));
+  }
+}
+
+}  // namespace
+}  // namespace cm
