@@ -1,6 +1,7 @@
 #include "cm/bench/network_memory.h"
 
 #include <algorithm>
+#include <ranges>
 
 #include "cm/base/text.h"
 #include "cm/nn/song_blocks.h"
@@ -227,16 +228,16 @@ double training_peak(const std::vector<Segment>& segments, int64_t computed_byte
   double waiting = 0;
   std::vector<double> gradients;
   double peak = kept;
-  for (auto segment = segments.rbegin(); segment != segments.rend(); ++segment) {
-    const double inner = segment->inner.bytes(computed_bytes);
+  for (const Segment& segment : std::ranges::reverse_view(segments)) {
+    const double inner = segment.inner.bytes(computed_bytes);
     peak = std::max(
-        peak, kept + waiting + segment->gradients.bytes(computed_bytes) + (segment->recomputed ? inner : 0));
-    kept -= segment->input.bytes(computed_bytes) + (segment->recomputed ? 0 : inner);
-    if (segment->closed > 0) {
-      gradients.push_back(segment->closed * static_cast<double>(computed_bytes));
+        peak, kept + waiting + segment.gradients.bytes(computed_bytes) + (segment.recomputed ? inner : 0));
+    kept -= segment.input.bytes(computed_bytes) + (segment.recomputed ? 0 : inner);
+    if (segment.closed > 0) {
+      gradients.push_back(segment.closed * static_cast<double>(computed_bytes));
       waiting += gradients.back();
     }
-    if (segment->opened > 0) {
+    if (segment.opened > 0) {
       waiting -= gradients.back();
       gradients.pop_back();
     }

@@ -98,7 +98,7 @@ TEST(NetworkMemory, FusedKernelsKeepWhatIsMeasured) {
 // for unfolded images is no measure of a peak.
 TEST(NetworkMemory, OperatorsKeepWhatIsMeasured) {
   for (const NetworkCase& network_case : network_cases()) {
-    const PassMemory measured = measured_image(network_case, torch::kFloat64, 1);
+    const PassMemory measured = measured_image(network_case, torch::kFloat64, 2);
     const PassMemory computed = computed_image(network_case.options, Kernels::operators);
     // The images themselves are kept, not a copy of them in another layout.
     const double images = 8 * kImage.channels * kImage.size * kImage.size;

@@ -1,0 +1,278 @@
+// What a training step of each config holds and sends, computed from sizes; and, with --measure, what the
+// same takes on this machine's CPU. docs/scaling.md shows its tables.
+//
+//   build/bin/cm-step-memory [CONFIG.yaml…] [--card-gb 80] [--reserve-gb 4] [--kernels fused] [--ranks 8 64]
+//   build/bin/cm-step-memory --measure CONFIG.yaml|CASE.json… [--batch 2]
+#include <CLI/CLI.hpp>
+#include <iomanip>
+#include <iostream>
+#include <set>
+
+#include "cm/bench/lpips_memory.h"
+#include "cm/bench/measured_memory.h"
+#include "cm/bench/step_memory.h"
+#include "cm/config/command_line.h"
+#include "step_memory_config.h"
+
+namespace {
+
+using cm::NamedConfig;
+using cm::StepMemory;
+using cm::StepSetup;
+
+constexpr double kMega = 1e6;
+constexpr double kGiga = 1e9;
+
+struct Arguments {
+  std::vector<std::string> configs;
+  std::vector<std::string> measured;
+  double card_gb = 80;
+  double reserve_gb = 4;
+  int64_t classes = 1000;
+  int64_t batch = 2;
+  std::vector<int64_t> ranks = {8, 64};
+  std::vector<double> links_gb = {450, 50};
+  std::string kernels = "fused";
+};
+
+// One of each network and set of networks in configs/; cat256 is as bedroom256.
+const std::vector<std::string> kPublished = {
+    "cifar10/edm",   "cifar10/cd",    "cifar10/ict",    "cifar10/sct",   "cifar10/scd",  "imagenet64/edm",
+    "imagenet64/cd", "imagenet64/ct", "bedroom256/edm", "bedroom256/cd", "bedroom256/ct"};
+
+std::string amount(double value, double unit, int digits) {
+  std::ostringstream text;
+  text << std::fixed << std::setprecision(digits) << value / unit;
+  return text.str();
+}
+std::string gb(double bytes) {
+  if (bytes == 0) return "0";
+  return amount(bytes, kGiga, bytes < kGiga ? 2 : 1);
+}
+std::string mb(double bytes) {
+  return amount(bytes, kMega, bytes < 10 * kMega ? 2 : 0);
+}
+
+void print_row(const std::vector<std::string>& cells) {
+  std::cout << "| " << cm::join(cells, " | ") << " |\n";
+}
+
+void print_head(const std::string& title, const std::vector<std::string>& columns) {
+  std::cout << "\n" << title << "\n\n";
+  print_row(columns);
+  std::cout << "|" << [&] {
+    std::string rule;
+    for (size_t i = 0; i < columns.size(); ++i) rule += "---|";
+    return rule;
+  }() << "\n";
+}
+
+struct Switches {
+  std::string name;
+  int64_t computed_bytes;
+  bool recomputed;
+};
+
+const std::vector<Switches> kSwitches = {
+    {"fp32", 4, false}, {"fp32, recomputed", 4, true}, {"bf16", 2, false}, {"bf16, recomputed", 2, true}};
+
+StepMemory memory_of(const NamedConfig& named, const Switches& switches,
+                     cm::Kernels kernels = cm::Kernels::fused) {
+  StepSetup setup = cm::step_setup(named.config, named.image);
+  setup.kernels = kernels;
+  setup.computed_bytes = switches.computed_bytes;
+  setup.network.activation_checkpointing = switches.recomputed;
+  return cm::step_memory(setup);
+}
+
+void print_state(const std::vector<NamedConfig>& configs) {
+  print_head("State of a rank in fp32, GB (computed):",
+             {"config", "parameters", "weights, gradients, moments", "target", "teacher", "averages", "LPIPS",
+              "together", "together in bf16"});
+  for (const NamedConfig& named : configs) {
+    const StepMemory memory = memory_of(named, kSwitches[0]);
+    print_row({named.name, cm::human_count(memory.parameters),
+               gb(memory.weights + memory.gradients + memory.moments), gb(memory.target), gb(memory.teacher),
+               gb(memory.averages), gb(memory.lpips), gb(memory.state()),
+               gb(memory_of(named, kSwitches[2]).state())});
+  }
+}
+
+void print_batches(const std::vector<NamedConfig>& configs, const Arguments& arguments) {
+  const auto kernels = cm::named_option<cm::Kernels>("--kernels", arguments.kernels);
+  std::vector<std::string> columns = {"config"};
+  for (const Switches& switches : kSwitches) columns.push_back(switches.name);
+  print_head(cm::concat("MB an image, and the images of a pass that fit into ", arguments.card_gb,
+                        " GB less ", arguments.reserve_gb, " (computed, kernels: ", arguments.kernels, "):"),
+             columns);
+  for (const NamedConfig& named : configs) {
+    std::vector<std::string> row = {named.name};
+    for (const Switches& switches : kSwitches) {
+      const StepMemory memory = memory_of(named, switches, kernels);
+      const auto fitting = memory.largest_batch((arguments.card_gb - arguments.reserve_gb) * kGiga);
+      row.push_back(cm::concat(mb(memory.peak_of_image), ", **", fitting, "**"));
+    }
+    print_row(row);
+  }
+}
+
+// The first config of each network; dropout keeps masks, LPIPS its own.
+std::vector<NamedConfig> distinct(const std::vector<NamedConfig>& configs) {
+  std::vector<NamedConfig> found;
+  std::set<std::pair<double, double>> seen;
+  for (const NamedConfig& named : configs) {
+    const StepMemory memory = memory_of(named, kSwitches[0]);
+    if (seen.emplace(memory.kept_of_image, memory.lpips).second) found.push_back(named);
+  }
+  return found;
+}
+
+void print_kernels(const std::vector<NamedConfig>& configs) {
+  print_head(
+      "MB an image that the network keeps for its backward pass (computed):",
+      {"config", "fp32, operators", "fp32, fused", "bf16, fused", "bf16, fused, recomputed", "LPIPS on top"});
+  for (const NamedConfig& named : configs) {
+    StepSetup setup = cm::step_setup(named.config, named.image);
+    const auto kept = [&](cm::Kernels kernels, int64_t bytes, bool recomputed) {
+      setup.network.activation_checkpointing = recomputed;
+      return mb(cm::pass_memory(cm::sizes_of(setup.network, setup.image, kernels).segments, bytes).kept);
+    };
+    const double lpips = cm::pass_memory(cm::lpips_sizes(named.image.size).segments, 4).kept;
+    print_row({named.name, kept(cm::Kernels::operators, 4, false), kept(cm::Kernels::fused, 4, false),
+               kept(cm::Kernels::fused, 2, false), kept(cm::Kernels::fused, 2, true),
+               setup.lpips ? mb(lpips) : ""});
+  }
+}
+
+void print_communication(const std::vector<NamedConfig>& configs, const Arguments& arguments) {
+  std::vector<std::string> columns = {"config", "once, at the start, GB"};
+  for (const int64_t ranks : arguments.ranks) {
+    columns.push_back(cm::concat(ranks, " ranks, GB a step"));
+    for (const double link : arguments.links_gb) columns.push_back(cm::concat("ms at ", link, " GB/s"));
+  }
+  print_head("Sent by each rank (computed):", columns);
+  for (const NamedConfig& named : configs) {
+    const StepMemory memory = memory_of(named, kSwitches[0]);
+    std::vector<std::string> row = {named.name, gb(cm::broadcast_bytes(memory))};
+    for (const int64_t ranks : arguments.ranks) {
+      const double bytes = cm::all_reduce_bytes(memory.parameters, ranks);
+      row.push_back(gb(bytes));
+      for (const double link : arguments.links_gb) row.push_back(amount(bytes / (link * kGiga), 1e-3, 1));
+    }
+    print_row(row);
+  }
+}
+
+std::string beside(double measured, double computed) {
+  return cm::concat(mb(measured), ", ", mb(computed), " (", amount(computed / measured, 1, 3), ")");
+}
+
+// Of one image: the difference between twice the batch and the batch.
+void measure_network(const NamedConfig& named, int64_t batch) {
+  const auto network = cm::make_unet(*named.config.model, named.image);
+  const bool dropout = named.config.model->dropout > 0;
+  const auto once = cm::measured_network(*network, named.image, batch, dropout);
+  const auto twice = cm::measured_network(*network, named.image, 2 * batch, dropout);
+  const auto sizes = cm::sizes_of(*named.config.model, named.image, cm::Kernels::fused);
+  const auto computed = cm::pass_memory(sizes.segments, 4);
+  const auto images = static_cast<double>(batch);
+  print_row({named.name + (named.config.model->activation_checkpointing ? ", recomputed" : ""),
+             beside((twice.kept - once.kept) / images, computed.kept),
+             beside((twice.training_peak - once.training_peak) / images, computed.training_peak),
+             beside((twice.inference_peak - once.inference_peak) / images, computed.inference_peak)});
+}
+
+void measure_networks(const Arguments& arguments) {
+  print_head(cm::concat("MB an image, measured and computed (", arguments.batch, " and ", 2 * arguments.batch,
+                        " images, fp32, CPU):"),
+             {"config", "kept", "peak of forward and backward pass", "peak of a pass without backward"});
+  for (const std::string& path : arguments.measured) {
+    if (!path.ends_with(".yaml")) continue;
+    NamedConfig named = cm::read_named_config(path, arguments.classes);
+    for (const bool recomputed : {false, true}) {
+      named.config.model->activation_checkpointing = recomputed;
+      measure_network(named, arguments.batch);
+    }
+  }
+}
+
+void measure_step(const cm::BenchCase& bench_case, cm::ObjectiveKind objective) {
+  const auto model = cm::model_options_of(bench_case, cm::Parameterization::edm);
+  cm::RunConfig config;
+  config.objective = objective;
+  config.model = model.network;
+  const StepMemory computed = cm::step_memory(cm::step_setup(config, model.image));
+  const cm::MeasuredStep measured = cm::measured_step(bench_case, objective);
+  print_row({bench_case.name, to_string(objective), cm::concat(bench_case.batch),
+             beside(measured.state, computed.state() - computed.gradients),
+             beside(measured.peak, computed.total(bench_case.batch)), mb(computed.gradients)});
+}
+
+void measure_steps(const Arguments& arguments) {
+  print_head("MB of a training step, measured and computed (fp32, CPU):",
+             {"case", "objective", "images", "state without gradients", "peak", "of it gradients, computed"});
+  for (const std::string& path : arguments.measured) {
+    if (!path.ends_with(".json")) continue;
+    for (const auto objective : {cm::ObjectiveKind::edm, cm::ObjectiveKind::cd, cm::ObjectiveKind::ct}) {
+      measure_step(cm::read_bench_case(path), objective);
+    }
+  }
+}
+
+void compute(const Arguments& arguments) {
+  std::vector<NamedConfig> configs;
+  for (const std::string& path : arguments.configs) {
+    configs.push_back(cm::read_named_config(path, arguments.classes));
+  }
+  print_state(configs);
+  print_batches(configs, arguments);
+  print_kernels(distinct(configs));
+  print_communication(configs, arguments);
+}
+
+int step_memory(Arguments& arguments) {
+  if (!arguments.measured.empty()) {
+    measure_networks(arguments);
+    measure_steps(arguments);
+    return 0;
+  }
+  if (arguments.configs.empty()) {
+    for (const std::string& name : kPublished) arguments.configs.push_back("configs/" + name + ".yaml");
+  }
+  compute(arguments);
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app("Memory and communication of a training step; prints Markdown tables.", "cm-step-memory");
+  Arguments arguments;
+  app.add_option("configs", arguments.configs, "configs; default: those of published networks, in configs/");
+  app.add_option(
+      "--measure", arguments.measured,
+      "instead: passes of these configs' networks and training steps of these cases (bench/cases), "
+      "on the CPU, measured beside computed");
+  app.add_option("--batch", arguments.batch, "images of a measured pass")
+      ->check(CLI::Range(1, 1 << 20))
+      ->capture_default_str();
+  app.add_option("--card-gb", arguments.card_gb, "memory of a GPU, 10^9 bytes")
+      ->check(CLI::Range(1.0, 1e6))
+      ->capture_default_str();
+  app.add_option("--reserve-gb", arguments.reserve_gb,
+                 "of it for CUDA itself, workspaces and fragments of the allocator")
+      ->check(CLI::Range(0.0, 1e6))
+      ->capture_default_str();
+  app.add_option("--kernels", arguments.kernels, "of the images that fit: fused or operators")
+      ->capture_default_str();
+  app.add_option("--classes", arguments.classes, "classes of image folders with labels")
+      ->check(CLI::Range(1, 1 << 20))
+      ->capture_default_str();
+  app.add_option("--ranks", arguments.ranks, "numbers of ranks")
+      ->check(CLI::Range(1, 1 << 20))
+      ->capture_default_str();
+  app.add_option("--links-gb", arguments.links_gb, "10^9 bytes that a rank sends a second")
+      ->check(CLI::Range(1e-3, 1e6))
+      ->capture_default_str();
+  return cm::run_command(app, argc, argv, [&] { return step_memory(arguments); });
+}
