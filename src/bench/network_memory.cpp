@@ -1,7 +1,6 @@
 #include "cm/bench/network_memory.h"
 
 #include <algorithm>
-#include <ranges>
 
 #include "cm/base/text.h"
 #include "cm/nn/song_blocks.h"
@@ -228,7 +227,8 @@ double training_peak(const std::vector<Segment>& segments, int64_t computed_byte
   double waiting = 0;
   std::vector<double> gradients;
   double peak = kept;
-  for (const Segment& segment : std::ranges::reverse_view(segments)) {
+  for (size_t i = segments.size(); i-- > 0;) {
+    const Segment& segment = segments[i];
     const double inner = segment.inner.bytes(computed_bytes);
     peak = std::max(
         peak, kept + waiting + segment.gradients.bytes(computed_bytes) + (segment.recomputed ? inner : 0));
