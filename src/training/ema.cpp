@@ -27,8 +27,8 @@ void update_ema(const std::vector<Tensor>& average, const std::vector<Tensor>& p
 
 EmaSet::EmaSet(const EmaOptions& options, std::vector<Tensor> parameters)
     : rates_(options.rates), parameters_(std::move(parameters)) {
-  for (size_t i = 0; i < rates_.size(); ++i) {
-    device_rates_.push_back(number_beside(parameters_, rates_[i], torch::kFloat64));
+  for (const double rate : rates_) {
+    device_rates_.push_back(number_beside(parameters_, rate, torch::kFloat64));
     auto& average = averages_.emplace_back();
     for (const auto& parameter : parameters_) average.push_back(parameter.detach().clone());
   }
