@@ -20,11 +20,8 @@ endif()
 
 set(CM_NCCL OFF)
 if(CM_GLOO AND CM_TORCH_HAS_CUDA)
-  file(GLOB _cuda_roots "${CM_TORCH_ROOT}/../nvidia/cu1*")
   find_path(CM_NCCL_INCLUDE nccl.h HINTS "${CM_TORCH_ROOT}/../nvidia/nccl/include" "${CM_TORCH_ROOT}/include")
-  find_path(CM_CUDA_INCLUDE cuda_runtime_api.h HINTS ${_cuda_roots} ENV CUDA_HOME PATHS /usr/local/cuda
-            PATH_SUFFIXES include)
-  mark_as_advanced(CM_NCCL_INCLUDE CM_CUDA_INCLUDE)
+  mark_as_advanced(CM_NCCL_INCLUDE)
   if(CM_NCCL_INCLUDE AND CM_CUDA_INCLUDE)
     set(CM_NCCL ON)
     target_compile_definitions(cm_c10d INTERFACE USE_C10D_NCCL)

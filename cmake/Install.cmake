@@ -18,6 +18,11 @@ install(FILES ${PROJECT_BINARY_DIR}/consistencyConfig.cmake ${PROJECT_BINARY_DIR
 # CMake's own choice of run path leaves out a LibTorch that lies inside the source tree, as .venv does.
 get_property(_executables GLOBAL PROPERTY CM_EXECUTABLES)
 if(_executables)
-  set_target_properties(${_executables} PROPERTIES INSTALL_RPATH ${CM_TORCH_ROOT}/lib)
+  set(_library_folders ${CM_TORCH_ROOT}/lib)
+  if(CM_CUDA_KERNELS)
+    cmake_path(GET CM_CUDART_LIBRARY PARENT_PATH _cudart_folder)
+    list(APPEND _library_folders ${_cudart_folder})
+  endif()
+  set_target_properties(${_executables} PROPERTIES INSTALL_RPATH "${_library_folders}")
   install(TARGETS ${_executables} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endif()

@@ -30,6 +30,15 @@ if(EXISTS "${CM_TORCH_ROOT}/lib/libtorch_cuda.so")
   foreach(_folder IN LISTS _cuda_folders)
     target_link_options(cm_torch INTERFACE LINKER:-rpath-link,${_folder})
   endforeach()
+  # cm_cudart: the CUDA runtime that LibTorch uses, for kernels of our own. It lies in a sibling package, or in an
+  # archive's own folder, where its name has a hash.
+  file(GLOB _runtimes "${CM_TORCH_ROOT}/../nvidia/*/lib/libcudart.so.*" "${CM_TORCH_ROOT}/lib/libcudart*.so.*")
+  if(_runtimes)
+    list(GET _runtimes 0 _runtime)
+    cmake_path(NORMAL_PATH _runtime OUTPUT_VARIABLE CM_CUDART_LIBRARY)
+    add_library(cm_cudart INTERFACE IMPORTED GLOBAL)
+    target_link_libraries(cm_cudart INTERFACE "${CM_CUDART_LIBRARY}")
+  endif()
 elseif(CM_CUDA STREQUAL "ON")
   message(FATAL_ERROR "CM_CUDA=ON, but the LibTorch at ${CM_TORCH_ROOT} was built without CUDA. Use a CUDA LibTorch "
                       "(scripts/setup.sh installs one) or leave CM_CUDA at AUTO.")

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <cstdint>
 
-#include "cm/kernels/multi_tensor.h"
+#include "cm/kernels/adam_rule.h"
 
 #ifdef __CUDACC__
 #define CM_HOST_DEVICE __host__ __device__

@@ -2,28 +2,12 @@
 // of threads.
 #pragma once
 
-#include <cstdint>
-#include <vector>
+#include "group_norm_input.h"
 
 namespace cm::group_norm_cpu {
 
-enum class Layout {
-  channels_first,  // [batch, channels, positions]
-  channels_last,   // [batch, positions, channels]
-};
-
-struct Input {
-  int64_t batch;
-  int64_t channels;
-  int64_t positions;  // at least 1
-  int64_t groups;
-  Layout layout;
-  bool silu;
-  const float* x;
-  const float* weight;     // [channels]
-  const float* bias;       // [channels]
-  const float* condition;  // [batch, 2 channels] or null
-};
+using Layout = NormLayout;
+using Input = GroupNormInput<float>;
 
 // Writes y in x's layout, and what the backward pass needs: each group's mean and 1/√(var + ε), [batch,
 // groups].

@@ -4,10 +4,11 @@
 //   y = act(norm(x) · (1 + scale) + shift),   norm(x) = (x − mean) / √(var + ε) · weight + bias
 //
 // mean and var over the channels of a group and all positions of an image. x may be of half precision with
-// parameters and a condition in fp32: then only x and y are. The kernels are for fp32 on the CPU, in both
-// layouts; the result has the input's. On other devices, in other types, under autocast and
-// under forward-mode differentiation the same is composed of LibTorch's operators; a gradient that is itself
-// to be differentiated is that composition's.
+// parameters and a condition in fp32: then only x and y are, and their gradients. The kernels take both
+// layouts, and the result has the input's: fp32 on the CPU, and on GPUs, where the library was built with
+// nvcc, fp32 and half precision. In other types, under autocast and under forward-mode differentiation the
+// same is composed of LibTorch's operators; a gradient that is itself to be differentiated is that
+// composition's. Results do not change from run to run.
 #pragma once
 
 #include "cm/base/tensor.h"

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cm/base/tensor.h"
+#include "cm/kernels/adam_rule.h"
 
 namespace cm {
 
@@ -20,16 +21,6 @@ struct AdamState {
   std::vector<Tensor> gradient;
   std::vector<Tensor> first;   // moments, m
   std::vector<Tensor> second;  // v
-};
-
-// Adam (Kingma & Ba 2014, arXiv 1412.6980) and its relatives.
-struct AdamRule {
-  double beta1 = 0.9;
-  double beta2 = 0.999;
-  double eps = 1e-8;
-  double weight_decay = 0;
-  bool decoupled = false;  // the decay shrinks θ itself (Loshchilov & Hutter 2017, arXiv 1711.05101)
-  bool rectified = false;  // RAdam (Liu et al. 2019, arXiv 1908.03265)
 };
 
 // The numbers of one update, each a tensor of one element on the parameters' device, so that no pass waits

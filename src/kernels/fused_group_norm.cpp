@@ -1,0 +1,176 @@
+#include "fused_group_norm.h"
+
+#include <algorithm>
+
+#include "group_norm_cpu.h"
+#include "group_norm_plan.h"
+#include "kernel_input.h"
+
+#ifdef CM_CUDA_KERNELS
+#include <c10/cuda/CUDAGuard.h>
+#include <c10/cuda/CUDAStream.h>
+
+#include "group_norm_cuda.h"
+#endif
+
+namespace cm {
+namespace {
+
+// Where both fit, as for one position or one channel, vectors run along channels when there are more of
+// these.
+torch::MemoryFormat format_of(const Tensor& x) {
+  if (x.dim() != 4) return torch::MemoryFormat::Contiguous;
+  if (x.is_contiguous() && x.size(1) == 1) return torch::MemoryFormat::Contiguous;
+  return x.is_contiguous(torch::MemoryFormat::ChannelsLast) ? torch::MemoryFormat::ChannelsLast
+                                                            : x.suggest_memory_format();
+}
+
+// All tensors of one call as the passes take them; keeps them alive.
+struct Arguments {
+  Arguments(const Tensor& any_x, const NormParameters& norm, const Tensor& any_condition,
+            Activation any_activation)
+      : format(format_of(any_x)),
+        x(any_x.contiguous(format)),
+        weight(norm.weight.contiguous()),
+        bias(norm.bias.contiguous()),
+        condition(any_condition.defined() ? any_condition.contiguous() : any_condition),
+        groups(norm.groups),
+        activation(any_activation) {}
+
+  // X is float or void.
+  template <class X>
+  GroupNormInput<X> input() const {
+    const bool last = format == torch::MemoryFormat::ChannelsLast;
+    return {.batch = x.size(0),
+            .channels = x.size(1),
+            .positions = x.numel() / (x.size(0) * x.size(1)),
+            .groups = groups,
+            .layout = last ? NormLayout::channels_last : NormLayout::channels_first,
+            .silu = activation == Activation::silu,
+            .x = static_cast<const X*>(x.const_data_ptr()),
+            .weight = weight.const_data_ptr<float>(),
+            .bias = bias.const_data_ptr<float>(),
+            .condition = condition.defined() ? condition.const_data_ptr<float>() : nullptr};
+  }
+
+  torch::MemoryFormat format;
+  Tensor x;
+  Tensor weight;
+  Tensor bias;
+  Tensor condition;
+  int64_t groups;
+  Activation activation;
+};
+
+group_norm_cuda::PlannedInput planned(const Tensor& x, int64_t groups, NormLayout layout) {
+  return {.batch = x.size(0),
+          .channels = x.size(1),
+          .positions = x.numel() / (x.size(0) * x.size(1)),
+          .groups = groups,
+          .layout = layout,
+          .bytes = static_cast<int>(x.element_size()),
+          .aligned = false};
+}
+
+#ifdef CM_CUDA_KERNELS
+
+group_norm_cuda::Number number_type(const Tensor& x) {
+  if (x.scalar_type() == torch::kFloat16) return group_norm_cuda::Number::fp16;
+  if (x.scalar_type() == torch::kBFloat16) return group_norm_cuda::Number::bf16;
+  return group_norm_cuda::Number::fp32;
+}
+
+// Of arrays that start where `images` do.
+group_norm_cuda::Plan plan_of(const Arguments& arguments, std::initializer_list<Tensor> images) {
+  constexpr uintptr_t kVectorBytes = 16;
+  auto input = planned(arguments.x, arguments.groups, arguments.input<void>().layout);
+  input.aligned = std::ranges::all_of(images, [](const Tensor& image) {
+    return reinterpret_cast<uintptr_t>(image.const_data_ptr()) % kVectorBytes == 0;
+  });
+  const auto plan = group_norm_cuda::plan_for(input, cuda::multiprocessors(arguments.x.get_device()));
+  TORCH_CHECK(plan, "a group normalisation of ", arguments.x.sizes(), " has no place on a GPU");
+  return *plan;
+}
+
+Tensor workspace_of(const Tensor& x, int64_t numbers) {
+  return torch::empty({numbers}, x.options().dtype(torch::kFloat32));
+}
+
+void forward_on_gpu(const Arguments& arguments, double epsilon, const FusedGroupNormResult& result) {
+  const c10::cuda::CUDAGuard guard(arguments.x.device());
+  const auto plan = plan_of(arguments, {arguments.x, result.y});
+  const Tensor workspace = workspace_of(arguments.x, forward_workspace(plan, arguments.x.size(0)));
+  const char* const problem = group_norm_cuda::forward(
+      arguments.input<void>(), number_type(arguments.x), plan, epsilon,
+      {result.y.data_ptr(), result.mean.data_ptr<float>(), result.rstd.data_ptr<float>()},
+      workspace.data_ptr<float>(), c10::cuda::getCurrentCUDAStream());
+  TORCH_CHECK(problem == nullptr, "group normalisation on a GPU failed: ", problem);
+}
+
+void backward_on_gpu(const Arguments& arguments, const FusedGroupNormResult& saved, const Tensor& dy,
+                     const GroupNormGradients& gradients) {
+  const c10::cuda::CUDAGuard guard(arguments.x.device());
+  const auto plan = plan_of(arguments, {arguments.x, dy, gradients[0]});
+  const Tensor workspace = workspace_of(arguments.x, backward_workspace(plan, arguments.x.size(0)));
+  const char* const problem = group_norm_cuda::backward(
+      arguments.input<void>(), number_type(arguments.x), plan,
+      {saved.mean.const_data_ptr<float>(), saved.rstd.const_data_ptr<float>(), dy.const_data_ptr()},
+      {gradients[0].data_ptr(), gradients[1].data_ptr<float>(), gradients[2].data_ptr<float>(),
+       gradients[3].defined() ? gradients[3].data_ptr<float>() : nullptr},
+      workspace.data_ptr<float>(), c10::cuda::getCurrentCUDAStream());
+  TORCH_CHECK(problem == nullptr, "the gradient of a group normalisation on a GPU failed: ", problem);
+}
+
+#endif
+
+}  // namespace
+
+bool has_fused_group_norm(const Tensor& x, const NormParameters& norm, const Tensor& condition) {
+  if (x.numel() == 0) return false;
+  if (x.is_cpu()) return is_kernel_input({x, norm.weight, norm.bias, condition});
+  if (!is_cuda_kernel_input(x, {norm.weight, norm.bias, condition})) return false;
+  return group_norm_cuda::plan_for(planned(x, norm.groups, NormLayout::channels_first), 1).has_value();
+}
+
+FusedGroupNormResult fused_forward(const Tensor& x, const NormParameters& norm, const Tensor& condition,
+                                   Activation activation) {
+  const Arguments arguments(x, norm, condition, activation);
+  const auto statistic = [&] {
+    return torch::empty({x.size(0), norm.groups}, x.options().dtype(torch::kFloat32));
+  };
+  FusedGroupNormResult result{torch::empty_like(arguments.x), statistic(), statistic()};
+#ifdef CM_CUDA_KERNELS
+  if (x.is_cuda()) {
+    forward_on_gpu(arguments, norm.epsilon, result);
+    return result;
+  }
+#endif
+  group_norm_cpu::forward(arguments.input<float>(), norm.epsilon, result.y.data_ptr<float>(),
+                          result.mean.data_ptr<float>(), result.rstd.data_ptr<float>());
+  return result;
+}
+
+GroupNormGradients fused_backward(const Tensor& x, const NormParameters& norm, const Tensor& condition,
+                                  Activation activation, const FusedGroupNormResult& saved,
+                                  const Tensor& any_dy) {
+  const Arguments arguments(x, norm, condition, activation);
+  const Tensor dy = any_dy.contiguous(arguments.format);
+  const auto like = [](const Tensor& t) { return torch::empty(t.sizes(), t.options()); };
+  GroupNormGradients gradients = {torch::empty_like(arguments.x), like(norm.weight), like(norm.bias),
+                                  condition.defined() ? like(condition) : Tensor()};
+#ifdef CM_CUDA_KERNELS
+  if (x.is_cuda()) {
+    backward_on_gpu(arguments, saved, dy, gradients);
+    return gradients;
+  }
+#endif
+  group_norm_cpu::backward(arguments.input<float>(),
+                           {saved.mean.const_data_ptr<float>(), saved.rstd.const_data_ptr<float>()},
+                           dy.const_data_ptr<float>(), gradients[0].data_ptr<float>(),
+                           {.weight = gradients[1].data_ptr<float>(),
+                            .bias = gradients[2].data_ptr<float>(),
+                            .condition = condition.defined() ? gradients[3].data_ptr<float>() : nullptr});
+  return gradients;
+}
+
+}  // namespace cm

@@ -1,0 +1,28 @@
+// What a group normalisation is computed of, as arrays.
+#pragma once
+
+#include <cstdint>
+
+namespace cm {
+
+enum class NormLayout {
+  channels_first,  // [batch, channels, positions]
+  channels_last,   // [batch, positions, channels]
+};
+
+// X is the type of the image's numbers, or void where they may have several.
+template <class X>
+struct GroupNormInput {
+  int64_t batch;
+  int64_t channels;
+  int64_t positions;  // at least 1
+  int64_t groups;
+  NormLayout layout;
+  bool silu;
+  const X* x;
+  const float* weight;     // [channels]
+  const float* bias;       // [channels]
+  const float* condition;  // [batch, 2 channels] or null
+};
+
+}  // namespace cm
