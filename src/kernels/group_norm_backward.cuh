@@ -28,11 +28,11 @@ struct GradientSums {
   const T* x;
   const T* dy;
   const Shared& shared;
-  float sum[vector];
-  float product[vector];
-  Values<Walk::channels_of_a_vector> mean;
-  Values<Walk::channels_of_a_vector> slope;
-  Values<Walk::channels_of_a_vector> offset_of;
+  float sum[vector] = {};
+  float product[vector] = {};
+  Values<Walk::channels_of_a_vector> mean = {};
+  Values<Walk::channels_of_a_vector> slope = {};
+  Values<Walk::channels_of_a_vector> offset_of = {};
 
   __device__ void start(int channel, int /*offset*/) {
     mean.take(shared.mean + channel);
@@ -61,11 +61,11 @@ struct InputGradient {
   const T* dy;
   T* dx;
   const Shared& shared;
-  Values<Walk::channels_of_a_vector> mean;
-  Values<Walk::channels_of_a_vector> slope;
-  Values<Walk::channels_of_a_vector> offset_of;
-  Values<Walk::channels_of_a_vector> pull;
-  Values<Walk::channels_of_a_vector> push;
+  Values<Walk::channels_of_a_vector> mean = {};
+  Values<Walk::channels_of_a_vector> slope = {};
+  Values<Walk::channels_of_a_vector> offset_of = {};
+  Values<Walk::channels_of_a_vector> pull = {};
+  Values<Walk::channels_of_a_vector> push = {};
 
   __device__ void start(int channel, int /*offset*/) {
     mean.take(shared.mean + channel);

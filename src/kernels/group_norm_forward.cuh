@@ -68,9 +68,9 @@ struct Moments {
   static constexpr int ahead = 4;
   using Loaded = cuda::Pack<T, vector>;
   const T* x;
-  float sum[vector];
-  float product[vector];
-  Values<Walk::channels_of_a_vector> shift;
+  float sum[vector] = {};
+  float product[vector] = {};
+  Values<Walk::channels_of_a_vector> shift = {};
 
   __device__ void start(int /*channel*/, int offset) {
     for (int i = 0; i < Walk::channels_of_a_vector; ++i) shift.values[i] = cuda::to_float(x[offset + i]);
@@ -92,9 +92,9 @@ struct Output {
   const T* x;
   T* y;
   const Shared& shared;
-  Values<Walk::channels_of_a_vector> mean;
-  Values<Walk::channels_of_a_vector> slope;
-  Values<Walk::channels_of_a_vector> offset_of;
+  Values<Walk::channels_of_a_vector> mean = {};
+  Values<Walk::channels_of_a_vector> slope = {};
+  Values<Walk::channels_of_a_vector> offset_of = {};
 
   __device__ void start(int channel, int /*offset*/) {
     mean.take(shared.mean + channel);

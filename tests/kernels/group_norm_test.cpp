@@ -9,70 +9,25 @@
 #include <limits>
 
 #include "cm/base/random.h"
+#include "kernels/group_norm_cases.h"
 #include "support/closeness.h"
 #include "support/message_of.h"
 
 namespace cm {
 namespace {
 
-using test::largest_difference;
+using test::Case;
+using test::error;
+using test::kFormats;
+using test::Shape;
+using test::some_case;
 using testing::HasSubstr;
-
-constexpr std::array kFormats = {torch::MemoryFormat::Contiguous, torch::MemoryFormat::ChannelsLast};
-
-struct Shape {
-  int64_t batch;
-  int64_t channels;
-  int64_t groups;
-  int64_t height;
-  int64_t width;
-};
 
 // One channel a group and eight, channels that do and do not fill vectors, one position and an odd number,
 // more than one unit of work an image.
 constexpr std::array kShapes = {Shape{2, 32, 32, 8, 8},   Shape{1, 256, 32, 7, 5},  Shape{3, 64, 8, 1, 1},
                                 Shape{3, 12, 3, 7, 5},    Shape{2, 1, 1, 16, 16},   Shape{1, 20, 5, 1, 3},
                                 Shape{2, 96, 32, 33, 32}, Shape{1, 64, 32, 40, 40}, Shape{2, 40, 8, 2, 2}};
-
-struct Case {
-  Tensor x;
-  NormParameters norm;
-  Tensor condition;
-  Tensor dy;
-  Activation activation;
-
-  std::vector<Tensor> inputs() const {
-    std::vector<Tensor> all = {x, norm.weight, norm.bias};
-    if (condition.defined()) all.push_back(condition);
-    return all;
-  }
-  // With every tensor a leaf of its own.
-  Case as(torch::Dtype dtype) const {
-    const auto leaf = [&](const Tensor& t) {
-      return t.defined() ? t.detach().to(dtype).clone().requires_grad_(true) : t;
-    };
-    return {leaf(x),
-            {norm.groups, norm.epsilon, leaf(norm.weight), leaf(norm.bias)},
-            leaf(condition),
-            dy.to(dtype),
-            activation};
-  }
-};
-
-Case some_case(const Shape& shape, torch::MemoryFormat format, bool conditioned, Activation activation) {
-  const auto draw = [&](uint64_t seed, int64_t rows, const std::vector<int64_t>& of_each) {
-    return normal({.seed = seed}, sample_range(0, rows), of_each);
-  };
-  const int64_t c = shape.channels;
-  const std::vector<int64_t> image = {c, shape.height, shape.width};
-  Case it;
-  it.x = (2 * draw(1, shape.batch, image) + 0.7).contiguous(format);
-  it.norm = {shape.groups, 1e-5, 1 + 0.3 * draw(2, 1, {c})[0], draw(3, 1, {c})[0]};
-  if (conditioned) it.condition = 0.5 * draw(4, shape.batch, {2 * c});
-  it.dy = draw(5, shape.batch, image).contiguous(format);
-  it.activation = activation;
-  return it;
-}
 
 template <class Check>
 void for_each_case(const Check& check) {
@@ -97,11 +52,6 @@ Tensor fused(const Case& it) {
 
 Tensor plain(const Case& it) {
   return plain_group_norm(it.x, it.norm, it.condition, it.activation);
-}
-
-// On the scale of the numbers, or of 1 where all of them are small.
-double error(const Tensor& actual, const Tensor& expected) {
-  return largest_difference(actual, expected) / std::max(1.0, test::largest(expected));
 }
 
 TEST(GroupNormKernel, AgreesWithThePlainPathInDouble) {

@@ -1,0 +1,70 @@
+// Inputs of a group normalisation with what follows it.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <vector>
+
+#include "cm/base/random.h"
+#include "cm/kernels/group_norm.h"
+#include "support/closeness.h"
+
+namespace cm::test {
+
+inline constexpr std::array kFormats = {torch::MemoryFormat::Contiguous, torch::MemoryFormat::ChannelsLast};
+
+struct Shape {
+  int64_t batch;
+  int64_t channels;
+  int64_t groups;
+  int64_t height;
+  int64_t width;
+};
+
+struct Case {
+  Tensor x;
+  NormParameters norm;
+  Tensor condition;
+  Tensor dy;
+  Activation activation;
+
+  std::vector<Tensor> inputs() const {
+    std::vector<Tensor> all = {x, norm.weight, norm.bias};
+    if (condition.defined()) all.push_back(condition);
+    return all;
+  }
+  // With every tensor a leaf of its own.
+  Case as(torch::Dtype dtype) const {
+    const auto leaf = [&](const Tensor& t) {
+      return t.defined() ? t.detach().to(dtype).clone().requires_grad_(true) : t;
+    };
+    return {leaf(x),
+            {norm.groups, norm.epsilon, leaf(norm.weight), leaf(norm.bias)},
+            leaf(condition),
+            dy.to(dtype),
+            activation};
+  }
+};
+
+inline Case some_case(const Shape& shape, torch::MemoryFormat format, bool conditioned,
+                      Activation activation) {
+  const auto draw = [&](uint64_t seed, int64_t rows, const std::vector<int64_t>& of_each) {
+    return normal({.seed = seed}, sample_range(0, rows), of_each);
+  };
+  const int64_t c = shape.channels;
+  const std::vector<int64_t> image = {c, shape.height, shape.width};
+  Case it;
+  it.x = (2 * draw(1, shape.batch, image) + 0.7).contiguous(format);
+  it.norm = {shape.groups, 1e-5, 1 + 0.3 * draw(2, 1, {c})[0], draw(3, 1, {c})[0]};
+  if (conditioned) it.condition = 0.5 * draw(4, shape.batch, {2 * c});
+  it.dy = draw(5, shape.batch, image).contiguous(format);
+  it.activation = activation;
+  return it;
+}
+
+// On the scale of the numbers, or of 1 where all of them are small.
+inline double error(const Tensor& actual, const Tensor& expected) {
+  return largest_difference(actual, expected) / std::max(1.0, largest(expected));
+}
+
+}  // namespace cm::test

@@ -1,0 +1,271 @@
+// The group normalisation's kernels for GPUs, run on the host: what they compute, not how fast.
+#include "kernels/cuda_on_host.h"
+// Behind it:
+#include <gmock/gmock.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include "../../src/kernels/group_norm_launches.cuh"
+#include "kernels/group_norm_cases.h"
+#include "support/message_of.h"
+
+namespace cm {
+namespace {
+
+using cuda_on_host::HostLaunch;
+using cuda_on_host::Order;
+using group_norm_cuda::Plan;
+using test::Case;
+using test::error;
+using test::Shape;
+
+// Where x lies beside a multiple of 16 bytes, and how many multiprocessors are to be kept busy.
+struct Circumstances {
+  bool aligned = true;
+  int multiprocessors = 1;
+  Order order = Order::upwards;
+};
+
+// An array with numbers around it that nobody may read or write.
+class Guarded {
+ public:
+  Guarded(const Tensor& flat, bool aligned)
+      : all_(torch::full({flat.numel() + 2 * kMargin}, std::nan(""), flat.options())),
+        inside_(all_.narrow(0, kMargin + (aligned ? 0 : 1), flat.numel())) {
+    inside_.copy_(flat);
+  }
+  Guarded(int64_t size, torch::Dtype type, bool aligned = true)
+      : Guarded(torch::full({size}, std::nan(""), type), aligned) {}
+
+  void* data() const { return inside_.data_ptr(); }
+  float* floats() const { return inside_.data_ptr<float>(); }
+  const Tensor& inside() const { return inside_; }
+  bool margins_are_whole() const {
+    const int64_t rest = all_.numel() - inside_.numel();
+    return all_.isnan().sum().item<int64_t>() == rest + inside_.isnan().sum().item<int64_t>() &&
+           all_.narrow(0, 0, kMargin).isnan().all().item<bool>();
+  }
+
+ private:
+  static constexpr int64_t kMargin = 64;
+  Tensor all_;
+  Tensor inside_;
+};
+
+struct Results {
+  Tensor y;
+  std::vector<Tensor> gradients;  // of Case::inputs
+  Plan plan;
+};
+
+// A case's arrays, and both passes over them.
+class Emulation {
+ public:
+  Emulation(const Case& it, const Circumstances& circumstances)
+      : it_(it),
+        circumstances_(circumstances),
+        last_(!it.x.is_contiguous()),
+        x_(memory_of(it.x), circumstances.aligned),
+        dy_(memory_of(it.dy), circumstances.aligned),
+        plan_(*group_norm_cuda::plan_for(
+            {.batch = it.x.size(0),
+             .channels = it.x.size(1),
+             .positions = it.x.numel() / it.x.size(0) / it.x.size(1),
+             .groups = it.norm.groups,
+             .layout = last_ ? NormLayout::channels_last : NormLayout::channels_first,
+             .bytes = static_cast<int>(it.x.element_size()),
+             .aligned = circumstances.aligned},
+            circumstances.multiprocessors)) {}
+
+  Results run() const {
+    const int64_t batch = it_.x.size(0);
+    const int64_t channels = it_.x.size(1);
+    const auto type = it_.x.scalar_type();
+    const Guarded y(it_.x.numel(), type, circumstances_.aligned);
+    const Guarded mean(batch * it_.norm.groups, torch::kFloat32);
+    const Guarded rstd(batch * it_.norm.groups, torch::kFloat32);
+    const Guarded forward_space(forward_workspace(plan_, batch), torch::kFloat32);
+    const HostLaunch<group_norm_cuda::kThreads> launch{circumstances_.order};
+    launch_forward(launch, input(), number(), plan_, it_.norm.epsilon,
+                   {y.data(), mean.floats(), rstd.floats()}, forward_space.floats());
+    const Guarded dx(it_.x.numel(), type, circumstances_.aligned);
+    const Guarded dweight(channels, torch::kFloat32);
+    const Guarded dbias(channels, torch::kFloat32);
+    const Guarded dcondition(batch * 2 * channels, torch::kFloat32);
+    const Guarded backward_space(backward_workspace(plan_, batch), torch::kFloat32);
+    const bool conditioned = it_.condition.defined();
+    launch_backward(
+        launch, input(), number(), plan_, {mean.floats(), rstd.floats(), dy_.data()},
+        {dx.data(), dweight.floats(), dbias.floats(), conditioned ? dcondition.floats() : nullptr},
+        backward_space.floats());
+    for (const Guarded* array :
+         {&x_, &dy_, &y, &mean, &rstd, &forward_space, &dx, &dweight, &dbias, &dcondition, &backward_space}) {
+      EXPECT_TRUE(array->margins_are_whole());
+    }
+    Results results{
+        .y = image_of(y), .gradients = {image_of(dx), dweight.inside(), dbias.inside()}, .plan = plan_};
+    if (conditioned) results.gradients.push_back(dcondition.inside().view({batch, 2 * channels}));
+    return results;
+  }
+
+ private:
+  // In the order of its addresses.
+  Tensor memory_of(const Tensor& image) const {
+    return (last_ ? image.permute({0, 2, 3, 1}) : image).detach().reshape(-1);
+  }
+  Tensor image_of(const Guarded& memory) const {
+    const auto sizes = it_.x.sizes();
+    return last_ ? memory.inside().view({sizes[0], sizes[2], sizes[3], sizes[1]}).permute({0, 3, 1, 2})
+                 : memory.inside().view(sizes);
+  }
+  group_norm_cuda::Number number() const {
+    if (it_.x.scalar_type() == torch::kFloat16) return group_norm_cuda::Number::fp16;
+    if (it_.x.scalar_type() == torch::kBFloat16) return group_norm_cuda::Number::bf16;
+    return group_norm_cuda::Number::fp32;
+  }
+  group_norm_cuda::Input input() const {
+    return {.batch = it_.x.size(0),
+            .channels = it_.x.size(1),
+            .positions = it_.x.size(2) * it_.x.size(3),
+            .groups = it_.norm.groups,
+            .layout = plan_.layout,
+            .silu = it_.activation == Activation::silu,
+            .x = x_.data(),
+            .weight = it_.norm.weight.const_data_ptr<float>(),
+            .bias = it_.norm.bias.const_data_ptr<float>(),
+            .condition = it_.condition.defined() ? it_.condition.const_data_ptr<float>() : nullptr};
+  }
+
+  const Case& it_;
+  Circumstances circumstances_;
+  bool last_;
+  Guarded x_;
+  Guarded dy_;
+  Plan plan_;
+};
+
+Case in_type(Case it, torch::Dtype type) {
+  it.x = it.x.to(type);
+  it.dy = it.dy.to(type);
+  return it;
+}
+
+// Half a unit in the last place of the type, or what sums in fp32 lose.
+double rounding(torch::Dtype type) {
+  if (type == torch::kFloat16) return 5e-4;
+  return type == torch::kBFloat16 ? 4e-3 : 2e-6;
+}
+
+constexpr double kSumRounding = 1e-5;
+
+void expect_plain(const Case& it, const Results& run) {
+  const Case exact = it.as(torch::kFloat64);
+  const Tensor y = plain_group_norm(exact.x, exact.norm, exact.condition, exact.activation);
+  const auto gradients = torch::autograd::grad({y}, exact.inputs(), {exact.dy});
+  const double tolerance = rounding(it.x.scalar_type());
+  EXPECT_LT(error(run.y, y), tolerance);
+  EXPECT_LT(error(run.gradients[0], gradients[0]), tolerance);
+  ASSERT_EQ(run.gradients.size(), gradients.size());
+  for (size_t i = 1; i < gradients.size(); ++i) {
+    EXPECT_LT(error(run.gradients[i], gradients[i]), kSumRounding) << "input " << i;
+  }
+}
+
+constexpr std::array kTypes = {torch::kFloat32, torch::kFloat16, torch::kBFloat16};
+
+// One channel a group, several and all; channels and positions that do and do not fill vectors; a group that
+// a vector crosses; an only channel or position; sets of which the last is smaller; rows of a block that
+// channels do not divide; more columns than threads; more images than rows in the sum over them.
+constexpr std::array kShapes = {Shape{2, 32, 32, 4, 4}, Shape{1, 64, 8, 3, 3},  Shape{1, 12, 3, 7, 5},
+                                Shape{2, 1, 1, 16, 16}, Shape{3, 20, 5, 1, 1},  Shape{1, 48, 2, 6, 4},
+                                Shape{1, 96, 32, 9, 8}, Shape{1, 321, 1, 2, 1}, Shape{35, 8, 4, 2, 2}};
+
+template <class Check>
+void for_each_case(const Check& check) {
+  bool conditioned = false;
+  int activations = 0;
+  for (const Shape& shape : kShapes) {
+    for (const auto format : test::kFormats) {
+      for (const auto type : kTypes) {
+        conditioned = !conditioned;
+        const auto activation = activations++ % 3 == 0 ? Activation::none : Activation::silu;
+        SCOPED_TRACE(testing::Message() << type << " x [" << shape.batch << ", " << shape.channels << ", "
+                                        << shape.height << ", " << shape.width << "], " << shape.groups
+                                        << " groups, " << format << (conditioned ? ", conditioned" : "")
+                                        << (activation == Activation::silu ? ", SiLU" : ""));
+        check(in_type(test::some_case(shape, format, conditioned, activation), type));
+      }
+    }
+  }
+}
+
+TEST(GroupNormForGpus, AgreesWithThePlainPathInDouble) {
+  for_each_case([](const Case& it) { expect_plain(it, Emulation(it, {}).run()); });
+}
+
+TEST(GroupNormForGpus, ArraysThatAreNotAlignedAreReadNumberByNumber) {
+  for (const auto format : test::kFormats) {
+    for (const auto type : kTypes) {
+      const Case it = in_type(test::some_case({1, 32, 8, 4, 4}, format, true, Activation::silu), type);
+      const Results run = Emulation(it, {.aligned = false}).run();
+      EXPECT_EQ(run.plan.vector, 1);
+      expect_plain(it, run);
+    }
+  }
+}
+
+// As many multiprocessors as it takes to divide an image, of which the last slice is shorter.
+TEST(GroupNormForGpus, ImagesInSlicesAgreeToo) {
+  for (const auto format : test::kFormats) {
+    for (const auto type : kTypes) {
+      const Case it = in_type(test::some_case({1, 32, 4, 50, 48}, format, true, Activation::silu), type);
+      const Results run = Emulation(it, {.multiprocessors = 132}).run();
+      EXPECT_GT(run.plan.slices, 1);
+      EXPECT_NE(run.plan.slice * run.plan.slices, run.plan.positions);
+      expect_plain(it, run);
+    }
+  }
+}
+
+// Where x is a thousand times its deviation, 1e-7 · 1000 of it is all that fp32 has.
+TEST(GroupNormForGpus, ALargeMeanCostsNoMoreThanRounding) {
+  for (const auto format : test::kFormats) {
+    for (const int multiprocessors : {1, 132}) {
+      Case it = test::some_case({1, 32, 4, 50, 48}, format, false, Activation::none);
+      it.x = it.x + 1000;
+      const Tensor exact =
+          plain_group_norm(it.x.to(torch::kFloat64),
+                           {it.norm.groups, it.norm.epsilon, it.norm.weight.to(torch::kFloat64),
+                            it.norm.bias.to(torch::kFloat64)},
+                           {}, it.activation);
+      EXPECT_LT(error(Emulation(it, {.multiprocessors = multiprocessors}).run().y, exact), 1e-4);
+    }
+  }
+}
+
+TEST(GroupNormForGpus, WhatIsNotFiniteStaysSo) {
+  for (const auto format : test::kFormats) {
+    const Case it = test::some_case({2, 32, 8, 4, 4}, format, false, Activation::silu);
+    it.x[1][5][2][3] = std::numeric_limits<float>::infinity();
+    const Tensor y = Emulation(it, {}).run().y;
+    EXPECT_TRUE(y[1].narrow(0, 4, 4).isfinite().logical_not().all().item<bool>());
+    EXPECT_TRUE(y[0].isfinite().all().item<bool>());
+  }
+}
+
+// A missing barrier shows where the other half of the threads comes first.
+TEST(GroupNormForGpus, TheOrderOfTheThreadsChangesNothing) {
+  for (const auto format : test::kFormats) {
+    for (const Shape& shape : {Shape{1, 96, 32, 9, 8}, Shape{1, 321, 1, 3, 1}, Shape{1, 32, 4, 50, 48}}) {
+      const Case it = test::some_case(shape, format, true, Activation::silu);
+      const Results up = Emulation(it, {.multiprocessors = 132}).run();
+      const Results down = Emulation(it, {.multiprocessors = 132, .order = Order::downwards}).run();
+      EXPECT_TRUE(torch::equal(up.y, down.y));
+      for (size_t i = 0; i < up.gradients.size(); ++i) {
+        EXPECT_TRUE(torch::equal(up.gradients[i], down.gradients[i])) << "input " << i;
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace cm
