@@ -5,6 +5,14 @@ struct CUstream_st;
 
 namespace cm::cuda {
 
+// Whether the library was built with nvcc. Without it the functions that launch kernels are declared alone,
+// and may be called in `if constexpr` only.
+#ifdef CM_CUDA_KERNELS
+constexpr bool kernels_are_built = true;
+#else
+constexpr bool kernels_are_built = false;
+#endif
+
 using Stream = CUstream_st*;  // CUDA's cudaStream_t
 
 // Whether this library holds kernels that the current GPU can run.

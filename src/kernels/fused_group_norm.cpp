@@ -2,16 +2,11 @@
 
 #include <algorithm>
 
+#include "cuda_call.h"
 #include "group_norm_cpu.h"
+#include "group_norm_cuda.h"
 #include "group_norm_plan.h"
 #include "kernel_input.h"
-
-#ifdef CM_CUDA_KERNELS
-#include <c10/cuda/CUDAGuard.h>
-#include <c10/cuda/CUDAStream.h>
-
-#include "group_norm_cuda.h"
-#endif
 
 namespace cm {
 namespace {
@@ -72,8 +67,6 @@ group_norm_cuda::PlannedInput planned(const Tensor& x, int64_t groups, NormLayou
           .aligned = false};
 }
 
-#ifdef CM_CUDA_KERNELS
-
 group_norm_cuda::Number number_type(const Tensor& x) {
   if (x.scalar_type() == torch::kFloat16) return group_norm_cuda::Number::fp16;
   if (x.scalar_type() == torch::kBFloat16) return group_norm_cuda::Number::bf16;
@@ -87,7 +80,9 @@ group_norm_cuda::Plan plan_of(const Arguments& arguments, std::initializer_list<
   input.aligned = std::ranges::all_of(images, [](const Tensor& image) {
     return reinterpret_cast<uintptr_t>(image.const_data_ptr()) % kVectorBytes == 0;
   });
-  const auto plan = group_norm_cuda::plan_for(input, cuda::multiprocessors(arguments.x.get_device()));
+  int multiprocessors = 1;
+  if constexpr (cuda::kernels_are_built) multiprocessors = cuda::multiprocessors(arguments.x.get_device());
+  const auto plan = group_norm_cuda::plan_for(input, multiprocessors);
   TORCH_CHECK(plan, "a group normalisation of ", arguments.x.sizes(), " has no place on a GPU");
   return *plan;
 }
@@ -97,31 +92,35 @@ Tensor workspace_of(const Tensor& x, int64_t numbers) {
 }
 
 void forward_on_gpu(const Arguments& arguments, double epsilon, const FusedGroupNormResult& result) {
-  const c10::cuda::CUDAGuard guard(arguments.x.device());
+  const cuda::Call call(arguments.x.device());
   const auto plan = plan_of(arguments, {arguments.x, result.y});
   const Tensor workspace = workspace_of(arguments.x, forward_workspace(plan, arguments.x.size(0)));
-  const char* const problem = group_norm_cuda::forward(
-      arguments.input<void>(), number_type(arguments.x), plan, epsilon,
-      {result.y.data_ptr(), result.mean.data_ptr<float>(), result.rstd.data_ptr<float>()},
-      workspace.data_ptr<float>(), c10::cuda::getCurrentCUDAStream());
+  const char* problem = nullptr;
+  if constexpr (cuda::kernels_are_built) {
+    problem = group_norm_cuda::forward(
+        arguments.input<void>(), number_type(arguments.x), plan, epsilon,
+        {result.y.data_ptr(), result.mean.data_ptr<float>(), result.rstd.data_ptr<float>()},
+        workspace.data_ptr<float>(), call.stream());
+  }
   TORCH_CHECK(problem == nullptr, "group normalisation on a GPU failed: ", problem);
 }
 
 void backward_on_gpu(const Arguments& arguments, const FusedGroupNormResult& saved, const Tensor& dy,
                      const GroupNormGradients& gradients) {
-  const c10::cuda::CUDAGuard guard(arguments.x.device());
+  const cuda::Call call(arguments.x.device());
   const auto plan = plan_of(arguments, {arguments.x, dy, gradients[0]});
   const Tensor workspace = workspace_of(arguments.x, backward_workspace(plan, arguments.x.size(0)));
-  const char* const problem = group_norm_cuda::backward(
-      arguments.input<void>(), number_type(arguments.x), plan,
-      {saved.mean.const_data_ptr<float>(), saved.rstd.const_data_ptr<float>(), dy.const_data_ptr()},
-      {gradients[0].data_ptr(), gradients[1].data_ptr<float>(), gradients[2].data_ptr<float>(),
-       gradients[3].defined() ? gradients[3].data_ptr<float>() : nullptr},
-      workspace.data_ptr<float>(), c10::cuda::getCurrentCUDAStream());
+  const char* problem = nullptr;
+  if constexpr (cuda::kernels_are_built) {
+    problem = group_norm_cuda::backward(
+        arguments.input<void>(), number_type(arguments.x), plan,
+        {saved.mean.const_data_ptr<float>(), saved.rstd.const_data_ptr<float>(), dy.const_data_ptr()},
+        {gradients[0].data_ptr(), gradients[1].data_ptr<float>(), gradients[2].data_ptr<float>(),
+         gradients[3].defined() ? gradients[3].data_ptr<float>() : nullptr},
+        workspace.data_ptr<float>(), call.stream());
+  }
   TORCH_CHECK(problem == nullptr, "the gradient of a group normalisation on a GPU failed: ", problem);
 }
-
-#endif
 
 }  // namespace
 
@@ -139,12 +138,10 @@ FusedGroupNormResult fused_forward(const Tensor& x, const NormParameters& norm, 
     return torch::empty({x.size(0), norm.groups}, x.options().dtype(torch::kFloat32));
   };
   FusedGroupNormResult result{torch::empty_like(arguments.x), statistic(), statistic()};
-#ifdef CM_CUDA_KERNELS
   if (x.is_cuda()) {
     forward_on_gpu(arguments, norm.epsilon, result);
     return result;
   }
-#endif
   group_norm_cpu::forward(arguments.input<float>(), norm.epsilon, result.y.data_ptr<float>(),
                           result.mean.data_ptr<float>(), result.rstd.data_ptr<float>());
   return result;
@@ -158,12 +155,10 @@ GroupNormGradients fused_backward(const Tensor& x, const NormParameters& norm, c
   const auto like = [](const Tensor& t) { return torch::empty(t.sizes(), t.options()); };
   GroupNormGradients gradients = {torch::empty_like(arguments.x), like(norm.weight), like(norm.bias),
                                   condition.defined() ? like(condition) : Tensor()};
-#ifdef CM_CUDA_KERNELS
   if (x.is_cuda()) {
     backward_on_gpu(arguments, saved, dy, gradients);
     return gradients;
   }
-#endif
   group_norm_cpu::backward(arguments.input<float>(),
                            {saved.mean.const_data_ptr<float>(), saved.rstd.const_data_ptr<float>()},
                            dy.const_data_ptr<float>(), gradients[0].data_ptr<float>(),

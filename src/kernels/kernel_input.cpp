@@ -4,14 +4,7 @@
 
 #include <algorithm>
 
-#ifdef CM_CUDA_KERNELS
-#include <c10/cuda/CUDAGuard.h>
-
-#include <array>
-#include <atomic>
-
-#include "cuda_stream.h"
-#endif
+#include "cuda_call.h"
 
 namespace cm {
 namespace {
@@ -19,30 +12,6 @@ namespace {
 bool is_plain_array(const Tensor& tensor) {
   return tensor.layout() == torch::kStrided && !has_tangent(tensor);
 }
-
-#ifdef CM_CUDA_KERNELS
-bool found_kernels_for(const torch::Device& device) {
-  const c10::cuda::CUDAGuard guard(device);
-  return cuda::has_kernels();
-}
-
-// Asks once for each GPU.
-bool has_kernels_for(const torch::Device& device) {
-  enum class Answer : char { unknown, yes, no };
-  constexpr size_t kMostDevices = 128;
-  static std::array<std::atomic<Answer>, kMostDevices> answers{};
-  const auto index = static_cast<size_t>(device.index());
-  if (index >= answers.size()) return found_kernels_for(device);
-  if (answers[index] == Answer::unknown) {
-    answers[index] = found_kernels_for(device) ? Answer::yes : Answer::no;
-  }
-  return answers[index] == Answer::yes;
-}
-#else
-bool has_kernels_for(const torch::Device& /*device*/) {
-  return false;
-}
-#endif
 
 }  // namespace
 
@@ -66,7 +35,7 @@ bool is_cuda_kernel_input(const Tensor& x, std::initializer_list<Tensor> others)
     return !tensor.defined() || (tensor.device() == x.device() && tensor.scalar_type() == torch::kFloat32 &&
                                  is_plain_array(tensor));
   };
-  return std::ranges::all_of(others, fits) && has_kernels_for(x.device());
+  return std::ranges::all_of(others, fits) && cuda::has_kernels_for(x.device());
 }
 
 }  // namespace cm

@@ -6,7 +6,9 @@
 #include <cmath>
 #include <span>
 
+#include "cuda_call.h"
 #include "multi_tensor_cpu.h"
+#include "multi_tensor_gpu.h"
 
 namespace cm {
 namespace {
@@ -41,32 +43,44 @@ void for_each_piece(const std::vector<Piece>& pieces, const Body& body) {
   });
 }
 
-// Whether number k of `other` is number k of `tensor`, as arrays in host memory.
+// Whether number k of `other` is number k of `tensor`, as arrays.
 bool is_laid_out_like(const Tensor& other, const Tensor& tensor) {
-  return other.is_cpu() && other.layout() == torch::kStrided && other.scalar_type() == tensor.scalar_type() &&
-         other.sizes() == tensor.sizes() && other.strides() == tensor.strides();
+  return other.device() == tensor.device() && other.layout() == torch::kStrided &&
+         other.scalar_type() == tensor.scalar_type() && other.sizes() == tensor.sizes() &&
+         other.strides() == tensor.strides();
 }
 
-// Of lists that go together: the type of their numbers when the passes can take them, which they cannot
-// when tensors overlap themselves or have gaps.
-std::optional<torch::Dtype> array_type(TensorList tensors, std::initializer_list<TensorList> others) {
+// What the passes of one call run over.
+struct Arrays {
+  torch::Device device;
+  torch::Dtype type;
+};
+
+bool has_passes(const Arrays& arrays) {
+  if (arrays.device.is_cpu()) return arrays.type == torch::kFloat32 || arrays.type == torch::kFloat64;
+  return arrays.type == torch::kFloat32 && cuda::has_kernels_for(arrays.device);
+}
+
+// Of lists that go together, when the passes can take them, which they cannot when tensors overlap themselves
+// or have gaps.
+std::optional<Arrays> arrays_in(TensorList tensors, std::initializer_list<TensorList> others) {
   if (tensors.empty()) return std::nullopt;
-  const torch::Dtype type = tensors.front().scalar_type();
-  if (type != torch::kFloat32 && type != torch::kFloat64) return std::nullopt;
+  const Arrays arrays{tensors.front().device(), tensors.front().scalar_type()};
+  if (!has_passes(arrays)) return std::nullopt;
   for (size_t i = 0; i < tensors.size(); ++i) {
     const Tensor& tensor = tensors[i];
-    if (!is_laid_out_like(tensor, tensor) || tensor.scalar_type() != type ||
-        !tensor.is_non_overlapping_and_dense()) {
+    if (!is_laid_out_like(tensor, tensor) || tensor.scalar_type() != arrays.type ||
+        tensor.device() != arrays.device || !tensor.is_non_overlapping_and_dense()) {
       return std::nullopt;
     }
     for (const TensorList& other : others) {
       if (!is_laid_out_like(other[i], tensor)) return std::nullopt;
     }
   }
-  return type;
+  return arrays;
 }
 
-// body(T{}) with the C++ type of `type`, one of the two that array_type gives.
+// body(T{}) with the C++ type of `type`, one of the two that passes take on the CPU.
 template <class Body>
 void with_type(torch::Dtype type, const Body& body) {
   if (type == torch::kFloat32) {
@@ -117,7 +131,17 @@ void adam_arrays(const AdamState& state, const AdamUpdate& update) {
                  .second = second[i] + piece.first},
                 piece.count, update);
   });
+}
+
+void note_update(const AdamState& state) {
   for (const auto* written : {&state.theta, &state.first, &state.second}) note_writing(*written);
+}
+
+bool are_on_gpu(const AdamNumbers& numbers, const torch::Device& device) {
+  using multi_tensor_gpu::is_number;
+  return device.is_cuda() && is_number(numbers.usable, torch::kBool, device) &&
+         is_number(numbers.updates, torch::kInt64, device) &&
+         is_number(numbers.lr, torch::kFloat64, device) && is_number(numbers.factor, torch::kFloat64, device);
 }
 
 void adam_operators(const AdamState& state, const AdamUpdate& update) {
@@ -178,10 +202,11 @@ void check_lengths(const char* what, TensorList list, TensorList parameters) {
 Tensor norm_of(const std::vector<Tensor>& tensors) {
   TORCH_CHECK(!tensors.empty(), "a list without tensors has no norm");
   const torch::NoGradGuard guard;
-  const auto type = array_type(tensors, {});
-  if (!type) return torch::stack(at::_foreach_norm(tensors, 2)).norm();
+  const auto arrays = arrays_in(tensors, {});
+  if (!arrays) return torch::stack(at::_foreach_norm(tensors, 2)).norm();
+  if (!arrays->device.is_cpu()) return multi_tensor_gpu::norm_of(tensors);
   Tensor norm;
-  with_type(*type, [&]<class T>(T) { norm = array_norm<T>(tensors); });
+  with_type(arrays->type, [&]<class T>(T) { norm = array_norm<T>(tensors); });
   return norm;
 }
 
@@ -190,12 +215,18 @@ void adam_update(const AdamState& state, const AdamRule& rule, const AdamNumbers
   check_lengths("first moments", state.first, state.theta);
   check_lengths("second moments", state.second, state.theta);
   const torch::NoGradGuard guard;
+  const auto arrays = arrays_in(state.theta, {state.gradient, state.first, state.second});
+  if (arrays && are_on_gpu(numbers, arrays->device)) {
+    multi_tensor_gpu::adam_update(state, rule, numbers);
+    note_update(state);
+    return;
+  }
   if (!numbers.usable.item<bool>()) return;
   const AdamUpdate update = adam_update_at(rule, numbers.updates.item<int64_t>(), numbers.lr.item<double>(),
                                            numbers.factor.item<double>());
-  const auto type = array_type(state.theta, {state.gradient, state.first, state.second});
-  if (type) {
-    with_type(*type, [&]<class T>(T) { adam_arrays<T>(state, update); });
+  if (arrays && arrays->device.is_cpu()) {
+    with_type(arrays->type, [&]<class T>(T) { adam_arrays<T>(state, update); });
+    note_update(state);
   } else {
     adam_operators(state, update);
   }
@@ -205,19 +236,25 @@ void update_averages(const std::vector<MovingAverage>& averages, const std::vect
                      const Tensor& usable) {
   for (const MovingAverage& average : averages) check_lengths("averages", average.values, parameters);
   const torch::NoGradGuard guard;
-  if (!usable.item<bool>()) return;
-  std::vector<MovingAverage> arrays;
-  std::optional<torch::Dtype> common;
+  std::vector<MovingAverage> on_gpu;
+  std::vector<MovingAverage> on_cpu;
+  std::vector<MovingAverage> others;
   for (const MovingAverage& average : averages) {
-    const auto type = array_type(parameters, {average.values});
-    if (type) {
-      common = type;
-      arrays.push_back(average);
+    const auto arrays = arrays_in(parameters, {average.values});
+    const bool gpu = arrays && arrays->device.is_cuda();
+    if (gpu && multi_tensor_gpu::is_number(average.rate, torch::kFloat64, arrays->device) &&
+        multi_tensor_gpu::is_number(usable, torch::kBool, arrays->device)) {
+      on_gpu.push_back(average);
     } else {
-      average_operators(average, parameters);
+      (arrays && !gpu ? on_cpu : others).push_back(average);
     }
   }
-  if (common) with_type(*common, [&]<class T>(T) { average_arrays<T>(arrays, parameters); });
+  if (!on_gpu.empty()) multi_tensor_gpu::update_averages(on_gpu, parameters, usable);
+  for (const MovingAverage& average : on_gpu) note_writing(average.values);
+  if ((on_cpu.empty() && others.empty()) || !usable.item<bool>()) return;
+  for (const MovingAverage& average : others) average_operators(average, parameters);
+  if (on_cpu.empty()) return;
+  with_type(parameters.front().scalar_type(), [&]<class T>(T) { average_arrays<T>(on_cpu, parameters); });
 }
 
 }  // namespace cm

@@ -6,7 +6,7 @@
 
 #include "../../src/kernels/group_norm_launches.cuh"
 #include "kernels/group_norm_cases.h"
-#include "support/message_of.h"
+#include "kernels/guarded_array.h"
 
 namespace cm {
 namespace {
@@ -16,6 +16,7 @@ using cuda_on_host::Order;
 using group_norm_cuda::Plan;
 using test::Case;
 using test::error;
+using test::Guarded;
 using test::Shape;
 
 // Where x lies beside a multiple of 16 bytes, and how many multiprocessors are to be kept busy.
@@ -23,32 +24,6 @@ struct Circumstances {
   bool aligned = true;
   int multiprocessors = 1;
   Order order = Order::upwards;
-};
-
-// An array with numbers around it that nobody may read or write.
-class Guarded {
- public:
-  Guarded(const Tensor& flat, bool aligned)
-      : all_(torch::full({flat.numel() + 2 * kMargin}, std::nan(""), flat.options())),
-        inside_(all_.narrow(0, kMargin + (aligned ? 0 : 1), flat.numel())) {
-    inside_.copy_(flat);
-  }
-  Guarded(int64_t size, torch::Dtype type, bool aligned = true)
-      : Guarded(torch::full({size}, std::nan(""), type), aligned) {}
-
-  void* data() const { return inside_.data_ptr(); }
-  float* floats() const { return inside_.data_ptr<float>(); }
-  const Tensor& inside() const { return inside_; }
-  bool margins_are_whole() const {
-    const int64_t rest = all_.numel() - inside_.numel();
-    return all_.isnan().sum().item<int64_t>() == rest + inside_.isnan().sum().item<int64_t>() &&
-           all_.narrow(0, 0, kMargin).isnan().all().item<bool>();
-  }
-
- private:
-  static constexpr int64_t kMargin = 64;
-  Tensor all_;
-  Tensor inside_;
 };
 
 struct Results {

@@ -1,6 +1,7 @@
-// Passes over all tensors of a network at once: the norm of a list, Adam's updates, moving averages. On the
-// CPU each is one pass over memory, whose result does not depend on the number of threads, for lists of fp32
-// or fp64 tensors (one type a call) that are dense and laid out alike; whatever else there is takes
+// Passes over all tensors of a network at once: the norm of a list, Adam's updates, moving averages. Each is
+// one pass over memory for lists of tensors of one type that are dense and laid out alike: fp32 or fp64 on the
+// CPU; fp32 on a GPU, where the library was built with nvcc and a step's numbers lie on that GPU too. The
+// result does not depend on the number of threads or on the order of blocks. Whatever else there is takes
 // LibTorch's multi-tensor operators, which wait for the numbers of an update.
 #pragma once
 
@@ -12,7 +13,7 @@
 namespace cm {
 
 // The Euclidean norm of all numbers of `tensors` (at least one) as one number of their type on their device,
-// without waiting for it. Summed in double on the CPU.
+// without waiting for it. Our own passes sum in double.
 Tensor norm_of(const std::vector<Tensor>& tensors);
 
 // Tensor number i of each list belongs to parameter number i.
