@@ -82,7 +82,8 @@ def precompile(compilations):
 
 def digest(flags, files):
     """Changes with anything that the findings of `files` depend on, LibTorch itself aside."""
-    headers = [h for folder in ["include", *FOLDERS] for h in sorted((ROOT / folder).rglob("*.h"))]
+    headers = [h for folder in ["include", *FOLDERS] for h in sorted((ROOT / folder).rglob("*.[hc]*"))
+               if h.suffix in {".h", ".cuh"}]
     state = hashlib.sha256(shlex.join([tool("clang-tidy"), *flags]).encode())
     for file in [ROOT / ".clang-tidy", *headers, *files]:
         state.update(str(file).encode() + b"\0" + file.read_bytes() + b"\0")

@@ -182,7 +182,8 @@ struct Walk {
     shared.product[place.channel] = product;
   }
 
-  // The upper half of the rows is added to the lower one until one is left.
+  // The upper half of the rows is added to the lower one until one is left. Where another tile follows, a row
+  // takes all threads, and each has read its own place alone.
   template <class Visitor>
   __device__ void add_rows(const Visitor& visitor, const Visit& place, const Shared& shared) const {
     float* const own = shared.scratch + threadIdx.x;
@@ -203,7 +204,6 @@ struct Walk {
         shared.product[place.channel + i] = own[(vector + i) * kThreads];
       }
     }
-    __syncthreads();  // the next tile writes where this one's rows were read
   }
 
   const Piece& piece_;

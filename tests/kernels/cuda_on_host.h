@@ -42,8 +42,8 @@ inline float4 shared_memory_of_the_block[kMostSharedBytes / sizeof(float4) + 1];
 
 namespace cm::cuda_on_host {
 
-// In which order the threads of a block get their turns. What they compute must not depend on it; where a
-// barrier is missing, it does.
+// In which order the warps of a block and the threads of a warp get their turns. What they compute must not
+// depend on it; where a barrier is missing, it does.
 enum class Order { upwards, downwards };
 
 inline constexpr unsigned kWarp = 32;
@@ -69,8 +69,14 @@ class Machine {
       contexts_[i].uc_link = &scheduler_;
       makecontext(&contexts_[i], &Machine::enter, 0);
     }
-    while (give_turns(order) || release_warps() || release_block()) {
-    }
+    const unsigned warps = threads / kWarp;
+    do {
+      for (unsigned k = 0; k < warps; ++k) {
+        const unsigned first = (order == Order::upwards ? k : warps - 1 - k) * kWarp;
+        while (give_turns(first, order) || release_warp(first)) {
+        }
+      }
+    } while (release_block());
     for (const State state : states_) {
       if (state != State::ended) throw std::logic_error("a thread waits for others that have ended");
     }
@@ -103,11 +109,10 @@ class Machine {
     swapcontext(&contexts_[self], &scheduler_);
   }
 
-  bool give_turns(Order order) {
+  bool give_turns(unsigned first, Order order) {
     bool any = false;
-    const auto threads = static_cast<unsigned>(states_.size());
-    for (unsigned k = 0; k < threads; ++k) {
-      const unsigned i = order == Order::upwards ? k : threads - 1 - k;
+    for (unsigned k = 0; k < kWarp; ++k) {
+      const unsigned i = first + (order == Order::upwards ? k : kWarp - 1 - k);
       if (states_[i] != State::runnable) continue;
       any = true;
       threadIdx = {i, 0, 0};
@@ -123,14 +128,10 @@ class Machine {
     return true;
   }
 
-  bool release_warps() {
-    bool any = false;
-    for (size_t first = 0; first < states_.size(); first += kWarp) {
-      if (!all_are(State::exchanging, first, first + kWarp)) continue;
-      std::fill_n(states_.begin() + static_cast<int64_t>(first), kWarp, State::runnable);
-      any = true;
-    }
-    return any;
+  bool release_warp(unsigned first) {
+    if (!all_are(State::exchanging, first, first + kWarp)) return false;
+    std::fill_n(states_.begin() + first, kWarp, State::runnable);
+    return true;
   }
 
   bool release_block() {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 #include <vector>
 
 #include "cm/base/random.h"
@@ -33,15 +34,24 @@ struct Case {
     if (condition.defined()) all.push_back(condition);
     return all;
   }
-  // With every tensor a leaf of its own.
-  Case as(torch::Dtype dtype) const {
+  // With every tensor a leaf of its own, in its own type or in another.
+  Case leaves(std::optional<torch::Dtype> dtype = std::nullopt) const {
     const auto leaf = [&](const Tensor& t) {
-      return t.defined() ? t.detach().to(dtype).clone().requires_grad_(true) : t;
+      return t.defined() ? t.detach().to(dtype.value_or(t.scalar_type())).clone().requires_grad_(true) : t;
     };
     return {leaf(x),
             {norm.groups, norm.epsilon, leaf(norm.weight), leaf(norm.bias)},
             leaf(condition),
-            dy.to(dtype),
+            dy.to(dtype.value_or(dy.scalar_type())),
+            activation};
+  }
+  Case as(torch::Dtype dtype) const { return leaves(dtype); }
+  // On a device, with images of this type.
+  Case on(const torch::Device& device, torch::Dtype images = torch::kFloat32) const {
+    return {x.to(device, images),
+            {norm.groups, norm.epsilon, norm.weight.to(device), norm.bias.to(device)},
+            condition.defined() ? condition.to(device) : condition,
+            dy.to(device, images),
             activation};
   }
 };

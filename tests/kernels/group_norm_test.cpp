@@ -8,9 +8,11 @@
 
 #include <limits>
 
+#include "../../src/kernels/cuda_call.h"
 #include "cm/base/random.h"
 #include "kernels/group_norm_cases.h"
 #include "support/closeness.h"
+#include "support/devices.h"
 #include "support/message_of.h"
 
 namespace cm {
@@ -54,53 +56,92 @@ Tensor plain(const Case& it) {
   return plain_group_norm(it.x, it.norm, it.condition, it.activation);
 }
 
+// Where the kernels are and of which images, and what rounding an image to that type costs.
+struct Place {
+  torch::Device device;
+  torch::Dtype images;
+  double rounding;
+};
+
+std::vector<Place> places() {
+  std::vector<Place> all;
+  for (const auto& device : test::devices()) {
+    all.push_back({device, torch::kFloat32, 1e-6});
+    if (device.is_cpu()) continue;
+    all.push_back({device, torch::kFloat16, 5e-4});
+    all.push_back({device, torch::kBFloat16, 4e-3});
+  }
+  return all;
+}
+
 TEST(GroupNormKernel, AgreesWithThePlainPathInDouble) {
-  for_each_case([](const Case& it) {
-    const Tensor y = fused(it);
-    EXPECT_LT(error(y, plain(it.as(torch::kFloat64))), 1e-6);
-    EXPECT_EQ(y.strides(), it.x.strides());
-  });
+  for (const Place& place : places()) {
+    for_each_case([&](const Case& on_cpu) {
+      const Case it = on_cpu.on(place.device, place.images);
+      const Tensor y = fused(it);
+      EXPECT_LT(error(y, plain(it.as(torch::kFloat64))), place.rounding) << place.device << place.images;
+      EXPECT_EQ(y.scalar_type(), place.images);
+      EXPECT_EQ(y.strides(), it.x.strides());
+    });
+  }
+}
+
+void expect_plain_gradients(const Case& it, const Place& place) {
+  const Case single = it.leaves();
+  const Case exact = it.as(torch::kFloat64);
+  const Tensor y = fused(single);
+  if (place.device.is_cpu() || cuda::has_kernels_for(place.device)) {
+    ASSERT_THAT(y.grad_fn()->name(), HasSubstr("FusedGroupNorm"));
+  }
+  const auto ours = torch::autograd::grad({y}, single.inputs(), {single.dy});
+  const auto theirs = torch::autograd::grad({plain(exact)}, exact.inputs(), {exact.dy});
+  EXPECT_LT(error(ours[0], theirs[0]), 2 * place.rounding) << place.device << place.images;
+  const double of_sums = place.device.is_cpu() ? 2e-6 : 1e-5;
+  for (size_t i = 1; i < ours.size(); ++i) EXPECT_LT(error(ours[i], theirs[i]), of_sums) << "input " << i;
+  EXPECT_EQ(ours[0].strides(), it.x.strides());
+  EXPECT_EQ(ours[1].scalar_type(), torch::kFloat32);
 }
 
 TEST(GroupNormKernel, ItsGradientsAgreeWithThePlainPathsInDouble) {
-  for_each_case([](const Case& it) {
-    const Case single = it.as(torch::kFloat32);
-    const Case exact = it.as(torch::kFloat64);
-    const Tensor y = fused(single);
-    ASSERT_THAT(y.grad_fn()->name(), HasSubstr("FusedGroupNorm"));
-    const auto ours = torch::autograd::grad({y}, single.inputs(), {single.dy});
-    const auto theirs = torch::autograd::grad({plain(exact)}, exact.inputs(), {exact.dy});
-    for (size_t i = 0; i < ours.size(); ++i) EXPECT_LT(error(ours[i], theirs[i]), 2e-6) << "input " << i;
-    EXPECT_EQ(ours[0].strides(), it.x.strides());
-  });
+  for (const Place& place : places()) {
+    for_each_case(
+        [&](const Case& on_cpu) { expect_plain_gradients(on_cpu.on(place.device, place.images), place); });
+  }
 }
 
 // Where x is a thousand times its deviation, 1e-7 · 1000 of it is all that fp32 has.
 TEST(GroupNormKernel, ALargeMeanCostsNoMoreThanRounding) {
-  for (const auto format : kFormats) {
-    Case it = some_case({2, 64, 8, 33, 32}, format, false, Activation::none);
-    it.x = it.x + 1000;
-    EXPECT_LT(error(fused(it), plain(it.as(torch::kFloat64))), 1e-4);
+  for (const auto& device : test::devices()) {
+    for (const auto format : kFormats) {
+      Case it = some_case({2, 64, 8, 33, 32}, format, false, Activation::none).on(device);
+      it.x = it.x + 1000;
+      EXPECT_LT(error(fused(it), plain(it.as(torch::kFloat64))), 1e-4) << device;
+    }
   }
 }
 
 TEST(GroupNormKernel, SiluIsRightFarFromZero) {
-  Case it = some_case({1, 1, 1, 1, 1}, torch::MemoryFormat::Contiguous, false, Activation::silu);
-  for (const float h : {-1000.0F, -90.0F, -87.5F, -20.0F, -1.0F, -1e-6F, 0.0F, 20.0F, 90.0F, 1000.0F}) {
-    it.norm.bias = torch::full({1}, h);  // all that is left of one number
-    const double expected = h / (1 + std::exp(-static_cast<double>(h)));
-    EXPECT_NEAR(fused(it).item<double>(), expected, 2e-7 * std::abs(expected) + 1e-34) << h;
+  for (const auto& device : test::devices()) {
+    Case it = some_case({1, 1, 1, 1, 1}, torch::MemoryFormat::Contiguous, false, Activation::silu).on(device);
+    for (const float h : {-1000.0F, -90.0F, -87.5F, -20.0F, -1.0F, -1e-6F, 0.0F, 20.0F, 90.0F, 1000.0F}) {
+      it.norm.bias = torch::full({1}, h, device);  // all that is left of one number
+      const double expected = h / (1 + std::exp(-static_cast<double>(h)));
+      EXPECT_NEAR(fused(it).item<double>(), expected, 2e-7 * std::abs(expected) + 1e-34) << h << device;
+    }
   }
 }
 
 TEST(GroupNormKernel, WhatIsNotFiniteStaysSo) {
-  for (const float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
-    for (const auto format : kFormats) {
-      const Case it = some_case({2, 32, 8, 4, 4}, format, false, Activation::silu);
-      it.x[1][5][2][3] = bad;
-      const Tensor y = fused(it);
-      EXPECT_TRUE(y[1].narrow(0, 4, 4).isfinite().logical_not().all().item<bool>());
-      EXPECT_TRUE(y[0].isfinite().all().item<bool>());
+  for (const auto& device : test::devices()) {
+    for (const float bad :
+         {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+      for (const auto format : kFormats) {
+        const Case it = some_case({2, 32, 8, 4, 4}, format, false, Activation::silu).on(device);
+        it.x[1][5][2][3] = bad;
+        const Tensor y = fused(it);
+        EXPECT_TRUE(y[1].narrow(0, 4, 4).isfinite().logical_not().all().item<bool>());
+        EXPECT_TRUE(y[0].isfinite().all().item<bool>());
+      }
     }
   }
 }
@@ -123,24 +164,39 @@ TEST(GroupNormKernel, TheNumberOfThreadsChangesNothing) {
 }
 
 TEST(GroupNormKernel, AnyStridesAreTaken) {
-  Case it = some_case({2, 64, 8, 6, 6}, torch::MemoryFormat::Contiguous, true, Activation::silu);
-  const Tensor wide = normal({.seed = 9}, sample_range(0, 2), {64, 6, 12});
-  it.x = wide.slice(3, 0, 12, 2);
-  it.condition = normal({.seed = 8}, sample_range(0, 2), {256}).slice(1, 0, 256, 2);
-  EXPECT_LT(error(fused(it), plain(it.as(torch::kFloat64))), 1e-6);
-  it.x = wide.transpose(2, 3).requires_grad_(true);
-  const Tensor dy = torch::ones({}).expand(it.x.sizes());
-  EXPECT_LT(error(torch::autograd::grad({fused(it)}, {it.x}, {dy})[0],
-                  torch::autograd::grad({plain(it)}, {it.x}, {dy})[0]),
-            2e-6);
+  for (const auto& device : test::devices()) {
+    Case it = some_case({2, 64, 8, 6, 6}, torch::MemoryFormat::Contiguous, true, Activation::silu).on(device);
+    const Tensor wide = normal({.seed = 9}, sample_range(0, 2), {64, 6, 12}).to(device);
+    it.x = wide.slice(3, 0, 12, 2);
+    it.condition = normal({.seed = 8}, sample_range(0, 2), {256}).to(device).slice(1, 0, 256, 2);
+    EXPECT_LT(error(fused(it), plain(it.as(torch::kFloat64))), 1e-6) << device;
+    it.x = wide.transpose(2, 3).requires_grad_(true);
+    const Tensor dy = torch::ones({}, device).expand(it.x.sizes());
+    EXPECT_LT(error(torch::autograd::grad({fused(it)}, {it.x}, {dy})[0],
+                    torch::autograd::grad({plain(it)}, {it.x}, {dy})[0]),
+              2e-6)
+        << device;
+  }
+}
+
+// A view whose numbers start beside a multiple of a vector's bytes.
+TEST(GroupNormKernel, AViewIsTakenToo) {
+  for (const auto& device : test::devices()) {
+    Case it = some_case({2, 64, 8, 6, 6}, torch::MemoryFormat::Contiguous, true, Activation::silu).on(device);
+    const Tensor longer = torch::cat({torch::zeros({1}, device), it.x.flatten()});
+    it.x = longer.narrow(0, 1, it.x.numel()).view(it.x.sizes());
+    EXPECT_LT(error(fused(it), plain(it.as(torch::kFloat64))), 1e-6) << device;
+  }
 }
 
 TEST(GroupNormKernel, SequencesAreTakenToo) {
-  Case it = some_case({2, 64, 8, 6, 6}, torch::MemoryFormat::Contiguous, true, Activation::silu);
-  it.x = it.x.flatten(2);
-  EXPECT_LT(error(fused(it), plain(it.as(torch::kFloat64))), 1e-6);
-  it.x = it.x.select(2, 0);
-  EXPECT_LT(error(fused(it), plain(it.as(torch::kFloat64))), 1e-6);
+  for (const auto& device : test::devices()) {
+    Case it = some_case({2, 64, 8, 6, 6}, torch::MemoryFormat::Contiguous, true, Activation::silu).on(device);
+    it.x = it.x.flatten(2);
+    EXPECT_LT(error(fused(it), plain(it.as(torch::kFloat64))), 1e-6) << device;
+    it.x = it.x.select(2, 0);
+    EXPECT_LT(error(fused(it), plain(it.as(torch::kFloat64))), 1e-6) << device;
+  }
 }
 
 TEST(GroupNormKernel, OnlyWantedGradientsAreGiven) {

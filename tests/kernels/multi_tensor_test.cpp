@@ -5,8 +5,10 @@
 
 #include <cmath>
 
+#include "../../src/kernels/cuda_call.h"
 #include "cm/base/random.h"
 #include "support/closeness.h"
+#include "support/devices.h"
 #include "support/message_of.h"
 
 namespace cm {
@@ -17,19 +19,30 @@ using test::relative_difference;
 using testing::HasSubstr;
 using Tensors = std::vector<Tensor>;
 
-constexpr std::array kTypes = {torch::kFloat32, torch::kFloat64};
+struct Kind {
+  torch::Device device = torch::kCPU;
+  torch::Dtype type = torch::kFloat32;
+};
 
-double rounding(torch::Dtype type) {
-  return type == torch::kFloat32 ? 1e-6 : 1e-14;
+std::vector<Kind> kinds() {
+  std::vector<Kind> all;
+  for (const auto& device : test::devices()) {
+    for (const auto type : {torch::kFloat32, torch::kFloat64}) all.push_back({device, type});
+  }
+  return all;
+}
+
+double rounding(const Kind& kind) {
+  return kind.type == torch::kFloat32 ? 1e-6 : 1e-14;
 }
 
 // Fewer numbers than a vector, none, more than a piece, and a kernel in channels-last order.
-Tensors some_tensors(uint64_t seed, torch::Dtype type) {
+Tensors some_tensors(uint64_t seed, const Kind& kind = {}) {
   const auto draw = [&](const std::vector<int64_t>& shape) {
-    return normal({.seed = seed++}, {0}, shape)[0].to(type).clone();
+    return normal({.seed = seed++}, {0}, shape)[0].to(kind.device, kind.type).clone();
   };
-  return {draw({1}), draw({3, 7}), torch::empty({0}, type), draw({5000}),
-          draw({8, 16, 3, 3}).contiguous(torch::MemoryFormat::ChannelsLast)};
+  return {draw({1}), draw({3, 7}), torch::empty({0}, torch::device(kind.device).dtype(kind.type)),
+          draw({5000}), draw({8, 16, 3, 3}).contiguous(torch::MemoryFormat::ChannelsLast)};
 }
 
 Tensors in_double(const Tensors& tensors) {
@@ -53,22 +66,22 @@ void expect_close(const Tensors& actual, const Tensors& expected, double toleran
   }
 }
 
-AdamState some_state(torch::Dtype type) {
-  AdamState state{some_tensors(10, type), some_tensors(20, type), some_tensors(30, type),
-                  some_tensors(40, type)};
+AdamState some_state(const Kind& kind) {
+  AdamState state{some_tensors(10, kind), some_tensors(20, kind), some_tensors(30, kind),
+                  some_tensors(40, kind)};
   for (Tensor& v : state.second) v.abs_();
   return state;
 }
 
-Tensor number(double value, torch::Dtype type = torch::kFloat64) {
-  return torch::full({}, value, type);
+Tensor number(double value, torch::Dtype type = torch::kFloat64, const torch::Device& device = torch::kCPU) {
+  return torch::full({}, value, torch::device(device).dtype(type));
 }
 
-AdamNumbers some_numbers(int64_t t, bool usable = true) {
-  return {.usable = number(usable, torch::kBool),
-          .updates = number(static_cast<double>(t), torch::kInt64),
-          .lr = number(0.02),
-          .factor = number(0.7)};
+AdamNumbers some_numbers(int64_t t, bool usable = true, const torch::Device& device = torch::kCPU) {
+  return {.usable = number(usable, torch::kBool, device),
+          .updates = number(static_cast<double>(t), torch::kInt64, device),
+          .lr = number(0.02, torch::kFloat64, device),
+          .factor = number(0.7, torch::kFloat64, device)};
 }
 
 struct RuleCase {
@@ -119,7 +132,7 @@ AdamState updated(const AdamState& before, const AdamRule& rule, const AdamNumbe
 }
 
 void expect_updated(const AdamState& state, const RuleCase& rule_case, double tolerance) {
-  const AdamNumbers numbers = some_numbers(rule_case.t);
+  const AdamNumbers numbers = some_numbers(rule_case.t, true, state.theta.front().device());
   const AdamState expected = updated(state, rule_case.rule, numbers);
   const Tensors gradient = in_double(state.gradient);
   adam_update(state, rule_case.rule, numbers);
@@ -130,86 +143,115 @@ void expect_updated(const AdamState& state, const RuleCase& rule_case, double to
 }
 
 TEST(MultiTensor, TheNormIsThatOfAllNumbers) {
-  for (const auto type : kTypes) {
-    const Tensors tensors = some_tensors(1, type);
+  for (const Kind& kind : kinds()) {
+    const Tensors tensors = some_tensors(1, kind);
     Tensors flat;
     for (const Tensor& tensor : in_double(tensors)) flat.push_back(tensor.flatten());
     const Tensor expected = torch::cat(flat).norm();
     for (const Tensors& list : {tensors, with_gaps(tensors)}) {
       const Tensor norm = norm_of(list);
       EXPECT_EQ(norm.dim(), 0);
-      EXPECT_EQ(norm.scalar_type(), type);
-      EXPECT_LT(relative_difference(norm, expected), rounding(type));
+      EXPECT_EQ(norm.scalar_type(), kind.type);
+      EXPECT_LT(relative_difference(norm, expected), rounding(kind));
     }
   }
 }
 
 // The squares of fp32's large numbers are none of its.
 TEST(MultiTensor, TheNormOfLargeNumbersIsFinite) {
-  EXPECT_FLOAT_EQ(norm_of({torch::full({4}, 1e25F), torch::full({12}, -1e25F)}).item<float>(), 4e25F);
-  EXPECT_TRUE(std::isnan(norm_of({torch::ones({4}), torch::full({1}, std::nanf(""))}).item<float>()));
+  const auto full = [](int64_t count, float value, const torch::Device& device) {
+    return torch::full({count}, value, device);
+  };
+  EXPECT_FLOAT_EQ(norm_of({full(4, 1e25F, torch::kCPU), full(12, -1e25F, torch::kCPU)}).item<float>(), 4e25F);
+  for (const auto& device : test::devices()) {
+    EXPECT_TRUE(std::isnan(norm_of({full(4, 1, device), full(1, std::nanf(""), device)}).item<float>()));
+    if (!cuda::has_kernels_for(device)) continue;
+    EXPECT_FLOAT_EQ(norm_of({full(4, 1e25F, device), full(12, -1e25F, device)}).item<float>(), 4e25F);
+  }
 }
 
 TEST(MultiTensor, AdamFollowsItsFormulas) {
-  for (const auto type : kTypes) {
+  for (const Kind& kind : kinds()) {
     for (const RuleCase& rule_case : rule_cases()) {
-      expect_updated(some_state(type), rule_case, rounding(type));
-      AdamState gaps = some_state(type);
+      expect_updated(some_state(kind), rule_case, rounding(kind));
+      AdamState gaps = some_state(kind);
       for (Tensors* list : {&gaps.theta, &gaps.gradient, &gaps.first, &gaps.second}) *list = with_gaps(*list);
-      expect_updated(gaps, rule_case, rounding(type));
+      expect_updated(gaps, rule_case, rounding(kind));
     }
   }
 }
 
 TEST(MultiTensor, AGradientInAnotherOrderBelongsToItsOwnNumbers) {
-  AdamState state = some_state(torch::kFloat32);
-  state.gradient[1] = state.gradient[1].t().contiguous().t();
-  expect_updated(state, rule_cases()[0], 1e-6);
+  for (const auto& device : test::devices()) {
+    AdamState state = some_state({device});
+    state.gradient[1] = state.gradient[1].t().contiguous().t();
+    expect_updated(state, rule_cases()[0], 1e-6);
+  }
 }
 
 TEST(MultiTensor, NothingIsWrittenWhereTheStepIsNotUsable) {
-  for (const bool gaps : {false, true}) {
-    AdamState state = some_state(torch::kFloat32);
-    if (gaps) state.theta = with_gaps(state.theta);
-    state.gradient[1].fill_(std::nanf(""));
-    const AdamState before{in_double(state.theta), {}, in_double(state.first), in_double(state.second)};
-    const MovingAverage average{gaps ? with_gaps(state.first) : state.first, number(0.5)};
-    adam_update(state, rule_cases()[0].rule, some_numbers(1, /*usable=*/false));
-    update_averages({average}, state.theta, number(0, torch::kBool));
-    expect_close(state.theta, before.theta, 1e-300);
-    expect_close(state.first, before.first, 1e-300);
-    expect_close(state.second, before.second, 1e-300);
-    expect_close(average.values, before.first, 1e-300);
+  for (const auto& device : test::devices()) {
+    for (const bool gaps : {false, true}) {
+      AdamState state = some_state({device});
+      if (gaps) state.theta = with_gaps(state.theta);
+      state.gradient[1].fill_(std::nanf(""));
+      const AdamState before{in_double(state.theta), {}, in_double(state.first), in_double(state.second)};
+      const MovingAverage average{gaps ? with_gaps(state.first) : state.first,
+                                  number(0.5, torch::kFloat64, device)};
+      adam_update(state, rule_cases()[0].rule, some_numbers(1, /*usable=*/false, device));
+      update_averages({average}, state.theta, number(0, torch::kBool, device));
+      expect_close(state.theta, before.theta, 1e-300);
+      expect_close(state.first, before.first, 1e-300);
+      expect_close(state.second, before.second, 1e-300);
+      expect_close(average.values, before.first, 1e-300);
+    }
   }
 }
 
 TEST(MultiTensor, EveryAverageHasItsRate) {
   const std::vector<double> rates = {0, 0.3, 0.5, 0.9999};
-  for (const auto type : kTypes) {
+  for (const Kind& kind : kinds()) {
     for (const bool gaps : {false, true}) {
-      const Tensors parameters = some_tensors(1, type);
+      const Tensors parameters = some_tensors(1, kind);
       std::vector<MovingAverage> averages;
       std::vector<Tensors> expected;
       for (size_t k = 0; k < rates.size(); ++k) {
-        const Tensors values = some_tensors(100 * (k + 1), type);
-        averages.push_back({gaps ? with_gaps(values) : values, number(rates[k])});
+        const Tensors values = some_tensors(100 * (k + 1), kind);
+        averages.push_back(
+            {gaps ? with_gaps(values) : values, number(rates[k], torch::kFloat64, kind.device)});
         auto& last = expected.emplace_back(in_double(values));
         for (size_t i = 0; i < last.size(); ++i)
           last[i].lerp_(parameters[i].to(torch::kFloat64), 1 - rates[k]);
       }
-      update_averages(averages, parameters, number(1, torch::kBool));
-      for (size_t k = 0; k < rates.size(); ++k) expect_close(averages[k].values, expected[k], rounding(type));
+      update_averages(averages, parameters, number(1, torch::kBool, kind.device));
+      for (size_t k = 0; k < rates.size(); ++k) expect_close(averages[k].values, expected[k], rounding(kind));
       EXPECT_TRUE(torch::equal(averages[0].values[3], parameters[3]));
     }
   }
 }
 
 TEST(MultiTensor, AnAverageOfAConstantStaysIt) {
-  const Tensors parameters = some_tensors(1, torch::kFloat32);
-  for (const double rate : {0.1, 0.7, 0.9999}) {
-    const Tensors average = some_tensors(1, torch::kFloat32);
-    update_averages({{average, number(rate)}}, parameters, number(1, torch::kBool));
-    EXPECT_TRUE(torch::equal(average[3], parameters[3]));
+  for (const auto& device : test::devices()) {
+    const Tensors parameters = some_tensors(1, {device});
+    for (const double rate : {0.1, 0.7, 0.9999}) {
+      const Tensors average = some_tensors(1, {device});
+      update_averages({{average, number(rate, torch::kFloat64, device)}}, parameters,
+                      number(1, torch::kBool, device));
+      EXPECT_TRUE(torch::equal(average[3], parameters[3]));
+    }
+  }
+}
+
+// Those of a step that the host knows.
+TEST(MultiTensor, NumbersOnTheHostServeEveryDevice) {
+  for (const auto& device : test::devices()) {
+    const AdamState state = some_state({device});
+    const AdamState expected = updated(state, rule_cases()[0].rule, some_numbers(2));
+    adam_update(state, rule_cases()[0].rule, some_numbers(2));
+    expect_close(state.theta, expected.theta, 1e-6);
+    const Tensors average = some_tensors(5, {device});
+    update_averages({{average, number(0)}}, state.theta, number(1, torch::kBool));
+    EXPECT_TRUE(torch::equal(average[3], state.theta[3]));
   }
 }
 

@@ -1,0 +1,19 @@
+// The devices that a test can run on here.
+#pragma once
+
+#include <torch/cuda.h>
+
+#include <vector>
+
+#include "cm/base/tensor.h"
+
+namespace cm::test {
+
+// The CPU, and a GPU where there is one.
+inline std::vector<torch::Device> devices() {
+  std::vector<torch::Device> all = {torch::kCPU};
+  if (torch::cuda::is_available()) all.emplace_back(torch::kCUDA, 0);
+  return all;
+}
+
+}  // namespace cm::test
