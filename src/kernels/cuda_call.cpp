@@ -8,7 +8,7 @@ namespace {
 
 bool ask(const torch::Device& device) {
   const c10::DeviceGuard guard(device);
-  if constexpr (kernels_are_built) return has_kernels();
+  if constexpr (is_built) return has_kernels();
   return false;
 }
 
@@ -17,13 +17,13 @@ bool ask(const torch::Device& device) {
 // Asks once for each GPU.
 bool has_kernels_for(const torch::Device& device) {
   enum class Answer : char { unknown, yes, no };
-  constexpr size_t kMostDevices = 128;
+  constexpr size_t kMostDevices = 128;  // a device's number has seven bits
   static std::array<std::atomic<Answer>, kMostDevices> answers{};
-  if (!kernels_are_built || !device.is_cuda()) return false;
-  const auto index = static_cast<size_t>(device.index());
-  if (index >= answers.size()) return ask(device);
-  if (answers[index] == Answer::unknown) answers[index] = ask(device) ? Answer::yes : Answer::no;
-  return answers[index] == Answer::yes;
+  if (!is_built || !device.is_cuda()) return false;
+  const int index = device.index();
+  std::atomic<Answer>& answer = answers[static_cast<size_t>(index)];
+  if (answer == Answer::unknown) answer = ask(device) ? Answer::yes : Answer::no;
+  return answer == Answer::yes;
 }
 
 }  // namespace cm::cuda

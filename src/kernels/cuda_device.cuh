@@ -50,7 +50,7 @@ __device__ inline void store(T* x, const Pack<T, count>& pack) {
 
 // The block's shared memory, as many bytes as its launch asked for.
 __device__ inline float* shared_memory() {
-  extern __shared__ float4 shared_memory_of_the_block[];
+  extern __shared__ float4 shared_memory_of_the_block[];  // NOLINT(readability-redundant-declaration)
   return reinterpret_cast<float*>(shared_memory_of_the_block);
 }
 

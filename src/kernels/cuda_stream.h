@@ -8,9 +8,9 @@ namespace cm::cuda {
 // Whether the library was built with nvcc. Without it the functions that launch kernels are declared alone,
 // and may be called in `if constexpr` only.
 #ifdef CM_CUDA_KERNELS
-constexpr bool kernels_are_built = true;
+constexpr bool is_built = true;
 #else
-constexpr bool kernels_are_built = false;
+constexpr bool is_built = false;
 #endif
 
 using Stream = CUstream_st*;  // CUDA's cudaStream_t

@@ -81,7 +81,7 @@ group_norm_cuda::Plan plan_of(const Arguments& arguments, std::initializer_list<
     return reinterpret_cast<uintptr_t>(image.const_data_ptr()) % kVectorBytes == 0;
   });
   int multiprocessors = 1;
-  if constexpr (cuda::kernels_are_built) multiprocessors = cuda::multiprocessors(arguments.x.get_device());
+  if constexpr (cuda::is_built) multiprocessors = cuda::multiprocessors(arguments.x.get_device());
   const auto plan = group_norm_cuda::plan_for(input, multiprocessors);
   TORCH_CHECK(plan, "a group normalisation of ", arguments.x.sizes(), " has no place on a GPU");
   return *plan;
@@ -96,7 +96,7 @@ void forward_on_gpu(const Arguments& arguments, double epsilon, const FusedGroup
   const auto plan = plan_of(arguments, {arguments.x, result.y});
   const Tensor workspace = workspace_of(arguments.x, forward_workspace(plan, arguments.x.size(0)));
   const char* problem = nullptr;
-  if constexpr (cuda::kernels_are_built) {
+  if constexpr (cuda::is_built) {
     problem = group_norm_cuda::forward(
         arguments.input<void>(), number_type(arguments.x), plan, epsilon,
         {result.y.data_ptr(), result.mean.data_ptr<float>(), result.rstd.data_ptr<float>()},
@@ -111,7 +111,7 @@ void backward_on_gpu(const Arguments& arguments, const FusedGroupNormResult& sav
   const auto plan = plan_of(arguments, {arguments.x, dy, gradients[0]});
   const Tensor workspace = workspace_of(arguments.x, backward_workspace(plan, arguments.x.size(0)));
   const char* problem = nullptr;
-  if constexpr (cuda::kernels_are_built) {
+  if constexpr (cuda::is_built) {
     problem = group_norm_cuda::backward(
         arguments.input<void>(), number_type(arguments.x), plan,
         {saved.mean.const_data_ptr<float>(), saved.rstd.const_data_ptr<float>(), dy.const_data_ptr()},

@@ -40,7 +40,7 @@ Tensor norm_of(const std::vector<Tensor>& tensors) {
   const Tensor sums =
       torch::empty({multi_tensor_cuda::norm_workspace(lists)}, options.dtype(torch::kFloat64));
   Tensor norm = torch::empty({}, options);
-  if constexpr (cuda::kernels_are_built) {
+  if constexpr (cuda::is_built) {
     check("the norm of tensors",
           multi_tensor_cuda::norm(lists, sums.data_ptr<double>(), norm.data_ptr<float>(), call.stream()));
   }
@@ -55,7 +55,7 @@ void adam_update(const AdamState& state, const AdamRule& rule, const AdamNumbers
   add(lists, state.second);
   const Tensor scalars =
       torch::empty({static_cast<int64_t>(sizeof(AdamScalars))}, numbers.usable.options().dtype(torch::kByte));
-  if constexpr (cuda::kernels_are_built) {
+  if constexpr (cuda::is_built) {
     check("Adam's update",
           multi_tensor_cuda::adam(
               lists, rule,
@@ -74,7 +74,7 @@ void update_averages(const std::vector<MovingAverage>& averages, const std::vect
     add(lists, average.values);
     rates.push_back(average.rate.const_data_ptr<double>());
   }
-  if constexpr (cuda::kernels_are_built) {
+  if constexpr (cuda::is_built) {
     check("an update of averages",
           multi_tensor_cuda::averages(lists, rates, usable.const_data_ptr<bool>(), call.stream()));
   }

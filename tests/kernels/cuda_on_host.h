@@ -30,8 +30,10 @@
 #define __launch_bounds__(...)
 #define __grid_constant__
 
+// NOLINTBEGIN(readability-identifier-naming): CUDA's names
 inline uint3 threadIdx;
 inline uint3 blockIdx;
+// NOLINTEND(readability-identifier-naming)
 
 namespace cm::cuda {
 
@@ -173,6 +175,7 @@ struct HostLaunch {
 }  // namespace cm::cuda_on_host
 
 // The functions of CUDA that the kernels call.
+// NOLINTBEGIN(readability-identifier-naming)
 
 inline void __syncthreads() {
   cm::cuda_on_host::Machine::instance().wait_for_block();
@@ -189,3 +192,5 @@ inline float __expf(float x) {
 inline float __fdividef(float x, float y) {
   return x / y;
 }
+
+// NOLINTEND(readability-identifier-naming)

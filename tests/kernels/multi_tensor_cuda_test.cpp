@@ -53,7 +53,7 @@ class List {
     for (const Tensor& tensor : tensors()) copies.push_back(tensor.to(torch::kFloat64));
     return copies;
   }
-  void make_positive() {
+  void make_positive() const {
     for (const Tensor& tensor : tensors()) tensor.abs_();
   }
   void expect(const std::vector<Tensor>& expected, double tolerance) const {
