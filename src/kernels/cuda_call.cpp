@@ -17,11 +17,10 @@ bool ask(const torch::Device& device) {
 // Asks once for each GPU.
 bool has_kernels_for(const torch::Device& device) {
   enum class Answer : char { unknown, yes, no };
-  constexpr size_t kMostDevices = 128;  // a device's number has seven bits
+  constexpr size_t kMostDevices = 256;  // a device's number has eight bits
   static std::array<std::atomic<Answer>, kMostDevices> answers{};
   if (!is_built || !device.is_cuda()) return false;
-  const int index = device.index();
-  std::atomic<Answer>& answer = answers[static_cast<size_t>(index)];
+  std::atomic<Answer>& answer = answers[static_cast<uint8_t>(device.index())];
   if (answer == Answer::unknown) answer = ask(device) ? Answer::yes : Answer::no;
   return answer == Answer::yes;
 }
