@@ -1,6 +1,7 @@
 #include "cm/kernels/device_graph.h"
 
 #ifdef CM_CUDA_KERNELS
+#include <ATen/cuda/CUDAGeneratorImpl.h>
 #include <ATen/cuda/CUDAGraph.h>
 #include <c10/cuda/CUDAGuard.h>
 #endif
