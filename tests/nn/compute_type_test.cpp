@@ -140,8 +140,7 @@ TEST(ComputeType, InFp32NothingIsHeldOtherwise) {
     const auto network = network_of(small(Architecture::adm));
     network->compute_in(type);
     network->hold_in_compute_type();
-    for (const auto& parameter : network->parameters())
-      EXPECT_EQ(parameter.scalar_type(), torch::kFloat32);
+    for (const auto& parameter : network->parameters()) EXPECT_EQ(parameter.scalar_type(), torch::kFloat32);
   }
 }
 
