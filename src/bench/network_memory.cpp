@@ -204,7 +204,7 @@ class SongWalk : UNetWalk {
   // NCSN++'s image beside the features: both convolutions keep their inputs, the first one only of the first
   // level, for deeper ones it is a block's input already; what it makes has two pixels more than the image.
   void shrunk_image(int64_t image_channels) {
-    walk_.trunk_convolution(image_channels, channels_, 3);
+    walk_.trunk_convolution(image_channels, channels_, 3, side_ + 2);
     walk_.last().input.computed += numbers(channels_, side_ + 2);
   }
 

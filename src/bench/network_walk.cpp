@@ -24,10 +24,16 @@ bool keeps_input(Resample direction, ResampleFilter filter) {
 
 }  // namespace
 
-void NetworkWalk::trunk_convolution(int64_t in, int64_t out, int64_t kernel) {
+void NetworkWalk::linear(int64_t in, int64_t out) {
+  sizes_.parameters += in * out + out;
+  multiply_adds(static_cast<double>(in * out));
+}
+
+void NetworkWalk::trunk_convolution(int64_t in, int64_t out, int64_t kernel, int64_t side) {
   const int64_t weights = in * out * kernel * kernel;
   sizes_.parameters += weights + out;
   sizes_.trunk_weights += weights;
+  multiply_adds(numbers(weights, side));
 }
 
 void NetworkWalk::norm(int64_t channels, Segment& segment) {
@@ -47,7 +53,7 @@ void NetworkWalk::embedding(int64_t features, int64_t width, bool labelled) {
 }
 
 void NetworkWalk::convolution(int64_t in, int64_t out, int64_t kernel, int64_t side_in, int64_t side_out) {
-  trunk_convolution(in, out, kernel);
+  trunk_convolution(in, out, kernel, side_out);
   Segment segment;
   segment.input.computed = numbers(in, side_in);
   segment.gradients.computed = numbers(in, side_in) + numbers(out, side_out);
@@ -80,15 +86,15 @@ Segment NetworkWalk::res_block(const ResBlockShape& shape) {
   norm(shape.in, segment);
   segment.inner.computed += between * input + taken;
   if (keeps_input(shape.resample, shape.filter)) segment.inner.computed += input;
-  trunk_convolution(shape.in, shape.out, 3);
+  trunk_convolution(shape.in, shape.out, 3, side);
   linear(shape.embedding_width, shape.scale_shift_norm ? 2 * shape.out : shape.out);
   norm(shape.out, segment);
   segment.inner.fp32 += condition_numbers(shape);
   // Input of the second norm; input of the second convolution, and with dropout the mask.
   segment.inner.computed += (1 + kept_between(shape) + (shape.dropout ? 2 : 1)) * output;
-  trunk_convolution(shape.out, shape.out, 3);
+  trunk_convolution(shape.out, shape.out, 3, side);
   if (shape.skip_convolution) {
-    trunk_convolution(shape.in, shape.out, 1);
+    trunk_convolution(shape.in, shape.out, 1, side);
     if (changes) segment.inner.computed += taken;
   }
   const double wide = std::max(input, taken);
@@ -106,8 +112,9 @@ Segment NetworkWalk::attention(int64_t channels, int64_t side, int64_t heads) {
   Segment segment;
   segment.input.computed = image;
   norm(channels, segment);
-  trunk_convolution(channels, 3 * channels, 1);
-  trunk_convolution(channels, channels, 1);
+  trunk_convolution(channels, 3 * channels, 1, side);
+  trunk_convolution(channels, channels, 1, side);
+  multiply_adds(2 * positions * image);  // q·k and the sum of v, all heads
   // The normalised image; queries, keys, values; their mean, which the last convolution takes.
   segment.inner.computed = 5 * image;
   segment.gradients.computed = 6 * image;
@@ -127,6 +134,7 @@ void NetworkWalk::output(int64_t channels, const ImageSpec& image) {
   Segment segment;
   norm(channels, segment);
   sizes_.parameters += channels * image.channels * 9 + image.channels;
+  multiply_adds(numbers(channels * image.channels * 9, image.size));
   segment.input.fp32 = (kernels_ == Kernels::fused ? 2 : 3) * last + numbers(image.channels, image.size);
   segment.gradients.fp32 = 2 * last;
   segment.forward.fp32 = 2 * last;

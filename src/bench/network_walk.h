@@ -31,7 +31,7 @@ class NetworkWalk {
   NetworkWalk(Kernels kernels, int64_t (*groups_of)(int64_t channels))
       : kernels_(kernels), groups_of_(groups_of) {}
 
-  void linear(int64_t in, int64_t out) { sizes_.parameters += in * out + out; }
+  void linear(int64_t in, int64_t out);
   void table(int64_t rows, int64_t width) { sizes_.parameters += rows * width; }
 
   // The embedding of time and label: its own numbers are the same for any size of the image.
@@ -47,10 +47,12 @@ class NetworkWalk {
   Segment& last() { return sizes_.segments.back(); }
   NetworkSizes take() { return std::move(sizes_); }
 
-  void trunk_convolution(int64_t in, int64_t out, int64_t kernel);
+  // `side`: of what it makes.
+  void trunk_convolution(int64_t in, int64_t out, int64_t kernel, int64_t side);
 
  private:
   void norm(int64_t channels, Segment& segment);
+  void multiply_adds(double count) { sizes_.flops += 2 * count; }
   // Kept between a conditioned norm's input and its activation's output, by numbers of that output.
   double kept_between(const ResBlockShape& shape) const;
   double condition_numbers(const ResBlockShape& shape) const;

@@ -47,6 +47,7 @@ struct Segment {
 struct NetworkSizes {
   int64_t parameters = 0;
   int64_t trunk_weights = 0;  // of convolutions that mixed precision casts: all but the last
+  double flops = 0;           // of one image's forward pass, as cm/bench/network_flops.h counts
   std::vector<Segment> segments;
 };
 
