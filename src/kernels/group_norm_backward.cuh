@@ -13,6 +13,11 @@ struct XAndGradient {
   cuda::Pack<T, vector> dy;
 };
 
+template <class T, int vector>
+__device__ inline XAndGradient<T, vector> load_both(const T* x, const T* dy, int offset) {
+  return {cuda::load<T, vector>(x + offset), cuda::load<T, vector>(dy + offset)};
+}
+
 template <class T, bool silu>
 __device__ inline float activation_gradient(float dy, float h) {
   if constexpr (!silu) return dy;
@@ -30,23 +35,15 @@ struct GradientSums {
   const Shared& shared;
   float sum[vector] = {};
   float product[vector] = {};
-  Values<Walk::channels_of_a_vector> mean = {};
-  Values<Walk::channels_of_a_vector> slope = {};
-  Values<Walk::channels_of_a_vector> offset_of = {};
+  Affine<Walk::channels_of_a_vector> affine = {};
 
-  __device__ void start(int channel, int /*offset*/) {
-    mean.take(shared.mean + channel);
-    slope.take(shared.slope + channel);
-    offset_of.take(shared.offset + channel);
-  }
-  __device__ Loaded load(int offset) const {
-    return {cuda::load<T, vector>(x + offset), cuda::load<T, vector>(dy + offset)};
-  }
+  __device__ void start(int channel, int /*offset*/) { affine.take(shared, channel); }
+  __device__ Loaded load(int offset) const { return load_both<T, vector>(x, dy, offset); }
   __device__ void use(const Loaded& loaded, int /*offset*/) {
     for (int i = 0; i < vector; ++i) {
-      const float centred = cuda::to_float(loaded.x.values[i]) - mean[i];
-      const float dh = activation_gradient<T, silu>(cuda::to_float(loaded.dy.values[i]),
-                                                    centred * slope[i] + offset_of[i]);
+      const float centred = affine.centred(cuda::to_float(loaded.x.values[i]), i);
+      const float dh =
+          activation_gradient<T, silu>(cuda::to_float(loaded.dy.values[i]), affine.of_centred(centred, i));
       sum[i] += dh;
       product[i] += dh * centred;
     }
@@ -61,29 +58,23 @@ struct InputGradient {
   const T* dy;
   T* dx;
   const Shared& shared;
-  Values<Walk::channels_of_a_vector> mean = {};
-  Values<Walk::channels_of_a_vector> slope = {};
-  Values<Walk::channels_of_a_vector> offset_of = {};
+  Affine<Walk::channels_of_a_vector> affine = {};
   Values<Walk::channels_of_a_vector> pull = {};
   Values<Walk::channels_of_a_vector> push = {};
 
   __device__ void start(int channel, int /*offset*/) {
-    mean.take(shared.mean + channel);
-    slope.take(shared.slope + channel);
-    offset_of.take(shared.offset + channel);
+    affine.take(shared, channel);
     pull.take(shared.product + channel);
     push.take(shared.sum + channel);
   }
-  __device__ Loaded load(int offset) const {
-    return {cuda::load<T, vector>(x + offset), cuda::load<T, vector>(dy + offset)};
-  }
+  __device__ Loaded load(int offset) const { return load_both<T, vector>(x, dy, offset); }
   __device__ void use(const Loaded& loaded, int offset) const {
     cuda::Pack<T, vector> result;
     for (int i = 0; i < vector; ++i) {
-      const float centred = cuda::to_float(loaded.x.values[i]) - mean[i];
-      const float dh = activation_gradient<T, silu>(cuda::to_float(loaded.dy.values[i]),
-                                                    centred * slope[i] + offset_of[i]);
-      cuda::assign(result.values[i], dh * slope[i] - (centred * pull[i] + push[i]));
+      const float centred = affine.centred(cuda::to_float(loaded.x.values[i]), i);
+      const float dh =
+          activation_gradient<T, silu>(cuda::to_float(loaded.dy.values[i]), affine.of_centred(centred, i));
+      cuda::assign(result.values[i], dh * affine.slope[i] - (centred * pull[i] + push[i]));
     }
     cuda::store(dx + offset, result);
   }

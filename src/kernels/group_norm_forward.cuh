@@ -85,6 +85,22 @@ struct Moments {
   }
 };
 
+// h = (x − mean) · slope + offset of the channels that a thread is at.
+template <int channels>
+struct Affine {
+  Values<channels> mean = {};
+  Values<channels> slope = {};
+  Values<channels> offset = {};
+
+  __device__ void take(const Shared& shared, int channel) {
+    mean.take(shared.mean + channel);
+    slope.take(shared.slope + channel);
+    offset.take(shared.offset + channel);
+  }
+  __device__ float centred(float x, int i) const { return x - mean[i]; }
+  __device__ float of_centred(float centred, int i) const { return centred * slope[i] + offset[i]; }
+};
+
 template <class T, int vector, bool silu, class Walk>
 struct Output {
   static constexpr int ahead = 4;
@@ -92,20 +108,14 @@ struct Output {
   const T* x;
   T* y;
   const Shared& shared;
-  Values<Walk::channels_of_a_vector> mean = {};
-  Values<Walk::channels_of_a_vector> slope = {};
-  Values<Walk::channels_of_a_vector> offset_of = {};
+  Affine<Walk::channels_of_a_vector> affine = {};
 
-  __device__ void start(int channel, int /*offset*/) {
-    mean.take(shared.mean + channel);
-    slope.take(shared.slope + channel);
-    offset_of.take(shared.offset + channel);
-  }
+  __device__ void start(int channel, int /*offset*/) { affine.take(shared, channel); }
   __device__ Loaded load(int offset) const { return cuda::load<T, vector>(x + offset); }
   __device__ void use(const Loaded& loaded, int offset) const {
     cuda::Pack<T, vector> result;
     for (int i = 0; i < vector; ++i) {
-      const float h = (cuda::to_float(loaded.values[i]) - mean[i]) * slope[i] + offset_of[i];
+      const float h = affine.of_centred(affine.centred(cuda::to_float(loaded.values[i]), i), i);
       cuda::assign(result.values[i], silu ? h * sigmoid<T>(h) : h);
     }
     cuda::store(y + offset, result);
