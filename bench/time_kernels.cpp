@@ -164,7 +164,7 @@ void compare_multi_tensor(int repeats) {
   const cm::AdamState state{network_sized(), network_sized(), network_sized(), network_sized()};
   for (const Tensor& v : state.second) v.abs_();
   const cm::AdamRule rule{.rectified = true};
-  const auto number = [](double value, torch::Dtype type) { return torch::full({}, value, type); };
+  const auto number = [](double value, torch::Dtype type) { return cm::number_on(torch::kCPU, type, value); };
   const Tensor usable = number(1, torch::kBool);
   const cm::AdamNumbers numbers{.usable = usable,
                                 .updates = number(1000, torch::kInt64),

@@ -19,8 +19,7 @@ SamplingBench::SamplingBench(const BenchCase& bench_case, SamplerKind kind, cons
       sampler_(choose_sampler({.kind = kind}, model_.options())),
       size_(bench_case.sample_batch) {
   model_.freeze();
-  model_.compute_in(bench_case.dtype);
-  model_.network().hold_in_compute_type();
+  model_.hold_in(bench_case.dtype);
   const int64_t classes = model_.options().image.classes;
   if (classes > 0) labels_ = torch::arange(size_, torch::kInt64).remainder(classes);
 }

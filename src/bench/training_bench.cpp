@@ -77,10 +77,7 @@ TrainingBench::TrainingBench(const BenchCase& bench_case, ObjectiveKind objectiv
                                .teacher = teacher_ ? &*teacher_ : nullptr};
   student_.compute_in(bench_case.dtype);
   if (target_) target_->compute_in(bench_case.dtype);
-  if (teacher_) {
-    teacher_->compute_in(bench_case.dtype);
-    teacher_->network().hold_in_compute_type();
-  }
+  if (teacher_) teacher_->hold_in(bench_case.dtype);
   trainer_ =
       std::make_unique<Trainer>(config_.train, config_.optimizer, config_.ema, objective_of(config_, models),
                                 student_, target_ ? &*target_ : nullptr);

@@ -83,8 +83,7 @@ bool is_winograd(const Tensor& x, const Tensor& weight, const Tensor& bias) {
 }
 
 Tensor in_convolution_layout(const Tensor& x) {
-  const bool half = x.scalar_type() == torch::kBFloat16 || x.scalar_type() == torch::kFloat16;
-  const bool last = x.is_cuda() ? half : winograd::is_available() && is_kernel_input({x});
+  const bool last = x.is_cuda() ? is_half(x.scalar_type()) : winograd::is_available() && is_kernel_input({x});
   return x.dim() == 4 && last ? x.contiguous(kLast) : x;
 }
 

@@ -96,7 +96,7 @@ Tensor activated(const Tensor& h, Activation activation) {
 Tensor plain_group_norm(const Tensor& x, const NormParameters& norm, const Tensor& condition,
                         Activation activation) {
   check(x, norm, condition);
-  if (x.scalar_type() == torch::kBFloat16 || x.scalar_type() == torch::kFloat16) {
+  if (is_half(x.scalar_type())) {
     return plain_group_norm(x.to(torch::kFloat32), norm, condition, activation).to(x.scalar_type());
   }
   // LibTorch's forward mode takes no other layout.

@@ -29,8 +29,7 @@ bool is_kernel_input(std::initializer_list<Tensor> tensors) {
 
 bool is_cuda_kernel_input(const Tensor& x, std::initializer_list<Tensor> others) {
   if (!x.is_cuda() || at::autocast::is_autocast_enabled(torch::kCUDA) || !is_plain_array(x)) return false;
-  const auto type = x.scalar_type();
-  if (type != torch::kFloat32 && type != torch::kFloat16 && type != torch::kBFloat16) return false;
+  if (x.scalar_type() != torch::kFloat32 && !is_half(x.scalar_type())) return false;
   const auto fits = [&](const Tensor& tensor) {
     return !tensor.defined() || (tensor.device() == x.device() && tensor.scalar_type() == torch::kFloat32 &&
                                  is_plain_array(tensor));

@@ -5,6 +5,11 @@
 
 namespace cm {
 
+// Whether a type is one of mixed precision: fp16 or bf16.
+inline bool is_half(torch::Dtype type) {
+  return type == torch::kFloat16 || type == torch::kBFloat16;
+}
+
 // Whether forward-mode differentiation, of which PyTorch has one level, passes through it.
 bool has_tangent(const Tensor& tensor);
 

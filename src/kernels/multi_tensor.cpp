@@ -145,7 +145,8 @@ bool are_on_gpu(const AdamNumbers& numbers, const torch::Device& device) {
 }
 
 void adam_operators(const AdamState& state, const AdamUpdate& update) {
-  std::vector<Tensor> g = at::_foreach_mul(state.gradient, update.factor);
+  std::vector<Tensor> g = state.gradient;
+  if (update.factor != 1) g = at::_foreach_mul(g, update.factor);
   if (update.added_decay != 0) g = at::_foreach_add(g, state.theta, update.added_decay);
   if (update.shrink != 1) at::_foreach_mul_(state.theta, update.shrink);
   at::_foreach_lerp_(state.first, g, 1 - update.beta1);
@@ -198,6 +199,10 @@ void check_lengths(const char* what, TensorList list, TensorList parameters) {
 }
 
 }  // namespace
+
+Tensor number_on(const torch::Device& device, torch::Dtype type, double value) {
+  return torch::full({}, value, torch::TensorOptions(type).device(device));
+}
 
 Tensor norm_of(const std::vector<Tensor>& tensors) {
   TORCH_CHECK(!tensors.empty(), "a list without tensors has no norm");

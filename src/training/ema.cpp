@@ -12,23 +12,16 @@ void validate(const EmaOptions& options, const Complain& complain) {
   if (distinct.size() != options.rates.size()) complain("rates", "must not name a rate twice");
 }
 
-namespace {
-
-Tensor number_beside(const std::vector<Tensor>& parameters, double value, torch::Dtype type) {
-  return torch::full({}, value, torch::TensorOptions(type).device(parameters.front().device()));
-}
-
-}  // namespace
-
 void update_ema(const std::vector<Tensor>& average, const std::vector<Tensor>& parameters, double rate) {
-  update_averages({{average, number_beside(parameters, rate, torch::kFloat64)}}, parameters,
-                  number_beside(parameters, 1, torch::kBool));
+  const torch::Device device = parameters.front().device();
+  update_averages({{average, number_on(device, torch::kFloat64, rate)}}, parameters,
+                  number_on(device, torch::kBool, 1));
 }
 
 EmaSet::EmaSet(const EmaOptions& options, std::vector<Tensor> parameters)
     : rates_(options.rates), parameters_(std::move(parameters)) {
   for (const double rate : rates_) {
-    device_rates_.push_back(number_beside(parameters_, rate, torch::kFloat64));
+    device_rates_.push_back(number_on(parameters_.front().device(), torch::kFloat64, rate));
     auto& average = averages_.emplace_back();
     for (const auto& parameter : parameters_) average.push_back(parameter.detach().clone());
   }

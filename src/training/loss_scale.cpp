@@ -1,5 +1,7 @@
 #include "cm/training/loss_scale.h"
 
+#include "cm/kernels/multi_tensor.h"
+
 namespace cm {
 namespace {
 
@@ -9,8 +11,7 @@ constexpr int64_t kCleanSteps = 2000;
 }  // namespace
 
 LossScale::LossScale(const torch::Device& device)
-    : value_(torch::full({}, kFirst, torch::TensorOptions(torch::kFloat32).device(device))),
-      clean_steps_(torch::zeros({}, torch::TensorOptions(torch::kInt64).device(device))) {}
+    : value_(number_on(device, torch::kFloat32, kFirst)), clean_steps_(number_on(device, torch::kInt64, 0)) {}
 
 void LossScale::update(const Tensor& usable) {
   const torch::NoGradGuard guard;

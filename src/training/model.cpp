@@ -54,6 +54,11 @@ void Model::freeze() {
   for (auto& parameter : network_->parameters()) parameter.requires_grad_(false);
 }
 
+void Model::hold_in(ComputeType type) {
+  compute_in(type);
+  network_->hold_in_compute_type();
+}
+
 Model Model::frozen_copy(const ModelOptions& options) const {
   Model copy(options, device_, maker_);
   copy.time_scale_ = time_scale_;
@@ -68,8 +73,7 @@ Model make_model(const WeightFile& file, const torch::Device& device, const std:
   Model model(file.options, device);
   copy_weights(file.weights, model.network(), what);
   model.freeze();
-  model.compute_in(type);
-  model.network().hold_in_compute_type();
+  model.hold_in(type);
   return model;
 }
 

@@ -55,14 +55,13 @@ Optimizer::Optimizer(const OptimizerOptions& options, std::vector<Tensor> parame
     first_.push_back(torch::zeros_like(parameter));
     second_.push_back(torch::zeros_like(parameter));
   }
-  updates_ = torch::zeros({}, parameters_.front().options().dtype(torch::kInt64).requires_grad(false));
+  updates_ = number_on(parameters_.front().device(), torch::kInt64, 0);
 }
 
 void Optimizer::step(double lr) {
-  const auto number = [this](double value, torch::Dtype type) {
-    return torch::full({}, value, updates_.options().dtype(type));
-  };
-  step(number(lr, torch::kFloat64), number(1, torch::kFloat64), number(1, torch::kBool));
+  const torch::Device device = updates_.device();
+  step(number_on(device, torch::kFloat64, lr), number_on(device, torch::kFloat64, 1),
+       number_on(device, torch::kBool, 1));
 }
 
 void Optimizer::step(const Tensor& lr, const Tensor& factor, const Tensor& usable) {

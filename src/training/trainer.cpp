@@ -46,10 +46,6 @@ std::unique_ptr<GradientSum> gradient_sum(const World& world, const std::vector<
   return world.size() > 1 ? std::make_unique<GradientSum>(world, parameters) : nullptr;
 }
 
-Tensor number_on(const torch::Device& device, torch::Dtype type, double value) {
-  return torch::full({}, value, torch::TensorOptions(type).device(device));
-}
-
 void append(std::vector<Tensor>& tensors, const std::vector<Tensor>& more) {
   tensors.insert(tensors.end(), more.begin(), more.end());
 }

@@ -6,6 +6,7 @@
 #include "../../src/kernels/multi_tensor_launches.cuh"
 #include "cm/base/random.h"
 #include "cm/kernels/multi_tensor.h"
+#include "kernels/adam_cases.h"
 #include "kernels/guarded_array.h"
 #include "support/closeness.h"
 
@@ -129,16 +130,9 @@ struct Adam {
 };
 
 TEST(MultiTensorForGpus, AdamIsThatOfTheCpuInDouble) {
-  const AdamRule plain{.beta1 = 0.8, .beta2 = 0.95, .eps = 1e-3};
-  AdamRule decayed = plain;
-  decayed.weight_decay = 0.1;
-  AdamRule decoupled = decayed;
-  decoupled.decoupled = true;
-  AdamRule rectified = plain;
-  rectified.rectified = true;
-  for (const AdamRule& rule : {plain, decayed, decoupled, rectified}) {
-    for (const int64_t updates : {1, 50}) {  // RAdam's first steps and those after them
-      const Adam adam(/*shifted=*/updates == 1);
+  for (const auto& [rule, updates] : test::rule_cases()) {
+    for (const bool shifted : {false, true}) {
+      const Adam adam(shifted);
       const AdamState expected = adam.in_double();
       adam_update(expected, rule,
                   {torch::scalar_tensor(true, torch::kBool), torch::scalar_tensor(updates, torch::kInt64),

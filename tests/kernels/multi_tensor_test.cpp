@@ -7,6 +7,7 @@
 
 #include "../../src/kernels/cuda_call.h"
 #include "cm/base/random.h"
+#include "kernels/adam_cases.h"
 #include "support/closeness.h"
 #include "support/devices.h"
 #include "support/message_of.h"
@@ -16,6 +17,8 @@ namespace {
 
 using test::largest_difference;
 using test::relative_difference;
+using test::rule_cases;
+using test::RuleCase;
 using testing::HasSubstr;
 using Tensors = std::vector<Tensor>;
 
@@ -74,7 +77,7 @@ AdamState some_state(const Kind& kind) {
 }
 
 Tensor number(double value, torch::Dtype type = torch::kFloat64, const torch::Device& device = torch::kCPU) {
-  return torch::full({}, value, torch::device(device).dtype(type));
+  return number_on(device, type, value);
 }
 
 AdamNumbers some_numbers(int64_t t, bool usable = true, const torch::Device& device = torch::kCPU) {
@@ -82,23 +85,6 @@ AdamNumbers some_numbers(int64_t t, bool usable = true, const torch::Device& dev
           .updates = number(static_cast<double>(t), torch::kInt64, device),
           .lr = number(0.02, torch::kFloat64, device),
           .factor = number(0.7, torch::kFloat64, device)};
-}
-
-struct RuleCase {
-  AdamRule rule;
-  int64_t t;
-};
-
-// Plain, with either decay, and RAdam before (t ≤ 5) and after its second moment counts.
-std::vector<RuleCase> rule_cases() {
-  const AdamRule adam{.beta1 = 0.9, .beta2 = 0.99, .eps = 1e-3};
-  AdamRule decayed = adam;
-  decayed.weight_decay = 0.1;
-  AdamRule shrunk = decayed;
-  shrunk.decoupled = true;
-  AdamRule rectified = decayed;
-  rectified.rectified = true;
-  return {{adam, 3}, {decayed, 1}, {shrunk, 7}, {rectified, 5}, {rectified, 6}, {rectified, 4000}};
 }
 
 // The papers' formulas: θ's change is lr · m̂ · l (Adam: l = 1/(√v̂ + eps); RAdam: r_t √(1 − β₂ᵗ)/(√v + eps) or

@@ -24,6 +24,9 @@ struct AdamState {
   std::vector<Tensor> second;  // v
 };
 
+// `value` as a tensor of one element (0-dimensional) on the device.
+Tensor number_on(const torch::Device& device, torch::Dtype type, double value);
+
 // The numbers of one update, each a tensor of one element on the parameters' device, so that no pass waits
 // for one that was computed there.
 struct AdamNumbers {

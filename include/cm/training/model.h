@@ -53,6 +53,9 @@ class Model {
   // What the network computes in from now on (cm/nn/compute_type.h): fp32 unless set.
   void compute_in(ComputeType type) { network_->compute_in(type); }
 
+  // The same for a frozen model whose weights stay as they are: it holds them for that.
+  void hold_in(ComputeType type);
+
   // A frozen model of the same network with weights of its own, under `options`, which describe that network;
   // it computes in the same type.
   Model frozen_copy(const ModelOptions& options) const;
