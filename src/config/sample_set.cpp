@@ -1,26 +1,14 @@
 #include "cm/config/sample_set.h"
 
-#include <CLI/CLI.hpp>
-
 #include "cm/config/class_labels.h"
-#include "cm/config/command_line.h"
 #include "cm/config/dtype_option.h"
 #include "cm/config/guidance_option.h"
 #include "cm/config/image_output.h"
 #include "cm/training/checkpoint.h"
+#include "named_option.h"
 
 namespace cm {
 namespace {
-
-// An option whose words are an enum's names.
-template <NamedEnum E>
-CLI::Option* add_named_option(CLI::App& app, const std::string& name, const std::string& help,
-                              std::function<void(E)> set) {
-  return app
-      .add_option_function<std::string>(
-          name, [name, set](const std::string& word) { set(named_option<E>(name, word)); }, help)
-      ->type_name("NAME");
-}
 
 void add_churn_options(CLI::App& app, Churn& churn) {
   app.add_option("--s-churn", churn.s_churn, "EDM's S_churn: noise added in each step")
