@@ -77,6 +77,10 @@ struct TinyRun {
   // CD and CT: the methods whose target network is an average.
   bool has_target() const { return method == Method::cd || method == Method::ct; }
 
+  void compute_in(ComputeType type) {
+    for (Model* model : {&student, &target, &teacher}) model->compute_in(type);
+  }
+
   // Trains until `step` steps are done.
   void train_to(int64_t step) {
     while (trainer.steps_done() < step) trainer.step(tiny_batch(trainer.steps_done()));

@@ -103,23 +103,20 @@ TEST(Checkpoint, InFp16TheLossScaleGoesOnToo) {
   TrainOptions options = test::tiny_train_options();
   options.dtype = ComputeType::fp16;
   for (const auto method : {Method::cd, Method::pd}) {
-    const auto start = [&](TinyRun& run) {
-      for (Model* model : {&run.student, &run.target, &run.teacher}) model->compute_in(ComputeType::fp16);
-    };
     TinyRun whole(method, options);
-    start(whole);
+    whole.compute_in(ComputeType::fp16);
     whole.trainer.loss_scale()->restore(512, 1997);
     whole.train_to(4);
     EXPECT_EQ(whole.trainer.loss_scale()->value().item<double>(), 1024);
 
     const TemporaryFolder run;
     TinyRun first(method, options);
-    start(first);
+    first.compute_in(ComputeType::fp16);
     first.trainer.loss_scale()->restore(512, 1997);
     first.train_to(2);
     save_checkpoint(run.path(), first.trainer, 0);
     TinyRun second(method, options);
-    start(second);
+    second.compute_in(ComputeType::fp16);
     load_checkpoint(latest_checkpoint(run.path()).value(), second.trainer);
     second.train_to(4);
     expect_identical(whole, second);

@@ -4,9 +4,9 @@
 #include <gtest/gtest.h>
 #include <torch/cuda.h>
 
-#include "cm/training/edm_objective.h"
 #include "cm/training/trainer.h"
 #include "support/closeness.h"
+#include "support/scaled_objective.h"
 #include "support/tiny_model.h"
 #include "support/tiny_run.h"
 
@@ -68,9 +68,7 @@ TEST(RecordedStep, OnAGpuPlayedStepsAreThoseThatRunAsTheyAre) {
     test::perturb(student, 1);
     Trainer trainer(options, optimizer, {.rates = {0.5}}, edm_objective({}, student, 7), student, nullptr);
     for (int64_t step = 0; step < 12; ++step) trainer.step(test::tiny_batch(step));
-    std::vector<Tensor> flat;
-    for (const auto& parameter : student.parameters()) flat.push_back(parameter.detach().flatten().cpu());
-    return torch::cat(flat);
+    return test::flat(student.parameters()).cpu();
   };
   EXPECT_LT(test::relative_difference(trained(true), trained(false)), 1e-4);
 }

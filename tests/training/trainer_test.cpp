@@ -3,46 +3,27 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <limits>
 #include <mutex>
 
 #include "cm/base/error.h"
 #include "support/closeness.h"
 #include "support/loopback.h"
 #include "support/message_of.h"
+#include "support/scaled_objective.h"
 #include "support/tiny_run.h"
 
 namespace cm {
 namespace {
 
+using test::broken_in;
+using test::flat;
 using test::largest_difference;
 using test::message_of;
 using test::Method;
+using test::plain_descent;
 using test::TinyRun;
 using testing::AllOf;
 using testing::HasSubstr;
-
-Tensor flat(const std::vector<Tensor>& tensors) {
-  std::vector<Tensor> parts;
-  for (const auto& tensor : tensors) parts.push_back(tensor.detach().flatten());
-  return torch::cat(parts);
-}
-
-OptimizerOptions plain_descent() {
-  OptimizerOptions options;  // RAdam's first step is θ − lr · gradient
-  options.lr = 1;
-  return options;
-}
-
-// An edm objective whose loss is NaN in the steps given.
-Objective broken_in(const std::vector<int64_t>& steps, const Model& student) {
-  Objective objective = edm_objective({}, student, 7);
-  objective.losses = [whole = objective.losses, steps](const TrainingBatch& batch) {
-    const bool broken = std::ranges::find(steps, batch.step) != steps.end();
-    return broken ? whole(batch) * std::numeric_limits<double>::quiet_NaN() : whole(batch);
-  };
-  return objective;
-}
 
 TEST(Trainer, MicroBatchesAddUpToTheBatch) {
   for (const auto method : test::kMethods) {
@@ -276,103 +257,6 @@ TEST(Trainer, ANonFiniteStepCanBeSkippedAndIsCounted) {
   trainer.step(test::tiny_batch(3));
   EXPECT_GT(largest_difference(flat(student.parameters()), weights), 0);
   EXPECT_TRUE(torch::isfinite(flat(student.parameters())).all().item<bool>());
-}
-
-// A run of `method` whose networks compute in `type`.
-void compute_in(TinyRun& run, ComputeType type) {
-  for (Model* model : {&run.student, &run.target, &run.teacher}) model->compute_in(type);
-}
-
-TrainOptions options_in(ComputeType type) {
-  TrainOptions options = test::tiny_train_options();
-  options.dtype = type;
-  return options;
-}
-
-TEST(Trainer, AStepInHalfPrecisionIsThatInFp32ToRounding) {
-  for (const auto method : test::kMethods) {
-    const auto trained = [&](ComputeType type) {
-      const TrainOptions options = options_in(type);
-      TinyRun run(method, options, test::tiny_network(/*dropout=*/0));
-      compute_in(run, type);
-      const Tensor before = flat(run.student.parameters());
-      Trainer trainer(options, plain_descent(), {.rates = {}}, run.objective, run.student,
-                      run.has_target() ? &run.target : nullptr);
-      if (trainer.loss_scale() != nullptr) trainer.loss_scale()->restore(16, 0);  // no overflow anywhere
-      const StepResult result = trainer.step(test::tiny_batch(1));
-      EXPECT_TRUE(result.usable.item<bool>());
-      return std::tuple(flat(run.student.parameters()) - before, result.loss, result.gradient_norm);
-    };
-    const auto [step, loss, norm] = trained(ComputeType::fp32);
-    const auto relative = [](const Tensor& a, const Tensor& b) {
-      return ((a - b).norm() / b.norm()).item<double>();
-    };
-    for (const auto type : {ComputeType::bf16, ComputeType::fp16}) {
-      SCOPED_TRACE(testing::Message() << static_cast<int>(method) << ' ' << to_string(type));
-      const auto [half_step, half_loss, half_norm] = trained(type);
-      const double tolerance = type == ComputeType::bf16 ? 0.1 : 0.02;
-      EXPECT_LT(relative(half_step, step), tolerance);
-      EXPECT_LT(relative(half_loss, loss), tolerance);
-      EXPECT_LT(relative(half_norm, norm), tolerance);
-      EXPECT_GT(relative(half_step, step), 0);
-    }
-  }
-}
-
-// An edm objective with its loss, and so its gradient, times a factor in one step.
-Objective scaled_in(int64_t step, double factor, const Model& student) {
-  Objective objective = edm_objective({}, student, 7);
-  objective.losses = [whole = objective.losses, step, factor](const TrainingBatch& batch) {
-    return batch.step == step ? whole(batch) * factor : whole(batch);
-  };
-  return objective;
-}
-
-TEST(Trainer, AnOverflowInFp16IsSkippedAndHalvesTheLossScale) {
-  Model student = test::tiny_model(test::tiny_options(Parameterization::edm), 1);
-  student.compute_in(ComputeType::fp16);
-  Trainer trainer(options_in(ComputeType::fp16), {}, {.rates = {0.5}}, scaled_in(1, 1e4, student), student,
-                  nullptr);
-  ASSERT_NE(trainer.loss_scale(), nullptr);
-  trainer.step(test::tiny_batch(0));
-  EXPECT_EQ(trainer.skipped(), 0);
-  const Tensor weights = flat(student.parameters());
-  trainer.step(test::tiny_batch(1));
-  EXPECT_TRUE(torch::equal(flat(student.parameters()), weights));
-  EXPECT_EQ(trainer.skipped(), 1);
-  EXPECT_EQ(trainer.optimizer().updates(), 1);
-  EXPECT_EQ(trainer.loss_scale()->value().item<double>(), 32768);
-  trainer.step(test::tiny_batch(2));
-  EXPECT_FALSE(torch::equal(flat(student.parameters()), weights));
-}
-
-// What the scale is for: a gradient that fp16 cannot hold by itself.
-TEST(Trainer, TheLossScaleSavesSmallGradientsInFp16) {
-  const auto step_at = [](double factor, double scale) {
-    Model student = test::tiny_model(test::tiny_options(Parameterization::edm), 1);
-    student.compute_in(ComputeType::fp16);
-    Trainer trainer(options_in(ComputeType::fp16), plain_descent(), {.rates = {}},
-                    scaled_in(0, factor, student), student, nullptr);
-    trainer.loss_scale()->restore(scale, 0);
-    const StepResult result = trainer.step(test::tiny_batch(0));
-    EXPECT_TRUE(result.usable.item<bool>());
-    return result.gradient_norm.item<double>() / factor;
-  };
-  const double norm = step_at(1, 1024);
-  EXPECT_NEAR(step_at(1e-7, 1024 * 1e7) / norm, 1, 0.02);
-  EXPECT_GT(std::abs(step_at(1e-7, 1) / norm - 1), 0.1);
-}
-
-TEST(Trainer, WhatNoLossScaleCanMendStopsTheRun) {
-  Model student = test::tiny_model(test::tiny_options(Parameterization::edm), 1);
-  student.compute_in(ComputeType::fp16);
-  Trainer trainer(options_in(ComputeType::fp16), {}, {.rates = {}}, broken_in({0, 1}, student), student,
-                  nullptr);
-  trainer.loss_scale()->restore(2, 0);
-  trainer.step(test::tiny_batch(0));
-  EXPECT_EQ(trainer.loss_scale()->value().item<double>(), 1);
-  EXPECT_THAT(message_of<Error>([&] { trainer.step(test::tiny_batch(1)); }),
-              HasSubstr("not finite in step 2"));
 }
 
 // Stages begin at training steps 0, 2 and 5.
