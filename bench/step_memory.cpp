@@ -4,6 +4,7 @@
 //   build/bin/cm-step-memory [CONFIG.yaml…] [--card-gb 80] [--reserve-gb 4] [--kernels fused] [--ranks 8 64]
 //   build/bin/cm-step-memory --measure CONFIG.yaml|CASE.json… [--batch 2]
 #include <CLI/CLI.hpp>
+#include <filesystem>
 #include <iomanip>
 #include <iostream>
 #include <set>
@@ -98,8 +99,7 @@ void print_state(const std::vector<NamedConfig>& configs) {
   }
 }
 
-void print_batches(const std::vector<NamedConfig>& configs, const Arguments& arguments) {
-  const auto kernels = cm::named_option<cm::Kernels>("--kernels", arguments.kernels);
+void print_batches(const std::vector<NamedConfig>& configs, const Arguments& arguments, cm::Kernels kernels) {
   std::vector<std::string> columns = {"config"};
   for (const Switches& switches : kSwitches) columns.push_back(switches.name);
   print_head(cm::concat("MB an image, and the images of a pass that fit into ", arguments.card_gb,
@@ -220,17 +220,29 @@ void measure_steps(const Arguments& arguments) {
 }
 
 void compute(const Arguments& arguments) {
+  const auto kernels = cm::named_option<cm::Kernels>("--kernels", arguments.kernels);
   std::vector<NamedConfig> configs;
   for (const std::string& path : arguments.configs) {
     configs.push_back(cm::read_named_config(path, arguments.classes));
   }
   print_state(configs);
-  print_batches(configs, arguments);
+  print_batches(configs, arguments, kernels);
   print_kernels(distinct(configs));
   print_communication(configs, arguments);
 }
 
+// Before anything is printed.
+void check_measured(const std::vector<std::string>& paths) {
+  for (const std::string& path : paths) {
+    if (!std::filesystem::exists(path)) throw cm::InputError(cm::concat(path, ": no such file"));
+    if (!path.ends_with(".yaml") && !path.ends_with(".json")) {
+      throw cm::InputError(cm::concat(path, ": --measure takes configs (.yaml) and cases (.json)"));
+    }
+  }
+}
+
 int step_memory(Arguments& arguments) {
+  check_measured(arguments.measured);
   if (!arguments.measured.empty()) {
     measure_networks(arguments);
     measure_steps(arguments);

@@ -1,13 +1,14 @@
-"""cm-bench: each job on a tiny case, the line that other programs read, and what it refuses."""
+"""cm-bench: each job on a tiny case, the line that other programs read, and what it refuses; cm-step-memory's tables."""
 
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 import unittest
 
-from support import BIN, FOLDER, SOURCE, ExecutableTest, environment, must_run
+from support import BIN, FOLDER, SOURCE, ExecutableTest, environment, must_run, run
 
 CASE = {"name": "tiny", "image_size": 4, "in_channels": 3, "model_channels": 32, "channel_mult": [1], "res_blocks": 1,
         "attention_resolutions": [4], "head_channels": 16, "num_classes": 3, "scale_shift_norm": True,
@@ -94,6 +95,28 @@ class Jobs(ExecutableTest):
             (*job, "first_image", "--config", case, "--out", "x.png"): "--job first_image needs --weights",
             (*job, "train_cd", "--config", write_case("uneven.json", model_channels=33)): "multiple of 32",
         })  # fmt: skip
+
+
+class StepMemory(ExecutableTest):
+    def test_the_documents_rows_are_what_it_prints(self):
+        document = (SOURCE / "docs" / "scaling.md").read_text()
+        lines = must_run("cm-step-memory", cwd=SOURCE).out.splitlines()
+        rows = [line for line in lines if line.startswith("| ") and not line.startswith("| config")]
+        self.assertGreater(len(rows), 40)
+        for row in rows:
+            self.assertIn(row, document)
+
+    def test_mistakes_are_found_before_anything_is_printed(self):
+        for arguments, message in {
+            ("--kernels", "x"): "--kernels must be one of {fused, operators}, got 'x'",
+            ("--measure", "none.json"): "none.json: no such file",
+            ("--measure", SOURCE / "README.md"): "--measure takes configs (.yaml) and cases (.json)",
+            ("none.yaml",): "none.yaml: no such file",
+        }.items():
+            with self.subTest(arguments):
+                result = run("cm-step-memory", *arguments, cwd=SOURCE)
+                self.assert_refused(result, re.escape(message))
+                self.assertEqual(result.out, "")
 
 
 @unittest.skipIf(importlib.util.find_spec("diffusers") is None, "diffusers is not installed")
