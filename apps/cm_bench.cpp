@@ -23,6 +23,8 @@ int main(int argc, char** argv) {
   app.add_option("--max-seconds", command.max_seconds,
                  "no repeat begins after so long a measurement, but for the first three")
       ->check(CLI::PositiveNumber);
+  app.add_flag("--cuda-graph", command.cuda_graph,
+               "on a GPU: record a step or an evaluation once and play it for all others");
   app.add_option("--out", command.out, "the PNG that jobs cold_start and first_image write");
   app.add_option("--weights", command.weights, "the weights that job first_image reads");
   app.add_flag("--operators", command.operators, "also show each operator's own processor time");

@@ -2,7 +2,7 @@
 // interpolation.
 #include <CLI/CLI.hpp>
 
-#include "cm/config/dtype_option.h"
+#include "cm/config/compute_options.h"
 #include "cm/config/edit_command.h"
 #include "cm/config/guidance_option.h"
 
@@ -52,7 +52,7 @@ void declare_walk_and_output(CLI::App& app, cm::EditOptions& options) {
   app.add_option("--class", options.classes,
                  "classes, repeated over the results in order: 3, 3,5 or all; default: those of the input");
   cm::add_guidance_option(app, options.guidance);
-  cm::add_dtype_option(app, options.dtype);
+  cm::add_compute_options(app, options.compute);
   app.add_option(
       "--num", options.count,
       "how many results; the inputs are repeated in order, each with draws of its own (default: one an "

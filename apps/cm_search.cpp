@@ -2,7 +2,7 @@
 #include <CLI/CLI.hpp>
 
 #include "cm/config/command_line.h"
-#include "cm/config/dtype_option.h"
+#include "cm/config/compute_options.h"
 #include "cm/config/guidance_option.h"
 #include "cm/config/search_command.h"
 
@@ -33,7 +33,7 @@ int main(int argc, char** argv) {
   app.add_option("--class", command.classes,
                  "classes, repeated over the samples in order: 3, 3,5 or all (default)");
   cm::add_guidance_option(app, command.guidance);
-  cm::add_dtype_option(app, command.dtype);
+  cm::add_compute_options(app, command.compute);
   app.add_option("--batch", command.batch,
                  "samples, and images whose features are, computed at once; changes nothing but speed")
       ->capture_default_str();

@@ -32,7 +32,8 @@ SHOWN_OPERATORS = 12
 def contenders(arguments):
     """{name: (command, jobs)}; ours first."""
     python = sys.executable
-    found = {OURS: ([arguments.bin / "cm-bench"], JOBS)}
+    ours = [arguments.bin / "cm-bench", *(["--cuda-graph"] if arguments.cuda_graph else [])]
+    found = {OURS: (ours, JOBS)}
     eager = {}
     if arguments.release:
         eager["release"] = ([python, PEERS / "release.py", "--release", arguments.release.resolve()], JOBS)
@@ -169,6 +170,7 @@ def parse():
     parser.add_argument("--bin", type=pathlib.Path, default=ROOT / "build" / "bin", help="where cm-bench is")
     parser.add_argument("--device")
     parser.add_argument("--dtype", choices=("fp32", "bf16"), help="bf16: the peers under torch.autocast")
+    parser.add_argument("--cuda-graph", action="store_true", help="ours plays recorded steps and evaluations")
     for name, kind in (("batch", int), ("steps", int), ("warmup", int), ("max-seconds", float)):
         parser.add_argument(f"--{name}", type=kind)
     return parser.parse_args()

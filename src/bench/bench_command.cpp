@@ -36,6 +36,7 @@ BenchCase case_of(const BenchCommand& command, BenchJob job) {
   set(bench_case.steps, command.steps);
   set(bench_case.warmup, command.warmup);
   set(bench_case.max_seconds, command.max_seconds);
+  bench_case.cuda_graph |= command.cuda_graph;
   if (command.dtype) bench_case.dtype = named_option<ComputeType>("--dtype", *command.dtype);
   return bench_case;
 }
@@ -161,6 +162,7 @@ int run_bench_command(const BenchCommand& command) {
                {"case", bench_case.name},
                {"device", bench_case.device},
                {"dtype", to_string(bench_case.dtype)},
+               {"cuda_graph", bench_case.cuda_graph},
                {"threads", bench_case.threads}};
   line.update(run_job(command, bench_case, job));
   std::cout << line.dump() << std::endl;

@@ -1,6 +1,7 @@
 #include "cm/bench/sampling_bench.h"
 
 #include "cm/bench/training_bench.h"
+#include "cm/config/compute_options.h"
 #include "cm/io/image.h"
 
 namespace cm {
@@ -20,6 +21,7 @@ SamplingBench::SamplingBench(const BenchCase& bench_case, SamplerKind kind, cons
       size_(bench_case.sample_batch) {
   model_.freeze();
   model_.hold_in(bench_case.dtype);
+  if (bench_case.cuda_graph) record_evaluations(model_);
   const int64_t classes = model_.options().image.classes;
   if (classes > 0) labels_ = torch::arange(size_, torch::kInt64).remainder(classes);
 }

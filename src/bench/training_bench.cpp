@@ -22,6 +22,7 @@ RunConfig config_of(const BenchCase& bench_case, ObjectiveKind objective) {
   config.train.steps = bench_case.warmup + bench_case.steps;
   config.train.batch_size = bench_case.batch;
   config.train.dtype = bench_case.dtype;
+  config.train.cuda_graph = bench_case.cuda_graph;
   config.parameterization = parameterization_of(config);
   config.model = model_options_of(bench_case, *config.parameterization).network;
   return config;

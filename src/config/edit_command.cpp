@@ -10,7 +10,7 @@
 #include "cm/base/log.h"
 #include "cm/base/text.h"
 #include "cm/config/class_labels.h"
-#include "cm/config/dtype_option.h"
+#include "cm/config/compute_options.h"
 #include "cm/config/edit_input.h"
 #include "cm/config/edit_walk.h"
 #include "cm/config/image_output.h"
@@ -165,7 +165,7 @@ int run_edit_command(const EditOptions& options) {
   const EditInput input = input_of(options, model_options.image);
   const int64_t count = input.reference.defined() ? input.reference.size(0) : options.count.value_or(kFrames);
   const BatchDraws draws = edit_draws(options, model_options, sampler, count);
-  const Model model = open_model(weights, device, options.dtype);
+  const Model model = open_model(weights, device, options.compute);
 
   const auto start = std::chrono::steady_clock::now();
   const Tensor x = in_batches(to_string(options.task), count, options.batch, [&](int64_t first, int64_t n) {
@@ -183,7 +183,7 @@ int run_edit_command(const EditOptions& options) {
   write_images(output_of(options), x, input.labels, grid_of(options, input, given, x), given);
   Json record = record_of(options, input);
   record.update(walk_record(weights, sampler, count, options.batch, seconds));
-  record["dtype"] = to_string(options.dtype);
+  record["dtype"] = to_string(options.compute.dtype);
   write_file_atomically(fs::path(options.out) / "edit.json", record.dump(2) + "\n");
   for (const auto& remark : input.remarks) log_warning(remark);
   report(options, weights, sampler, count, seconds);

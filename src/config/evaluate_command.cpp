@@ -11,7 +11,7 @@
 #include "cm/base/error.h"
 #include "cm/base/log.h"
 #include "cm/base/text.h"
-#include "cm/config/dtype_option.h"
+#include "cm/config/compute_options.h"
 #include "cm/config/evaluation_report.h"
 #include "cm/config/image_output.h"
 #include "cm/config/ranks.h"
@@ -53,15 +53,16 @@ Json record_of(const SampleSetPlan& plan, ComputeType type) {
 
 Subject subject_of(const SampleSetPlan& plan, const EvaluateCommand& command, torch::Device device) {
   const auto open = [plan, device, seed = command.common.seed.value_or(0),
-                     rule = command.sampling.quantization, type = command.sampling.dtype]() -> PixelSource {
-    const auto model = std::make_shared<const Model>(open_model(plan.weights, device, type));
+                     rule = command.sampling.quantization,
+                     compute = command.sampling.compute]() -> PixelSource {
+    const auto model = std::make_shared<const Model>(open_model(plan.weights, device, compute));
     return [=](int64_t first, int64_t n) {
       const SampleNoise noise = seeded_noise(plan.model, plan.sampler, seed, first, n);
       return pixels_of(planned_samples(plan, *model, noise, first, n), plan.weights, rule);
     };
   };
   return {.header = header_of(plan, command.sampling.count),
-          .record = record_of(plan, command.sampling.dtype),
+          .record = record_of(plan, command.sampling.compute.dtype),
           .open = open};
 }
 

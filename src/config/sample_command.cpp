@@ -8,7 +8,7 @@
 
 #include "cm/base/files.h"
 #include "cm/base/text.h"
-#include "cm/config/dtype_option.h"
+#include "cm/config/compute_options.h"
 #include "cm/config/image_output.h"
 #include "cm/config/ranks.h"
 #include "cm/io/json.h"
@@ -41,7 +41,7 @@ Opened open_named(const SampleCommand& command, const torch::Device& device) {
   Opened opened{.plan = plan_samples(command.checkpoint, command.ema, command.samples),
                 .model = std::nullopt,
                 .replay = std::nullopt};
-  opened.model = open_model(opened.plan.weights, device, command.samples.dtype);
+  opened.model = open_model(opened.plan.weights, device, command.samples.compute);
   if (command.noise) opened.replay.emplace(*command.noise, opened.plan.model.image, command.samples.count);
   return opened;
 }
@@ -61,7 +61,7 @@ Tensor sample_all(const SampleCommand& command, const Opened& opened, const Worl
 Json record_of(const SampleCommand& command, const SampleSetPlan& plan, double seconds) {
   Json record =
       walk_record(plan.weights, plan.sampler, command.samples.count, command.samples.batch, seconds);
-  record["dtype"] = to_string(command.samples.dtype);
+  record["dtype"] = to_string(command.samples.compute.dtype);
   if (command.noise) {
     record["noise"] = *command.noise;
   } else {

@@ -1,7 +1,7 @@
 #include "cm/config/sample_set.h"
 
 #include "cm/config/class_labels.h"
-#include "cm/config/dtype_option.h"
+#include "cm/config/compute_options.h"
 #include "cm/config/guidance_option.h"
 #include "cm/config/image_output.h"
 #include "cm/training/checkpoint.h"
@@ -47,7 +47,7 @@ void add_sample_set_options(CLI::App& app, SampleSetOptions& options) {
       ->capture_default_str();
   add_named_option<Quantization>(app, "--quantize", "nearest (default), or truncate as the official release",
                                  [&options](Quantization rule) { options.quantization = rule; });
-  add_dtype_option(app, options.dtype);
+  add_compute_options(app, options.compute);
 }
 
 SampleSetPlan plan_samples(const std::string& checkpoint, std::optional<double> ema,

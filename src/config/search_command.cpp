@@ -9,7 +9,7 @@
 #include "cm/base/log.h"
 #include "cm/base/text.h"
 #include "cm/config/class_labels.h"
-#include "cm/config/dtype_option.h"
+#include "cm/config/compute_options.h"
 #include "cm/config/image_output.h"
 #include "cm/config/sample_set.h"
 #include "cm/config/search_folder.h"
@@ -96,7 +96,7 @@ Json settings_of(const SearchCommand& command, const Plan& plan) {
           {"num", command.count},
           {"class", command.classes ? Json(*command.classes) : every_class},
           {"guidance", command.guidance},
-          {"dtype", to_string(command.dtype)},
+          {"dtype", to_string(command.compute.dtype)},
           {"seed", command.common.seed.value_or(0)}};
 }
 
@@ -204,7 +204,7 @@ int run_search_command(const SearchCommand& command) {
   Evaluator evaluator(load_reference(command.reference.reference), *extractor,
                       {.metrics = {plan.metric}, .batch_size = command.batch});
   evaluator.check(samples);
-  const Model model = open_model(plan.samples.weights, plan.device, command.dtype);
+  const Model model = open_model(plan.samples.weights, plan.device, command.compute);
   SearchFolder folder(command.out, settings_of(command, plan), command.resume);
 
   const InterruptGuard interrupt;

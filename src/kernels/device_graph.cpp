@@ -6,6 +6,8 @@
 #include <c10/cuda/CUDAGuard.h>
 #endif
 
+#include "cm/base/text.h"
+
 namespace cm {
 
 #ifdef CM_CUDA_KERNELS
@@ -17,6 +19,8 @@ struct DeviceGraph::State {
 
 namespace {
 
+constexpr bool kBuiltForGpus = true;
+
 // What a failed recording leaves behind is of no interest any more.
 void abandon(at::cuda::CUDAGraph& graph) {
   try {
@@ -26,52 +30,66 @@ void abandon(at::cuda::CUDAGraph& graph) {
   }
 }
 
-}  // namespace
-
-bool DeviceGraph::is_available(const torch::Device& device) {
-  return device.is_cuda();
-}
-
-DeviceGraph::DeviceGraph(const torch::Device& device, const std::function<void()>& body)
-    : state_(std::make_unique<State>(State{.device = device, .graph = {}})) {
+void record(at::cuda::CUDAGraph& graph, const torch::Device& device, const std::function<void()>& body) {
   const c10::cuda::CUDAGuard on_device(device);
   const auto stream = c10::cuda::getStreamFromPool(/*isHighPriority=*/false, device.index());
   c10::cuda::device_synchronize();
   {
     const c10::cuda::CUDAStreamGuard on_stream(stream);
     // Thread-local: other threads go on loading images into pinned memory.
-    state_->graph.capture_begin({0, 0}, cudaStreamCaptureModeThreadLocal);
+    graph.capture_begin({0, 0}, cudaStreamCaptureModeThreadLocal);
     try {
       body();
     } catch (...) {
-      abandon(state_->graph);
+      abandon(graph);
       throw;
     }
-    state_->graph.capture_end();
+    graph.capture_end();
   }
   c10::cuda::device_synchronize();
 }
 
-void DeviceGraph::play() {
-  const c10::cuda::CUDAGuard on_device(state_->device);
-  state_->graph.replay();
+void replay(at::cuda::CUDAGraph& graph, const torch::Device& device) {
+  const c10::cuda::CUDAGuard on_device(device);
+  graph.replay();
 }
+
+}  // namespace
 
 #else
 
-struct DeviceGraph::State {};
+struct DeviceGraph::State {
+  torch::Device device;
+  int graph;
+};
 
-bool DeviceGraph::is_available(const torch::Device& /*device*/) {
-  return false;
-}
+namespace {
 
-DeviceGraph::DeviceGraph(const torch::Device& device, const std::function<void()>& /*body*/) {
-  TORCH_CHECK(false, "nothing can be recorded on ", device, " by a library that was built without nvcc");
-}
+constexpr bool kBuiltForGpus = false;
 
-void DeviceGraph::play() {}
+void record(int /*graph*/, const torch::Device& /*device*/, const std::function<void()>& /*body*/) {}
+void replay(int /*graph*/, const torch::Device& /*device*/) {}
+
+}  // namespace
 
 #endif
+
+std::optional<std::string> DeviceGraph::obstacle(const torch::Device& device) {
+  if (!device.is_cuda()) return concat("device ", device.str());
+  if (!kBuiltForGpus) return concat("device ", device.str(), ", by a build without nvcc");
+  return std::nullopt;
+}
+
+DeviceGraph::DeviceGraph(const torch::Device& device, const std::function<void()>& body)
+    : state_(std::make_unique<State>(State{.device = device, .graph = {}})) {
+  const auto found = obstacle(device);
+  TORCH_CHECK(!found, "nothing can be recorded on ", found.value_or(""));
+  record(state_->graph, device, body);
+}
+
+void DeviceGraph::play() {
+  replay(state_->graph, state_->device);
+}
 
 DeviceGraph::~DeviceGraph() = default;
 

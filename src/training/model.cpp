@@ -29,7 +29,11 @@ Model::Model(const ModelOptions& options, const torch::Device& device, NetworkMa
 }
 
 Denoiser Model::denoiser(const Tensor& labels, std::optional<DropoutKey> dropout) const {
-  return denoiser_as(options_.parameterization, labels, dropout);
+  if (!recorded_ || dropout) return denoiser_as(options_.parameterization, labels, dropout);
+  return [recorded = recorded_, labels](const Tensor& x, const Tensor& sigma) {
+    const bool labelled = labels.defined();
+    return recorded->run(labelled ? std::vector{x, sigma, labels} : std::vector{x, sigma}).front();
+  };
 }
 
 Denoiser Model::denoiser_as(Parameterization parameterization, const Tensor& labels,
@@ -57,6 +61,14 @@ void Model::freeze() {
 void Model::hold_in(ComputeType type) {
   compute_in(type);
   network_->hold_in_compute_type();
+}
+
+void Model::record_evaluations() {
+  const auto evaluate = [model = *this](const std::vector<Tensor>& inputs) {
+    const Tensor labels = inputs.size() > 2 ? inputs[2] : Tensor();
+    return std::vector{model.denoiser(labels)(inputs[0], inputs[1])};
+  };
+  recorded_ = std::make_shared<RecordedCall>("--cuda-graph: an evaluation", device_, evaluate);
 }
 
 Model Model::frozen_copy(const ModelOptions& options) const {

@@ -6,6 +6,7 @@
 #include "cm/base/log.h"
 #include "cm/base/random.h"
 #include "cm/base/text.h"
+#include "cm/kernels/device_graph.h"
 #include "draws.h"
 
 namespace cm {
@@ -33,10 +34,7 @@ TrainingBatch part_of(const TrainingBatch& batch, int64_t first, int64_t count) 
 
 // Why the steps cannot be recorded on the device, if so.
 std::optional<std::string> obstacle_to_recording(const Model& student, const World& world) {
-  if (!DeviceGraph::is_available(student.device())) {
-    return concat("device ", student.device().str(),
-                  student.device().is_cuda() ? ", by a build without nvcc" : "");
-  }
+  if (auto obstacle = DeviceGraph::obstacle(student.device())) return obstacle;
   if (world.size() > 1) return concat(world.size(), " processes sum their gradients");
   if (student.options().network.dropout > 0) return "model.dropout draws another mask in every step";
   return std::nullopt;

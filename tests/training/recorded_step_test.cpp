@@ -2,10 +2,11 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <torch/cuda.h>
 
+#include "cm/kernels/device_graph.h"
 #include "cm/training/trainer.h"
 #include "support/closeness.h"
+#include "support/devices.h"
 #include "support/scaled_objective.h"
 #include "support/tiny_model.h"
 #include "support/tiny_run.h"
@@ -53,9 +54,7 @@ TEST(RecordedStep, OnTheCpuATrainerSaysWhyAndTrains) {
 
 // Learning rates, levels and noise differ from step to step; a recording that kept one would differ at once.
 TEST(RecordedStep, OnAGpuPlayedStepsAreThoseThatRunAsTheyAre) {
-  if (!DeviceGraph::is_available(torch::cuda::is_available() ? torch::kCUDA : torch::kCPU)) {
-    GTEST_SKIP() << "no GPU, or a build without nvcc";
-  }
+  if (const auto obstacle = DeviceGraph::obstacle(test::devices().back())) GTEST_SKIP() << *obstacle;
   const auto trained = [](bool graph) {
     TrainOptions options = test::tiny_train_options();
     options.steps = 12;

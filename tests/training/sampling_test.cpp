@@ -4,7 +4,9 @@
 #include <gtest/gtest.h>
 
 #include "cm/base/error.h"
+#include "cm/kernels/device_graph.h"
 #include "support/closeness.h"
+#include "support/devices.h"
 #include "support/each_near.h"
 #include "support/message_of.h"
 #include "support/tiny_model.h"
@@ -150,6 +152,32 @@ TEST(Sampling, AnImageDoesNotDependOnItsBatch) {
           sample(model, sampler, seeded_noise(options, sampler, 7, i, 1), labels.narrow(0, i, 1));
       EXPECT_LT(test::largest_difference(alone, all.narrow(0, i, 1)), 3e-5) << i;  // fp32 rounding
     }
+  }
+}
+
+// Labels, levels and images differ from evaluation to evaluation; the last batch has another size.
+TEST(Sampling, RecordedEvaluationsAreThoseThatRunAsTheyAre) {
+  for (const auto& device : test::devices()) {
+    const auto sampled = [&](bool recorded) {
+      Model model(kTeacher, device, 3);
+      test::perturb(model, 3);
+      model.freeze();
+      if (recorded) model.record_evaluations();
+      const SamplerOptions sampler = choose_sampler({.steps = 5}, kTeacher);
+      std::vector<Tensor> images;
+      for (const int64_t size : {4, 4, 3}) {
+        const auto first = static_cast<int64_t>(4 * images.size());
+        images.push_back(sample(model, sampler, seeded_noise(kTeacher, sampler, 7, first, size),
+                                torch::arange(first, first + size).remainder(3)));
+      }
+      return torch::cat(images);
+    };
+    testing::internal::CaptureStderr();
+    const Tensor recorded = sampled(true);
+    const bool says_why_not = testing::internal::GetCapturedStderr().find(
+                                  "--cuda-graph: an evaluation cannot be recorded") != std::string::npos;
+    EXPECT_EQ(says_why_not, DeviceGraph::obstacle(device).has_value());
+    EXPECT_TRUE(torch::equal(recorded, sampled(false))) << device;
   }
 }
 

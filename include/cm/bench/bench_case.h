@@ -33,6 +33,7 @@ struct BenchCase {
   int64_t threads = 1;
   std::string device = "cpu";
   ComputeType dtype = ComputeType::fp32;
+  bool cuda_graph = false;
 };
 
 template <class Visitor>
@@ -59,6 +60,7 @@ void fields(Visitor& visit, BenchCase& o) {
   visit("threads", o.threads, "threads of the CPU", within(1, 1024));
   visit("device", o.device, "cpu, cuda, cuda:N or auto");
   visit("dtype", o.dtype, "what the network computes in");
+  visit("cuda_graph", o.cuda_graph, "on a GPU: record a step or an evaluation once and play it");
 }
 
 // InputError when the file is missing, no JSON object, has an unknown key, a value out of range, or lacks a

@@ -44,6 +44,7 @@ struct BenchCommand {
   std::optional<int64_t> steps;
   std::optional<int64_t> warmup;
   std::optional<double> max_seconds;
+  bool cuda_graph = false;
   std::optional<std::string> out;      // PNG of cold_start and first_image
   std::optional<std::string> weights;  // of first_image
   bool operators = false;              // also show where the time goes

@@ -8,7 +8,7 @@
 
 #include "cm/base/fields.h"
 #include "cm/config/command_line.h"
-#include "cm/nn/compute_type.h"
+#include "cm/config/compute_options.h"
 
 namespace cm {
 
@@ -49,7 +49,7 @@ struct EditOptions {
   double guidance = 1;                                // towards them
   std::optional<int64_t> count = std::nullopt;        // results; the inputs are repeated in order
   int64_t batch = 64;
-  ComputeType dtype = ComputeType::fp32;
+  ComputeOptions compute = {};
   std::string out = "";
   std::optional<std::string> noise = std::nullopt;  // a file that Replay reads
   bool write_float = false;

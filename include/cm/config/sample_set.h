@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "cm/config/compute_options.h"
 #include "cm/io/image.h"
 #include "cm/metrics/image_set.h"
 #include "cm/training/sampling.h"
@@ -22,11 +23,11 @@ struct SampleSetOptions {
   std::optional<std::string> classes;  // "3", "3,5", "all"
   int64_t batch = 64;
   Quantization quantization = Quantization::nearest;
-  ComputeType dtype = ComputeType::fp32;
+  ComputeOptions compute;
 };
 
 // Declares --steps, --sigmas, --indices, --grid, --sampler, --s-churn, --s-tmin, --s-tmax, --s-noise,
-// --no-clamp, --guidance, --num, --class, --batch, --quantize and --dtype.
+// --no-clamp, --guidance, --num, --class, --batch, --quantize, --dtype and --cuda-graph.
 void add_sample_set_options(CLI::App& app, SampleSetOptions& options);
 
 // One weight file and its samples to be: all that is known before anything is computed.

@@ -23,7 +23,7 @@ struct SearchCommand {
   std::optional<std::string> classes;  // as SampleCommand's
   double guidance = 1;                 // towards them
   int64_t batch = 64;
-  ComputeType dtype = ComputeType::fp32;
+  ComputeOptions compute;
   std::string out;
   bool resume = false;
 };

@@ -4,6 +4,8 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
+#include <string>
 
 #include "cm/base/tensor.h"
 
@@ -11,8 +13,8 @@ namespace cm {
 
 class DeviceGraph {
  public:
-  // Whether this library can record on the device: a GPU, by a library that was built with nvcc.
-  static bool is_available(const torch::Device& device);
+  // Why this library cannot record on the device, if so: it is no GPU, or the library was built without nvcc.
+  static std::optional<std::string> obstacle(const torch::Device& device);
 
   // Records what `body` queues on the device; nothing of it runs yet. It must neither wait for the device nor
   // read memory that goes away; what it allocates stays the graph's. It should have run before, so that

@@ -9,6 +9,7 @@
 
 #include "cm/diffusion/preconditioning.h"
 #include "cm/nn/network.h"
+#include "cm/training/recorded_call.h"
 #include "cm/training/weight_file.h"
 
 namespace cm {
@@ -56,6 +57,10 @@ class Model {
   // The same for a frozen model whose weights stay as they are: it holds them for that.
   void hold_in(ComputeType type);
 
+  // From now on evaluations of denoiser() without dropout are recorded (RecordedCall) on this model's GPU:
+  // for a frozen model whose weights stay as they are, and callers that want no gradient.
+  void record_evaluations();
+
   // A frozen model of the same network with weights of its own, under `options`, which describe that network;
   // it computes in the same type.
   Model frozen_copy(const ModelOptions& options) const;
@@ -66,6 +71,7 @@ class Model {
   double time_scale_;
   NetworkMaker maker_;
   std::shared_ptr<Network> network_;
+  std::shared_ptr<RecordedCall> recorded_;
 };
 
 // A frozen model of a file's weights that computes in `type` and holds its weights for that. InputError, with

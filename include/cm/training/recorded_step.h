@@ -1,12 +1,10 @@
-// A training step that is recorded on a GPU once (cm/kernels/device_graph.h) and played for every batch
-// after.
+// A training step that is recorded on a GPU once and played for every batch after.
 #pragma once
 
 #include <functional>
-#include <memory>
 
-#include "cm/kernels/device_graph.h"
 #include "cm/training/objective.h"
+#include "cm/training/recorded_call.h"
 
 namespace cm {
 
@@ -24,25 +22,21 @@ class RecordedStep {
   // but memory that stays where it is.
   using Body = std::function<StepResult(const TrainingBatch& batch)>;
   RecordedStep(const torch::Device& device, Body body);
+  RecordedStep(const RecordedStep&) = delete;
+  RecordedStep& operator=(const RecordedStep&) = delete;
 
-  // Does a step with this batch, whose shapes are those of the first. The first steps run as they are; then
-  // one is recorded. If that fails a line of the log says why, and all steps run as they are.
+  // Does a step with this batch, as RecordedCall.
   StepResult run(const TrainingBatch& batch);
 
   // Steps that were played so far.
-  int64_t played() const { return played_; }
+  int64_t played() const { return call_.played(); }
 
  private:
-  void record(const TrainingBatch& batch);
+  std::vector<Tensor> compute(const std::vector<Tensor>& inputs) const;
 
-  torch::Device device_;
   Body body_;
-  int64_t run_as_they_are_ = 0;
-  bool failed_ = false;
-  int64_t played_ = 0;
-  TrainingBatch input_;  // where the graph reads
-  StepResult output_;    // where it writes
-  std::unique_ptr<DeviceGraph> graph_;
+  TrainingBatch batch_;  // the latest, for what is no tensor in it
+  RecordedCall call_;
 };
 
 }  // namespace cm
