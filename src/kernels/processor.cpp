@@ -1,5 +1,11 @@
 #include "processor.h"
 
+#include <algorithm>
+#include <cstdlib>
+
+#include "cm/base/error.h"
+#include "cm/base/text.h"
+
 namespace cm {
 namespace {
 
@@ -13,11 +19,18 @@ Processor detect() {
   return Processor::any;
 }
 
+Processor named() {
+  const char* const word = std::getenv("CM_PROCESSOR");
+  if (word == nullptr) return Processor::avx512;
+  if (const auto found = from_name<Processor>(word)) return *found;
+  throw InputError(concat("CM_PROCESSOR must be one of {", join(all_names<Processor>()), "}, got '", word, "'"));
+}
+
 }  // namespace
 
 Processor processor() {
-  static const Processor found = detect();
-  return found;
+  static const Processor chosen = std::min(detect(), named());
+  return chosen;
 }
 
 }  // namespace cm

@@ -2,6 +2,8 @@
 // their target, and called where processor() says that they are there.
 #pragma once
 
+#include "cm/base/fields.h"
+
 #if defined(__x86_64__)
 #define CM_TARGET_AVX512 [[gnu::target("avx512f,avx512vl,avx512dq,avx2,fma")]]
 #define CM_TARGET_AVX2 [[gnu::target("avx2,fma")]]
@@ -13,7 +15,14 @@
 namespace cm {
 
 enum class Processor { any, avx2, avx512 };
+template <>
+struct EnumNames<Processor> {
+  static constexpr std::array names = {EnumName{Processor::any, "any"}, EnumName{Processor::avx2, "avx2"},
+                                       EnumName{Processor::avx512, "avx512"}};
+};
 
+// The environment variable CM_PROCESSOR names a lesser one, whose code then runs: to test it and to compare.
+// InputError when it names none.
 Processor processor();
 
 // What is for this processor.

@@ -12,55 +12,13 @@
 namespace cm::winograd {
 namespace {
 
-constexpr int64_t kTaps = 9;              // of a kernel, 3×3
 constexpr int64_t kBlockBytes = 1 << 19;  // of the tiles that are transformed at once: half an L2 cache
-constexpr int64_t kChunkBytes = 1 << 23;  // the same for the weight's gradient, which goes by L3
+constexpr int64_t kChunkBytes = 1 << 21;  // the same for the weight gradient, which takes one element after another
 
 using Buffer = std::unique_ptr<float[]>;
 
 Buffer uninitialised(int64_t count) {
   return Buffer(new float[static_cast<size_t>(count)]);
-}
-
-// 3×3 numbers for each lane.
-using Kernels = std::array<std::array<float, kLanes>, kTaps>;
-
-// u[e · stride] = (G g Gᵀ)_e.
-void kernel_transform(const Kernels& g, float* u, int64_t stride) {
-  Vector t[4][3];
-  for (size_t s = 0; s < 3; ++s) {
-    const Vector outer = 0.5F * (vec::load<Vector>(g[s].data()) + vec::load<Vector>(g[6 + s].data()));
-    const Vector inner = 0.5F * vec::load<Vector>(g[3 + s].data());
-    t[0][s] = vec::load<Vector>(g[s].data());
-    t[1][s] = outer + inner;
-    t[2][s] = outer - inner;
-    t[3][s] = vec::load<Vector>(g[6 + s].data());
-  }
-  for (int64_t r = 0; r < 4; ++r) {
-    const Vector outer = 0.5F * (t[r][0] + t[r][2]);
-    const Vector inner = 0.5F * t[r][1];
-    vec::store(u + (4 * r + 0) * stride, t[r][0]);
-    vec::store(u + (4 * r + 1) * stride, outer + inner);
-    vec::store(u + (4 * r + 2) * stride, outer - inner);
-    vec::store(u + (4 * r + 3) * stride, t[r][2]);
-  }
-}
-
-// g = Gᵀ u G, the transpose of kernel_transform.
-void kernel_gradient(const float* u, int64_t stride, Kernels& g) {
-  Vector t[3][4];
-  for (int64_t s = 0; s < 4; ++s) {
-    const Vector u1 = vec::load<Vector>(u + (4 + s) * stride);
-    const Vector u2 = vec::load<Vector>(u + (8 + s) * stride);
-    t[0][s] = vec::load<Vector>(u + s * stride) + 0.5F * (u1 + u2);
-    t[1][s] = 0.5F * (u1 - u2);
-    t[2][s] = 0.5F * (u1 + u2) + vec::load<Vector>(u + (12 + s) * stride);
-  }
-  for (size_t r = 0; r < 3; ++r) {
-    vec::store(g[3 * r + 0].data(), t[r][0] + 0.5F * (t[r][1] + t[r][2]));
-    vec::store(g[3 * r + 1].data(), 0.5F * (t[r][1] - t[r][2]));
-    vec::store(g[3 * r + 2].data(), 0.5F * (t[r][1] + t[r][2]) + t[r][3]);
-  }
 }
 
 // The transformed kernels as the right-hand sides of the 16 products, [16, depth, columns]: depth = in,
@@ -81,7 +39,7 @@ Buffer transformed_kernels(const Shape& shape, const float* weight, bool turned)
             g[tap][static_cast<size_t>(lane)] = kernel[turned ? kTaps - 1 - tap : tap];
           }
         }
-        kernel_transform(g, u.get() + l * columns + column, depth * columns);
+        passes()->transform_kernels(g, u.get() + l * columns + column, depth * columns);
       }
     }
   });
@@ -156,7 +114,7 @@ void store_weight_gradient(const Shape& shape, const float* u, float* dweight) {
     Kernels g;
     for (int64_t c = begin; c < end; ++c) {
       for (int64_t k = 0; k < shape.out; k += kLanes) {
-        kernel_gradient(u + c * shape.out + k, shape.in * shape.out, g);
+        passes()->kernel_gradients(u + c * shape.out + k, shape.in * shape.out, g);
         for (int64_t lane = 0; lane < kLanes; ++lane) {
           float* const kernel = dweight + ((k + lane) * shape.in + c) * kTaps;
           for (size_t tap = 0; tap < kTaps; ++tap) kernel[tap] = g[tap][static_cast<size_t>(lane)];

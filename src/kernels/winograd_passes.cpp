@@ -1,7 +1,6 @@
 #include "winograd_passes.h"
 
-#include <array>
-
+#include "float_vector.h"
 #include "processor.h"
 
 namespace cm::winograd {
@@ -37,15 +36,16 @@ int64_t output_place(const Shape& shape, const Tiles& tiles, int64_t channels, i
 }
 
 // v[e · stride] = (Bᵀ d B)_e for all channels of one tile.
+template <class V>
 [[gnu::always_inline]] inline void input_transform(const Patch& d, int64_t channels, float* v,
                                                    int64_t stride) {
-  for (int64_t c = 0; c < channels; c += kLanes) {
-    Vector t[4][4];
+  for (int64_t c = 0; c < channels; c += vec::kLanes<V>) {
+    V t[4][4];
     for (size_t s = 0; s < 4; ++s) {
-      const Vector d0 = vec::load<Vector>(d[s] + c);
-      const Vector d1 = vec::load<Vector>(d[4 + s] + c);
-      const Vector d2 = vec::load<Vector>(d[8 + s] + c);
-      const Vector d3 = vec::load<Vector>(d[12 + s] + c);
+      const V d0 = vec::load<V>(d[s] + c);
+      const V d1 = vec::load<V>(d[4 + s] + c);
+      const V d2 = vec::load<V>(d[8 + s] + c);
+      const V d3 = vec::load<V>(d[12 + s] + c);
       t[0][s] = d0 - d2;
       t[1][s] = d1 + d2;
       t[2][s] = d2 - d1;
@@ -61,24 +61,25 @@ int64_t output_place(const Shape& shape, const Tiles& tiles, int64_t channels, i
 }
 
 // y, four places, = Aᵀ m A + bias for all channels of one tile.
+template <class V>
 [[gnu::always_inline]] inline void output_transform(const float* m, int64_t stride, int64_t channels,
                                                     const float* bias, float* y, int64_t row) {
-  for (int64_t c = 0; c < channels; c += kLanes) {
-    Vector t[2][4];
+  for (int64_t c = 0; c < channels; c += vec::kLanes<V>) {
+    V t[2][4];
     for (int64_t s = 0; s < 4; ++s) {
-      const Vector m0 = vec::load<Vector>(m + s * stride + c);
-      const Vector m1 = vec::load<Vector>(m + (4 + s) * stride + c);
-      const Vector m2 = vec::load<Vector>(m + (8 + s) * stride + c);
-      const Vector m3 = vec::load<Vector>(m + (12 + s) * stride + c);
+      const V m0 = vec::load<V>(m + s * stride + c);
+      const V m1 = vec::load<V>(m + (4 + s) * stride + c);
+      const V m2 = vec::load<V>(m + (8 + s) * stride + c);
+      const V m3 = vec::load<V>(m + (12 + s) * stride + c);
       t[0][s] = m0 + m1 + m2;
       t[1][s] = m1 - m2 - m3;
     }
     for (int64_t r = 0; r < 2; ++r) {
-      Vector left = t[r][0] + t[r][1] + t[r][2];
-      Vector right = t[r][1] - t[r][2] - t[r][3];
+      V left = t[r][0] + t[r][1] + t[r][2];
+      V right = t[r][1] - t[r][2] - t[r][3];
       if (bias != nullptr) {
-        left += vec::load<Vector>(bias + c);
-        right += vec::load<Vector>(bias + c);
+        left += vec::load<V>(bias + c);
+        right += vec::load<V>(bias + c);
       }
       vec::store(y + r * row + c, left);
       vec::store(y + r * row + channels + c, right);
@@ -87,13 +88,14 @@ int64_t output_place(const Shape& shape, const Tiles& tiles, int64_t channels, i
 }
 
 // d[e · stride] = (A dy Aᵀ)_e, the transpose of output_transform.
+template <class V>
 [[gnu::always_inline]] inline void gradient_transform(const float* dy, int64_t row, int64_t channels,
                                                       float* d, int64_t stride) {
-  for (int64_t c = 0; c < channels; c += kLanes) {
-    Vector t[4][2];
+  for (int64_t c = 0; c < channels; c += vec::kLanes<V>) {
+    V t[4][2];
     for (int64_t s = 0; s < 2; ++s) {
-      const Vector upper = vec::load<Vector>(dy + s * channels + c);
-      const Vector lower = vec::load<Vector>(dy + row + s * channels + c);
+      const V upper = vec::load<V>(dy + s * channels + c);
+      const V lower = vec::load<V>(dy + row + s * channels + c);
       t[0][s] = upper;
       t[1][s] = upper + lower;
       t[2][s] = upper - lower;
@@ -109,22 +111,22 @@ int64_t output_place(const Shape& shape, const Tiles& tiles, int64_t channels, i
 }
 
 // kRows × kVectors vectors of c, held in registers over the whole depth.
-template <int kRows, int kVectors>
+template <class V, int kRows, int kVectors>
 [[gnu::always_inline]] inline void multiply_tile(const Product& p, int64_t i, int64_t j) {
-  Vector sum[kRows][kVectors];
+  V sum[kRows][kVectors];
   float* const c = p.c + i * p.c_row + j;
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 2
     for (int v = 0; v < kVectors; ++v)
-      sum[r][v] = p.add ? vec::load<Vector>(c + r * p.c_row + v * kLanes) : Vector{};
+      sum[r][v] = p.add ? vec::load<V>(c + r * p.c_row + v * vec::kLanes<V>) : V{};
   }
   const float* a = p.a + i * p.a_row;
   const float* b = p.b + j;
   for (int64_t l = 0; l < p.depth; ++l, a += p.a_step, b += p.b_row) {
-    Vector factors[kVectors];
+    V factors[kVectors];
 #pragma GCC unroll 2
-    for (int v = 0; v < kVectors; ++v) factors[v] = vec::load<Vector>(b + v * kLanes);
+    for (int v = 0; v < kVectors; ++v) factors[v] = vec::load<V>(b + v * vec::kLanes<V>);
 #pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) {
       const float factor = a[r * p.a_row];
@@ -135,72 +137,125 @@ template <int kRows, int kVectors>
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 2
-    for (int v = 0; v < kVectors; ++v) vec::store(c + r * p.c_row + v * kLanes, sum[r][v]);
+    for (int v = 0; v < kVectors; ++v) vec::store(c + r * p.c_row + v * vec::kLanes<V>, sum[r][v]);
   }
 }
 
-template <int kRows, int kVectors>
+template <class V, int kRows, int kVectors>
 [[gnu::always_inline]] inline void multiply_columns(const Product& p, int64_t j) {
   int64_t i = 0;
-  for (; i + kRows <= p.rows; i += kRows) multiply_tile<kRows, kVectors>(p, i, j);
-  for (; i + 4 <= p.rows; i += 4) multiply_tile<4, kVectors>(p, i, j);
-  for (; i < p.rows; ++i) multiply_tile<1, kVectors>(p, i, j);
+  for (; i + kRows <= p.rows; i += kRows) multiply_tile<V, kRows, kVectors>(p, i, j);
+  for (; i + 4 <= p.rows; i += 4) multiply_tile<V, 4, kVectors>(p, i, j);
+  for (; i < p.rows; ++i) multiply_tile<V, 1, kVectors>(p, i, j);
 }
 
-template <int kRows, int kVectors>
+template <class V, int kRows, int kVectors>
 [[gnu::always_inline]] inline void multiply(const Product& p) {
   int64_t j = 0;
-  for (; j + kVectors * kLanes <= p.columns; j += kVectors * kLanes) multiply_columns<kRows, kVectors>(p, j);
-  for (; j < p.columns; j += kLanes) multiply_columns<kRows, 1>(p, j);
+  constexpr int64_t kColumns = kVectors * vec::kLanes<V>;
+  for (; j + kColumns <= p.columns; j += kColumns) multiply_columns<V, kRows, kVectors>(p, j);
+  for (; j < p.columns; j += vec::kLanes<V>) multiply_columns<V, kRows, 1>(p, j);
 }
 
+template <class V>
 [[gnu::always_inline]] inline void transform_inputs(const Block& block, const float* x, int64_t channels,
                                                     const float* zeros, float* v) {
   const Tiles tiles(block.shape);
   for (int64_t tile = block.first; tile < block.last; ++tile) {
     const Patch patch = patch_of(block.shape, tiles, x, channels, tile, zeros);
-    input_transform(patch, channels, v + (tile - block.origin) * channels, block.capacity * channels);
+    input_transform<V>(patch, channels, v + (tile - block.origin) * channels, block.capacity * channels);
   }
 }
 
+template <class V>
 [[gnu::always_inline]] inline void transform_outputs(const Block& block, const float* m, const float* bias,
                                                      float* y) {
   const Tiles tiles(block.shape);
   const int64_t channels = block.shape.out;
   for (int64_t tile = block.first; tile < block.last; ++tile) {
-    output_transform(m + (tile - block.origin) * channels, block.capacity * channels, channels, bias,
-                     y + output_place(block.shape, tiles, channels, tile), block.shape.width * channels);
+    output_transform<V>(m + (tile - block.origin) * channels, block.capacity * channels, channels, bias,
+                        y + output_place(block.shape, tiles, channels, tile), block.shape.width * channels);
   }
 }
 
+template <class V>
 [[gnu::always_inline]] inline void transform_gradients(const Block& block, const float* dy, float* d) {
   const Tiles tiles(block.shape);
   const int64_t channels = block.shape.out;
   for (int64_t tile = block.first; tile < block.last; ++tile) {
-    gradient_transform(dy + output_place(block.shape, tiles, channels, tile), block.shape.width * channels,
-                       channels, d + (tile - block.origin) * channels, block.capacity * channels);
+    gradient_transform<V>(dy + output_place(block.shape, tiles, channels, tile), block.shape.width * channels,
+                          channels, d + (tile - block.origin) * channels, block.capacity * channels);
   }
 }
 
-// All of them with one target; the macro because a target is no template argument.
-#define CM_PASSES(name, rows, vectors, ...)                                                                  \
+template <class V>
+[[gnu::always_inline]] inline void transform_kernels(const Kernels& g, float* u, int64_t stride) {
+  for (int64_t lane = 0; lane < kLanes; lane += vec::kLanes<V>) {
+    V t[4][3];
+    for (size_t s = 0; s < 3; ++s) {
+      const V outer = 0.5F * (vec::load<V>(g[s].data() + lane) + vec::load<V>(g[6 + s].data() + lane));
+      const V inner = 0.5F * vec::load<V>(g[3 + s].data() + lane);
+      t[0][s] = vec::load<V>(g[s].data() + lane);
+      t[1][s] = outer + inner;
+      t[2][s] = outer - inner;
+      t[3][s] = vec::load<V>(g[6 + s].data() + lane);
+    }
+    for (int64_t r = 0; r < 4; ++r) {
+      const V outer = 0.5F * (t[r][0] + t[r][2]);
+      const V inner = 0.5F * t[r][1];
+      vec::store(u + (4 * r + 0) * stride + lane, t[r][0]);
+      vec::store(u + (4 * r + 1) * stride + lane, outer + inner);
+      vec::store(u + (4 * r + 2) * stride + lane, outer - inner);
+      vec::store(u + (4 * r + 3) * stride + lane, t[r][2]);
+    }
+  }
+}
+
+template <class V>
+[[gnu::always_inline]] inline void kernel_gradients(const float* u, int64_t stride, Kernels& g) {
+  for (int64_t lane = 0; lane < kLanes; lane += vec::kLanes<V>) {
+    V t[3][4];
+    for (int64_t s = 0; s < 4; ++s) {
+      const V u1 = vec::load<V>(u + (4 + s) * stride + lane);
+      const V u2 = vec::load<V>(u + (8 + s) * stride + lane);
+      t[0][s] = vec::load<V>(u + s * stride + lane) + 0.5F * (u1 + u2);
+      t[1][s] = 0.5F * (u1 - u2);
+      t[2][s] = 0.5F * (u1 + u2) + vec::load<V>(u + (12 + s) * stride + lane);
+    }
+    for (size_t r = 0; r < 3; ++r) {
+      vec::store(g[3 * r + 0].data() + lane, t[r][0] + 0.5F * (t[r][1] + t[r][2]));
+      vec::store(g[3 * r + 1].data() + lane, 0.5F * (t[r][1] - t[r][2]));
+      vec::store(g[3 * r + 2].data() + lane, 0.5F * (t[r][1] + t[r][2]) + t[r][3]);
+    }
+  }
+}
+
+// All of them with one target, by the vector that its registers hold (the compiler keeps larger ones in
+// memory) and as many sums as fit into them; the macro because a target is no template argument.
+#define CM_PASSES(name, V, rows, vectors, ...)                                                               \
   struct name {                                                                                              \
     __VA_ARGS__ static void inputs(const Block& block, const float* x, int64_t channels, const float* zeros, \
                                    float* v) {                                                               \
-      transform_inputs(block, x, channels, zeros, v);                                                        \
+      transform_inputs<V>(block, x, channels, zeros, v);                                                     \
     }                                                                                                        \
     __VA_ARGS__ static void outputs(const Block& block, const float* m, const float* bias, float* y) {       \
-      transform_outputs(block, m, bias, y);                                                                  \
+      transform_outputs<V>(block, m, bias, y);                                                               \
     }                                                                                                        \
     __VA_ARGS__ static void gradients(const Block& block, const float* dy, float* d) {                       \
-      transform_gradients(block, dy, d);                                                                     \
+      transform_gradients<V>(block, dy, d);                                                                  \
     }                                                                                                        \
-    __VA_ARGS__ static void product(const Product& p) { multiply<rows, vectors>(p); }                        \
-    static constexpr Passes passes = {inputs, outputs, gradients, product};                                  \
+    __VA_ARGS__ static void product(const Product& p) { multiply<V, rows, vectors>(p); }                     \
+    __VA_ARGS__ static void kernels(const Kernels& g, float* u, int64_t stride) {                            \
+      transform_kernels<V>(g, u, stride);                                                                    \
+    }                                                                                                        \
+    __VA_ARGS__ static void of_kernels(const float* u, int64_t stride, Kernels& g) {                         \
+      kernel_gradients<V>(u, stride, g);                                                                     \
+    }                                                                                                        \
+    static constexpr Passes passes = {inputs, outputs, gradients, product, kernels, of_kernels};             \
   };
 
-CM_PASSES(Avx512, kRowsAtOnce, 2, CM_TARGET_AVX512)
-CM_PASSES(Avx2, kRowsAtOnce / 2, 1, CM_TARGET_AVX2)
+CM_PASSES(Avx512, vec::Floats16, kRowsAtOnce, 2, CM_TARGET_AVX512)
+CM_PASSES(Avx2, vec::Floats8, kRowsAtOnce / 2, 2, CM_TARGET_AVX2)
 #undef CM_PASSES
 
 }  // namespace

@@ -2,16 +2,18 @@
 // processor.
 #pragma once
 
-#include "float_vector.h"
+#include <array>
+
 #include "winograd.h"
 
 namespace cm::winograd {
 
 constexpr int64_t kElements = 16;    // of a transformed tile, 4×4
-constexpr int64_t kRowsAtOnce = 12;  // of a product, in registers
+constexpr int64_t kRowsAtOnce = 12;  // of a product, in registers; some processors take half
+constexpr int64_t kTaps = 9;         // of a kernel, 3×3
 
-// Where a processor's vectors are narrower, the compiler makes several of one.
-using Vector = vec::Floats16;
+// 3×3 numbers for each of kLanes kernels.
+using Kernels = std::array<std::array<float, kLanes>, kTaps>;
 
 // Tiles are numbered over images, rows and columns.
 struct Tiles {
@@ -57,6 +59,10 @@ struct Passes {
   // dy → d = A dy Aᵀ, the transpose of transform_outputs.
   void (*transform_gradients)(const Block& block, const float* dy, float* d);
   void (*multiply)(const Product& product);
+  // u[e · stride + lane] = (G g Gᵀ)_e.
+  void (*transform_kernels)(const Kernels& g, float* u, int64_t stride);
+  // g = Gᵀ u G, the transpose of transform_kernels.
+  void (*kernel_gradients)(const float* u, int64_t stride, Kernels& g);
 };
 
 // Of the processor that this runs on; null where it lacks the instructions that they are written for.
