@@ -23,7 +23,7 @@ const ImageSpec kGrey = {.channels = 1, .size = 8, .classes = 0};
 const ImageSpec kColour = {.channels = 3, .size = 8, .classes = 0};
 const ImageSpec kClasses = {.channels = 1, .size = 8, .classes = 10};
 
-EditOptions asking(EditTask task, const std::string& input) {
+EditOptions editing(EditTask task, const std::string& input) {
   EditOptions options;
   options.task = task;
   options.input = input;
@@ -61,7 +61,7 @@ class EditInputTest : public testing::Test {
 };
 
 TEST_F(EditInputTest, PicturesAreBroughtToTheModelsSize) {
-  const EditOptions options = asking(EditTask::stroke, picture("wide.png", 3, 20, 30));
+  const EditOptions options = editing(EditTask::stroke, picture("wide.png", 3, 20, 30));
   const EditInput input = read_edit_input(options, kColour);
   const Tensor expected = center_crop(read_image(*options.input, 3), 8);
   EXPECT_TRUE(torch::equal(input.reference, from_uint8(expected).unsqueeze(0)));
@@ -72,7 +72,7 @@ TEST_F(EditInputTest, PicturesAreBroughtToTheModelsSize) {
 }
 
 TEST_F(EditInputTest, PicturesAreRepeatedInOrder) {
-  EditOptions options = asking(EditTask::stroke, archive({4, 1, 9}));
+  EditOptions options = editing(EditTask::stroke, archive({4, 1, 9}));
   options.count = 5;
   const EditInput input = read_edit_input(options, kClasses);
   EXPECT_EQ(input.reference.size(0), 5);
@@ -83,7 +83,7 @@ TEST_F(EditInputTest, PicturesAreRepeatedInOrder) {
 }
 
 TEST_F(EditInputTest, ClassesComeFromTheCommandThenTheInputThenInOrder) {
-  EditOptions options = asking(EditTask::stroke, archive({4, 1, 9}));
+  EditOptions options = editing(EditTask::stroke, archive({4, 1, 9}));
   options.classes = "3";
   EXPECT_TRUE(torch::equal(read_edit_input(options, kClasses).labels, torch::tensor({3, 3, 3})));
   options.classes.reset();
@@ -97,7 +97,7 @@ TEST_F(EditInputTest, ClassesComeFromTheCommandThenTheInputThenInOrder) {
 }
 
 TEST_F(EditInputTest, SuperResolutionTakesTheSmallPictureOrAFullOne) {
-  EditOptions options = asking(EditTask::superres, picture("small.png", 1, 4, 4));
+  EditOptions options = editing(EditTask::superres, picture("small.png", 1, 4, 4));
   options.factor = 2;
   const Tensor small = from_uint8(read_image(*options.input, 1));
   const Tensor repeated = small.repeat_interleave(2, 1).repeat_interleave(2, 2);
@@ -115,7 +115,7 @@ TEST_F(EditInputTest, SuperResolutionTakesTheSmallPictureOrAFullOne) {
 }
 
 TEST_F(EditInputTest, ABoxIsThePartToFill) {
-  EditOptions options = asking(EditTask::inpaint, picture("a.png", 1, 8, 8));
+  EditOptions options = editing(EditTask::inpaint, picture("a.png", 1, 8, 8));
   options.box = {1, 2, 3, 4};
   const Tensor known = read_edit_input(options, kGrey).known;
   EXPECT_EQ(known.sizes(), torch::IntArrayRef({1, 1, 8, 8}));
@@ -139,7 +139,7 @@ TEST_F(EditInputTest, ABoxIsThePartToFill) {
 TEST_F(EditInputTest, AMaskHasTheModelsSizeOrThePictures) {
   Tensor left = torch::zeros({8, 8});
   left.narrow(1, 0, 3).fill_(1);
-  EditOptions options = asking(EditTask::inpaint, picture("a.png", 1, 16, 32));
+  EditOptions options = editing(EditTask::inpaint, picture("a.png", 1, 16, 32));
   options.mask = mask("model.png", left);
   EXPECT_TRUE(torch::equal(read_edit_input(options, kGrey).known[0][0], left == 1));
   // 16 × 32 is halved, then 4 columns on either side are cropped: 10 columns of it are 1 of the result.
@@ -157,7 +157,7 @@ TEST_F(EditInputTest, AMaskHasTheModelsSizeOrThePictures) {
 }
 
 TEST_F(EditInputTest, AMaskThatIsWhiteEverywhereIsRemarked) {
-  EditOptions options = asking(EditTask::inpaint, picture("a.png", 1, 8, 8));
+  EditOptions options = editing(EditTask::inpaint, picture("a.png", 1, 8, 8));
   options.mask = mask("white.png", torch::ones({8, 8}));
   const EditInput input = read_edit_input(options, kGrey);
   EXPECT_TRUE(input.known.all().item<bool>());
@@ -165,7 +165,7 @@ TEST_F(EditInputTest, AMaskThatIsWhiteEverywhereIsRemarked) {
 }
 
 TEST_F(EditInputTest, ColoursNeedAColourModel) {
-  EXPECT_THAT(complaint(asking(EditTask::colorize, picture("a.png", 3, 8, 8))),
+  EXPECT_THAT(complaint(editing(EditTask::colorize, picture("a.png", 3, 8, 8))),
               HasSubstr("colorize needs a model of colour images (3 channels); this one makes grey ones"));
 }
 

@@ -16,7 +16,7 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::StartsWith;
 
-EditOptions asking(EditTask task) {
+EditOptions request_for(EditTask task) {
   EditOptions options;
   options.task = task;
   return options;
@@ -24,7 +24,7 @@ EditOptions asking(EditTask task) {
 
 // The least that every task needs.
 EditOptions enough_for(EditTask task) {
-  EditOptions options = asking(task);
+  EditOptions options = request_for(task);
   if (task != EditTask::interpolate) options.input = "x.png";
   if (task == EditTask::inpaint) options.box = {0, 0, 2, 2};
   if (task == EditTask::superres) options.factor = 2;
@@ -45,7 +45,7 @@ TEST(EditOptions, EveryTaskHasEnough) {
 
 TEST(EditOptions, WhatATaskNeedsIsSaid) {
   const auto bare = [](EditTask task) {
-    EditOptions options = asking(task);
+    EditOptions options = request_for(task);
     if (task != EditTask::interpolate) options.input = "x.png";
     return mistakes(options);
   };
@@ -55,7 +55,7 @@ TEST(EditOptions, WhatATaskNeedsIsSaid) {
   EXPECT_THAT(bare(EditTask::stroke), ElementsAre(HasSubstr("stroke needs --sigma S")));
   EXPECT_THAT(bare(EditTask::denoise), ElementsAre(HasSubstr("denoise needs --sigma S")));
   EXPECT_THAT(bare(EditTask::interpolate), ElementsAre(HasSubstr("interpolate needs either --seeds A,B")));
-  EXPECT_THAT(mistakes(asking(EditTask::superres)),
+  EXPECT_THAT(mistakes(request_for(EditTask::superres)),
               ElementsAre("superres needs --input FILE|DIR, the pictures to edit",
                           HasSubstr("superres needs --factor P")));
 }

@@ -12,7 +12,7 @@ namespace {
 using Kind = YamlNode::Kind;
 using Lines = std::vector<std::string>;
 
-Lines mistakes_in(const std::string& text) {
+Lines mistakes_in_text(const std::string& text) {
   return mistakes_of([&] { parse_yaml(text, "run.yaml"); });
 }
 
@@ -55,42 +55,44 @@ TEST(YamlParser, AnEmptyTextIsAnEmptyMapping) {
 }
 
 TEST(YamlParser, WhatIsNotYaml) {
-  EXPECT_EQ(mistakes_in("a: b: c"), Lines{"run.yaml:1:5: not valid YAML: illegal map value"});
-  EXPECT_EQ(mistakes_in("a:\n  b: 1\n c: 2\n"), Lines{"run.yaml:3:2: not valid YAML: end of map not found"});
-  EXPECT_EQ(mistakes_in("a: [1, 2"), Lines{"run.yaml:2:1: not valid YAML: end of sequence flow not found"});
-  EXPECT_EQ(mistakes_in("a: @x"), Lines{"run.yaml:1:4: not valid YAML: unknown token"});
-  EXPECT_EQ(mistakes_in("a: 'x\nb: 2\n"), Lines{"run.yaml:4:2: not valid YAML: a quote is not closed"});
+  EXPECT_EQ(mistakes_in_text("a: b: c"), Lines{"run.yaml:1:5: not valid YAML: illegal map value"});
+  EXPECT_EQ(mistakes_in_text("a:\n  b: 1\n c: 2\n"),
+            Lines{"run.yaml:3:2: not valid YAML: end of map not found"});
+  EXPECT_EQ(mistakes_in_text("a: [1, 2"),
+            Lines{"run.yaml:2:1: not valid YAML: end of sequence flow not found"});
+  EXPECT_EQ(mistakes_in_text("a: @x"), Lines{"run.yaml:1:4: not valid YAML: unknown token"});
+  EXPECT_EQ(mistakes_in_text("a: 'x\nb: 2\n"), Lines{"run.yaml:4:2: not valid YAML: a quote is not closed"});
 }
 
 TEST(YamlParser, TabsAreNamed) {
-  EXPECT_EQ(mistakes_in("a:\n\tb: 1\n"),
+  EXPECT_EQ(mistakes_in_text("a:\n\tb: 1\n"),
             Lines{"run.yaml:2:3: not valid YAML: illegal map value; indent with spaces, not tabs"});
   EXPECT_EQ(
-      mistakes_in("a: 1\n\tb: 2\n"),
+      mistakes_in_text("a: 1\n\tb: 2\n"),
       Lines{"run.yaml:2:1: not valid YAML: illegal tab when looking for indentation; indent with spaces, not "
             "tabs"});
 }
 
 TEST(YamlParser, TheRootIsOneMapping) {
-  EXPECT_EQ(mistakes_in("- 1\n"),
+  EXPECT_EQ(mistakes_in_text("- 1\n"),
             Lines{"run.yaml:1:1: a config must be a mapping (lines of key: value), got a list"});
-  EXPECT_EQ(mistakes_in("\nsteps\n"),
+  EXPECT_EQ(mistakes_in_text("\nsteps\n"),
             Lines{"run.yaml:2:1: a config must be a mapping (lines of key: value), got 'steps'"});
-  EXPECT_EQ(mistakes_in("a: 1\n---\nb: 2\n"),
+  EXPECT_EQ(mistakes_in_text("a: 1\n---\nb: 2\n"),
             Lines{"run.yaml:2:1: not valid YAML here: something follows the end of the value"});
 }
 
 TEST(YamlParser, WhatConfigsDoWithout) {
   const char* anchors = "anchors and aliases (& and *) are not supported; write the value out";
-  EXPECT_EQ(mistakes_in("a: &x 1\nb: *x\n"), Lines{std::string("run.yaml:1:4: ") + anchors});
-  EXPECT_EQ(mistakes_in("a: !!int 3"),
+  EXPECT_EQ(mistakes_in_text("a: &x 1\nb: *x\n"), Lines{std::string("run.yaml:1:4: ") + anchors});
+  EXPECT_EQ(mistakes_in_text("a: !!int 3"),
             Lines{"run.yaml:1:4: tags (!) are not supported; quote the value if it is a string"});
-  EXPECT_EQ(mistakes_in("? [1]\n: 3\n"), Lines{"run.yaml:1:3: a key must be a word, got a list"});
-  EXPECT_EQ(mistakes_in(": 3\n"), Lines{"run.yaml:1:1: a key must be a word, got nothing"});
+  EXPECT_EQ(mistakes_in_text("? [1]\n: 3\n"), Lines{"run.yaml:1:3: a key must be a word, got a list"});
+  EXPECT_EQ(mistakes_in_text(": 3\n"), Lines{"run.yaml:1:1: a key must be a word, got nothing"});
 }
 
 TEST(YamlParser, DeepNestingIsRefused) {
-  const Lines mistakes = mistakes_in("a: " + std::string(100'000, '['));
+  const Lines mistakes = mistakes_in_text("a: " + std::string(100'000, '['));
   ASSERT_EQ(mistakes.size(), 1U);
   EXPECT_NE(mistakes[0].find("not valid YAML"), std::string::npos) << mistakes[0];
 }

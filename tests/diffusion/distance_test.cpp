@@ -13,10 +13,10 @@ namespace {
 
 using test::largest_difference;
 
-constexpr Distance kAll[] = {Distance::l1, Distance::l2, Distance::linf, Distance::l2_32,
-                             Distance::pseudo_huber};
+constexpr Distance kAllDistances[] = {Distance::l1, Distance::l2, Distance::linf, Distance::l2_32,
+                                      Distance::pseudo_huber};
 
-Tensor some_images(uint64_t seed, int64_t side = 8) {
+Tensor compared_images(uint64_t seed, int64_t side = 8) {
   return normal({.seed = seed}, sample_range(0, 4), {3, side, side}).to(torch::kFloat64);
 }
 
@@ -25,9 +25,9 @@ double of_one(Distance kind, const Tensor& a, const Tensor& b, double huber_c = 
 }
 
 TEST(Distance, IsZeroForEqualsSymmetricAndPositive) {
-  const Tensor a = some_images(1);
-  const Tensor b = some_images(2);
-  for (const auto kind : kAll) {
+  const Tensor a = compared_images(1);
+  const Tensor b = compared_images(2);
+  for (const auto kind : kAllDistances) {
     SCOPED_TRACE(to_string(kind));
     EXPECT_EQ(test::largest(distance(kind, a, a)), 0);
     EXPECT_TRUE(torch::equal(distance(kind, a, b), distance(kind, b, a)));
@@ -47,17 +47,17 @@ TEST(Distance, HandValues) {
 }
 
 TEST(Distance, ASampleDoesNotSeeTheOthers) {
-  const Tensor a = some_images(1);
-  const Tensor b = some_images(2);
-  for (const auto kind : kAll) {
+  const Tensor a = compared_images(1);
+  const Tensor b = compared_images(2);
+  for (const auto kind : kAllDistances) {
     const Tensor alone = distance(kind, a.narrow(0, 2, 1), b.narrow(0, 2, 1));
     EXPECT_LT(largest_difference(distance(kind, a, b).narrow(0, 2, 1), alone), 1e-12) << to_string(kind);
   }
 }
 
 TEST(Distance, L2On32PixelsIsL2) {
-  const Tensor a = some_images(1, 32);
-  const Tensor b = some_images(2, 32);
+  const Tensor a = compared_images(1, 32);
+  const Tensor b = compared_images(2, 32);
   EXPECT_LT(largest_difference(distance(Distance::l2_32, a, b), distance(Distance::l2, a, b)), 1e-12);
 }
 
@@ -68,8 +68,8 @@ TEST(Distance, TheResizeOfL2_32KeepsConstants) {
 }
 
 TEST(Distance, PseudoHuberIsBetweenTheNormAndItsSquare) {
-  const Tensor a = some_images(1)[0];
-  const Tensor b = some_images(2)[0];
+  const Tensor a = compared_images(1)[0];
+  const Tensor b = compared_images(2)[0];
   const double norm = (a - b).norm().item<double>();
   EXPECT_NEAR(of_one(Distance::pseudo_huber, a, b, 1e-9), norm, 1e-6);
   const double c = 1e4 * std::sqrt(static_cast<double>(a.numel()));
@@ -77,14 +77,14 @@ TEST(Distance, PseudoHuberIsBetweenTheNormAndItsSquare) {
 }
 
 TEST(Distance, LpipsIsNoFormula) {
-  const Tensor a = some_images(1);
+  const Tensor a = compared_images(1);
   const auto message = test::message_of<c10::Error>([&] { distance(Distance::lpips, a, a); });
   EXPECT_THAT(message, testing::HasSubstr("lpips is a network, not a formula"));
 }
 
 TEST(Distance, GradientsAreFiniteWhereTheImagesAgree) {
-  for (const auto kind : kAll) {
-    const Tensor a = some_images(1).requires_grad_(true);
+  for (const auto kind : kAllDistances) {
+    const Tensor a = compared_images(1).requires_grad_(true);
     distance(kind, a, a.detach()).sum().backward();
     EXPECT_EQ(test::largest(a.grad()), 0) << to_string(kind);
   }

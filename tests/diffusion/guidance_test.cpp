@@ -45,13 +45,13 @@ Tensor log_density(const GaussianMixture& data, const Tensor& x, const Tensor& s
   return (data.weights.log() - distance2 / (2 * variance)).logsumexp(1);
 }
 
-struct Points {
+struct NoisyPoints {
   Tensor x = normal({.seed = 3}, sample_range(0, 40), {2}).to(torch::kFloat64);
   Tensor sigma = torch::linspace(0.05, 3, 40, torch::kFloat64);
 };
 
 TEST(Guidance, ItsEndsAreTheClassAndAllDataThemselves) {
-  const Points at;
+  const NoisyPoints at;
   const Denoiser never = [](const Tensor&, const Tensor&) -> Tensor {
     throw std::runtime_error("an evaluation too many");
   };
@@ -66,7 +66,7 @@ TEST(Guidance, ItsEndsAreTheClassAndAllDataThemselves) {
 
 // D_w − x = σ² ∇ log (p(x | 1)^w p(x)^(1 − w)), the gradient by differentiating the densities.
 TEST(Guidance, ItsScoreIsThatOfThePoweredDensity) {
-  const Points at;
+  const NoisyPoints at;
   for (const double w : {0.0, 0.4, 1.0, 2.5, 7.0}) {
     const Tensor x = at.x.clone().requires_grad_();
     const Tensor log_p =

@@ -21,7 +21,7 @@ using test::message_of;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-constexpr double kEpsilon = 0.002;
+constexpr double kSigmaMin = 0.002;
 
 const Denoiser kZero = [](const Tensor& x, const Tensor&) { return torch::zeros_like(x); };
 const NoiseSource kNoNoise = [](int64_t) -> Tensor { throw std::logic_error("nothing was to be drawn"); };
@@ -61,13 +61,13 @@ TEST(Sampler, MultistepWithTheExactFunctionKeepsAGaussian) {
   const Tensor mean = torch::tensor({0.3, -0.8}, torch::kFloat64);
   const GaussianMixture data{mean.unsqueeze(0), torch::ones({1}, torch::kFloat64),
                              torch::full({1}, 0.5, torch::kFloat64)};
-  const Denoiser f = test::consistency_of(test::Gaussian{mean, 0.5}, kEpsilon);
+  const Denoiser f = test::consistency_of(test::Gaussian{mean, 0.5}, kSigmaMin);
   const Tensor x_T = draw(data, 80, 11, 0, sample_range(0, count));
   const auto noise = float64_noise(count, 2);
-  const Tensor truth = covariance_of(data, kEpsilon);
+  const Tensor truth = covariance_of(data, kSigmaMin);
   expect_moments(sample_onestep(f, x_T, 80), mean, truth);
-  expect_moments(sample_multistep(f, x_T, {80, kEpsilon}, kEpsilon, noise), mean, truth);
-  expect_moments(sample_multistep(f, x_T, {80, 2.2404, 0.5, kEpsilon}, kEpsilon, noise), mean, truth);
+  expect_moments(sample_multistep(f, x_T, {80, kSigmaMin}, kSigmaMin, noise), mean, truth);
+  expect_moments(sample_multistep(f, x_T, {80, 2.2404, 0.5, kSigmaMin}, kSigmaMin, noise), mean, truth);
 }
 
 TEST(Sampler, MultistepAddsTheNoiseThatAPointLacks) {
@@ -82,10 +82,10 @@ TEST(Sampler, MultistepWithTheExactFunctionKeepsAMixture) {
   const GaussianMixture data{torch::tensor({{-1.0, 0.4}, {0.8, -0.5}}, torch::kFloat64),
                              torch::tensor({0.4, 0.6}, torch::kFloat64),
                              torch::full({2}, 0.3, torch::kFloat64)};
-  const Denoiser f = consistency_of(data, kEpsilon);
-  const Tensor x = sample_multistep(f, draw(data, 80, 12, 0, sample_range(0, count)), {80, 0.8, kEpsilon},
-                                    kEpsilon, float64_noise(count, 2));
-  expect_moments(x, mean_of(data), covariance_of(data, kEpsilon));
+  const Denoiser f = consistency_of(data, kSigmaMin);
+  const Tensor x = sample_multistep(f, draw(data, 80, 12, 0, sample_range(0, count)), {80, 0.8, kSigmaMin},
+                                    kSigmaMin, float64_noise(count, 2));
+  expect_moments(x, mean_of(data), covariance_of(data, kSigmaMin));
 }
 
 TEST(Sampler, AMultistepWalkThatEndsAboveEpsilonLeavesNoise) {
@@ -101,7 +101,7 @@ TEST(Sampler, MultistepDrawsBetweenItsStepsOnly) {
     drawn.push_back(step);
     return torch::zeros_like(x_T);
   };
-  sample_multistep(kZero, x_T, {80, 5, 1, kEpsilon}, kEpsilon, noise);
+  sample_multistep(kZero, x_T, {80, 5, 1, kSigmaMin}, kSigmaMin, noise);
   EXPECT_THAT(drawn, ElementsAre(0, 1));
 }
 

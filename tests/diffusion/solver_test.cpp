@@ -14,8 +14,8 @@ namespace {
 
 using test::largest_difference;
 
-constexpr Solver kAll[] = {Solver::euler, Solver::heun,         Solver::midpoint,
-                           Solver::dpm,   Solver::dpm_solver_2, Solver::rk4};
+constexpr Solver kAllSolvers[] = {Solver::euler, Solver::heun,         Solver::midpoint,
+                                  Solver::dpm,   Solver::dpm_solver_2, Solver::rk4};
 
 GaussianMixture mixture() {
   return {torch::tensor({{-1.0, 0.4}, {0.8, -0.5}, {0.3, 1.0}}, torch::kFloat64),
@@ -60,7 +60,7 @@ TEST(Solver, EveryRuleIsExactOnStraightTrajectories) {
   const Tensor x0 = torch::tensor({{0.5, -0.25}}, torch::kFloat64);
   const Tensor z = torch::tensor({{1.5, -2.0}}, torch::kFloat64);
   const Denoiser point = [&](const Tensor&, const Tensor&) { return x0; };
-  for (const auto solver : kAll) {
+  for (const auto solver : kAllSolvers) {
     const Tensor x = solver_step(solver, point, x0 + 80 * z, levels({80}), levels({0.5}));
     EXPECT_LT(largest_difference(x, x0 + 0.5 * z), 1e-12) << to_string(solver);
   }
@@ -69,7 +69,7 @@ TEST(Solver, EveryRuleIsExactOnStraightTrajectories) {
 TEST(Solver, EachSampleHasItsOwnLevels) {
   const Denoiser denoiser = denoiser_of(mixture());
   const Tensor x = draw(mixture(), 1, 5, 0, sample_range(0, 2));
-  for (const auto solver : kAll) {
+  for (const auto solver : kAllSolvers) {
     const Tensor both = solver_step(solver, denoiser, x, levels({3, 0.5}), levels({1, 0.2}));
     const Tensor second = solver_step(solver, denoiser, x.narrow(0, 1, 1), levels({0.5}), levels({0.2}));
     EXPECT_LT(largest_difference(both.narrow(0, 1, 1), second), 1e-14) << to_string(solver);
@@ -78,7 +78,7 @@ TEST(Solver, EachSampleHasItsOwnLevels) {
 
 TEST(Solver, AStepOfNoLengthStaysWhereItIs) {
   const Tensor x = draw(mixture(), 1, 5, 0, sample_range(0, 2));
-  for (const auto solver : kAll) {
+  for (const auto solver : kAllSolvers) {
     const Tensor same = solver_step(solver, denoiser_of(mixture()), x, levels({1, 2}), levels({1, 2}));
     EXPECT_TRUE(torch::equal(same, x)) << to_string(solver);
   }
@@ -86,7 +86,7 @@ TEST(Solver, AStepOfNoLengthStaysWhereItIs) {
 
 TEST(Solver, EvaluationsAreCountedRight) {
   const Tensor x = torch::ones({1, 2}, torch::kFloat64);
-  for (const auto solver : kAll) {
+  for (const auto solver : kAllSolvers) {
     int64_t calls = 0;
     const Denoiser counting = [&](const Tensor& at, const Tensor&) {
       ++calls;
@@ -101,7 +101,7 @@ TEST(Solver, AStepToZeroEndsNearTheDenoiser) {
   const Denoiser denoiser = denoiser_of(mixture());
   const Tensor x = draw(mixture(), 0.01, 5, 0, sample_range(0, 3));
   const Tensor sigma = levels({0.01, 0.01, 0.01});
-  for (const auto solver : kAll) {
+  for (const auto solver : kAllSolvers) {
     const Tensor end =
         solver_step(rule_to_zero(solver), denoiser, x, sigma, torch::zeros({3}, torch::kFloat64));
     EXPECT_LT(largest_difference(end, denoiser(x, sigma)), 1e-3) << to_string(solver);

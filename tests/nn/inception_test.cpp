@@ -16,12 +16,12 @@ using testing::AllOf;
 using testing::HasSubstr;
 
 // One network for all tests.
-const Inception& network() {
+const Inception& inception() {
   static const Inception made(test::synthetic_inception_weights(), torch::kCPU, "synthetic weights");
   return made;
 }
 
-Tensor some_images(int64_t count) {
+Tensor random_pictures(int64_t count) {
   return normal({.seed = 4}, sample_range(0, count), {3, 299, 299}).clamp(-1, 1);
 }
 
@@ -42,25 +42,25 @@ TEST(Inception, HasTheWeightsOfTheTensorFlowNetwork) {
 }
 
 TEST(Inception, GivesWhatIsAskedForAndTheSameInAnyCompany) {
-  const Tensor images = some_images(2);
-  const auto all = network().forward(images, {.pool = true, .spatial = true, .logits = true});
+  const Tensor images = random_pictures(2);
+  const auto all = inception().forward(images, {.pool = true, .spatial = true, .logits = true});
   EXPECT_EQ(all.pool.sizes(), torch::IntArrayRef({2, 2048}));
   EXPECT_EQ(all.spatial.sizes(), torch::IntArrayRef({2, 2023}));
   EXPECT_EQ(all.logits.sizes(), torch::IntArrayRef({2, 1008}));
   EXPECT_GE(all.pool.min().item<double>(), 0);
   EXPECT_GE(all.spatial.min().item<double>(), 0);
-  const auto spatial = network().forward(images, {.pool = false, .spatial = true});
+  const auto spatial = inception().forward(images, {.pool = false, .spatial = true});
   EXPECT_TRUE(torch::equal(spatial.spatial, all.spatial));
   EXPECT_FALSE(spatial.pool.defined() || spatial.logits.defined());
-  const auto logits = network().forward(images, {.pool = false, .logits = true});
+  const auto logits = inception().forward(images, {.pool = false, .logits = true});
   EXPECT_TRUE(torch::equal(logits.logits, all.logits));
   EXPECT_FALSE(logits.pool.defined() || logits.spatial.defined());
 }
 
 TEST(Inception, AnImageDoesNotSeeTheOthers) {
-  const Tensor images = some_images(2);
-  const Tensor together = network().forward(images, {}).pool;
-  const Tensor alone = network().forward(images.narrow(0, 1, 1), {}).pool;
+  const Tensor images = random_pictures(2);
+  const Tensor together = inception().forward(images, {}).pool;
+  const Tensor alone = inception().forward(images.narrow(0, 1, 1), {}).pool;
   EXPECT_LT(test::relative_difference(together.narrow(0, 1, 1), alone), 1e-5);
   EXPECT_GT(test::relative_difference(together.narrow(0, 0, 1), alone), 1e-3);
 }
@@ -77,8 +77,8 @@ TEST(Inception, RefusesOtherWeights) {
 }
 
 TEST(Inception, RefusesImagesOfAnotherSize) {
-  EXPECT_THROW(network().forward(torch::zeros({1, 3, 298, 299}), {}), c10::Error);
-  EXPECT_THROW(network().forward(torch::zeros({1, 1, 299, 299}), {}), c10::Error);
+  EXPECT_THROW(inception().forward(torch::zeros({1, 3, 298, 299}), {}), c10::Error);
+  EXPECT_THROW(inception().forward(torch::zeros({1, 1, 299, 299}), {}), c10::Error);
 }
 
 }  // namespace

@@ -21,7 +21,7 @@ using testing::HasSubstr;
 constexpr int64_t kSide = 16;
 
 // One network for all tests that change no weight.
-const Lpips& network() {
+const Lpips& shared_lpips() {
   static const std::shared_ptr<Lpips> lpips = test::synthetic_lpips();
   return *lpips;
 }
@@ -50,18 +50,18 @@ Tensor gradient_of(const Tensor& y, const Tensor& x, bool differentiable = false
 TEST(Lpips, IsZeroForEqualsSymmetricAndPositive) {
   const Tensor a = some_images(1);
   const Tensor b = some_images(2);
-  EXPECT_EQ(largest(network().forward(a, a)), 0);
-  EXPECT_TRUE(torch::equal(network().forward(a, b), network().forward(b, a)));
-  EXPECT_EQ(network().per_layer(a, b).sizes(), torch::IntArrayRef({2, 5}));
-  EXPECT_GT(network().per_layer(a, b).min().item<double>(), 0);
-  EXPECT_LT(largest_difference(network().forward(a, b), network().per_layer(a, b).sum(1)), 1e-9);
+  EXPECT_EQ(largest(shared_lpips().forward(a, a)), 0);
+  EXPECT_TRUE(torch::equal(shared_lpips().forward(a, b), shared_lpips().forward(b, a)));
+  EXPECT_EQ(shared_lpips().per_layer(a, b).sizes(), torch::IntArrayRef({2, 5}));
+  EXPECT_GT(shared_lpips().per_layer(a, b).min().item<double>(), 0);
+  EXPECT_LT(largest_difference(shared_lpips().forward(a, b), shared_lpips().per_layer(a, b).sum(1)), 1e-9);
 }
 
 TEST(Lpips, ASampleDoesNotSeeTheOthers) {
   const Tensor a = some_images(1, 3);
   const Tensor b = some_images(2, 3);
-  const Tensor alone = network().forward(a.narrow(0, 1, 1), b.narrow(0, 1, 1));
-  EXPECT_LT(test::relative_difference(network().forward(a, b).narrow(0, 1, 1), alone), 1e-5);
+  const Tensor alone = shared_lpips().forward(a.narrow(0, 1, 1), b.narrow(0, 1, 1));
+  EXPECT_LT(test::relative_difference(shared_lpips().forward(a, b).narrow(0, 1, 1), alone), 1e-5);
 }
 
 // Two channels that pass red and green through relu1_2, everything else 0: the first layer's term, by hand.
@@ -127,13 +127,13 @@ TEST(Lpips, IsFrozen) {
 }
 
 TEST(Lpips, AnImageWithoutGradientIsNotRecorded) {
-  for (const auto& features : network().features(some_images(1))) EXPECT_FALSE(features.requires_grad());
+  for (const auto& features : shared_lpips().features(some_images(1))) EXPECT_FALSE(features.requires_grad());
   const Tensor a = some_images(1).requires_grad_(true);
-  for (const auto& features : network().features(a)) EXPECT_TRUE(features.requires_grad());
+  for (const auto& features : shared_lpips().features(a)) EXPECT_TRUE(features.requires_grad());
 }
 
 TEST(Lpips, FeaturesHaveUnitLengthOverChannels) {
-  const auto features = network().features(some_images(1));
+  const auto features = shared_lpips().features(some_images(1));
   ASSERT_EQ(features.size(), 5U);
   int64_t side = kSide;
   for (const auto& layer : features) {
@@ -157,7 +157,7 @@ TEST(Lpips, UnitChannelsOfNothingAreNothing) {
 
 TEST(Lpips, GradientsAreFiniteWhereAllFeaturesVanish) {
   Lpips lpips;
-  copy_weights(network(), lpips, "weights");
+  copy_weights(shared_lpips(), lpips, "weights");
   weights_of(lpips).at("features.0.bias").fill_(-0.5);  // ImageNet's mean colour lights no channel
   weights_of(lpips).at("features.2.bias").fill_(0);
   const Tensor mean = torch::tensor({-0.03, -0.088, -0.188}).view({1, 3, 1, 1});
@@ -175,11 +175,12 @@ TEST(Lpips, GradientsAreFiniteWhereAllFeaturesVanish) {
 
 TEST(Lpips, LowPrecisionKeepsTheNormalisationInFp32) {
   Lpips lpips;
-  copy_weights(network(), lpips, "weights");
+  copy_weights(shared_lpips(), lpips, "weights");
   lpips.to(torch::kBFloat16);
   const Tensor distance = lpips.forward(some_images(1), some_images(2));
   EXPECT_EQ(distance.scalar_type(), torch::kFloat32);
-  EXPECT_LT(test::relative_difference(distance, network().forward(some_images(1), some_images(2))), 0.02);
+  EXPECT_LT(test::relative_difference(distance, shared_lpips().forward(some_images(1), some_images(2))),
+            0.02);
 }
 
 TEST(Lpips, SizedImagesAreBilinearAndDifferentiable) {
@@ -197,7 +198,7 @@ TEST(Lpips, SizedImagesAreBilinearAndDifferentiable) {
 
 TEST(Lpips, RefusesWhatIsNoPairOfColourImages) {
   const auto of = [](const Tensor& a, const Tensor& b) {
-    return test::message_of<c10::Error>([&] { network().forward(a, b); });
+    return test::message_of<c10::Error>([&] { shared_lpips().forward(a, b); });
   };
   const Tensor a = some_images(1);
   EXPECT_THAT(of(a, a.narrow(0, 0, 1)),

@@ -32,7 +32,7 @@ UNetOptions tiny_network(Architecture architecture) {
   return options;
 }
 
-constexpr ImageSpec kImage{.channels = 1, .size = 8, .classes = 10};
+constexpr ImageSpec kDigit{.channels = 1, .size = 8, .classes = 10};
 
 // What EDM's code counts for its CIFAR-10 networks, without the 9 augmentation labels.
 TEST(SongUnet, TheCifar10NetworksHaveTheirParameters) {
@@ -47,7 +47,7 @@ TEST(SongUnet, TheCifar10NetworksHaveTheirParameters) {
 }
 
 TEST(SongUnet, WeightsHaveEdmsNames) {
-  const auto network = make_unet(tiny_network(Architecture::ncsnpp), kImage);
+  const auto network = make_unet(tiny_network(Architecture::ncsnpp), kDigit);
   const auto weights = weights_of(*network);
   for (const auto* name :
        {"map_noise.freqs", "map_label.weight", "map_layer0.bias", "map_layer1.weight", "enc.8x8_conv.weight",
@@ -59,14 +59,14 @@ TEST(SongUnet, WeightsHaveEdmsNames) {
   }
   // Attention follows the last block of an upward level only.
   EXPECT_FALSE(weights.contains("dec.4x4_block0.qkv.weight"));
-  EXPECT_FALSE(weights_of(*make_unet(tiny_network(Architecture::ddpmpp), kImage))
+  EXPECT_FALSE(weights_of(*make_unet(tiny_network(Architecture::ddpmpp), kDigit))
                    .contains("enc.4x4_aux_residual.weight"));
 }
 
 TEST(SongUnet, ANewNetworkAnswersNearlyZero) {
   const Tensor x = normal({.seed = 1}, sample_range(0, 4), {1, 8, 8});
   for (const auto architecture : {Architecture::ddpmpp, Architecture::ncsnpp}) {
-    const auto network = make_unet(tiny_network(architecture), kImage, 3);
+    const auto network = make_unet(tiny_network(architecture), kDigit, 3);
     const Tensor y = network->forward(x, torch::linspace(-1.5, 1.1, 4), torch::arange(4), std::nullopt);
     EXPECT_GT(test::largest(y), 0);
     EXPECT_LT(test::largest(y), 1e-3);
@@ -75,8 +75,8 @@ TEST(SongUnet, ANewNetworkAnswersNearlyZero) {
 
 TEST(SongUnet, TheFrequenciesAreWeightsButNoParameters) {
   const auto options = tiny_network(Architecture::ncsnpp);
-  const auto from = make_unet(options, kImage, 3);
-  const auto to = make_unet(options, kImage);
+  const auto from = make_unet(options, kDigit, 3);
+  const auto to = make_unet(options, kDigit);
   const auto frequencies = [](const Network& network) { return weights_of(network).at("map_noise.freqs"); };
   EXPECT_EQ(frequencies(*from).numel(), 32);
   EXPECT_FALSE(from->named_parameters().contains("map_noise.freqs"));
@@ -91,15 +91,15 @@ TEST(SongUnet, TheFrequenciesAreWeightsButNoParameters) {
 
 TEST(SongUnet, TheFourierScaleDefaultsTo16) {
   UNetOptions options = tiny_network(Architecture::ncsnpp);
-  const Tensor published = weights_of(*make_unet(options, kImage, 3)).at("map_noise.freqs");
+  const Tensor published = weights_of(*make_unet(options, kDigit, 3)).at("map_noise.freqs");
   options.fourier_scale = 0.02;
-  const Tensor ict = weights_of(*make_unet(options, kImage, 3)).at("map_noise.freqs");
+  const Tensor ict = weights_of(*make_unet(options, kDigit, 3)).at("map_noise.freqs");
   EXPECT_LT(test::relative_difference(ict * 800, published), 1e-6);
 }
 
 TEST(SongUnet, OptionsOfOtherArchitecturesAreMistakes) {
   const auto mistake_of = [](const UNetOptions& options) {
-    return message_of<InputError>([&] { make_unet(options, kImage); });
+    return message_of<InputError>([&] { make_unet(options, kDigit); });
   };
   UNetOptions scaled = tiny_network(Architecture::ddpmpp);
   scaled.fourier_scale = 16;

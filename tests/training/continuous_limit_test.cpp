@@ -44,8 +44,8 @@ struct Student {
 };
 
 // Images, noise and levels σ_n < σ_{n+1} of a grid of N that do not change with N but by the rounding of n.
-struct Draws {
-  explicit Draws(int64_t n, uint64_t seed = 5, int64_t count = kSamples) {
+struct LimitDraws {
+  explicit LimitDraws(int64_t n, uint64_t seed = 5, int64_t count = kSamples) {
     const Tensor u = uniform({.seed = seed + 2, .purpose = Purpose::sigma}, sample_range(0, count));
     const auto steps = static_cast<double>(n - 1);
     const Tensor below = (u * steps).floor() / steps;
@@ -93,7 +93,7 @@ struct Gradients {
 Gradients gradients(int64_t n, const DistanceFunction& distance, const TangentMetric& metric,
                     bool limit_weight = true) {
   const Student student;
-  const Draws draws(n);
+  const LimitDraws draws(n);
   const Tensor weight = limit_weight ? draws.slope : torch::ones_like(draws.slope);
   return {static_cast<double>(n - 1) * student.gradient_of(draws.discrete(student, distance)),
           student.gradient_of(stop_gradient_loss(student.f, draws.point, metric, weight).loss)};
@@ -129,7 +129,7 @@ TEST(ContinuousLimit, TheLossesThroughTheTangentAreLimitsOfNormsAndSquares) {
   const int64_t n = 200'000;
   const auto steps = static_cast<double>(n - 1);
   const Student student;
-  const Draws draws(n);
+  const LimitDraws draws(n);
   const auto discrete = [&](const DistanceFunction& distance) {
     return draws.discrete(student, distance).detach();
   };
@@ -152,7 +152,7 @@ TEST(ContinuousLimit, TrainingHasTheExpectedGradientOfDistillation) {
   std::vector<Tensor> differences;
   Tensor distillation;
   for (int64_t i = 0; i < kBatches; ++i) {
-    const Draws draws(20'000, static_cast<uint64_t>(100 + 3 * i), 2'048);
+    const LimitDraws draws(20'000, static_cast<uint64_t>(100 + 3 * i), 2'048);
     const auto gradient = [&](const TrajectoryPoint& point) {
       return student.gradient_of(stop_gradient_loss(student.f, point, euclidean_metric(), draws.slope).loss);
     };

@@ -15,11 +15,11 @@
 namespace cm {
 namespace {
 
-constexpr SigmaOptions kSigma{.min = 0.02, .max = 10, .data = 1};
-constexpr int64_t kSteps = 1'200;
+constexpr SigmaOptions kShortRange{.min = 0.02, .max = 10, .data = 1};
+constexpr int64_t kTrainingSteps = 1'200;
 constexpr int64_t kBatch = 256;
 
-GaussianMixture mixture() {
+GaussianMixture two_clusters() {
   return {torch::tensor({{-1.0, 0.4}, {0.8, -0.5}}, torch::kFloat64),
           torch::tensor({0.4, 0.6}, torch::kFloat64), torch::full({2}, 0.35, torch::kFloat64)};
 }
@@ -37,27 +37,27 @@ using StepLoss =
 
 Denoiser trained(const StepLoss& losses) {
   const test::Perceptron network;
-  const Denoiser student = precondition(Parameterization::skip, kSigma, 1000, network);
+  const Denoiser student = precondition(Parameterization::skip, kShortRange, 1000, network);
   OptimizerOptions options;
   options.rule = OptimizerRule::adam;
   options.lr = 5e-3;
   options.decay = LearningRateDecay::cosine;
   Optimizer optimizer(options, network.parameters());
-  for (uint32_t step = 0; step < kSteps; ++step) {
-    const Tensor x0 = draw(mixture(), 0, 7, step, sample_range(0, kBatch)).to(torch::kFloat32);
+  for (uint32_t step = 0; step < kTrainingSteps; ++step) {
+    const Tensor x0 = draw(two_clusters(), 0, 7, step, sample_range(0, kBatch)).to(torch::kFloat32);
     const Tensor z = normal({.seed = 8, .step = step}, sample_range(0, kBatch), {2});
     optimizer.zero_grad();
     losses(student, x0, z, step).mean().backward();
-    optimizer.step(learning_rate(options, step, kSteps));
+    optimizer.step(learning_rate(options, step, kTrainingSteps));
   }
   return student;
 }
 
 // CD with μ = 0 and Euler steps on a grid of n levels.
 Denoiser distilled(int64_t n) {
-  const PreviousPoint previous = teacher_step(Solver::euler, denoiser_of(mixture()));
+  const PreviousPoint previous = teacher_step(Solver::euler, denoiser_of(two_clusters()));
   const DistanceFunction l2 = [](const Tensor& a, const Tensor& b) { return distance(Distance::l2, a, b); };
-  const auto grid = karras_sigmas(kSigma, n);
+  const auto grid = karras_sigmas(kShortRange, n);
   return trained([&](const Denoiser& student, const Tensor& x0, const Tensor& z, uint32_t step) {
     return consistency_loss(student, student, previous, l2, x0, z, draw_pairs(grid, step),
                             torch::ones({kBatch}));
@@ -70,12 +70,12 @@ enum class Teacher { exact, none };
 Denoiser trained_in_continuous_time(Teacher teacher, bool stop_gradient) {
   return trained([=](const Denoiser& student, const Tensor& x0, const Tensor& z, uint32_t step) {
     const auto v = uniform({.seed = 9, .purpose = Purpose::sigma, .step = step}, sample_range(0, kBatch));
-    const Tensor sigma = karras_level(kSigma, v).to(torch::kFloat32);
+    const Tensor sigma = karras_level(kShortRange, v).to(torch::kFloat32);
     const Tensor x = x0 + per_sample(sigma, x0) * z;
     const TrajectoryPoint point = teacher == Teacher::exact
-                                      ? on_trajectory_of(denoiser_of(mixture()), x, sigma)
+                                      ? on_trajectory_of(denoiser_of(two_clusters()), x, sigma)
                                       : TrajectoryPoint{x, sigma, z};
-    const Tensor weight = karras_slope(kSigma, sigma);
+    const Tensor weight = karras_slope(kShortRange, sigma);
     if (!stop_gradient) return tangent_loss(student, point, euclidean_size(), weight);
     return stop_gradient_loss(student, point, euclidean_metric(), weight).loss;
   });
@@ -83,10 +83,10 @@ Denoiser trained_in_continuous_time(Teacher teacher, bool stop_gradient) {
 
 double root_mean_square_error(const Denoiser& f) {
   const torch::NoGradGuard guard;
-  const Tensor x_T = draw(mixture(), kSigma.max, 77, 0, sample_range(0, 1'000));
-  const Tensor exact =
-      consistency_of(mixture(), kSigma.min)(x_T, torch::full({1'000}, kSigma.max, torch::kFloat64));
-  const Tensor learned = f(x_T.to(torch::kFloat32), torch::full({1'000}, kSigma.max));
+  const Tensor x_T = draw(two_clusters(), kShortRange.max, 77, 0, sample_range(0, 1'000));
+  const Tensor exact = consistency_of(two_clusters(), kShortRange.min)(
+      x_T, torch::full({1'000}, kShortRange.max, torch::kFloat64));
+  const Tensor learned = f(x_T.to(torch::kFloat32), torch::full({1'000}, kShortRange.max));
   return (learned - exact).square().mean().sqrt().item<double>();
 }
 

@@ -15,7 +15,7 @@ namespace {
 
 using test::largest_difference;
 
-constexpr int64_t kDraws = 20'000;
+constexpr int64_t kEctDraws = 20'000;
 
 Tensor levels(const std::vector<double>& values) {
   return torch::tensor(values, torch::kFloat64);
@@ -45,8 +45,8 @@ TEST(EctObjective, TheGapHalvesInEveryStage) {
 
 TEST(EctObjective, DrawsLogNormalLevels) {
   const Model student = test::tiny_model(test::tiny_options(), 1);
-  const Tensor logs = ect_objective({}, student, 7).sigmas(5, sample_range(0, kDraws)).log();
-  const double root_n = std::sqrt(static_cast<double>(kDraws));
+  const Tensor logs = ect_objective({}, student, 7).sigmas(5, sample_range(0, kEctDraws)).log();
+  const double root_n = std::sqrt(static_cast<double>(kEctDraws));
   EXPECT_NEAR(logs.mean().item<double>(), -1.1, 5 * 2.0 / root_n);
   EXPECT_NEAR(logs.std().item<double>(), 2.0, 5 * 2.0 / (std::sqrt(2.0) * root_n));
 }

@@ -16,11 +16,11 @@ using test::largest_difference;
 using test::Method;
 using test::TinyRun;
 
-constexpr int64_t kDraws = 20'000;
+constexpr int64_t kLevelDraws = 20'000;
 
-const DistanceFunction kL2 = make_distance({.kind = Distance::l2});
+const DistanceFunction kL2Distance = make_distance({.kind = Distance::l2});
 
-TrainingBatch batch_of(int64_t size, int64_t first = 0, int64_t step = 3) {
+TrainingBatch batch_from(int64_t size, int64_t first = 0, int64_t step = 3) {
   const Batch whole = test::tiny_batch(step, 12);
   return {whole.x.narrow(0, first, size), whole.labels.narrow(0, first, size), step,
           sample_range(first, size)};
@@ -28,28 +28,28 @@ TrainingBatch batch_of(int64_t size, int64_t first = 0, int64_t step = 3) {
 
 // How often each level occurs among draws of a method's σ.
 std::map<double, double> frequencies(const Objective& objective, int64_t step) {
-  const Tensor sigmas = objective.sigmas(step, sample_range(0, kDraws));
+  const Tensor sigmas = objective.sigmas(step, sample_range(0, kLevelDraws));
   std::map<double, double> share;
-  for (int64_t i = 0; i < kDraws; ++i) share[sigmas[i].item<double>()] += 1.0 / kDraws;
+  for (int64_t i = 0; i < kLevelDraws; ++i) share[sigmas[i].item<double>()] += 1.0 / kLevelDraws;
   return share;
 }
 
 void expect_frequency(double observed, double probability) {
-  EXPECT_NEAR(observed, probability, 5 * std::sqrt(probability * (1 - probability) / kDraws));
+  EXPECT_NEAR(observed, probability, 5 * std::sqrt(probability * (1 - probability) / kLevelDraws));
 }
 
 TEST(Objective, EdmDrawsLogNormalLevels) {
   const Model student = test::tiny_model(test::tiny_options(Parameterization::edm), 1);
   const Objective objective = edm_objective({.p_mean = -1.2, .p_std = 1.2}, student, 7);
-  const Tensor logs = objective.sigmas(5, sample_range(0, kDraws)).log();
-  const double root_n = std::sqrt(static_cast<double>(kDraws));
+  const Tensor logs = objective.sigmas(5, sample_range(0, kLevelDraws)).log();
+  const double root_n = std::sqrt(static_cast<double>(kLevelDraws));
   EXPECT_NEAR(logs.mean().item<double>(), -1.2, 5 * 1.2 / root_n);
   EXPECT_NEAR(logs.std().item<double>(), 1.2, 5 * 1.2 / (std::sqrt(2.0) * root_n));
 }
 
 TEST(Objective, CdDrawsEveryPairEquallyOften) {
   const Model model = test::tiny_model(test::tiny_options(), 1);
-  const Objective objective = cd_objective({.n = 6}, kL2, model, model, model, 7);
+  const Objective objective = cd_objective({.n = 6}, kL2Distance, model, model, model, 7);
   const auto share = frequencies(objective, 0);
   const auto grid = karras_sigmas({}, 6);
   ASSERT_EQ(share.size(), 5U);
@@ -60,7 +60,7 @@ TEST(Objective, CdDrawsEveryPairEquallyOften) {
 TEST(Objective, IctDrawsPairsByTheirLogNormalMass) {
   const Model model = test::tiny_model(test::tiny_options(), 1);
   const IctOptions options{.levels = {.schedule = LevelSchedule::fixed, .s0 = 6}};
-  const auto share = frequencies(ict_objective(options, kL2, model, 100, 7), 0);
+  const auto share = frequencies(ict_objective(options, kL2Distance, model, 100, 7), 0);
   const auto grid = karras_sigmas({}, 6);
   const auto mass = [&](double sigma) {
     return std::erf((std::log(sigma) - options.p_mean) / (std::sqrt(2.0) * options.p_std));
@@ -86,9 +86,9 @@ TEST(Objective, ABatchIsTheSumOfItsParts) {
   for (const auto method : test::kMethods) {
     const TinyRun run(method, test::tiny_train_options(), test::tiny_network(/*dropout=*/0));
     const torch::NoGradGuard guard;
-    const Tensor whole = run.objective.losses(batch_of(12));
+    const Tensor whole = run.objective.losses(batch_from(12));
     const Tensor parts =
-        torch::cat({run.objective.losses(batch_of(5)), run.objective.losses(batch_of(7, 5))});
+        torch::cat({run.objective.losses(batch_from(5)), run.objective.losses(batch_from(7, 5))});
     EXPECT_EQ(whole.sizes(), torch::IntArrayRef({12}));
     EXPECT_LT(test::elementwise_difference(parts, whole), 2e-4) << static_cast<int>(method);
   }
@@ -100,7 +100,7 @@ TEST(Objective, WithItsDrawsALossDoesNotDependOnTheStep) {
     SCOPED_TRACE(static_cast<int>(method));
     const TinyRun run(method, test::tiny_train_options(), test::tiny_network(/*dropout=*/0));
     const torch::NoGradGuard guard;
-    TrainingBatch batch = batch_of(6, 0, /*step=*/1);
+    TrainingBatch batch = batch_from(6, 0, /*step=*/1);
     const Tensor drawn_within = run.objective.losses(batch);
     batch.draws = run.objective.draw(batch);
     const Tensor losses = run.objective.losses(batch);
@@ -115,7 +115,7 @@ TEST(Objective, WithItsDrawsALossDoesNotDependOnTheStep) {
 TEST(Objective, TheTeacherAndTheTargetGetNoGradient) {
   for (const auto method : {Method::cd, Method::ct, Method::continuous_cd}) {
     const TinyRun run(method);
-    run.objective.losses(batch_of(6)).mean().backward();
+    run.objective.losses(batch_from(6)).mean().backward();
     for (const auto& parameter : run.student.parameters()) EXPECT_TRUE(parameter.grad().defined());
     for (const auto& parameter : run.target.parameters()) EXPECT_FALSE(parameter.grad().defined());
     for (const auto& parameter : run.teacher.parameters()) EXPECT_FALSE(parameter.grad().defined());
@@ -129,9 +129,9 @@ TEST(Objective, IctsTargetIsTheStudentWithoutGradient) {
   const auto gradient = [&](bool as_ict) {
     const Model student = test::tiny_model(test::tiny_options(), 1);
     const Model copy = test::tiny_model(test::tiny_options(), 1);
-    const auto objective =
-        as_ict ? ict_objective(ict, kL2, student, 10, 7) : ct_objective(ct, kL2, student, copy, 10, 7);
-    objective.losses(batch_of(6)).mean().backward();
+    const auto objective = as_ict ? ict_objective(ict, kL2Distance, student, 10, 7)
+                                  : ct_objective(ct, kL2Distance, student, copy, 10, 7);
+    objective.losses(batch_from(6)).mean().backward();
     return student.parameters().front().grad().clone();
   };
   // Two levels are one pair, and λ = 1/(t − r) one number.
@@ -146,7 +146,7 @@ TEST(Objective, LpipsTrainsTheStudentAlone) {
   const Model target = test::tiny_model(options, 2);
   const auto lpips = test::synthetic_lpips();
   const DistanceFunction d = make_distance({.kind = Distance::lpips}, lpips);
-  TrainingBatch batch = batch_of(1);
+  TrainingBatch batch = batch_from(1);
   batch.x = batch.x.repeat({1, 3, 1, 1});
   const Objective objective = ct_objective({}, d, student, target, 10, 7);
   const Tensor losses = objective.losses(batch);
@@ -168,8 +168,8 @@ TEST(Objective, StudentAndTargetShareADropoutMask) {
   const Model student = test::tiny_model(options, 1);
   const Model target = test::tiny_model(options, 1);
   const CtOptions ct{.levels = {.schedule = LevelSchedule::fixed, .s0 = 2}};
-  const TrainingBatch batch = batch_of(6);
-  const Tensor losses = ct_objective(ct, kL2, student, target, 10, 7).losses(batch);
+  const TrainingBatch batch = batch_from(6);
+  const Tensor losses = ct_objective(ct, kL2Distance, student, target, 10, 7).losses(batch);
   EXPECT_EQ(test::largest(losses), 0);
 
   const Tensor sigma = torch::ones({6});
@@ -184,10 +184,10 @@ TEST(Objective, EachStepAndMicroBatchHasItsOwnMask) {
   const Model student = test::tiny_model(options, 1);
   const Objective objective = edm_objective({}, student, 7);
   const torch::NoGradGuard guard;
-  EXPECT_TRUE(torch::equal(objective.losses(batch_of(6)), objective.losses(batch_of(6))));
+  EXPECT_TRUE(torch::equal(objective.losses(batch_from(6)), objective.losses(batch_from(6))));
   // The same images, noise and levels behind another first sample.
-  TrainingBatch shifted = batch_of(6);
-  TrainingBatch longer = batch_of(7);
+  TrainingBatch shifted = batch_from(6);
+  TrainingBatch longer = batch_from(7);
   const auto tail = [&](const TrainingBatch& batch, int64_t from) {
     return objective.losses(batch).narrow(0, from, 5);
   };
@@ -201,15 +201,15 @@ TEST(Objective, CurriculaSayWhereAMethodStands) {
   const Model model = test::tiny_model(test::tiny_options(), 1);
   const auto edm = edm_objective({}, model, 1).curriculum(5);
   EXPECT_FALSE(edm.levels || edm.decay);
-  const auto cd = cd_objective({.n = 18, .mu = 0.95}, kL2, model, model, model, 1).curriculum(5);
+  const auto cd = cd_objective({.n = 18, .mu = 0.95}, kL2Distance, model, model, model, 1).curriculum(5);
   EXPECT_EQ(cd.levels, 18);
   EXPECT_EQ(cd.decay, 0.95);
   const CtOptions options{.levels = {.s0 = 2, .s1 = 150},
                           .target = {.schedule = DecaySchedule::adaptive, .mu = 0.9}};
-  const auto ct = ct_objective(options, kL2, model, model, 100, 1).curriculum(0);
+  const auto ct = ct_objective(options, kL2Distance, model, model, 100, 1).curriculum(0);
   EXPECT_EQ(ct.levels, 2);
   EXPECT_NEAR(ct.decay.value(), 0.81, 1e-12);
-  const auto ict = ict_objective({}, kL2, model, 400'000, 1).curriculum(50'000);
+  const auto ict = ict_objective({}, kL2Distance, model, 400'000, 1).curriculum(50'000);
   EXPECT_EQ(ict.levels, 21);
   EXPECT_FALSE(ict.decay);
 }

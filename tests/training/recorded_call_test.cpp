@@ -11,37 +11,26 @@ namespace {
 using testing::HasSubstr;
 using Tensors = std::vector<Tensor>;
 
-// What a GPU does, on the CPU: a recording's outputs keep their place, and playing writes into them what the
-// work makes of its inputs' place then.
-class Recording {
- public:
-  RecordedCall::Recorder recorder(const Tensors& outputs) {
-    return [this, &outputs](const std::function<void()>& work) -> std::function<void()> {
-      ++recordings;
-      work();
-      return [this, work, &outputs, places = outputs] {
-        ++plays;
-        work();
-        for (size_t i = 0; i < places.size(); ++i) Tensor(places[i]).copy_(outputs[i]);
-      };
-    };
-  }
+// x² and x + y, with what a GPU does on the CPU: a recording knows the places that the work read from and
+// wrote to, and playing does the arithmetic there again.
+struct Work {
+  Tensors read;
+  Tensors written;
   int64_t recordings = 0;
-  int64_t plays = 0;
-};
-
-// x² and x + y, and where the recorder finds what they were last.
-struct Example {
-  Tensors latest;
-  int64_t runs = 0;
-  Recording recording;
   RecordedCall call{"the switch: the work",
                     [this](const Tensors& inputs) {
-                      ++runs;
-                      latest = {inputs[0].square(), inputs[0] + inputs[1]};
-                      return latest;
+                      read = inputs;
+                      written = {inputs[0].square(), inputs[0] + inputs[1]};
+                      return written;
                     },
-                    recording.recorder(latest)};
+                    [this](const std::function<void()>& work) -> std::function<void()> {
+                      ++recordings;
+                      work();
+                      return [from = read, to = written] {
+                        Tensor(to[0]).copy_(from[0].square());
+                        Tensor(to[1]).copy_(from[0] + from[1]);
+                      };
+                    }};
 
   Tensors run(double x, double y, int64_t size = 2) {
     return call.run({torch::full({size}, x), torch::full({size}, y)});
@@ -55,33 +44,32 @@ void expect_values(const Tensors& outputs, double square, double sum) {
 }
 
 TEST(RecordedCall, TheFirstCallsRunThenOneIsRecordedAndPlayed) {
-  Example example;
-  for (int k = 0; k < 8; ++k) expect_values(example.run(k, 1), k * k, k + 1);
-  EXPECT_EQ(example.recording.recordings, 1);
-  EXPECT_EQ(example.recording.plays, 5);
-  EXPECT_EQ(example.call.played(), 5);
+  Work work;
+  for (int k = 0; k < 8; ++k) expect_values(work.run(k, 1), k * k, k + 1);
+  EXPECT_EQ(work.recordings, 1);
+  EXPECT_EQ(work.call.played(), 5);
 }
 
 TEST(RecordedCall, WhatACallReturnedStaysAsItIs) {
-  Example example;
-  for (int k = 0; k < 4; ++k) example.run(k, 1);
-  const Tensors kept = example.run(5, 1);
-  example.run(6, 1);
+  Work work;
+  for (int k = 0; k < 4; ++k) work.run(k, 1);
+  const Tensors kept = work.run(5, 1);
+  work.run(6, 1);
   expect_values(kept, 25, 6);
 }
 
 TEST(RecordedCall, OtherShapesAndTypesRunAsTheyAre) {
-  Example example;
-  for (int k = 0; k < 6; ++k) example.run(k, 1);
-  const int64_t played = example.call.played();
-  expect_values(example.run(3, 4, /*size=*/5), 9, 7);
+  Work work;
+  for (int k = 0; k < 6; ++k) work.run(k, 1);
+  const int64_t played = work.call.played();
+  expect_values(work.run(3, 4, /*size=*/5), 9, 7);
   const Tensors doubles =
-      example.call.run({torch::full({2}, 3.0, torch::kFloat64), torch::full({2}, 4.0, torch::kFloat64)});
+      work.call.run({torch::full({2}, 3.0, torch::kFloat64), torch::full({2}, 4.0, torch::kFloat64)});
   EXPECT_EQ(doubles[0].scalar_type(), torch::kFloat64);
   expect_values(doubles, 9, 7);
-  EXPECT_EQ(example.call.played(), played);
-  expect_values(example.run(3, 4), 9, 7);
-  EXPECT_EQ(example.call.played(), played + 1);
+  EXPECT_EQ(work.call.played(), played);
+  expect_values(work.run(3, 4), 9, 7);
+  EXPECT_EQ(work.call.played(), played + 1);
 }
 
 TEST(RecordedCall, WhatCannotBeRecordedRunsAsItIsAndOneLineSaysWhy) {

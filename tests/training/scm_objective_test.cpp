@@ -17,9 +17,9 @@ namespace {
 using test::Method;
 using test::TinyRun;
 
-constexpr int64_t kDraws = 20'000;
+constexpr int64_t kTimeDraws = 20'000;
 
-TrainingBatch batch_at(int64_t step) {
+TrainingBatch trig_batch_at(int64_t step) {
   const Batch batch = test::tiny_batch(3);
   return {batch.x, batch.labels, step, sample_range(0, 6)};
 }
@@ -30,8 +30,8 @@ Model trig_model(uint64_t seed, Parameterization parameterization = Parameteriza
 
 TEST(ScmObjective, DrawsLogNormalLevels) {
   const Model student = trig_model(1);
-  const Tensor logs = sct_objective({}, student, 7).sigmas(5, sample_range(0, kDraws)).log();
-  const double root_n = std::sqrt(static_cast<double>(kDraws));
+  const Tensor logs = sct_objective({}, student, 7).sigmas(5, sample_range(0, kTimeDraws)).log();
+  const double root_n = std::sqrt(static_cast<double>(kTimeDraws));
   EXPECT_NEAR(logs.mean().item<double>(), -1.0, 5 * 1.4 / root_n);
   EXPECT_NEAR(logs.std().item<double>(), 1.4, 5 * 1.4 / (std::sqrt(2.0) * root_n));
 }
@@ -42,7 +42,7 @@ TEST(ScmObjective, TheTangentWarmsUp) {
   const torch::NoGradGuard guard;
   const auto losses = [&](int64_t step, int64_t warmup) {
     // The draws depend on the step; the same step under another H must differ by r alone.
-    return sct_objective({.tangent_warmup_steps = warmup}, student, 7).losses(batch_at(step));
+    return sct_objective({.tangent_warmup_steps = warmup}, student, 7).losses(trig_batch_at(step));
   };
   EXPECT_TRUE(torch::equal(losses(8, 8), losses(8, 0)));
   EXPECT_TRUE(torch::equal(losses(9, 8), losses(9, 0)));
@@ -58,7 +58,7 @@ TEST(ScmObjective, AStudentThatIsItsTeacherStaysThereAtFirst) {
   const Model same = trig_model(1);
   const Model other = trig_model(2);
   const auto gradient = [&](const Model& student) {
-    scd_objective({}, student, teacher, 7).losses(batch_at(0)).mean().backward();
+    scd_objective({}, student, teacher, 7).losses(trig_batch_at(0)).mean().backward();
     return test::largest(student.parameters().front().grad());
   };
   EXPECT_LT(gradient(same), 1e-4 * gradient(other));
@@ -66,7 +66,7 @@ TEST(ScmObjective, AStudentThatIsItsTeacherStaysThereAtFirst) {
 
 TEST(ScmObjective, TheTeacherGetsNoGradientAndTheStudentAndTheWeightingDo) {
   const TinyRun run(Method::scd);
-  run.objective.losses(batch_at(2)).mean().backward();
+  run.objective.losses(trig_batch_at(2)).mean().backward();
   for (const auto& parameter : run.student.parameters()) EXPECT_TRUE(parameter.grad().defined());
   for (const auto& parameter : run.objective.learned->parameters()) EXPECT_TRUE(parameter.grad().defined());
   for (const auto& parameter : run.teacher.parameters()) EXPECT_FALSE(parameter.grad().defined());
