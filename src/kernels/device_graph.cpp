@@ -80,10 +80,10 @@ std::optional<std::string> DeviceGraph::obstacle(const torch::Device& device) {
   return std::nullopt;
 }
 
-DeviceGraph::DeviceGraph(const torch::Device& device, const std::function<void()>& body)
-    : state_(std::make_unique<State>(State{.device = device, .graph = {}})) {
+DeviceGraph::DeviceGraph(const torch::Device& device, const std::function<void()>& body) {
   const auto found = obstacle(device);
   TORCH_CHECK(!found, "nothing can be recorded on ", found.value_or(""));
+  state_ = std::make_unique<State>(State{.device = device, .graph = {}});
   record(state_->graph, device, body);
 }
 

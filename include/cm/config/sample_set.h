@@ -23,7 +23,7 @@ struct SampleSetOptions {
   std::optional<std::string> classes;  // "3", "3,5", "all"
   int64_t batch = 64;
   Quantization quantization = Quantization::nearest;
-  ComputeOptions compute;
+  ComputeOptions compute = {};
 };
 
 // Declares --steps, --sigmas, --indices, --grid, --sampler, --s-churn, --s-tmin, --s-tmax, --s-noise,

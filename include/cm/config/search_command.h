@@ -6,8 +6,8 @@
 #include <string>
 
 #include "cm/config/command_line.h"
+#include "cm/config/compute_options.h"
 #include "cm/config/reference_options.h"
-#include "cm/nn/compute_type.h"
 
 namespace cm {
 
@@ -23,7 +23,7 @@ struct SearchCommand {
   std::optional<std::string> classes;  // as SampleCommand's
   double guidance = 1;                 // towards them
   int64_t batch = 64;
-  ComputeOptions compute;
+  ComputeOptions compute = {};
   std::string out;
   bool resume = false;
 };
