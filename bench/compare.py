@@ -29,6 +29,10 @@ OVERRIDES = ("device", "dtype", "batch", "steps", "warmup", "max_seconds")
 SHOWN_OPERATORS = 12
 
 
+class Failed(Exception):
+    """A contender's process ended with an error."""
+
+
 def contenders(arguments):
     """{name: (command, jobs)}; ours first."""
     python = sys.executable
@@ -46,7 +50,7 @@ def contenders(arguments):
 
 
 def run(command, job, case, threads, arguments, *extra):
-    """The JSON object on the last line of stdout."""
+    """The JSON object on the last line of stdout. Failed when there is none."""
     with tempfile.TemporaryDirectory(prefix="cm-compare-") as folder:
         words = [*command, "--job", job, "--config", case, "--threads", threads, "--out", f"{folder}/image.png", *extra]
         for name in OVERRIDES:
@@ -54,7 +58,7 @@ def run(command, job, case, threads, arguments, *extra):
                 words += ["--" + name.replace("_", "-"), getattr(arguments, name)]
         done = subprocess.run([str(word) for word in words], capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        sys.exit(f"bench: {' '.join(map(str, words))} failed:\n{done.stderr}")
+        raise Failed(f"{' '.join(map(str, words))}:\n{done.stderr}")
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -94,12 +98,20 @@ HEADER = ["", "ms, median", "ms, least", "processor ms", "peak MB", "ratio of me
 
 
 def compare(case, job, threads, arguments):
-    """{contender: [a line a round]}, the order turned round every other round."""
+    """{contender: [a line a round]}, the order turned round every other round. A peer that fails is left out from then on,
+    with no line at all."""
     taking_part = {name: command for name, (command, jobs) in contenders(arguments).items() if job in jobs}
     found = {name: [] for name in taking_part}
     for i in range(arguments.rounds):
-        for name in list(taking_part) if i % 2 == 0 else reversed(taking_part):
-            line = run(taking_part[name], job, case, threads, arguments)
+        for name in list(found) if i % 2 == 0 else list(reversed(found)):
+            try:
+                line = run(taking_part[name], job, case, threads, arguments)
+            except Failed as failure:
+                if name == OURS:
+                    raise
+                print(f"{case.stem} {job} {threads} threads: {name} failed and is left out: {failure}", file=sys.stderr)
+                del found[name]
+                continue
             found[name].append(line)
             print(f"{case.stem} {job} {threads} threads, round {i + 1}: {name} {line['ms_median']:.1f} ms", file=sys.stderr)
     check_same_work(found)
@@ -136,6 +148,8 @@ def report(case, arguments):
         for job in arguments.jobs:
             found = compare(case, job, threads, arguments)
             print(f"### {job}, {threads} thread{'s' if threads > 1 else ''}\n")
+            for name in [name for name, (_, jobs) in contenders(arguments).items() if job in jobs and name not in found]:
+                print(f"{name} failed.\n")
             print(table(HEADER, [comparison_row(name, lines, found[OURS]) for name, lines in found.items()]) + "\n", flush=True)
             if job != "cold_start":
                 arithmetic.append(arithmetic_row(job, threads, found[OURS], peak))
@@ -187,7 +201,10 @@ def main():
     if not (arguments.bin / "cm-bench").exists():
         sys.exit(f"bench: no {arguments.bin / 'cm-bench'}; scripts/build.sh apps makes it")
     print(f"{datetime.date.today()}, {machine()}, {arguments.rounds} rounds; a ratio is theirs to ours")
-    everything = [entry for case in arguments.case for entry in report(case, arguments)]
+    try:
+        everything = [entry for case in arguments.case for entry in report(case, arguments)]
+    except Failed as failure:
+        sys.exit(f"bench: failed: {failure}")
     if arguments.json:
         arguments.json.write_text(json.dumps(everything, indent=1) + "\n")
 

@@ -39,7 +39,7 @@ def make_pipeline(case, device, compile_it):
     pipeline = ConsistencyModelPipeline(unet=unet, scheduler=scheduler).to(device)
     pipeline.set_progress_bar_config(disable=True)
     if compile_it:
-        pipeline.unet.compile()
+        pipeline.unet.compile(dynamic=False)
     return pipeline
 
 

@@ -112,7 +112,7 @@ def ready(case, device, arguments):
     network = make_network(case).to(device)
     peer.compute_in(network, case, device)
     if arguments.compile:
-        network.compile()
+        network.compile(dynamic=False)
     return network
 
 

@@ -23,7 +23,8 @@ Processor named() {
   const char* const word = std::getenv("CM_PROCESSOR");
   if (word == nullptr) return Processor::avx512;
   if (const auto found = from_name<Processor>(word)) return *found;
-  throw InputError(concat("CM_PROCESSOR must be one of {", join(all_names<Processor>()), "}, got '", word, "'"));
+  throw InputError(
+      concat("CM_PROCESSOR must be one of {", join(all_names<Processor>()), "}, got '", word, "'"));
 }
 
 }  // namespace

@@ -13,7 +13,6 @@ namespace cm::winograd {
 namespace {
 
 constexpr int64_t kBlockBytes = 1 << 19;  // of the tiles that are transformed at once: half an L2 cache
-constexpr int64_t kChunkBytes = 1 << 21;  // the same for the weight gradient, which takes one element after another
 
 using Buffer = std::unique_ptr<float[]>;
 
@@ -142,7 +141,7 @@ void input_gradient(const Shape& shape, const float* dy, const float* weight, fl
 
 void weight_gradient(const Shape& shape, const float* x, const float* dy, float* dweight) {
   const Tiles tiles(shape);
-  const int64_t size = tiles_within(shape, kChunkBytes, 1);
+  const int64_t size = tiles_within(shape, passes()->chunk_bytes, 1);
   const std::vector<float> zeros(static_cast<size_t>(shape.in), 0);
   const Buffer v = uninitialised(kElements * size * shape.in);
   const Buffer d = uninitialised(kElements * size * shape.out);

@@ -232,7 +232,7 @@ template <class V>
 
 // All of them with one target, by the vector that its registers hold (the compiler keeps larger ones in
 // memory) and as many sums as fit into them; the macro because a target is no template argument.
-#define CM_PASSES(name, V, rows, vectors, ...)                                                               \
+#define CM_PASSES(name, V, rows, vectors, chunk, ...)                                                        \
   struct name {                                                                                              \
     __VA_ARGS__ static void inputs(const Block& block, const float* x, int64_t channels, const float* zeros, \
                                    float* v) {                                                               \
@@ -251,11 +251,12 @@ template <class V>
     __VA_ARGS__ static void of_kernels(const float* u, int64_t stride, Kernels& g) {                         \
       kernel_gradients<V>(u, stride, g);                                                                     \
     }                                                                                                        \
-    static constexpr Passes passes = {inputs, outputs, gradients, product, kernels, of_kernels};             \
+    static constexpr Passes passes = {inputs, outputs, gradients, product, kernels, of_kernels, chunk};      \
   };
 
-CM_PASSES(Avx512, vec::Floats16, kRowsAtOnce, 2, CM_TARGET_AVX512)
-CM_PASSES(Avx2, vec::Floats8, kRowsAtOnce / 2, 2, CM_TARGET_AVX2)
+// The chunks are the fastest of those tried on a Zen 4 and a Zen 3.
+CM_PASSES(Avx512, vec::Floats16, kRowsAtOnce, 2, 1 << 23, CM_TARGET_AVX512)
+CM_PASSES(Avx2, vec::Floats8, kRowsAtOnce / 2, 2, 1 << 21, CM_TARGET_AVX2)
 #undef CM_PASSES
 
 }  // namespace

@@ -63,6 +63,9 @@ struct Passes {
   void (*transform_kernels)(const Kernels& g, float* u, int64_t stride);
   // g = Gᵀ u G, the transpose of transform_kernels.
   void (*kernel_gradients)(const float* u, int64_t stride, Kernels& g);
+  // Of the tiles that the weight gradient transforms at once, to sum the products of one element after
+  // another.
+  int64_t chunk_bytes;
 };
 
 // Of the processor that this runs on; null where it lacks the instructions that they are written for.

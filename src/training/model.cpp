@@ -66,7 +66,8 @@ void Model::hold_in(ComputeType type) {
 void Model::record_evaluations() {
   const auto evaluate = [model = *this](const std::vector<Tensor>& inputs) {
     const Tensor labels = inputs.size() > 2 ? inputs[2] : Tensor();
-    return std::vector{model.denoiser(labels)(inputs[0], inputs[1])};
+    const Denoiser plain = model.denoiser_as(model.options().parameterization, labels);
+    return std::vector{plain(inputs[0], inputs[1])};
   };
   recorded_ = std::make_shared<RecordedCall>("--cuda-graph: an evaluation", device_, evaluate);
 }

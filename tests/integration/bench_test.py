@@ -63,6 +63,16 @@ class Jobs(ExecutableTest):
         calls = {operator["name"]: operator["calls"] for operator in line["operators"]}
         self.assertGreater(calls["aten::convolution_backward"], 0)
 
+    def test_without_a_gpu_nothing_is_recorded(self):
+        case = write_case("recorded.json", cuda_graph=True)
+        for job in ("train_cd", "sample_onestep"):
+            for words in (("--config", case), ("--config", write_case("plain.json"), "--cuda-graph")):
+                with self.subTest((job, *words)):
+                    result = must_run("cm-bench", "--job", job, *words)
+                    self.assertIn("cuda_graph" if job == "train_cd" else "--cuda-graph", result.err)
+                    self.assertIn("run as they are: device cpu", result.err)
+                    self.assertIs(json.loads(result.out.splitlines()[-1])["cuda_graph"], True)
+
     def test_cold_start(self):
         case = write_case("cold.json")
         line = line_of("--job", "cold_start", "--config", case, "--out", FOLDER / "cold.png")

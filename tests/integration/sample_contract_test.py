@@ -64,6 +64,12 @@ class OutputTest(SampleTest):
                 self.assertEqual(record(dtype)["dtype"], dtype)
                 self.assertEqual(dtype != "tf32", bool(numpy.abs(x - exact).max() > 0))
 
+    def test_without_a_gpu_a_line_says_that_nothing_is_recorded(self):
+        plain = sample("plain", student(), "--num", "6")[2]
+        command = ("cm-sample", "--checkpoint", student(), "--out", "recorded", "--num", "6", "--float", "--cuda-graph")
+        self.assertIn("--cuda-graph: evaluations run as they are: device cpu", must_run(*command).err)
+        numpy.testing.assert_array_equal(load_tensors(FOLDER / "recorded" / "samples.safetensors")["x"], plain)
+
     def test_quantisation(self):
         x = (numpy.arange(64, dtype=numpy.float32).reshape(1, 1, 8, 8) / 32 - 1) * 80
         noise = save_tensors(FOLDER / "ramp.safetensors", {"x_T": x})

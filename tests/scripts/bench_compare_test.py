@@ -1,8 +1,13 @@
 """The tables of bench/compare.py: ratios are taken round by round, and only between the same work."""
 
+import contextlib
+import io
+import json
 import pathlib
 import sys
+import types
 import unittest
+import unittest.mock
 
 SCRIPT = pathlib.Path(__file__).resolve().parents[2] / "bench" / "compare.py"
 sys.dont_write_bytecode = True
@@ -51,6 +56,32 @@ class SameWork(unittest.TestCase):
             with self.subTest(change), self.assertRaises(SystemExit) as refusal:
                 compare.check_same_work({"ours": [line(1)], "peer": [line(2, **change)]})
             self.assertIn(f"differ in {next(iter(change))}", str(refusal.exception))
+
+
+class Contenders(unittest.TestCase):
+    def found(self, ours, peer):
+        """What compare() finds for two programs, each the source of one, and what it said of them."""
+        commands = {name: ([sys.executable, "-c", source], ["train_cd"]) for name, source in ((compare.OURS, ours), ("peer", peer))}
+        arguments = types.SimpleNamespace(rounds=3, **dict.fromkeys(compare.OVERRIDES))
+        with unittest.mock.patch.object(compare, "contenders", return_value=commands):
+            with contextlib.redirect_stderr(io.StringIO()) as said:
+                return compare.compare(pathlib.Path("case.json"), "train_cd", 1, arguments), said.getvalue()
+
+    def test_each_round_runs_each_once(self):
+        found, _ = self.found(f"print({json.dumps(line(10))!r})", f"print({json.dumps(line(20))!r})")
+        self.assertEqual({name: [measured["ms_median"] for measured in lines] for name, lines in found.items()},
+                         {compare.OURS: [10, 10, 10], "peer": [20, 20, 20]})  # fmt: skip
+
+    def test_a_peer_that_fails_is_left_out_and_the_others_go_on(self):
+        found, said = self.found(f"print({json.dumps(line(10))!r})", "raise SystemExit('out of luck')")
+        self.assertEqual({name: len(lines) for name, lines in found.items()}, {compare.OURS: 3})
+        self.assertIn("peer failed and is left out", said)
+        self.assertIn("out of luck", said)
+
+    def test_nothing_is_compared_with_ours_when_it_fails(self):
+        with self.assertRaises(compare.Failed) as failure:
+            self.found("raise SystemExit('out of luck')", f"print({json.dumps(line(20))!r})")
+        self.assertIn("out of luck", str(failure.exception))
 
 
 if __name__ == "__main__":
