@@ -49,6 +49,11 @@ def contenders(arguments):
     return found
 
 
+def commands_of(job, arguments):
+    """{name: command} of those that can do the job; ours first."""
+    return {name: command for name, (command, jobs) in contenders(arguments).items() if job in jobs}
+
+
 def run(command, job, case, threads, arguments, *extra):
     """The JSON object on the last line of stdout. Failed when there is none."""
     with tempfile.TemporaryDirectory(prefix="cm-compare-") as folder:
@@ -100,12 +105,12 @@ HEADER = ["", "ms, median", "ms, least", "processor ms", "peak MB", "ratio of me
 def compare(case, job, threads, arguments):
     """{contender: [a line a round]}, the order turned round every other round. A peer that fails is left out from then on,
     with no line at all."""
-    taking_part = {name: command for name, (command, jobs) in contenders(arguments).items() if job in jobs}
-    found = {name: [] for name in taking_part}
+    commands = commands_of(job, arguments)
+    found = {name: [] for name in commands}
     for i in range(arguments.rounds):
         for name in list(found) if i % 2 == 0 else list(reversed(found)):
             try:
-                line = run(taking_part[name], job, case, threads, arguments)
+                line = run(commands[name], job, case, threads, arguments)
             except Failed as failure:
                 if name == OURS:
                     raise
@@ -148,7 +153,7 @@ def report(case, arguments):
         for job in arguments.jobs:
             found = compare(case, job, threads, arguments)
             print(f"### {job}, {threads} thread{'s' if threads > 1 else ''}\n")
-            for name in [name for name, (_, jobs) in contenders(arguments).items() if job in jobs and name not in found]:
+            for name in commands_of(job, arguments).keys() - found:
                 print(f"{name} failed.\n")
             print(table(HEADER, [comparison_row(name, lines, found[OURS]) for name, lines in found.items()]) + "\n", flush=True)
             if job != "cold_start":

@@ -66,7 +66,7 @@ def groups(compilations, paths):
 
 
 def precompile(compilations):
-    command = next(entry["command"] for entry in compilations if entry["file"].endswith("cmake/pch.cpp"))
+    command = next(entry["command"] for entry in compilations if "/cm_pch.dir/cmake/pch.cpp.o" in entry["command"])
     flags = kept_flags(command)[:-2]  # without the header itself
     header = ROOT / "build" / "CMakeFiles" / "cm_pch.dir" / "cmake_pch.hxx"
     text = header.read_text().replace("#pragma GCC system_header\n", "")

@@ -42,7 +42,8 @@ RecordedCall::RecordedCall(std::string what, const torch::Device& device, Body b
     : RecordedCall(std::move(what), std::move(body), recorder_on(device)) {}
 
 std::vector<Tensor> RecordedCall::run(const std::vector<Tensor>& inputs) {
-  if (!takes(inputs)) return body_(inputs);
+  if (shapes_.empty()) shapes_ = shapes_of(inputs);
+  if (failed_ || !takes(inputs)) return body_(inputs);
   if (!play_ && run_as_they_are_ == kFirstCalls) record(inputs);
   if (!play_) {
     ++run_as_they_are_;
@@ -55,9 +56,7 @@ std::vector<Tensor> RecordedCall::run(const std::vector<Tensor>& inputs) {
   return copies_of(outputs_);
 }
 
-bool RecordedCall::takes(const std::vector<Tensor>& inputs) {
-  if (failed_) return false;
-  if (shapes_.empty()) shapes_ = shapes_of(inputs);
+bool RecordedCall::takes(const std::vector<Tensor>& inputs) const {
   return std::equal(inputs.begin(), inputs.end(), shapes_.begin(), shapes_.end(),
                     [](const Tensor& input, const Tensor& shape) {
                       return input.sizes() == shape.sizes() && input.scalar_type() == shape.scalar_type();

@@ -3,25 +3,12 @@
 namespace cm {
 namespace {
 
-// The tensors of a batch that differ from step to step: T = Tensor* or const Tensor*.
-template <class T, class Batch>
-std::vector<T> places_in(Batch& batch) {
-  std::vector<T> places = {&batch.x, &batch.draws->noise};
-  for (auto& level : batch.draws->levels) places.push_back(&level);
+// The tensors of a batch that differ from step to step.
+std::vector<Tensor*> places_in(TrainingBatch& batch) {
+  std::vector<Tensor*> places = {&batch.x, &batch.draws->noise};
+  for (Tensor& level : batch.draws->levels) places.push_back(&level);
   if (batch.labels.defined()) places.push_back(&batch.labels);
   return places;
-}
-
-std::vector<Tensor> tensors_of(const TrainingBatch& batch) {
-  std::vector<Tensor> tensors;
-  for (const Tensor* place : places_in<const Tensor*>(batch)) tensors.push_back(*place);
-  return tensors;
-}
-
-TrainingBatch with(TrainingBatch batch, const std::vector<Tensor>& tensors) {
-  size_t i = 0;
-  for (Tensor* place : places_in<Tensor*>(batch)) *place = tensors[i++];
-  return batch;
 }
 
 }  // namespace
@@ -29,17 +16,19 @@ TrainingBatch with(TrainingBatch batch, const std::vector<Tensor>& tensors) {
 RecordedStep::RecordedStep(const torch::Device& device, Body body)
     : body_(std::move(body)),
       call_("train.cuda_graph: the step", device,
-            [this](const std::vector<Tensor>& inputs) { return compute(inputs); }) {}
+            [this](const std::vector<Tensor>& inputs) -> std::vector<Tensor> {
+              size_t i = 0;
+              for (Tensor* place : places_in(batch_)) *place = inputs[i++];
+              const StepResult result = body_(batch_);
+              return {result.loss, result.gradient_norm, result.usable, result.bad};
+            }) {}
 
 StepResult RecordedStep::run(const TrainingBatch& batch) {
   batch_ = batch;
-  const std::vector<Tensor> outputs = call_.run(tensors_of(batch));
+  std::vector<Tensor> inputs;
+  for (const Tensor* place : places_in(batch_)) inputs.push_back(*place);
+  const std::vector<Tensor> outputs = call_.run(inputs);
   return {outputs[0], outputs[1], outputs[2], outputs[3]};
-}
-
-std::vector<Tensor> RecordedStep::compute(const std::vector<Tensor>& inputs) const {
-  const StepResult result = body_(with(batch_, inputs));
-  return {result.loss, result.gradient_norm, result.usable, result.bad};
 }
 
 }  // namespace cm

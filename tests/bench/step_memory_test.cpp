@@ -14,7 +14,7 @@ using testing::Ge;
 using testing::HasSubstr;
 using testing::Le;
 
-BenchCase small_network() {
+BenchCase small_steps_case() {
   BenchCase bench_case;
   bench_case.image_size = 16;
   bench_case.in_channels = 3;
@@ -37,7 +37,7 @@ StepSetup setup_of(const BenchCase& bench_case, const std::string& config) {
 }
 
 StepSetup small_setup(const std::string& config = "objective: edm\n") {
-  return setup_of(small_network(), config);
+  return setup_of(small_steps_case(), config);
 }
 
 // A step of one pass has its gradients only at the end, when the activations are gone: up to all of them are
@@ -47,7 +47,7 @@ TEST(StepMemory, IsWhatStepsTake) {
        {std::pair<ObjectiveKind, std::string>{ObjectiveKind::edm, "objective: edm\n"},
         {ObjectiveKind::cd, "objective: cd\nteacher: {checkpoint: t}\n"},
         {ObjectiveKind::ct, "objective: ct\n"}}) {
-    const BenchCase bench_case = small_network();
+    const BenchCase bench_case = small_steps_case();
     const MeasuredStep measured = measured_step(bench_case, objective);
     const StepMemory computed = step_memory(setup_of(bench_case, config));
     EXPECT_NEAR((computed.state() - computed.gradients) / measured.state, 1, 0.001) << config;

@@ -2,8 +2,8 @@
 
 #include <gmock/gmock.h>
 
-#include "cm/config/yaml_reader.h"
 #include "config/mistakes_of.h"
+#include "config/read_run.h"
 
 namespace cm {
 namespace {
@@ -12,12 +12,6 @@ using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::StartsWith;
-
-const std::string kModel = "data: {path: images}\nmodel: {channels: 32}\n";
-
-RunConfig read_run(const std::string& text, const std::vector<std::string>& overrides = {}) {
-  return read_config<RunConfig>(parse_yaml(kModel + text, "run.yaml"), overrides);
-}
 
 std::vector<std::string> mistakes_in_run(const std::string& text,
                                          const std::vector<std::string>& overrides = {}) {

@@ -9,18 +9,18 @@
 #include "cm/io/image.h"
 #include "cm/io/npz.h"
 #include "support/message_of.h"
+#include "support/shipped_data.h"
 #include "support/temporary_folder.h"
 
 namespace cm {
 namespace {
 
+using test::kDigits;
+using test::kPhotographs;
 using test::message_of;
 using test::TemporaryFolder;
 using testing::AllOf;
 using testing::HasSubstr;
-
-const std::string kDigits = std::string(CM_SOURCE_DIR) + "/data/digits/digits.csv.gz";
-const std::string kPhotographs = std::string(CM_SOURCE_DIR) + "/data/photographs";
 
 std::string complaint(const DataOptions& options) {
   return message_of<InputError>([&] { open_dataset(options); });

@@ -10,17 +10,17 @@
 #include "cm/base/files.h"
 #include "cm/base/text.h"
 #include "support/message_of.h"
+#include "support/shipped_data.h"
 #include "support/temporary_folder.h"
 
 namespace cm {
 namespace {
 
+using test::kDigits;
 using test::message_of;
 using test::TemporaryFolder;
 using testing::ElementsAre;
 using testing::HasSubstr;
-
-const std::filesystem::path kDigitsFile = std::filesystem::path(CM_SOURCE_DIR) / "data/digits/digits.csv.gz";
 
 // A line of the file, without its end, with every pixel `value`.
 std::string line_of(const std::string& value, const std::string& digit) {
@@ -37,7 +37,7 @@ std::string complaint(const std::string& text) {
 }
 
 TEST(Digits, ShipWithTheProject) {
-  const auto digits = open_digits(kDigitsFile, true);
+  const auto digits = open_digits(kDigits, true);
   ASSERT_EQ(digits->size(), 1797);
   EXPECT_EQ(digits->channels(), 1);
   EXPECT_EQ(digits->image_size(), 8);
@@ -49,7 +49,7 @@ TEST(Digits, ShipWithTheProject) {
 }
 
 TEST(Digits, SpreadInkOverEightBits) {
-  const Example first = open_digits(kDigitsFile, true)->get(0);
+  const Example first = open_digits(kDigits, true)->get(0);
   EXPECT_EQ(first.label, 0);
   const Tensor ink = torch::tensor({{0, 0, 5, 13, 9, 1, 0, 0},
                                     {0, 0, 13, 15, 10, 15, 5, 0},
@@ -64,7 +64,7 @@ TEST(Digits, SpreadInkOverEightBits) {
 }
 
 TEST(Digits, HaveNoClassesWithoutLabels) {
-  const auto digits = open_digits(kDigitsFile, false);
+  const auto digits = open_digits(kDigits, false);
   EXPECT_EQ(digits->classes(), 0);
   EXPECT_EQ(digits->get(1).label, 0);
 }
@@ -101,7 +101,7 @@ TEST(Digits, CountTheMistakesBeyondTen) {
 TEST(Digits, RefuseDamagedFiles) {
   EXPECT_THAT(complaint(""), HasSubstr("d.csv: empty file"));
   const TemporaryFolder folder;
-  const std::string whole = read_file(kDigitsFile);
+  const std::string whole = read_file(kDigits);
   write_file_atomically(folder / "half.csv.gz", whole.substr(0, whole.size() / 2));
   EXPECT_THAT(message_of<InputError>([&] { open_digits(folder / "half.csv.gz", true); }),
               HasSubstr("half.csv.gz: damaged or truncated"));

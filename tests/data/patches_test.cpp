@@ -13,6 +13,7 @@
 #include "cm/data/loader.h"
 #include "cm/io/image.h"
 #include "support/message_of.h"
+#include "support/shipped_data.h"
 #include "support/temporary_folder.h"
 
 namespace cm {
@@ -24,8 +25,6 @@ using test::TemporaryFolder;
 using testing::AllOf;
 using testing::HasSubstr;
 using testing::Not;
-
-const fs::path kPhotographFolder = fs::path(CM_SOURCE_DIR) / "data/photographs";
 
 // Every pixel says where it is: red is its row, green its column, blue `name`.
 Tensor map_of(int64_t height, int64_t width, int64_t name) {
@@ -127,7 +126,7 @@ TEST(Patches, OfGreyPicturesAreGrey) {
 }
 
 TEST(Patches, ReachTheLoaderFromAnyStep) {
-  const auto data = open_patches(kPhotographFolder, 32, 3, true, {.count = 60, .reduce = 4});
+  const auto data = open_patches(test::kPhotographs, 32, 3, true, {.count = 60, .reduce = 4});
   const LoaderOptions options{.batch_size = 8, .seed = 3};
   Loader whole(*data, options);
   for (int64_t step = 0; step < 9; ++step) whole.next();  // into the second epoch

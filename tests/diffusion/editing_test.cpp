@@ -14,13 +14,13 @@
 namespace cm {
 namespace {
 
+using test::kSigmaMin;
 using test::largest_difference;
 using test::message_of;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-constexpr double kEpsilon = 0.002;
-const std::vector<double> kTimes = {80, 2.2404, 0.5, kEpsilon};
+const std::vector<double> kTimes = {80, 2.2404, 0.5, kSigmaMin};
 
 Tensor images(uint64_t seed, int64_t count, int64_t channels, int64_t side,
               torch::ScalarType type = torch::kFloat32) {
@@ -122,14 +122,14 @@ TEST(Editing, TheKnownPartIsExact) {
 TEST(Editing, WithNothingKnownItIsMultistepSampling) {
   const Tensor y = images(7, 3, 1, 4);
   const test::Gaussian data{torch::full({1, 4, 4}, 0.2), 0.5};
-  const Denoiser f = test::consistency_of(data, kEpsilon);
+  const Denoiser f = test::consistency_of(data, kSigmaMin);
   const Tensor start = 80 * images(8, 3, 1, 4);
   const Constraint nothing = known_pixels(y, torch::zeros({1, 1, 4, 4}, torch::kBool));
-  const Tensor edited = edit_multistep(f, nothing, start, kTimes, kEpsilon, noise_like(y, 1));
-  EXPECT_TRUE(torch::equal(edited, sample_multistep(f, start, kTimes, kEpsilon, noise_like(y, 1))));
+  const Tensor edited = edit_multistep(f, nothing, start, kTimes, kSigmaMin, noise_like(y, 1));
+  EXPECT_TRUE(torch::equal(edited, sample_multistep(f, start, kTimes, kSigmaMin, noise_like(y, 1))));
   EXPECT_EQ(test::largest(known_part(nothing)), 0);
   const Constraint everything = known_pixels(y, torch::ones({1, 1, 4, 4}, torch::kBool));
-  EXPECT_TRUE(torch::equal(edit_multistep(f, everything, start, kTimes, kEpsilon, noise_like(y, 1)), y));
+  EXPECT_TRUE(torch::equal(edit_multistep(f, everything, start, kTimes, kSigmaMin, noise_like(y, 1)), y));
 }
 
 // Independent Gaussian pixels: what is known tells nothing of the rest, so the free coefficients keep their
@@ -137,21 +137,22 @@ TEST(Editing, WithNothingKnownItIsMultistepSampling) {
 TEST(Editing, FreePartsFollowTheirDistribution) {
   const int64_t count = 20'000;
   const double s = 0.5;
-  const double variance = s * s + kEpsilon * kEpsilon;
+  const double variance = s * s + kSigmaMin * kSigmaMin;
   const Tensor y = images(9, 1, 3, 4, torch::kFloat64).expand({count, 3, 4, 4});
   const Tensor mean = torch::full({3, 4, 4}, 0.2, torch::kFloat64);
-  const Denoiser f = test::consistency_of(test::Gaussian{mean, s}, kEpsilon);
+  const Denoiser f = test::consistency_of(test::Gaussian{mean, s}, kSigmaMin);
   // The trajectory of N(m, s²) at σ = 80 starts from N(m, s² + 80²).
   const Tensor start = mean + std::sqrt(s * s + 80 * 80) * images(10, count, 3, 4, torch::kFloat64);
   for (const int64_t side : {2, 4}) {
-    const Tensor x = edit_multistep(f, known_patch_means(y, side), start, kTimes, kEpsilon, noise_like(y, 2));
+    const Tensor x =
+        edit_multistep(f, known_patch_means(y, side), start, kTimes, kSigmaMin, noise_like(y, 2));
     EXPECT_LT(largest_difference(patch_means(x, side), patch_means(y, side)), 1e-12);
     const double share = 1 - 1.0 / static_cast<double>(side * side);
     const Tensor spread = (x - x.mean(0)).square().mean(0);
     const double tolerance = 5 * share * variance * std::sqrt(2.0 / count);
     EXPECT_LT(largest_difference(spread, torch::full_like(spread, share * variance)), tolerance);
   }
-  const Tensor coloured = edit_multistep(f, known_luma(y), start, kTimes, kEpsilon, noise_like(y, 2));
+  const Tensor coloured = edit_multistep(f, known_luma(y), start, kTimes, kSigmaMin, noise_like(y, 2));
   const Tensor weights = torch::tensor({0.2989, 0.5870, 0.1140}, torch::kFloat64);
   const Tensor share = 1 - (weights / weights.norm()).square();
   const Tensor spread = (coloured - coloured.mean(0)).square().mean(0) / share.view({3, 1, 1});

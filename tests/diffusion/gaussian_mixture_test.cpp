@@ -10,9 +10,8 @@
 namespace cm {
 namespace {
 
+using test::kSigmaMin;
 using test::largest_difference;
-
-constexpr double kBoundary = 0.002;
 
 Tensor numbers(std::initializer_list<double> values) {
   return torch::tensor(std::vector<double>(values), torch::kFloat64);
@@ -23,7 +22,7 @@ GaussianMixture plane() {
           numbers({0.1, 0.3, 0.2})};
 }
 
-// TrajectoryPoints along the trajectories of p_80.
+// Points along the trajectories of p_80.
 struct TrajectoryPoints {
   Tensor x = draw(plane(), 80, 4, 0, sample_range(0, 64));
   Tensor sigma = torch::full({64}, 80.0, torch::kFloat64);
@@ -33,11 +32,11 @@ TEST(GaussianMixture, OfOneGaussianIsItsClosedForm) {
   const Tensor mean = numbers({0.3, -0.8});
   const test::Gaussian gaussian{mean, 0.5};
   const GaussianMixture mixture{mean.unsqueeze(0), numbers({1}), numbers({0.5})};
-  const Tensor sigma = numbers({80.0, 2.0, 0.1, kBoundary});
+  const Tensor sigma = numbers({80.0, 2.0, 0.1, kSigmaMin});
   const Tensor x = mean + per_sample(sigma, torch::ones({4, 2})) * 1.3;
   EXPECT_LT(largest_difference(denoiser_of(mixture)(x, sigma), test::denoiser_of(gaussian)(x, sigma)), 1e-14);
-  EXPECT_LT(largest_difference(consistency_of(mixture, kBoundary)(x, sigma),
-                               test::consistency_of(gaussian, kBoundary)(x, sigma)),
+  EXPECT_LT(largest_difference(consistency_of(mixture, kSigmaMin)(x, sigma),
+                               test::consistency_of(gaussian, kSigmaMin)(x, sigma)),
             1e-9);
 }
 
@@ -66,7 +65,7 @@ struct Line {
     Tensor high = torch::full_like(y, 10);
     for (int i = 0; i < 60; ++i) {
       const Tensor middle = (low + high) / 2;
-      const Tensor below = distribution(middle, torch::full_like(y, kBoundary)) < quantile;
+      const Tensor below = distribution(middle, torch::full_like(y, kSigmaMin)) < quantile;
       low = torch::where(below, middle, low);
       high = torch::where(below, high, middle);
     }
@@ -84,21 +83,21 @@ TEST(GaussianMixture, OfMeansOnALineIsTheClosedFormAlongAndAcrossIt) {
   const Tensor across = numbers({30.0, -110.0, 4.0, 1.2, -0.1});
   const Tensor x = line.origin + along.unsqueeze(1) * line.direction + across.unsqueeze(1) * normal_direction;
   const double s2 = line.std * line.std;
-  const Tensor shrunk = across * ((s2 + kBoundary * kBoundary) / (s2 + sigma.square())).sqrt();
+  const Tensor shrunk = across * ((s2 + kSigmaMin * kSigmaMin) / (s2 + sigma.square())).sqrt();
   const Tensor expected = line.origin + line.carried(along, sigma).unsqueeze(1) * line.direction +
                           shrunk.unsqueeze(1) * normal_direction;
-  EXPECT_LT(largest_difference(consistency_of(line.mixture(), kBoundary)(x, sigma), expected), 1e-9);
+  EXPECT_LT(largest_difference(consistency_of(line.mixture(), kSigmaMin)(x, sigma), expected), 1e-9);
 }
 
 TEST(GaussianMixture, TheConsistencyFunctionIsConstantAlongTrajectories) {
   const TrajectoryPoints start;
-  const Denoiser f = consistency_of(plane(), kBoundary);
+  const Denoiser f = consistency_of(plane(), kSigmaMin);
   const Tensor end = f(start.x, start.sigma);
-  for (const double level : {20.0, 1.0, 0.2, kBoundary}) {
+  for (const double level : {20.0, 1.0, 0.2, kSigmaMin}) {
     const Tensor sigma = torch::full_like(start.sigma, level);
     EXPECT_LT(largest_difference(f(flow(plane(), start.x, start.sigma, sigma), sigma), end), 1e-9) << level;
   }
-  const Tensor back = flow(plane(), end, torch::full_like(start.sigma, kBoundary), start.sigma);
+  const Tensor back = flow(plane(), end, torch::full_like(start.sigma, kSigmaMin), start.sigma);
   EXPECT_LT(largest_difference(back, start.x), 1e-6);  // the way up amplifies by σ_max/s
 }
 
@@ -143,7 +142,7 @@ TEST(GaussianMixture, TakesImagesInTheirOwnDtype) {
 }
 
 TEST(GaussianMixture, ResponsibilitiesSayWhereAPointBelongs) {
-  const Tensor share = responsibilities(plane(), plane().means, torch::full({3}, kBoundary, torch::kFloat64));
+  const Tensor share = responsibilities(plane(), plane().means, torch::full({3}, kSigmaMin, torch::kFloat64));
   EXPECT_LT(largest_difference(share, torch::eye(3, torch::kFloat64)), 0.02);
   const Tensor far = responsibilities(plane(), plane().means, torch::full({3}, 1e4, torch::kFloat64));
   EXPECT_LT(largest_difference(far, plane().weights.expand({3, 3})), 1e-6);
@@ -178,7 +177,7 @@ TEST(GaussianMixture, RefusesWhatIsNoMixture) {
   EXPECT_THROW(draw(data, 0, 1, 0, {0}), c10::Error);
   data = plane();
   data.stds = numbers({0.1, 0.2});
-  EXPECT_THROW(consistency_of(data, kBoundary), c10::Error);
+  EXPECT_THROW(consistency_of(data, kSigmaMin), c10::Error);
   EXPECT_THROW(denoiser_of(plane())(torch::zeros({4, 3}), torch::ones({4})), c10::Error);
   EXPECT_THROW(flow(plane(), torch::zeros({1, 2}), torch::ones({1}), torch::zeros({1})), c10::Error);
 }

@@ -12,9 +12,9 @@
 namespace cm {
 namespace {
 
+using test::kGaussian;
 using test::largest_difference;
 
-const test::Gaussian kData{torch::tensor({0.3, -0.5, 0.1}, torch::kFloat64), 0.7};
 const Tensor kSigma = torch::tensor({0.01, 0.5, 20.0}, torch::kFloat64);
 
 Tensor some_x() {
@@ -23,14 +23,14 @@ Tensor some_x() {
 
 // The probability-flow ODE's direction at (x, σ).
 Direction along_trajectory(const Tensor& x, const Tensor& sigma) {
-  const Denoiser denoiser = test::denoiser_of(kData);
+  const Denoiser denoiser = test::denoiser_of(kGaussian);
   return {(x - denoiser(x, sigma)) / sigma.unsqueeze(1), torch::ones_like(sigma)};
 }
 
 // That f is the same all along a trajectory is what makes it a consistency function (CM §3).
 TEST(Jvp, TheExactConsistencyFunctionDoesNotChangeAlongTrajectories) {
   const Tensor x = some_x();
-  const Denoiser f = test::consistency_of(kData, 0.002);
+  const Denoiser f = test::consistency_of(kGaussian, 0.002);
   const auto [value, tangent] = jvp(f, x, kSigma, along_trajectory(x, kSigma));
   EXPECT_LT(largest_difference(value, f(x, kSigma)), 1e-14);
   EXPECT_LT(test::largest(tangent), 1e-13);
@@ -41,12 +41,13 @@ TEST(Jvp, AClosedFormDerivative) {
   const Tensor x = some_x();
   const Direction direction{torch::full_like(x, 0.4), torch::tensor({1.0, -2.0, 0.5}, torch::kFloat64)};
   const Tensor sigma = kSigma.unsqueeze(1);
-  const double s2 = kData.std * kData.std;
+  const double s2 = kGaussian.std * kGaussian.std;
   const Tensor variance = s2 + sigma.square();
-  const Tensor expected = s2 / variance * direction.x_dot + 2 * sigma * s2 * (kData.mean - x) /
+  const Tensor expected = s2 / variance * direction.x_dot + 2 * sigma * s2 * (kGaussian.mean - x) /
                                                                 variance.square() *
                                                                 direction.sigma_dot.unsqueeze(1);
-  EXPECT_LT(largest_difference(jvp(test::denoiser_of(kData), x, kSigma, direction).tangent, expected), 1e-12);
+  EXPECT_LT(largest_difference(jvp(test::denoiser_of(kGaussian), x, kSigma, direction).tangent, expected),
+            1e-12);
 }
 
 TEST(Jvp, BothWaysAgreeAndOnlyOneIsDifferentiable) {

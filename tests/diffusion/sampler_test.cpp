@@ -16,12 +16,11 @@ namespace cm {
 namespace {
 
 using test::each_near;
+using test::kSigmaMin;
 using test::largest_difference;
 using test::message_of;
 using testing::ElementsAre;
 using testing::HasSubstr;
-
-constexpr double kSigmaMin = 0.002;
 
 const Denoiser kZero = [](const Tensor& x, const Tensor&) { return torch::zeros_like(x); };
 const NoiseSource kNoNoise = [](int64_t) -> Tensor { throw std::logic_error("nothing was to be drawn"); };

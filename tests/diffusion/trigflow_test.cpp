@@ -16,10 +16,10 @@
 namespace cm {
 namespace {
 
+using test::kGaussian;
 using test::largest_difference;
 
 constexpr double kSigmaData = 0.5;
-const test::Gaussian kGaussian{torch::tensor({0.3, -0.5, 0.1}, torch::kFloat64), 0.7};
 const Tensor kTime = torch::tensor({0.01, 0.8, 1.56}, torch::kFloat64);
 
 Tensor random(uint64_t seed) {

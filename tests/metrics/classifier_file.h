@@ -4,12 +4,15 @@
 #include <filesystem>
 
 #include "cm/io/safetensors.h"
+#include "cm/metrics/image_set.h"
 
 namespace cm::test {
 
-// For 1×2×2 images: conv1 passes a pixel p ∈ [−1, 1] on as relu(p), conv2 (stride 2) keeps the top left one,
-// the hidden layer gives (p, 2 p) and the logits (0.5, p). So the class is 1 if the top left pixel is above
-// 0.5.
+inline constexpr ImageShape kTiny = {1, 2, 2};
+
+// For images of that shape: conv1 passes a pixel p ∈ [−1, 1] on as relu(p), conv2 (stride 2) keeps the top
+// left one, the hidden layer gives (p, 2 p) and the logits (0.5, p). So the class is 1 if the top left pixel
+// is above 0.5.
 inline SafetensorsFile one_pixel_classifier() {
   const auto pick = [](const std::vector<int64_t>& shape) {
     Tensor kernel = torch::zeros(shape);

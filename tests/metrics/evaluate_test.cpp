@@ -18,12 +18,12 @@
 namespace cm {
 namespace {
 
+using test::kTiny;
 using test::message_of;
 using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-constexpr ImageShape kTiny = {1, 2, 2};
 const std::vector<Metric> kFrechetAndRecall = {Metric::frechet, Metric::recall};
 const std::vector<Metric> kAll = {Metric::frechet, Metric::precision, Metric::recall, Metric::class_accuracy};
 

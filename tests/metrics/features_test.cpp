@@ -13,12 +13,11 @@
 namespace cm {
 namespace {
 
+using test::kTiny;
 using test::message_of;
 using test::TemporaryFolder;
 using testing::AllOf;
 using testing::HasSubstr;
-
-constexpr ImageShape kTwoByTwo = {1, 2, 2};
 
 std::string mistake(const FeatureOptions& options, const ImageShape& shape) {
   return message_of<InputError>([&] { make_features(options, shape, torch::kCPU); });
@@ -29,7 +28,7 @@ FeatureOptions source(const std::string& name) {
 }
 
 TEST(Features, PixelsAreFlatAndBetweenMinusOneAndOne) {
-  const auto pixels = make_features({}, kTwoByTwo, torch::kCPU);
+  const auto pixels = make_features({}, kTiny, torch::kCPU);
   const Tensor image = torch::tensor({0, 255, 51, 204}, torch::kUInt8).reshape({1, 1, 2, 2});
   const Activations activations = (*pixels)(image, {});
   EXPECT_TRUE(torch::allclose(activations.features, torch::tensor({{-1.0F, 1.0F, -0.6F, 0.6F}})));
@@ -41,7 +40,7 @@ TEST(Features, PixelsAreFlatAndBetweenMinusOneAndOne) {
 TEST(Features, DoNotDependOnTheBatchSize) {
   const TemporaryFolder folder;
   test::save(test::one_pixel_classifier(), folder / "c.safetensors");
-  const auto classifier = make_features(source((folder / "c.safetensors").string()), kTwoByTwo, torch::kCPU);
+  const auto classifier = make_features(source((folder / "c.safetensors").string()), kTiny, torch::kCPU);
   const Tensor pixels = torch::arange(0, 240, 10, torch::kInt64).to(torch::kUInt8).reshape({6, 1, 2, 2});
   const Activations whole = activations_of(pixels, *classifier, {.logits = true}, 6);
   const Activations parts = activations_of(pixels, *classifier, {.logits = true}, 4);
@@ -50,7 +49,7 @@ TEST(Features, DoNotDependOnTheBatchSize) {
 }
 
 TEST(Features, ImagesAreAskedForOnceInTheirOrder) {
-  const auto features = make_features({}, kTwoByTwo, torch::kCPU);
+  const auto features = make_features({}, kTiny, torch::kCPU);
   const Tensor pixels = torch::arange(0, 240, 10, torch::kInt64).to(torch::kUInt8).reshape({6, 1, 2, 2});
   std::vector<std::pair<int64_t, int64_t>> asked;
   const auto source = [&](int64_t first, int64_t n) {
@@ -63,11 +62,11 @@ TEST(Features, ImagesAreAskedForOnceInTheirOrder) {
 }
 
 TEST(Features, RefuseUnknownNames) {
-  EXPECT_THAT(mistake(source("pixel"), kTwoByTwo),
+  EXPECT_THAT(mistake(source("pixel"), kTiny),
               AllOf(HasSubstr("'pixel' are neither pixels nor inception nor a file that exists"),
                     HasSubstr("did you mean pixels?")));
   for (const char* missing : {"inception:nowhere", "inception"}) {
-    EXPECT_THAT(mistake(source(missing), kTwoByTwo),
+    EXPECT_THAT(mistake(source(missing), kTiny),
                 AllOf(HasSubstr("there is no file"), HasSubstr("scripts/export_inception.py")));
   }
 }
@@ -81,7 +80,7 @@ TEST(Features, KnowTheirFile) {
 }
 
 TEST(Features, RefuseARuleOfResizingBesideOthersThanInception) {
-  EXPECT_THAT(mistake({.source = "pixels", .resize = InceptionResize::clean}, kTwoByTwo),
+  EXPECT_THAT(mistake({.source = "pixels", .resize = InceptionResize::clean}, kTiny),
               HasSubstr("(clean) belongs to Inception features, but these are pixels"));
 }
 
@@ -97,7 +96,7 @@ TEST(Features, RefuseValuesThatAreNotFinite) {
   SafetensorsFile broken = test::one_pixel_classifier();
   broken.tensors["hidden.bias"] = torch::full({2}, std::numeric_limits<float>::infinity());
   test::save(broken, folder / "c.safetensors");
-  const auto classifier = make_features(source((folder / "c.safetensors").string()), kTwoByTwo, torch::kCPU);
+  const auto classifier = make_features(source((folder / "c.safetensors").string()), kTiny, torch::kCPU);
   const Tensor pixels = torch::zeros({2, 1, 2, 2}, torch::kUInt8);
   EXPECT_THAT(message_of<InputError>([&] { activations_of(pixels, *classifier, {}, 2); }),
               HasSubstr("c.safetensors: gives features that are NaN or infinite"));

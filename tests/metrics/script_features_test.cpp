@@ -14,11 +14,10 @@
 namespace cm {
 namespace {
 
+using test::kTiny;
 using test::TemporaryFolder;
 using testing::AllOf;
 using testing::HasSubstr;
-
-constexpr ImageShape kScriptedShape = {1, 2, 2};
 
 // Saves a module whose forward(x) is `body`.
 std::filesystem::path save_module(const TemporaryFolder& folder, const std::string& body) {
@@ -29,7 +28,7 @@ std::filesystem::path save_module(const TemporaryFolder& folder, const std::stri
 }
 
 std::unique_ptr<FeatureExtractor> features_of(const std::filesystem::path& file) {
-  return make_features({.source = file.string(), .resize = std::nullopt}, kScriptedShape, torch::kCPU);
+  return make_features({.source = file.string(), .resize = std::nullopt}, kTiny, torch::kCPU);
 }
 
 std::string mistake(const std::string& body) {

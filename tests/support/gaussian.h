@@ -12,6 +12,11 @@ struct Gaussian {
   double std;
 };
 
+inline const Gaussian kGaussian{torch::tensor({0.3, -0.5, 0.1}, torch::kFloat64), 0.7};
+
+// Where consistency functions are the identity: the ε of multistep sampling.
+inline constexpr double kSigmaMin = 0.002;
+
 // E[x₀ | x] = (σ² m + s² x)/(s² + σ²)
 inline Denoiser denoiser_of(const Gaussian& data) {
   return [data](const Tensor& x, const Tensor& sigma) {

@@ -61,6 +61,11 @@ inline Batch tiny_batch(int64_t step, int64_t size = 6) {
   return {normal(key, sample_range(0, size), {1, 4, 4}).clamp(-1, 1), torch::arange(size).remainder(3)};
 }
 
+// All of a batch as what an objective is asked with at a step.
+inline TrainingBatch training_batch(const Batch& batch, int64_t step) {
+  return {batch.x, batch.labels, step, sample_range(0, batch.x.size(0))};
+}
+
 struct TinyRun {
   explicit TinyRun(Method which, const TrainOptions& options = tiny_train_options(),
                    const UNetOptions& network = tiny_network(/*dropout=*/0.2))

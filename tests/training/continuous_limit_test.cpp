@@ -16,22 +16,20 @@
 #include "cm/training/formula_model.h"
 #include "support/closeness.h"
 #include "support/perceptron.h"
+#include "training/two_clusters.h"
 
 namespace cm {
 namespace {
 
-constexpr SigmaOptions kSigma{.min = 0.02, .max = 10, .data = 1};
-constexpr int64_t kSamples = 512;
+using test::kShortRange;
+using test::two_clusters;
 
-GaussianMixture mixture() {
-  return {torch::tensor({{-1.0, 0.4}, {0.8, -0.5}}, torch::kFloat64),
-          torch::tensor({0.4, 0.6}, torch::kFloat64), torch::full({2}, 0.35, torch::kFloat64)};
-}
+constexpr int64_t kSamples = 512;
 
 // The network whose gradients are compared, in double.
 struct Student {
   test::Perceptron network{torch::kFloat64};
-  Denoiser f = precondition(Parameterization::skip, kSigma, 1000, network);
+  Denoiser f = precondition(Parameterization::skip, kShortRange, 1000, network);
 
   // The gradient of the mean of `losses` in all parameters, as one vector.
   Tensor gradient_of(const Tensor& losses) const {
@@ -49,17 +47,17 @@ struct LimitDraws {
     const Tensor u = uniform({.seed = seed + 2, .purpose = Purpose::sigma}, sample_range(0, count));
     const auto steps = static_cast<double>(n - 1);
     const Tensor below = (u * steps).floor() / steps;
-    pair = {karras_level(kSigma, below + 1 / steps), karras_level(kSigma, below)};
-    x0 = draw(mixture(), 0, seed, 0, sample_range(0, count));
+    pair = {karras_level(kShortRange, below + 1 / steps), karras_level(kShortRange, below)};
+    x0 = draw(two_clusters(), 0, seed, 0, sample_range(0, count));
     noise = normal({.seed = seed + 1}, sample_range(0, count), {2}).to(torch::kFloat64);
     x_t = x0 + per_sample(pair.t, x0) * noise;
-    point = on_trajectory_of(denoiser_of(mixture()), x_t, pair.t);
-    slope = karras_slope(kSigma, pair.t);
+    point = on_trajectory_of(denoiser_of(two_clusters()), x_t, pair.t);
+    slope = karras_slope(kShortRange, pair.t);
   }
 
   // One loss a sample of the discrete objective, θ⁻ = θ.
   Tensor discrete(const Student& student, const DistanceFunction& distance) const {
-    return consistency_loss(student.f, student.f, teacher_step(Solver::heun, denoiser_of(mixture())),
+    return consistency_loss(student.f, student.f, teacher_step(Solver::heun, denoiser_of(two_clusters())),
                             distance, x0, noise, pair, torch::ones_like(pair.t));
   }
 
@@ -177,7 +175,7 @@ TEST(ContinuousLimit, TheObjectivesOfAnExactTeacherHaveTheSameGradient) {
   constexpr int64_t kLevels = 2'001;
   ModelOptions options;
   options.image = {.channels = 2, .size = 1, .classes = 0};
-  options.sigma = kSigma;
+  options.sigma = kShortRange;
   const NetworkMaker maker = [&](std::optional<uint64_t> seed) {
     return std::make_shared<Perceptron>(PerceptronOptions{.width = 32, .hidden_layers = 2}, options.image,
                                         seed);
@@ -185,9 +183,9 @@ TEST(ContinuousLimit, TheObjectivesOfAnExactTeacherHaveTheSameGradient) {
   const Model student(options, torch::kCPU, maker, 4);
   ModelOptions of_teacher = options;
   of_teacher.parameterization = Parameterization::edm;
-  const Model teacher = formula_model(denoiser_of(mixture()), of_teacher, torch::kCPU);
+  const Model teacher = formula_model(denoiser_of(two_clusters()), of_teacher, torch::kCPU);
   const TrainingBatch batch{
-      .x = draw(mixture(), 0, 5, 0, sample_range(0, kSamples)).to(torch::kFloat32).view({-1, 2, 1, 1}),
+      .x = draw(two_clusters(), 0, 5, 0, sample_range(0, kSamples)).to(torch::kFloat32).view({-1, 2, 1, 1}),
       .labels = {},
       .step = 0,
       .samples = sample_range(0, kSamples)};

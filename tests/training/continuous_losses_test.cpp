@@ -9,6 +9,7 @@
 #include "cm/diffusion/distance.h"
 #include "support/closeness.h"
 #include "support/gaussian.h"
+#include "training/loss_inputs.h"
 
 namespace cm {
 namespace {
@@ -16,16 +17,10 @@ namespace {
 using test::largest;
 using test::largest_difference;
 using test::relative_difference;
+using test::three_levels;
+using test::three_points;
 
 constexpr double kHuber = 0.25;
-
-Tensor random(uint64_t seed) {
-  return normal({.seed = seed}, sample_range(0, 3), {2}).to(torch::kFloat64);
-}
-
-Tensor levels(double a, double b, double c) {
-  return torch::tensor({a, b, c}, torch::kFloat64);
-}
 
 DistanceFunction named(Distance kind) {
   return [kind](const Tensor& a, const Tensor& b) { return distance(kind, a, b, kHuber); };
@@ -37,15 +32,16 @@ Tensor cubic_distance(const Tensor& a, const Tensor& b) {
 }
 
 TEST(ContinuousLosses, TheHessianOfAMeanSquare) {
-  const Tensor u = random(2);
-  EXPECT_LT(relative_difference(hessian_metric(named(Distance::l2))(random(1), u), 2.0 / 2 * u), 1e-14);
+  const Tensor u = three_points(2);
+  EXPECT_LT(relative_difference(hessian_metric(named(Distance::l2))(three_points(1), u), 2.0 / 2 * u), 1e-14);
 }
 
 // √(‖a − b‖² + c²) − c ≈ ‖a − b‖²/(2c).
 TEST(ContinuousLosses, TheHessianOfPseudoHuber) {
-  const Tensor u = random(2);
+  const Tensor u = three_points(2);
   const double c = kHuber * std::sqrt(2.0);
-  EXPECT_LT(relative_difference(hessian_metric(named(Distance::pseudo_huber))(random(1), u), u / c), 1e-14);
+  EXPECT_LT(relative_difference(hessian_metric(named(Distance::pseudo_huber))(three_points(1), u), u / c),
+            1e-14);
 }
 
 TEST(ContinuousLosses, TheHessianOfAQuadraticForm) {
@@ -53,15 +49,15 @@ TEST(ContinuousLosses, TheHessianOfAQuadraticForm) {
   const DistanceFunction d = [&](const Tensor& a, const Tensor& b) {
     return ((a - b).mm(matrix) * (a - b)).sum(1);
   };
-  const Tensor u = random(2);
-  const Tensor product = hessian_metric(d)(random(1), u);
+  const Tensor u = three_points(2);
+  const Tensor product = hessian_metric(d)(three_points(1), u);
   EXPECT_LT(relative_difference(product, u.mm(matrix + matrix.t())), 1e-14);
   EXPECT_FALSE(product.requires_grad());
 }
 
 TEST(ContinuousLosses, TheQuadraticFormIsDifferentiableInFAndU) {
-  const Tensor f = random(1).requires_grad_(true);
-  const Tensor u = random(2).requires_grad_(true);
+  const Tensor f = three_points(1).requires_grad_(true);
+  const Tensor u = three_points(2).requires_grad_(true);
   const Tensor size = quadratic_size(hessian_metric(cubic_distance))(f, u);
   EXPECT_LT(relative_difference(size, (18 * f.pow(4) * u.square()).sum(1)), 1e-13);
   const auto slopes = torch::autograd::grad({size.sum()}, {f, u});
@@ -71,8 +67,8 @@ TEST(ContinuousLosses, TheQuadraticFormIsDifferentiableInFAndU) {
 
 TEST(ContinuousLosses, TheExactFunctionDoesNotChangeAlongTrajectories) {
   const test::Gaussian data{torch::tensor({0.3, -0.8}, torch::kFloat64), 0.5};
-  const Tensor sigma = levels(0.01, 1, 80);
-  const Tensor x = random(1) + per_sample(sigma, random(2)) * random(2);
+  const Tensor sigma = three_levels(0.01, 1, 80);
+  const Tensor x = three_points(1) + per_sample(sigma, three_points(2)) * three_points(2);
   const Denoiser f = test::consistency_of(data, 0.002);
   const Tensor one = torch::ones_like(sigma);
   const TrajectoryPoint point = on_trajectory_of(test::denoiser_of(data), x, sigma);
@@ -92,9 +88,9 @@ struct Scaled {
   Tensor c = torch::full({}, 0.25, torch::kFloat64).requires_grad_(true);
   Denoiser f = [this](const Tensor& at, const Tensor&) { return a * at; };
   Denoiser teacher = [this](const Tensor& at, const Tensor&) { return c * at; };
-  Tensor x = random(1);
-  Tensor sigma = levels(0.5, 3, 80);
-  Tensor weights = levels(1, 2, 3);
+  Tensor x = three_points(1);
+  Tensor sigma = three_levels(0.5, 3, 80);
+  Tensor weights = three_levels(1, 2, 3);
   Tensor direction = 0.75 * x / sigma.unsqueeze(1);
   TrajectoryPoint point = on_trajectory_of(teacher, x, sigma);
 };
@@ -130,8 +126,8 @@ TEST(ContinuousLosses, TheOtherFormLearnsThroughU) {
 TEST(ContinuousLosses, NoSpeedHasNoGradient) {
   const Tensor a = torch::zeros({}, torch::kFloat64).requires_grad_(true);
   const Denoiser f = [&](const Tensor& x, const Tensor&) { return a * x; };
-  const TrajectoryPoint point{random(1), levels(1, 2, 3), random(2)};
-  tangent_loss(f, point, euclidean_size(), levels(1, 1, 1)).sum().backward();
+  const TrajectoryPoint point{three_points(1), three_levels(1, 2, 3), three_points(2)};
+  tangent_loss(f, point, euclidean_size(), three_levels(1, 1, 1)).sum().backward();
   EXPECT_EQ(a.grad().item<double>(), 0);
 }
 

@@ -8,19 +8,18 @@
 #include "support/message_of.h"
 #include "support/synthetic_lpips.h"
 #include "support/tiny_run.h"
+#include "training/loss_inputs.h"
 
 namespace cm {
 namespace {
 
+using test::kL2;
 using test::relative_difference;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-const DistanceFunction kL2 = make_distance({.kind = Distance::l2});
-
 TrainingBatch batch_of(int64_t size) {
-  const Batch whole = test::tiny_batch(3, size);
-  return {whole.x, whole.labels, /*step=*/3, sample_range(0, size)};
+  return test::training_batch(test::tiny_batch(3, size), /*step=*/3);
 }
 
 // A student and a teacher.

@@ -11,18 +11,16 @@
 #include "cm/training/optimizer.h"
 #include "support/closeness.h"
 #include "support/perceptron.h"
+#include "training/two_clusters.h"
 
 namespace cm {
 namespace {
 
-constexpr SigmaOptions kShortRange{.min = 0.02, .max = 10, .data = 1};
+using test::kShortRange;
+using test::two_clusters;
+
 constexpr int64_t kTrainingSteps = 1'200;
 constexpr int64_t kBatch = 256;
-
-GaussianMixture two_clusters() {
-  return {torch::tensor({{-1.0, 0.4}, {0.8, -0.5}}, torch::kFloat64),
-          torch::tensor({0.4, 0.6}, torch::kFloat64), torch::full({2}, 0.35, torch::kFloat64)};
-}
 
 SigmaPair draw_pairs(const std::vector<double>& grid, uint32_t step) {
   const auto u = uniform({.seed = 9, .purpose = Purpose::sigma, .step = step}, sample_range(0, kBatch));

@@ -9,21 +9,19 @@
 #include "support/closeness.h"
 #include "support/each_near.h"
 #include "support/tiny_run.h"
+#include "training/level_draws.h"
 
 namespace cm {
 namespace {
 
 using test::largest_difference;
 
-constexpr int64_t kEctDraws = 20'000;
-
 Tensor levels(const std::vector<double>& values) {
   return torch::tensor(values, torch::kFloat64);
 }
 
 TrainingBatch batch_at(int64_t step) {
-  const Batch batch = test::tiny_batch(step);
-  return {batch.x, batch.labels, step, sample_range(0, 6)};
+  return test::training_batch(test::tiny_batch(step), step);
 }
 
 // By hand: at large t the widening is 1, so r = t (1 − 2^−(stage + 1)); at small t it is 1 + k/2 = 5.
@@ -45,10 +43,7 @@ TEST(EctObjective, TheGapHalvesInEveryStage) {
 
 TEST(EctObjective, DrawsLogNormalLevels) {
   const Model student = test::tiny_model(test::tiny_options(), 1);
-  const Tensor logs = ect_objective({}, student, 7).sigmas(5, sample_range(0, kEctDraws)).log();
-  const double root_n = std::sqrt(static_cast<double>(kEctDraws));
-  EXPECT_NEAR(logs.mean().item<double>(), -1.1, 5 * 2.0 / root_n);
-  EXPECT_NEAR(logs.std().item<double>(), 2.0, 5 * 2.0 / (std::sqrt(2.0) * root_n));
+  test::expect_log_normal_levels(ect_objective({}, student, 7), -1.1, 2.0);
 }
 
 // Where every r is 0 the objective is EDM's, as a norm: (√(‖D(x_t, t) − x‖² + c²) − c)/t.

@@ -124,10 +124,8 @@ TEST(GuidedModel, MultistepSamplingIsGuidedInEveryStep) {
 Tensor losses_of(Method method, Model teacher, double guidance) {
   const Model student = test::tiny_model(test::tiny_options(test::parameterization_of(method)), 2);
   const DistanceFunction d = make_distance({});
-  const Batch batch = test::tiny_batch(0);
-  const auto by = [&](const Objective& objective) {
-    return objective.losses({batch.x, batch.labels, 0, sample_range(0, batch.x.size(0))}).detach();
-  };
+  const TrainingBatch batch = test::training_batch(test::tiny_batch(0), 0);
+  const auto by = [&](const Objective& objective) { return objective.losses(batch).detach(); };
   switch (method) {
     case Method::cd:
       return by(cd_objective({}, d, student, student, teacher, 7, guidance));

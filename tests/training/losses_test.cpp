@@ -7,37 +7,29 @@
 #include "cm/diffusion/distance.h"
 #include "support/closeness.h"
 #include "support/gaussian.h"
+#include "training/loss_inputs.h"
 
 namespace cm {
 namespace {
 
+using test::kL2;
 using test::largest_difference;
-
-const DistanceFunction kSquared = [](const Tensor& a, const Tensor& b) {
-  return distance(Distance::l2, a, b);
-};
-
-Tensor some_points(uint64_t seed) {
-  return normal({.seed = seed}, sample_range(0, 3), {2}).to(torch::kFloat64);
-}
-
-Tensor three_levels(double a, double b, double c) {
-  return torch::tensor({a, b, c}, torch::kFloat64);
-}
+using test::three_levels;
+using test::three_points;
 
 Tensor ones() {
   return torch::ones({3}, torch::kFloat64);
 }
 
 TEST(Losses, APerfectDenoiserHasNoLoss) {
-  const Tensor x0 = some_points(1);
+  const Tensor x0 = three_points(1);
   const Denoiser perfect = [&](const Tensor&, const Tensor&) { return x0; };
-  EXPECT_EQ(test::largest(denoising_loss(perfect, x0, some_points(2), three_levels(0.1, 1, 80), ones())), 0);
+  EXPECT_EQ(test::largest(denoising_loss(perfect, x0, three_points(2), three_levels(0.1, 1, 80), ones())), 0);
 }
 
 TEST(Losses, DenoisingIsTheWeightedMeanSquare) {
-  const Tensor x0 = some_points(1);
-  const Tensor noise = some_points(2);
+  const Tensor x0 = three_points(1);
+  const Tensor noise = three_points(2);
   const Tensor sigma = three_levels(0.1, 1, 80);
   const Denoiser echo = [](const Tensor& x, const Tensor&) { return x; };  // is off by σ z
   const Tensor expected = 2 * sigma.square() * noise.square().mean(1);
@@ -45,8 +37,8 @@ TEST(Losses, DenoisingIsTheWeightedMeanSquare) {
 }
 
 TEST(Losses, TheDataStepReusesTheNoise) {
-  const Tensor x0 = some_points(1);
-  const Tensor z = some_points(2);
+  const Tensor x0 = three_points(1);
+  const Tensor z = three_points(2);
   const SigmaPair pair{three_levels(0.5, 3, 80), three_levels(0.1, 2, 0.002)};
   const Tensor x_t = x0 + per_sample(pair.t, x0) * z;
   EXPECT_LT(largest_difference(data_step()(x_t, x0, pair), x0 + per_sample(pair.r, x0) * z), 1e-12);
@@ -55,8 +47,8 @@ TEST(Losses, TheDataStepReusesTheNoise) {
 TEST(Losses, TheTeachersStepIsTheSolvers) {
   const Denoiser teacher = test::denoiser_of(test::Gaussian{torch::zeros({1}), 0.5});
   const SigmaPair pair{three_levels(0.5, 3, 80), three_levels(0.1, 2, 40)};
-  const Tensor x_t = some_points(1);
-  EXPECT_TRUE(torch::equal(teacher_step(Solver::heun, teacher)(x_t, some_points(2), pair),
+  const Tensor x_t = three_points(1);
+  EXPECT_TRUE(torch::equal(teacher_step(Solver::heun, teacher)(x_t, three_points(2), pair),
                            solver_step(Solver::heun, teacher, x_t, pair.t, pair.r)));
 }
 
@@ -68,10 +60,10 @@ TEST(Losses, TheExactFunctionHasNoLossOnExactTrajectories) {
     return test::flow(data, x_t, pair.t, pair.r);
   };
   const SigmaPair pair{three_levels(0.5, 3, 80), three_levels(0.1, 2, 0.002)};
-  const Tensor loss = consistency_loss(f, f, exact, kSquared, some_points(1), some_points(2), pair, ones());
+  const Tensor loss = consistency_loss(f, f, exact, kL2, three_points(1), three_points(2), pair, ones());
   EXPECT_LT(test::largest(loss), 1e-24);
   const Tensor wrong =
-      consistency_loss(f, f, data_step(), kSquared, some_points(1), some_points(2), pair, ones());
+      consistency_loss(f, f, data_step(), kL2, three_points(1), three_points(2), pair, ones());
   EXPECT_GT(wrong.min().item<double>(), 1e-6);
 }
 
@@ -87,10 +79,10 @@ TEST(Losses, NoGradientReachesTargetOrTeacher) {
   };
   const SigmaPair pair{three_levels(0.5, 3, 80), three_levels(0.1, 2, 40)};
   const Tensor weights = three_levels(1, 2, 3);
-  const Tensor x0 = some_points(1);
-  const Tensor z = some_points(2);
+  const Tensor x0 = three_points(1);
+  const Tensor z = three_points(2);
   const Tensor loss = consistency_loss(scaled_by(a), scaled_by(b), teacher_step(Solver::euler, scaled_by(c)),
-                                       kSquared, x0, z, pair, weights);
+                                       kL2, x0, z, pair, weights);
   loss.sum().backward();
   EXPECT_FALSE(b.grad().defined());
   EXPECT_FALSE(c.grad().defined());
@@ -116,7 +108,7 @@ Tensor target_by_steps(const Denoiser& teacher, const Tensor& x_t, const HalvedS
 TEST(Losses, TheTwoStepTargetOfAGaussianIsAClosedForm) {
   const test::Gaussian data{torch::tensor({0.3, -0.8}, torch::kFloat64), 0.5};
   const auto [t, mid, end] = halved_step();
-  const Tensor x_t = 5 * some_points(1);
+  const Tensor x_t = 5 * three_points(1);
   const auto scale = [](const Tensor& from, const Tensor& to) {
     return 1 + (to - from) * from / (0.25 + from.square());
   };
@@ -128,16 +120,16 @@ TEST(Losses, TheTwoStepTargetOfAGaussianIsAClosedForm) {
 
 // Where trajectories are straight lines to one image, two steps are one.
 TEST(Losses, TheTwoStepTargetOfAStraightFlowIsTheTeachersAnswer) {
-  const Tensor image = some_points(3);
+  const Tensor image = three_points(3);
   const Denoiser straight = [&](const Tensor&, const Tensor&) { return image; };
-  EXPECT_LT(largest_difference(two_step_target(straight, some_points(1), halved_step()), image), 1e-14);
+  EXPECT_LT(largest_difference(two_step_target(straight, three_points(1), halved_step()), image), 1e-14);
 }
 
 TEST(Losses, OneStepToTheTargetIsTwoStepsOfTheTeacher) {
   const Denoiser teacher =
       test::denoiser_of(test::Gaussian{torch::tensor({0.3, -0.8}, torch::kFloat64), 0.5});
   const HalvedStep step = halved_step();
-  const Tensor x_t = 5 * some_points(1);
+  const Tensor x_t = 5 * three_points(1);
   const Tensor target = two_step_target(teacher, x_t, step);
   const Denoiser implied = [&](const Tensor&, const Tensor&) { return target; };
   const Tensor x_mid = solver_step(Solver::euler, teacher, x_t, step.t, step.mid);
@@ -156,7 +148,7 @@ TEST(Losses, TheTwoStepTargetKeepsItsDigitsOnAFineGrid) {
   const HalvedStep step{level(0), level(0.5), level(1)};
   const HalvedStep same{step.t.to(torch::kFloat64), step.mid.to(torch::kFloat64),
                         step.end.to(torch::kFloat64)};
-  const Tensor x_t = (80 * some_points(1)).to(torch::kFloat32);
+  const Tensor x_t = (80 * three_points(1)).to(torch::kFloat32);
   const Tensor exact = target_by_steps(teacher, x_t.to(torch::kFloat64), same);
   EXPECT_LT(largest_difference(two_step_target(teacher, x_t, step), exact), 1e-6);
   EXPECT_GT(largest_difference(target_by_steps(teacher, x_t, step), exact), 1e-4);
@@ -170,10 +162,10 @@ TEST(Losses, AStudentThatIsTheImpliedDenoiserHasNoProgressiveLoss) {
     EXPECT_TRUE(torch::equal(sigma, step.t));
     return two_step_target(teacher, x, step);
   };
-  EXPECT_EQ(test::largest(
-                progressive_loss(perfect, teacher, kSquared, some_points(1), some_points(2), step, ones())),
-            0);
-  EXPECT_GT(progressive_loss(teacher, teacher, kSquared, some_points(1), some_points(2), step, ones())
+  EXPECT_EQ(
+      test::largest(progressive_loss(perfect, teacher, kL2, three_points(1), three_points(2), step, ones())),
+      0);
+  EXPECT_GT(progressive_loss(teacher, teacher, kL2, three_points(1), three_points(2), step, ones())
                 .min()
                 .item<double>(),
             1e-8);
@@ -186,9 +178,9 @@ TEST(Losses, TheProgressiveLossIsWeightedAndTrainsTheStudentAlone) {
   const Denoiser teacher = [&](const Tensor& x, const Tensor&) { return c * x; };
   const HalvedStep step = halved_step();
   const Tensor weights = three_levels(1, 2, 3);
-  const Tensor x0 = some_points(1);
-  const Tensor z = some_points(2);
-  const Tensor loss = progressive_loss(student, teacher, kSquared, x0, z, step, weights);
+  const Tensor x0 = three_points(1);
+  const Tensor z = three_points(2);
+  const Tensor loss = progressive_loss(student, teacher, kL2, x0, z, step, weights);
   const Tensor x_t = x0 + per_sample(step.t, x0) * z;
   const Tensor off = 0.5 * x_t - target_by_steps(teacher, x_t, step).detach();
   EXPECT_LT(test::relative_difference(loss, weights * off.square().mean(1)), 1e-12);

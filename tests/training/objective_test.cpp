@@ -8,17 +8,17 @@
 #include "support/closeness.h"
 #include "support/synthetic_lpips.h"
 #include "support/tiny_run.h"
+#include "training/level_draws.h"
+#include "training/loss_inputs.h"
 
 namespace cm {
 namespace {
 
+using test::kL2;
+using test::kLevelDraws;
 using test::largest_difference;
 using test::Method;
 using test::TinyRun;
-
-constexpr int64_t kLevelDraws = 20'000;
-
-const DistanceFunction kL2Distance = make_distance({.kind = Distance::l2});
 
 TrainingBatch batch_from(int64_t size, int64_t first = 0, int64_t step = 3) {
   const Batch whole = test::tiny_batch(step, 12);
@@ -41,15 +41,12 @@ void expect_frequency(double observed, double probability) {
 TEST(Objective, EdmDrawsLogNormalLevels) {
   const Model student = test::tiny_model(test::tiny_options(Parameterization::edm), 1);
   const Objective objective = edm_objective({.p_mean = -1.2, .p_std = 1.2}, student, 7);
-  const Tensor logs = objective.sigmas(5, sample_range(0, kLevelDraws)).log();
-  const double root_n = std::sqrt(static_cast<double>(kLevelDraws));
-  EXPECT_NEAR(logs.mean().item<double>(), -1.2, 5 * 1.2 / root_n);
-  EXPECT_NEAR(logs.std().item<double>(), 1.2, 5 * 1.2 / (std::sqrt(2.0) * root_n));
+  test::expect_log_normal_levels(objective, -1.2, 1.2);
 }
 
 TEST(Objective, CdDrawsEveryPairEquallyOften) {
   const Model model = test::tiny_model(test::tiny_options(), 1);
-  const Objective objective = cd_objective({.n = 6}, kL2Distance, model, model, model, 7);
+  const Objective objective = cd_objective({.n = 6}, kL2, model, model, model, 7);
   const auto share = frequencies(objective, 0);
   const auto grid = karras_sigmas({}, 6);
   ASSERT_EQ(share.size(), 5U);
@@ -60,7 +57,7 @@ TEST(Objective, CdDrawsEveryPairEquallyOften) {
 TEST(Objective, IctDrawsPairsByTheirLogNormalMass) {
   const Model model = test::tiny_model(test::tiny_options(), 1);
   const IctOptions options{.levels = {.schedule = LevelSchedule::fixed, .s0 = 6}};
-  const auto share = frequencies(ict_objective(options, kL2Distance, model, 100, 7), 0);
+  const auto share = frequencies(ict_objective(options, kL2, model, 100, 7), 0);
   const auto grid = karras_sigmas({}, 6);
   const auto mass = [&](double sigma) {
     return std::erf((std::log(sigma) - options.p_mean) / (std::sqrt(2.0) * options.p_std));
@@ -129,8 +126,8 @@ TEST(Objective, IctsTargetIsTheStudentWithoutGradient) {
   const auto gradient = [&](bool as_ict) {
     const Model student = test::tiny_model(test::tiny_options(), 1);
     const Model copy = test::tiny_model(test::tiny_options(), 1);
-    const auto objective = as_ict ? ict_objective(ict, kL2Distance, student, 10, 7)
-                                  : ct_objective(ct, kL2Distance, student, copy, 10, 7);
+    const auto objective =
+        as_ict ? ict_objective(ict, kL2, student, 10, 7) : ct_objective(ct, kL2, student, copy, 10, 7);
     objective.losses(batch_from(6)).mean().backward();
     return student.parameters().front().grad().clone();
   };
@@ -169,7 +166,7 @@ TEST(Objective, StudentAndTargetShareADropoutMask) {
   const Model target = test::tiny_model(options, 1);
   const CtOptions ct{.levels = {.schedule = LevelSchedule::fixed, .s0 = 2}};
   const TrainingBatch batch = batch_from(6);
-  const Tensor losses = ct_objective(ct, kL2Distance, student, target, 10, 7).losses(batch);
+  const Tensor losses = ct_objective(ct, kL2, student, target, 10, 7).losses(batch);
   EXPECT_EQ(test::largest(losses), 0);
 
   const Tensor sigma = torch::ones({6});
@@ -201,15 +198,15 @@ TEST(Objective, CurriculaSayWhereAMethodStands) {
   const Model model = test::tiny_model(test::tiny_options(), 1);
   const auto edm = edm_objective({}, model, 1).curriculum(5);
   EXPECT_FALSE(edm.levels || edm.decay);
-  const auto cd = cd_objective({.n = 18, .mu = 0.95}, kL2Distance, model, model, model, 1).curriculum(5);
+  const auto cd = cd_objective({.n = 18, .mu = 0.95}, kL2, model, model, model, 1).curriculum(5);
   EXPECT_EQ(cd.levels, 18);
   EXPECT_EQ(cd.decay, 0.95);
   const CtOptions options{.levels = {.s0 = 2, .s1 = 150},
                           .target = {.schedule = DecaySchedule::adaptive, .mu = 0.9}};
-  const auto ct = ct_objective(options, kL2Distance, model, model, 100, 1).curriculum(0);
+  const auto ct = ct_objective(options, kL2, model, model, 100, 1).curriculum(0);
   EXPECT_EQ(ct.levels, 2);
   EXPECT_NEAR(ct.decay.value(), 0.81, 1e-12);
-  const auto ict = ict_objective({}, kL2Distance, model, 400'000, 1).curriculum(50'000);
+  const auto ict = ict_objective({}, kL2, model, 400'000, 1).curriculum(50'000);
   EXPECT_EQ(ict.levels, 21);
   EXPECT_FALSE(ict.decay);
 }

@@ -10,6 +10,7 @@
 #include "support/closeness.h"
 #include "support/each_near.h"
 #include "support/tiny_run.h"
+#include "training/level_draws.h"
 
 namespace cm {
 namespace {
@@ -17,11 +18,8 @@ namespace {
 using test::Method;
 using test::TinyRun;
 
-constexpr int64_t kTimeDraws = 20'000;
-
 TrainingBatch trig_batch_at(int64_t step) {
-  const Batch batch = test::tiny_batch(3);
-  return {batch.x, batch.labels, step, sample_range(0, 6)};
+  return test::training_batch(test::tiny_batch(3), step);
 }
 
 Model trig_model(uint64_t seed, Parameterization parameterization = Parameterization::trig) {
@@ -30,10 +28,7 @@ Model trig_model(uint64_t seed, Parameterization parameterization = Parameteriza
 
 TEST(ScmObjective, DrawsLogNormalLevels) {
   const Model student = trig_model(1);
-  const Tensor logs = sct_objective({}, student, 7).sigmas(5, sample_range(0, kTimeDraws)).log();
-  const double root_n = std::sqrt(static_cast<double>(kTimeDraws));
-  EXPECT_NEAR(logs.mean().item<double>(), -1.0, 5 * 1.4 / root_n);
-  EXPECT_NEAR(logs.std().item<double>(), 1.4, 5 * 1.4 / (std::sqrt(2.0) * root_n));
+  test::expect_log_normal_levels(sct_objective({}, student, 7), -1.0, 1.4);
 }
 
 // r = k/H is 0 in step 0 and 1 from step H on.

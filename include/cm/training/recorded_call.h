@@ -34,7 +34,7 @@ class RecordedCall {
   int64_t played() const { return played_; }
 
  private:
-  bool takes(const std::vector<Tensor>& inputs);
+  bool takes(const std::vector<Tensor>& inputs) const;
   void record(const std::vector<Tensor>& inputs);
 
   std::string what_;

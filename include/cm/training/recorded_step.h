@@ -32,8 +32,6 @@ class RecordedStep {
   int64_t played() const { return call_.played(); }
 
  private:
-  std::vector<Tensor> compute(const std::vector<Tensor>& inputs) const;
-
   Body body_;
   TrainingBatch batch_;  // the latest, for what is no tensor in it
   RecordedCall call_;
