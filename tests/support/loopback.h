@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <exception>
 #include <functional>
 #include <thread>
@@ -32,8 +33,15 @@ inline Launch loopback_launch(int64_t rank, int64_t size, int64_t port) {
   return {.rank = rank, .size = size, .local_rank = rank, .host = "127.0.0.1", .port = port};
 }
 
+// c10d records operations in a map that all groups of a process share and none locks: two groups at once,
+// which no program of ours has, could crash in it.
+inline void without_flight_recorder() {
+  setenv("TORCH_FR_BUFFER_SIZE", "0", /*overwrite=*/1);
+}
+
 // Runs `body` on `size` ranks at once; rethrows the first exception of the lowest rank that throws.
 inline void on_ranks(int64_t size, const std::function<void(const World&)>& body) {
+  without_flight_recorder();
   const int64_t port = free_port();
   std::vector<std::exception_ptr> failures(static_cast<size_t>(size));
   {
