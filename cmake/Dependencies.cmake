@@ -14,8 +14,6 @@ cm_require(yaml-cpp_FOUND libyaml-cpp-dev)
 cm_require(spdlog_FOUND libspdlog-dev)
 cm_require(ZLIB_FOUND zlib1g-dev)
 cm_require(OPENSSL_CRYPTO_LIBRARY libssl-dev)
-find_package(OpenMP QUIET COMPONENTS CXX)  # comes with the compiler
-cm_require(OpenMP_CXX_FOUND g++)
 if(NOT CMAKE_FIND_PACKAGE_NAME STREQUAL "consistency")  # an installed package has no executables to build
   find_package(CLI11 QUIET)
   cm_require(CLI11_FOUND libcli11-dev)

@@ -1,5 +1,6 @@
-# cm_module(NAME [UNITY] LINK public… PRIVATE_LINK private…): the static library cm_NAME from src/NAME/*.cpp. UNITY compiles
-# several files as one, which halves the build; names in their anonymous namespaces must differ then.
+# cm_module(NAME LINK public… PRIVATE_LINK private…): the static library cm_NAME from src/NAME/*.cpp. Several files are compiled
+# as one, which halves the build: LibTorch's headers cost each compilation seconds even when they are precompiled. Names in the
+# anonymous namespaces of a module must differ.
 
 add_library(cm_flags INTERFACE)
 target_compile_features(cm_flags INTERFACE cxx_std_20)
@@ -26,12 +27,12 @@ target_precompile_headers(cm_pch PRIVATE
   <functional> <map> <memory> <optional> <string> <vector>)
 
 function(cm_module name)
-  cmake_parse_arguments(ARG "UNITY" "" "LINK;PRIVATE_LINK" ${ARGN})
+  cmake_parse_arguments(ARG "" "" "LINK;PRIVATE_LINK" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/${name}/*.cpp)
   list(FILTER sources EXCLUDE REGEX "/base/log\\.cpp$")
   add_library(cm_${name} STATIC ${sources})
   add_library(cm::${name} ALIAS cm_${name})
-  set_target_properties(cm_${name} PROPERTIES EXPORT_NAME ${name} UNITY_BUILD ${ARG_UNITY} UNITY_BUILD_BATCH_SIZE 6)
+  set_target_properties(cm_${name} PROPERTIES EXPORT_NAME ${name} UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 8)
   target_include_directories(cm_${name} PUBLIC
     $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
   target_compile_features(cm_${name} PUBLIC cxx_std_20)

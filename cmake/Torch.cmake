@@ -20,7 +20,12 @@ endforeach()
 target_link_options(cm_torch INTERFACE LINKER:--no-as-needed)
 target_link_libraries(cm_torch INTERFACE ${_libraries})
 find_package(Threads REQUIRED)
-target_link_libraries(cm_torch INTERFACE Threads::Threads)
+find_package(OpenMP QUIET COMPONENTS CXX)
+if(NOT OpenMP_CXX_FOUND)
+  message(FATAL_ERROR "The compiler ${CMAKE_CXX_COMPILER} has no OpenMP. GCC comes with it; Clang needs libomp-dev.")
+endif()
+# at::parallel_for is a loop on one thread where its caller is compiled without OpenMP.
+target_link_libraries(cm_torch INTERFACE Threads::Threads OpenMP::OpenMP_CXX)
 
 set(CM_TORCH_HAS_CUDA OFF)
 if(EXISTS "${CM_TORCH_ROOT}/lib/libtorch_cuda.so")

@@ -17,28 +17,29 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int64_t kSide = 8;
-constexpr int64_t kPixels = kSide * kSide;
-constexpr int64_t kClasses = 10;
+constexpr int64_t kDigitsSide = 8;
+constexpr int64_t kDigitsPixels = kDigitsSide * kDigitsSide;
+constexpr int64_t kDigitsClasses = 10;
 constexpr int kInk = 16;                        // the darkest value in the file
 constexpr size_t kMaxBytes = size_t{64} << 20;  // the real file has a quarter of a MiB
-constexpr const char* kRemedy = "; give the digits' CSV, data/digits/digits.csv.gz of this project";
+constexpr const char* kDigitsRemedy = "; give the digits' CSV, data/digits/digits.csv.gz of this project";
 
 // The whole file, decompressed when it is a gzip.
 std::string read_gzip(const fs::path& path) {
   const std::unique_ptr<gzFile_s, int (*)(gzFile)> file(gzopen(path.c_str(), "rb"), gzclose);
-  if (!file) throw InputError(concat(path.string(), ": can't be opened", kRemedy));
+  if (!file) throw InputError(concat(path.string(), ": can't be opened", kDigitsRemedy));
   std::string text;
   std::vector<char> chunk(1 << 16);
   int count = 0;
   while ((count = gzread(file.get(), chunk.data(), static_cast<unsigned>(chunk.size()))) > 0) {
     text.append(chunk.data(), static_cast<size_t>(count));
-    if (text.size() > kMaxBytes) throw InputError(concat(path.string(), ": too large for digits", kRemedy));
+    if (text.size() > kMaxBytes)
+      throw InputError(concat(path.string(), ": too large for digits", kDigitsRemedy));
   }
   int status = Z_OK;
   const char* reason = gzerror(file.get(), &status);
   if (status != Z_OK)
-    throw InputError(concat(path.string(), ": damaged or truncated (", reason, ")", kRemedy));
+    throw InputError(concat(path.string(), ": damaged or truncated (", reason, ")", kDigitsRemedy));
   return text;
 }
 
@@ -59,15 +60,15 @@ std::vector<int> parse_integers(std::string_view line) {
 
 // What is wrong with a line's numbers; "" when nothing is.
 std::string mistake_in(const std::vector<int>& values) {
-  constexpr size_t kColumns = kPixels + 1;
+  constexpr size_t kColumns = kDigitsPixels + 1;
   if (values.empty()) return "not integers separated by commas";
   if (values.size() != kColumns)
     return concat(values.size(), " numbers, expected ", kColumns, " (64 pixels, the digit)");
-  for (size_t i = 0; i < kPixels; ++i) {
+  for (size_t i = 0; i < kDigitsPixels; ++i) {
     if (values[i] < 0 || values[i] > kInk)
       return concat("pixel ", i + 1, " is ", values[i], ", expected 0 to ", kInk);
   }
-  if (values.back() < 0 || values.back() >= kClasses)
+  if (values.back() < 0 || values.back() >= kDigitsClasses)
     return concat("digit ", values.back(), ", expected 0 to 9");
   return "";
 }
@@ -76,7 +77,7 @@ std::string mistake_in(const std::vector<int>& values) {
 
 std::unique_ptr<Dataset> open_digits(const fs::path& path, bool labels) {
   const std::string text = read_gzip(path);
-  if (text.empty()) throw InputError(concat(path.string(), ": empty file", kRemedy));
+  if (text.empty()) throw InputError(concat(path.string(), ": empty file", kDigitsRemedy));
 
   std::vector<uint8_t> pixels;
   std::vector<int64_t> digits;
@@ -90,10 +91,10 @@ std::unique_ptr<Dataset> open_digits(const fs::path& path, bool labels) {
 
     const std::vector<int> values = parse_integers(line);
     if (const std::string mistake = mistake_in(values); !mistake.empty()) {
-      mistakes.add(concat(path.string(), ":", number, ": ", mistake, kRemedy));
+      mistakes.add(concat(path.string(), ":", number, ": ", mistake, kDigitsRemedy));
       continue;
     }
-    for (size_t i = 0; i < kPixels; ++i) {
+    for (size_t i = 0; i < kDigitsPixels; ++i) {
       pixels.push_back(static_cast<uint8_t>((values[i] * 255 + kInk / 2) / kInk));
     }
     digits.push_back(values.back());
@@ -102,8 +103,8 @@ std::unique_ptr<Dataset> open_digits(const fs::path& path, bool labels) {
 
   const auto count = static_cast<int64_t>(digits.size());
   return std::make_unique<InMemoryDataset>(
-      torch::tensor(pixels, torch::kUInt8).view({count, 1, kSide, kSide}),
-      labels ? torch::tensor(digits, torch::kInt64) : Tensor(), labels ? kClasses : 0);
+      torch::tensor(pixels, torch::kUInt8).view({count, 1, kDigitsSide, kDigitsSide}),
+      labels ? torch::tensor(digits, torch::kInt64) : Tensor(), labels ? kDigitsClasses : 0);
 }
 
 }  // namespace cm

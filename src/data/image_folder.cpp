@@ -57,7 +57,7 @@ std::vector<fs::path> subfolders_by_name(const fs::path& folder) {
 }
 
 // What is wrong with an image file, as far as its first bytes tell; "" when nothing is.
-std::string mistake_in(const fs::path& file) {
+std::string format_mistake(const fs::path& file) {
   std::error_code failed;
   const auto bytes = fs::file_size(file, failed);
   if (failed) return concat("can't be read: ", failed.message());
@@ -113,7 +113,7 @@ std::unique_ptr<Dataset> open_image_folder(const fs::path& path, int64_t size, i
   Listing listing = list_images(path);
   FileMistakes mistakes;
   for (const auto& [file, label] : listing.files) {
-    if (const std::string mistake = mistake_in(file); !mistake.empty()) {
+    if (const std::string mistake = format_mistake(file); !mistake.empty()) {
       mistakes.add(concat(file.string(), ": ", mistake));
     }
   }

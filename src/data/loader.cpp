@@ -22,23 +22,6 @@ namespace {
 // enough that claiming costs nothing beside small ones.
 constexpr int64_t kSamplesPerClaim = 16;
 
-using Order = std::shared_ptr<const std::vector<int64_t>>;
-
-// A batch in the making.
-struct Slot {
-  Batch batch;
-  int64_t unfinished = 0;  // samples
-  std::exception_ptr failure;
-};
-
-// Consecutive samples of the stream, of one batch and one epoch.
-struct Claim {
-  std::shared_ptr<Slot> slot;
-  Order order;
-  int64_t first = 0;
-  int64_t count = 0;
-};
-
 void require_positive(const char* name, int64_t value) {
   if (value < 1) throw InputError(concat("the loader's ", name, " must be at least 1, got ", value));
 }
@@ -53,6 +36,23 @@ bool is_mirrored(uint64_t seed, int64_t sample) {
 // The consumer adds slots, the workers fill them in the order of the stream, so `prefetch` bounds the memory.
 // Batches are allocated by the consumer, because page-locked memory belongs to the current GPU of its thread.
 struct Loader::State {
+  using Order = std::shared_ptr<const std::vector<int64_t>>;
+
+  // A batch in the making.
+  struct Slot {
+    Batch batch;
+    int64_t unfinished = 0;  // samples
+    std::exception_ptr failure;
+  };
+
+  // Consecutive samples of the stream, of one batch and one epoch.
+  struct Claim {
+    std::shared_ptr<Slot> slot;
+    Order order;
+    int64_t first = 0;
+    int64_t count = 0;
+  };
+
   State(const Dataset& data, const LoaderOptions& loader_options, int64_t first_step);
   ~State();
 
@@ -149,7 +149,7 @@ void Loader::State::work(const std::stop_token& stopped) {
 }
 
 // Waits for samples to fill; nothing when the loader stops.
-std::optional<Claim> Loader::State::claim(const std::stop_token& stopped) {
+auto Loader::State::claim(const std::stop_token& stopped) -> std::optional<Claim> {
   const int64_t batch_size = options.batch_size;
   const int64_t size = dataset.size();
   std::unique_lock lock(mutex);

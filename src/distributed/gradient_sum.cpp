@@ -10,19 +10,6 @@ namespace {
 
 namespace autograd = torch::autograd;
 
-struct Bucket {
-  Tensor buffer;        // fp32 [n]: gradients end to end; behind those of the last bucket, the loss
-  int64_t missing = 0;  // gradients that have not come yet
-  std::optional<Pending> sent;
-};
-
-// A parameter's place in its bucket.
-struct Slot {
-  size_t bucket = 0;
-  Tensor view;  // in the parameter's shape
-  bool filled = false;
-};
-
 struct Hook : autograd::PostAccumulateGradHook {
   explicit Hook(std::function<void()> call) : call_(std::move(call)) {}
   void operator()(const autograd::Variable&) override { call_(); }
@@ -34,6 +21,19 @@ struct Hook : autograd::PostAccumulateGradHook {
 }  // namespace
 
 struct GradientSum::State {
+  struct Bucket {
+    Tensor buffer;        // fp32 [n]: gradients end to end; behind those of the last bucket, the loss
+    int64_t missing = 0;  // gradients that have not come yet
+    std::optional<Pending> sent;
+  };
+
+  // A parameter's place in its bucket.
+  struct Slot {
+    size_t bucket = 0;
+    Tensor view;  // in the parameter's shape
+    bool filled = false;
+  };
+
   World world;
   std::vector<Tensor> parameters;
   std::vector<Slot> slots;  // one a parameter
@@ -126,12 +126,12 @@ GradientSum::~GradientSum() {
 }
 
 void GradientSum::begin(const Tensor& loss) {
-  for (Slot& slot : state_->slots) slot.filled = false;
-  for (Bucket& bucket : state_->buckets) {
+  for (State::Slot& slot : state_->slots) slot.filled = false;
+  for (State::Bucket& bucket : state_->buckets) {
     bucket.missing = 0;
     bucket.sent.reset();
   }
-  for (const Slot& slot : state_->slots) ++state_->buckets[slot.bucket].missing;
+  for (const State::Slot& slot : state_->slots) ++state_->buckets[slot.bucket].missing;
   state_->next = 0;
   no_grad([&] { state_->loss().copy_(loss.reshape({1})); });
   state_->active = true;
@@ -152,7 +152,7 @@ Tensor GradientSum::finish() {
     --state.buckets[state.slots[i].bucket].missing;
   }
   state.send_full();
-  for (Bucket& bucket : state.buckets) bucket.sent->wait();
+  for (State::Bucket& bucket : state.buckets) bucket.sent->wait();
   return state.loss().reshape({}).clone();
 }
 

@@ -6,6 +6,7 @@
 
 #include "cm/base/error.h"
 #include "cm/base/text.h"
+#include "named_dtype.h"
 
 namespace cm {
 namespace {
@@ -14,15 +15,12 @@ constexpr std::string_view kMagic("\x93NUMPY", 6);
 constexpr std::string_view kVersion1("\x01\x00", 2);
 constexpr size_t kAlignment = 64;
 
-struct Dtype {
-  torch::ScalarType type;
-  std::string_view name;
-};
-
-constexpr std::array kDtypes = {
-    Dtype{torch::kBool, "|b1"},    Dtype{torch::kUInt8, "|u1"},   Dtype{torch::kInt8, "|i1"},
-    Dtype{torch::kInt16, "<i2"},   Dtype{torch::kInt32, "<i4"},   Dtype{torch::kInt64, "<i8"},
-    Dtype{torch::kFloat16, "<f2"}, Dtype{torch::kFloat32, "<f4"}, Dtype{torch::kFloat64, "<f8"},
+constexpr std::array kNpyDtypes = {
+    NamedDtype{torch::kBool, "|b1"},    NamedDtype{torch::kUInt8, "|u1"},
+    NamedDtype{torch::kInt8, "|i1"},    NamedDtype{torch::kInt16, "<i2"},
+    NamedDtype{torch::kInt32, "<i4"},   NamedDtype{torch::kInt64, "<i8"},
+    NamedDtype{torch::kFloat16, "<f2"}, NamedDtype{torch::kFloat32, "<f4"},
+    NamedDtype{torch::kFloat64, "<f8"},
 };
 
 // What follows "'key':" in the dictionary.
@@ -36,7 +34,7 @@ std::string_view value_of(std::string_view dictionary, std::string_view key, con
 
 torch::ScalarType parse_dtype(std::string_view value, const std::string& where) {
   std::vector<std::string> names;
-  for (const Dtype& dtype : kDtypes) {
+  for (const NamedDtype& dtype : kNpyDtypes) {
     if (value.starts_with(concat("'", dtype.name, "'"))) return dtype.type;
     names.emplace_back(dtype.name);
   }
@@ -65,9 +63,9 @@ std::vector<int64_t> parse_shape(std::string_view value, const std::string& wher
 }  // namespace
 
 std::string format_npy_header(torch::ScalarType dtype, const std::vector<int64_t>& shape) {
-  const auto known =
-      std::find_if(kDtypes.begin(), kDtypes.end(), [&](const Dtype& d) { return d.type == dtype; });
-  if (known == kDtypes.end())
+  const auto known = std::find_if(kNpyDtypes.begin(), kNpyDtypes.end(),
+                                  [&](const NamedDtype& d) { return d.type == dtype; });
+  if (known == kNpyDtypes.end())
     throw Error(concat("NumPy has no dtype for ", c10::toString(dtype), " tensors"));
   std::vector<std::string> sizes;
   for (const int64_t size : shape) sizes.push_back(std::to_string(size));

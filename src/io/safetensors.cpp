@@ -9,6 +9,7 @@
 #include "cm/base/files.h"
 #include "cm/base/text.h"
 #include "cm/io/json.h"
+#include "named_dtype.h"
 #include "raw_tensor.h"
 
 namespace cm {
@@ -22,21 +23,17 @@ constexpr uint64_t kLargestHeader = 100'000'000;  // the limit of the format's o
 constexpr int kDeepestNesting = 3;                // {"name": {"shape": [1]}}
 constexpr const char* kMetadataKey = "__metadata__";
 
-struct Dtype {
-  torch::ScalarType type;
-  std::string_view name;
-};
-
-constexpr std::array kDtypes = {
-    Dtype{torch::kFloat64, "F64"},   Dtype{torch::kFloat32, "F32"}, Dtype{torch::kFloat16, "F16"},
-    Dtype{torch::kBFloat16, "BF16"}, Dtype{torch::kInt64, "I64"},   Dtype{torch::kInt32, "I32"},
-    Dtype{torch::kInt16, "I16"},     Dtype{torch::kInt8, "I8"},     Dtype{torch::kUInt8, "U8"},
-    Dtype{torch::kBool, "BOOL"},
+constexpr std::array kSafetensorsDtypes = {
+    NamedDtype{torch::kFloat64, "F64"}, NamedDtype{torch::kFloat32, "F32"},
+    NamedDtype{torch::kFloat16, "F16"}, NamedDtype{torch::kBFloat16, "BF16"},
+    NamedDtype{torch::kInt64, "I64"},   NamedDtype{torch::kInt32, "I32"},
+    NamedDtype{torch::kInt16, "I16"},   NamedDtype{torch::kInt8, "I8"},
+    NamedDtype{torch::kUInt8, "U8"},    NamedDtype{torch::kBool, "BOOL"},
 };
 
 struct Entry {
   std::string name;
-  Dtype dtype;
+  NamedDtype dtype;
   std::vector<int64_t> shape;
   int64_t begin;  // bytes from the start of the data
   int64_t end;
@@ -77,9 +74,9 @@ Metadata parse_metadata(const fs::path& path, const Json& json) {
   return metadata;
 }
 
-Dtype parse_dtype(const fs::path& path, const std::string& name, const Json& json) {
+NamedDtype parse_dtype(const fs::path& path, const std::string& name, const Json& json) {
   std::vector<std::string> names;
-  for (const Dtype& dtype : kDtypes) {
+  for (const NamedDtype& dtype : kSafetensorsDtypes) {
     if (json == dtype.name) return dtype;
     names.emplace_back(dtype.name);
   }
@@ -101,7 +98,7 @@ Entry parse_entry(const fs::path& path, const std::string& name, const Json& jso
   for (const char* key : {"dtype", "shape", "data_offsets"}) {
     if (!json.is_object() || !json.contains(key)) reject(path, "tensor ", name, " has no ", key);
   }
-  const Dtype dtype = parse_dtype(path, name, json.at("dtype"));
+  const NamedDtype dtype = parse_dtype(path, name, json.at("dtype"));
   const auto shape = parse_integers(path, name, "shape", json.at("shape"));
   const auto offsets = parse_integers(path, name, "data_offsets", json.at("data_offsets"));
   if (offsets.size() != 2 || offsets[0] > offsets[1]) {
@@ -164,8 +161,8 @@ Layout read_layout(const fs::path& path, std::ifstream& in) {
   return layout;
 }
 
-Dtype dtype_of(const std::string& name, const Tensor& tensor) {
-  for (const Dtype& dtype : kDtypes) {
+NamedDtype dtype_of(const std::string& name, const Tensor& tensor) {
+  for (const NamedDtype& dtype : kSafetensorsDtypes) {
     if (dtype.type == tensor.scalar_type()) return dtype;
   }
   throw Error(
