@@ -13,6 +13,7 @@
 #include <ATen/Parallel.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include "cm/base/random.h"
 #include "cm/base/text.h"
 #include "cm/config/command_line.h"
 #include "cm/kernels/convolution.h"
@@ -139,6 +140,20 @@ void compare_convolution(const ConvolutionCase& sizes, int repeats) {
   }
 }
 
+// A training batch's noise; LibTorch draws it with one thread.
+void compare_noise(int repeats) {
+  const std::vector<int64_t> samples = cm::sample_range(0, 128);
+  Comparison(
+      [&] {
+        torch::randn({128, 3, 64, 64});
+      },
+      [&] {
+        cm::normal({}, samples, {3, 64, 64});
+      },
+      repeats)
+      .print("noise, 128 x 3 x 64 x 64");
+}
+
 // A network's worth of tensors: 280 with 7.7 million numbers, of convolutions, their biases and norms.
 std::vector<Tensor> network_sized() {
   std::vector<Tensor> tensors;
@@ -210,6 +225,7 @@ int time_kernels(const Arguments& arguments) {
                                        {1, 192, 192, 64}}) {
     compare_convolution(sizes, arguments.repeats);
   }
+  compare_noise(arguments.repeats);
   compare_multi_tensor(arguments.repeats);
   return 0;
 }
