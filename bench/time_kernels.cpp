@@ -140,7 +140,7 @@ void compare_convolution(const ConvolutionCase& sizes, int repeats) {
   }
 }
 
-// A training batch's noise; LibTorch draws it with one thread.
+// A training batch's noise: LibTorch's depends on the division into batches and ranks, ours does not.
 void compare_noise(int repeats) {
   const std::vector<int64_t> samples = cm::sample_range(0, 128);
   Comparison(
