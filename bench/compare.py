@@ -153,7 +153,7 @@ def report(case, arguments):
         for job in arguments.jobs:
             found = compare(case, job, threads, arguments)
             print(f"### {job}, {threads} thread{'s' if threads > 1 else ''}\n")
-            for name in commands_of(job, arguments).keys() - found:
+            for name in [name for name in commands_of(job, arguments) if name not in found]:
                 print(f"{name} failed.\n")
             print(table(HEADER, [comparison_row(name, lines, found[OURS]) for name, lines in found.items()]) + "\n", flush=True)
             if job != "cold_start":

@@ -1,5 +1,5 @@
-// Each kernel of cm/kernels beside the same by LibTorch's operators: medians of wall time, and the time of
-// the processors, which is what counts on a shared machine. docs/performance.md shows its table.
+// Each kernel of cm/kernels, and noise, beside the same by LibTorch's operators: medians of wall time, and
+// the time of the processors, which is what counts on a shared machine. docs/performance.md shows its table.
 //
 //   build/bin/cm-time-kernels [--threads 1] [--repeats 50]
 #include <CLI/CLI.hpp>
