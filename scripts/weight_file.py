@@ -12,22 +12,30 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 FORMAT = "consistency.cpp 1"
-START_LEFT = 0.25  # an average with rate^steps above this still holds too much of its start
+START_LEFT = 0.01  # an average whose start weighs more than this still holds too much of it
 
 
 class InputError(Exception):
     """A mistake of the user's: one line that says what to do."""
 
 
-def settled_rate(rates, steps):
+def start_share(path, rate, updates):
+    """What the start weighs in an average; files that do not tell had no warm-up."""
+    with safe_open(path, "pt") as file:
+        average = (file.metadata() or {}).get("average")
+    return json.loads(average)["start_share"] if average else rate**updates
+
+
+def settled_rate(files, updates):
     """The largest rate whose average has forgotten its start, or 0, which means the trained weights."""
-    return max((rate for rate in rates if rate**steps <= START_LEFT), default=0)
+    return max((rate for rate, path in files.items() if start_share(path, rate, updates) <= START_LEFT), default=0)
 
 
 def weights_of_checkpoint(folder, rate):
     files = {float(re.fullmatch(r"ema-(.+)\.safetensors", path.name)[1]): path for path in folder.glob("ema-*.safetensors")}
     if rate is None:
-        rate = settled_rate(files, json.loads((folder / "state.json").read_text())["step"])
+        state = json.loads((folder / "state.json").read_text())
+        rate = settled_rate(files, state.get("steps_in_stage", state["step"]))
     files[0.0] = folder / "model.safetensors"
     if rate not in files:
         known = ", ".join(f"{known:.16g}" for known in sorted(files))

@@ -159,8 +159,8 @@ int run_edit_command(const EditOptions& options) {
   check_counts(options.count.value_or(1), options.batch);
   check_output(output_of(options), options.common.force);
   const torch::Device device = parse_device(options.common.device);
-  const fs::path weights = resolve_weights(options.checkpoint, options.ema);
-  const ModelOptions model_options = read_weight_header(weights).options;
+  const ResolvedWeights weights = resolve_weights(options.checkpoint, options.ema);
+  const ModelOptions model_options = read_weight_header(weights.file).options;
   const SamplerOptions sampler = edit_walk(options, model_options);
   const EditInput input = input_of(options, model_options.image);
   const int64_t count = input.reference.defined() ? input.reference.size(0) : options.count.value_or(kFrames);
@@ -182,11 +182,11 @@ int run_edit_command(const EditOptions& options) {
   const NamedTensors given = given_to_model(options, input, draws);
   write_images(output_of(options), x, input.labels, grid_of(options, input, given, x), given);
   Json record = record_of(options, input);
-  record.update(walk_record(weights, sampler, count, options.batch, seconds));
+  record.update(walk_record(weights.file, sampler, count, options.batch, seconds));
   record["dtype"] = to_string(options.compute.dtype);
   write_file_atomically(fs::path(options.out) / "edit.json", record.dump(2) + "\n");
   for (const auto& remark : input.remarks) log_warning(remark);
-  report(options, weights, sampler, count, seconds);
+  report(options, weights.file, sampler, count, seconds);
   return 0;
 }
 

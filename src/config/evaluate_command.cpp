@@ -43,7 +43,7 @@ Subject subject_of(ImageSet images) {
 Json record_of(const SampleSetPlan& plan, ComputeType type) {
   Json record = sampler_record(plan.sampler);
   record["dtype"] = to_string(type);
-  if (const auto origin = origin_of(plan.weights)) {
+  if (const auto origin = origin_of(plan.weights.file)) {
     record["run"] = origin->run.string();
     record["step"] = origin->step;
     record["ema"] = origin->ema ? Json(*origin->ema) : Json(nullptr);
@@ -58,7 +58,7 @@ Subject subject_of(const SampleSetPlan& plan, const EvaluateCommand& command, to
     const auto model = std::make_shared<const Model>(open_model(plan.weights, device, compute));
     return [=](int64_t first, int64_t n) {
       const SampleNoise noise = seeded_noise(plan.model, plan.sampler, seed, first, n);
-      return pixels_of(planned_samples(plan, *model, noise, first, n), plan.weights, rule);
+      return pixels_of(planned_samples(plan, *model, noise, first, n), plan.weights.file, rule);
     };
   };
   return {.header = header_of(plan, command.sampling.count),

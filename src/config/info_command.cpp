@@ -22,10 +22,12 @@ Json tensors_of(const SafetensorsHeader& header) {
 }
 
 void print_for_people(const Json& info, const ModelOptions& options) {
-  std::cout << "weights     " << info["weights"].get<std::string>() << "\nparameters  " << info["parameters"]
-            << " (" << human_count(info["parameters"].get<double>()) << ")\n";
+  std::cout << "weights     " << info["weights"].get<std::string>() << "\n            "
+            << info["why"].get<std::string>() << "\nparameters  " << info["parameters"] << " ("
+            << human_count(info["parameters"].get<double>()) << ")\n";
   if (info.contains("step"))
-    std::cout << "step        " << info["step"] << "\naverages    " << info["ema_rates"].dump() << '\n';
+    std::cout << "step        " << info["step"] << "\naverages    " << info["ema_rates"].dump()
+              << ", whose start weighs " << info["start_shares"].dump() << '\n';
   if (options.distilled_steps)
     std::cout << "sampled in  " << *options.distilled_steps << " Euler steps (progressive distillation)\n";
   std::cout << to_yaml(options);
@@ -40,17 +42,23 @@ void print_for_people(const Json& info, const ModelOptions& options) {
 }  // namespace
 
 int run_info_command(const InfoCommand& command) {
-  const fs::path file = resolve_weights(command.path);
+  const auto [file, why] = resolve_weights(command.path);
   const WeightFile weights = read_weight_header(file);
   const ModelOptions& options = weights.options;
   const auto network = make_unet(options.network, options.image);
   check_weights(weights.weights, *network, file.string());
   const SafetensorsHeader header = read_safetensors_header(file);
-  Json info = {
-      {"weights", file.string()}, {"parameters", parameter_count(*network)}, {"model", json_of(options)}};
+  Json info = {{"weights", file.string()},
+               {"why", why},
+               {"parameters", parameter_count(*network)},
+               {"model", json_of(options)}};
   if (const auto summary = checkpoint_summary(file.parent_path())) {
     info["step"] = summary->step;
-    info["ema_rates"] = summary->ema_rates;
+    for (const char* key : {"ema_rates", "start_shares"}) info[key] = Json::array();
+    for (const AverageState& average : summary->averages) {
+      info["ema_rates"].push_back(average.rate);
+      info["start_shares"].push_back(average.start_share);
+    }
   }
   if (command.tensors) info["tensors"] = tensors_of(header);
   if (command.json) {

@@ -60,7 +60,7 @@ Tensor sample_all(const SampleCommand& command, const Opened& opened, const Worl
 // What was done, beside the samples, so that a folder explains itself.
 Json record_of(const SampleCommand& command, const SampleSetPlan& plan, double seconds) {
   Json record =
-      walk_record(plan.weights, plan.sampler, command.samples.count, command.samples.batch, seconds);
+      walk_record(plan.weights.file, plan.sampler, command.samples.count, command.samples.batch, seconds);
   record["dtype"] = to_string(command.samples.compute.dtype);
   if (command.noise) {
     record["noise"] = *command.noise;
@@ -91,7 +91,7 @@ int run_sample_command(const SampleCommand& command) {
   const fs::path out = command.out;
   write_file_atomically(out / "samples.json", record_of(command, plan, seconds).dump(2) + "\n");
   const int64_t count = command.samples.count;
-  std::cout << count << " samples of " << plan.weights.string() << " by " << to_string(plan.sampler.kind)
+  std::cout << count << " samples of " << plan.weights.file.string() << " by " << to_string(plan.sampler.kind)
             << ", " << evaluations(plan.sampler) << " evaluations and "
             << shortest(std::round(1e5 * seconds / static_cast<double>(count)) / 100)
             << " ms each: " << (out / "samples.npz").string() << '\n';

@@ -54,7 +54,7 @@ SampleSetPlan plan_samples(const std::string& checkpoint, std::optional<double> 
                            const SampleSetOptions& options) {
   check_counts(options.count, options.batch);
   SampleSetPlan plan{.weights = resolve_weights(checkpoint, ema), .model = {}, .sampler = {}, .labels = {}};
-  plan.model = read_weight_header(plan.weights).options;
+  plan.model = read_weight_header(plan.weights.file).options;
   plan.sampler = choose_sampler(options.request, plan.model);
   plan.labels = class_labels(options.classes, plan.model.image.classes, options.count);
   return plan;
@@ -62,7 +62,7 @@ SampleSetPlan plan_samples(const std::string& checkpoint, std::optional<double> 
 
 SetHeader header_of(const SampleSetPlan& plan, int64_t count) {
   const ImageSpec& image = plan.model.image;
-  SetHeader header{.path = plan.weights.string(),
+  SetHeader header{.path = plan.weights.file.string(),
                    .count = count,
                    .shape = {image.channels, image.size, image.size},
                    .labels = std::nullopt};

@@ -71,14 +71,14 @@ Plan plan_of(const SearchCommand& command) {
   check_search_folder(command.out, command.resume, command.common.force);
   const Metric metric = parse_metrics({command.metric}).front();
   const torch::Device device = parse_device(command.common.device);
-  const fs::path file = resolve_weights(command.checkpoint, command.ema);
-  const ModelOptions model = read_weight_header(file).options;
-  check_model(model, file);
+  const ResolvedWeights weights = resolve_weights(command.checkpoint, command.ema);
+  const ModelOptions model = read_weight_header(weights.file).options;
+  check_model(model, weights.file);
   check_guidance(model, command.guidance, concat("--guidance ", command.guidance));
   const int64_t grid = command.grid.value_or(grid_levels(model));
   check_steps(command.steps, grid);
   const Tensor labels = class_labels(command.classes, model.image.classes, command.count);
-  return {metric, device, {.weights = file, .model = model, .sampler = {}, .labels = labels}, grid};
+  return {metric, device, {.weights = weights, .model = model, .sampler = {}, .labels = labels}, grid};
 }
 
 // Whatever the values depend on. Batch and device change them by rounding only.
@@ -86,7 +86,7 @@ Json settings_of(const SearchCommand& command, const Plan& plan) {
   const FeatureOptions& features = command.reference.features;
   const auto features_in = feature_file(features.source);
   const Json every_class = plan.samples.model.image.classes > 0 ? Json("all") : Json(nullptr);
-  return {{"checkpoint", file_setting(plan.samples.weights.string())},
+  return {{"checkpoint", file_setting(plan.samples.weights.file.string())},
           {"steps", command.steps},
           {"grid", plan.grid},
           {"metric", command.metric},

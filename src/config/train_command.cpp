@@ -70,9 +70,10 @@ void clear_old_run(const fs::path& out) {
   for (const char* name : kRunFiles) fs::remove_all(out / name);
 }
 
-// Says which settings differ from those that the run was started with.
-void report_changes(const std::string& before, const std::string& now) {
-  std::istringstream old_lines(before);
+// Says which settings differ from those that the run was started with. Keys that its version did not have are
+// not among them.
+void report_changes(const fs::path& file, const std::string& now) {
+  std::istringstream old_lines(to_yaml(read_config<RunConfig>(load_yaml(file.string()), {})));
   std::istringstream new_lines(now);
   std::string old_line;
   for (std::string line; std::getline(new_lines, line);) {
@@ -89,7 +90,7 @@ void resume_run(const TrainCommand& command, TrainingRun& run) {
     return;
   }
   load_checkpoint(*checkpoint, run.trainer());
-  report_changes(read_file(fs::path(command.out) / kConfigName), to_yaml(run.config()));
+  report_changes(fs::path(command.out) / kConfigName, to_yaml(run.config()));
   log_info(concat("resuming from ", checkpoint->string()));
 }
 

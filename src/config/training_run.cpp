@@ -18,8 +18,13 @@ uint64_t seed_of(const RunConfig& config) {
   return static_cast<uint64_t>(config.train.seed);
 }
 
-std::filesystem::path file_of(const WeightSource& source) {
+ResolvedWeights weights_of(const WeightSource& source) {
   return resolve_weights(*source.checkpoint, source.ema);
+}
+
+// Of a run that was trained too shortly for its averages, other weights may have been taken than one thinks.
+void say(const char* what, const ResolvedWeights& weights) {
+  log_info(concat(what, ": ", weights.file.string(), ", ", weights.why));
 }
 
 // Another run's network as this run's default: consistency models train without dropout.
@@ -31,7 +36,7 @@ UNetOptions without_dropout(UNetOptions network) {
 UNetOptions network_for(const RunConfig& config) {
   if (config.model) return *config.model;
   const WeightSource& source = config.init.checkpoint ? config.init : config.teacher;
-  return without_dropout(read_weight_header(file_of(source)).options.network);
+  return without_dropout(read_weight_header(weights_of(source).file).options.network);
 }
 
 void check_fits(const UNetOptions& network, const ImageSpec& image) {
@@ -100,12 +105,12 @@ std::optional<double> distilled_guidance(const RunConfig& config, const std::opt
 
 // The weights that the student starts from; nullopt for random ones. A network that takes its time as
 // arctan(σ/σ_d) can't go on as one that takes ¼ ln σ, nor the other way round.
-std::optional<std::filesystem::path> start_weights(const RunConfig& config) {
+std::optional<ResolvedWeights> start_weights(const RunConfig& config) {
   const bool from_init = config.init.checkpoint.has_value();
   if (!from_init && !config.teacher.checkpoint) return std::nullopt;
-  auto file = file_of(from_init ? config.init : config.teacher);
-  const Parameterization theirs = read_weight_header(file).options.parameterization;
-  if (has_trig_time(theirs) == has_trig_time(*config.parameterization)) return file;
+  auto start = weights_of(from_init ? config.init : config.teacher);
+  const Parameterization theirs = read_weight_header(start.file).options.parameterization;
+  if (has_trig_time(theirs) == has_trig_time(*config.parameterization)) return start;
   const auto other =
       concat(": its network takes time as ", to_string(theirs), " gives it, which a student of ",
              to_string(*config.parameterization), " can't start from");
@@ -197,7 +202,9 @@ TrainingRun::TrainingRun(const RunConfig& config, const torch::Device& device, c
       .channels = dataset_->channels(), .size = dataset_->image_size(), .classes = dataset_->classes()};
   lpips_ = lpips_for(config_, image, device);
   if (config_.teacher.checkpoint) {
-    const auto file = file_of(config_.teacher);
+    const ResolvedWeights resolved = weights_of(config_.teacher);
+    const auto& file = resolved.file;
+    say("teacher", resolved);
     WeightFile weights = load_weight_file(file);
     if (is_diffusers_unet(file)) take_as_denoiser(weights.options, *config_.teacher.checkpoint);
     check_teacher(weights.options, image, *config_.teacher.checkpoint);
@@ -225,7 +232,10 @@ TrainingRun::TrainingRun(const RunConfig& config, const torch::Device& device, c
                              .guidance = distilled_guidance(config_, teacher_)};
   const auto start = start_weights(config_);
   student_.emplace(options, device, start ? std::nullopt : std::optional(seed_of(config_)));
-  if (start) load_weights(*start, *student_);
+  if (start) {
+    say("the student starts from", *start);
+    load_weights(start->file, *student_);
+  }
   student_->compute_in(config_.train.dtype);
   if (method_of(config_).has_target) {
     target_.emplace(options, device);

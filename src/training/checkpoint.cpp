@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <iomanip>
 
 #include "cm/base/error.h"
@@ -97,13 +98,23 @@ std::optional<double> rate_of(const fs::path& file) {
   return parsed ? std::optional(rate) : std::nullopt;
 }
 
-std::vector<double> saved_rates(const fs::path& checkpoint) {
-  std::vector<double> rates;
+// Averages of files that do not tell had no warm-up.
+double start_share(const Metadata& metadata, const fs::path& file, double rate, int64_t updates) {
+  const auto average = average_in(metadata, file.string());
+  return average ? average->start_share : std::pow(rate, static_cast<double>(updates));
+}
+
+// By their rates, ascending.
+std::vector<AverageState> saved_averages(const fs::path& checkpoint, int64_t updates) {
+  std::vector<AverageState> averages;
   for (const auto& entry : fs::directory_iterator(checkpoint)) {
-    if (const auto rate = rate_of(entry.path())) rates.push_back(*rate);
+    const auto rate = rate_of(entry.path());
+    if (!rate) continue;
+    const Metadata metadata = read_safetensors_header(entry.path()).metadata;
+    averages.push_back({.rate = *rate, .start_share = start_share(metadata, entry.path(), *rate, updates)});
   }
-  std::ranges::sort(rates);
-  return rates;
+  std::ranges::sort(averages, {}, &AverageState::rate);
+  return averages;
 }
 
 // The step of a folder that checkpoint_name named.
@@ -132,17 +143,47 @@ void remove_old(const fs::path& folder, int64_t keep, const Trainer& trainer) {
   }
 }
 
-fs::path chosen_weights(const fs::path& checkpoint, std::optional<double> ema) {
-  const std::vector<double> rates = saved_rates(checkpoint);
-  if (!ema) ema = settled_rate(rates, steps_in_stage(read_state(checkpoint))).value_or(0);
-  if (*ema == 0) return checkpoint / kModel;
-  if (std::ranges::find(rates, *ema) == rates.end()) {
+// "0.02 %": to two digits.
+std::string percent(double share) {
+  std::ostringstream text;
+  text.precision(2);
+  text << 100 * share << " %";
+  return text.str();
+}
+
+ResolvedWeights asked_for(const fs::path& checkpoint, double rate,
+                          const std::vector<AverageState>& averages) {
+  if (rate == 0) return {checkpoint / kModel, "the trained weights, as asked for"};
+  const auto found = std::ranges::find(averages, rate, &AverageState::rate);
+  if (found == averages.end()) {
     std::vector<std::string> names;
-    for (const double rate : rates) names.push_back(shortest(rate));
-    throw InputError(concat(checkpoint.string(), ": has no evaluation average of rate ", shortest(*ema),
+    for (const AverageState& average : averages) names.push_back(shortest(average.rate));
+    throw InputError(concat(checkpoint.string(), ": has no evaluation average of rate ", shortest(rate),
                             "; it has {", join(names), "}, and 0 means the trained weights"));
   }
-  return checkpoint / ema_name(*ema);
+  return {checkpoint / ema_name(rate),
+          concat("the average of rate ", shortest(rate), ", as asked for; its start weighs ",
+                 percent(found->start_share))};
+}
+
+ResolvedWeights settled(const fs::path& checkpoint, const std::vector<AverageState>& averages) {
+  if (averages.empty()) return {checkpoint / kModel, "the trained weights; there are no averages"};
+  const auto rate = settled_rate(averages);
+  if (!rate) {
+    const auto& least = *std::ranges::min_element(averages, {}, &AverageState::start_share);
+    return {checkpoint / kModel,
+            concat("the trained weights; no average has forgotten its start, which weighs ",
+                   percent(least.start_share), " in that of rate ", shortest(least.rate))};
+  }
+  const auto& average = *std::ranges::find(averages, *rate, &AverageState::rate);
+  return {checkpoint / ema_name(*rate),
+          concat("the average of rate ", shortest(*rate), ", the largest whose start weighs at most 1 % (",
+                 percent(average.start_share), ")")};
+}
+
+ResolvedWeights chosen_weights(const fs::path& checkpoint, std::optional<double> ema) {
+  const auto averages = saved_averages(checkpoint, steps_in_stage(read_state(checkpoint)));
+  return ema ? asked_for(checkpoint, *ema, averages) : settled(checkpoint, averages);
 }
 
 }  // namespace
@@ -162,8 +203,9 @@ void save_checkpoint(const fs::path& run, Trainer& trainer, int64_t keep) {
       save_weights(path / kTeacher, teacher->options(), teacher->named_weights());
     }
     const EmaSet& averages = trainer.averages();
-    for (size_t i = 0; i < averages.rates().size(); ++i) {
-      save_weights(path / ema_name(averages.rates()[i]), options, student.named_weights(averages.average(i)));
+    for (size_t i = 0; i < averages.states().size(); ++i) {
+      const AverageState& state = averages.states()[i];
+      save_weights(path / ema_name(state.rate), options, student.named_weights(averages.average(i)), state);
     }
     if (trainer.learned() != nullptr) save_safetensors(path / kLearned, weights_of(*trainer.learned()));
     const auto names = trained_names(trainer);
@@ -193,7 +235,8 @@ std::optional<fs::path> latest_checkpoint(const fs::path& run) {
 std::optional<CheckpointSummary> checkpoint_summary(const fs::path& folder) {
   if (!fs::exists(folder / kState)) return std::nullopt;
   const Json state = read_state(folder);
-  return CheckpointSummary{state["step"].get<int64_t>(), steps_in_stage(state), saved_rates(folder)};
+  const int64_t updates = steps_in_stage(state);
+  return CheckpointSummary{state["step"].get<int64_t>(), updates, saved_averages(folder, updates)};
 }
 
 std::optional<WeightOrigin> origin_of(const fs::path& weights) {
@@ -215,11 +258,13 @@ void load_checkpoint(const fs::path& checkpoint, Trainer& trainer) {
     *teacher = load_model(checkpoint / kTeacher, student.device());
     teacher->compute_in(student.network().compute_type());
   }
-  const EmaSet& averages = trainer.averages();
-  for (size_t i = 0; i < averages.rates().size(); ++i) {
-    const fs::path path = checkpoint / ema_name(averages.rates()[i]);
-    restore_named(parameter_names(student.network()), path, load_safetensors(path).tensors, "",
-                  averages.average(i));
+  EmaSet& averages = trainer.averages();
+  for (size_t i = 0; i < averages.states().size(); ++i) {
+    const double rate = averages.states()[i].rate;
+    const fs::path path = checkpoint / ema_name(rate);
+    const SafetensorsFile file = load_safetensors(path);
+    restore_named(parameter_names(student.network()), path, file.tensors, "", averages.average(i));
+    averages.restore_start_share(i, start_share(file.metadata, path, rate, steps_in_stage(state)));
   }
   if (trainer.learned() != nullptr) {
     const fs::path learned = checkpoint / kLearned;
@@ -239,19 +284,19 @@ void load_checkpoint(const fs::path& checkpoint, Trainer& trainer) {
   trainer.set_steps_done(state["step"].get<int64_t>());
 }
 
-fs::path resolve_weights(const fs::path& source, std::optional<double> ema) {
+ResolvedWeights resolve_weights(const fs::path& source, std::optional<double> ema) {
   if (!fs::exists(source)) throw InputError(concat(source.string(), ": no such file or folder"));
   if (!fs::is_directory(source)) {
     if (ema)
       throw InputError(
           concat(source.string(), ": is one weight file; an average can be chosen in a run only"));
-    return source;
+    return {source, "the file itself"};
   }
   if (fs::exists(source / kState)) return chosen_weights(source, ema);
   if (const auto checkpoint = latest_checkpoint(source)) return chosen_weights(*checkpoint, ema);
   if (const auto weights = diffusers_weights(source)) {
     if (ema) throw InputError(concat(source.string(), ": is a diffusers folder, which holds no averages"));
-    return *weights;
+    return {*weights, "the U-Net of a diffusers folder"};
   }
   throw InputError(concat(source.string(), ": neither a run with a checkpoint, nor a checkpoint folder (",
                           kState, "), nor a diffusers folder (unet/config.json)"));

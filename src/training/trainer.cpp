@@ -116,6 +116,7 @@ StepResult Trainer::step(const Batch& batch) {
   if (begins_stage(step_)) begin_stage();
   lr_.fill_(lr());
   target_decay_.fill_(objective_.curriculum(step_).decay.value_or(0));
+  averages_.begin_update(step_ - stage_of(step_).first);
   const TrainingBatch whole = drawn(batch);
   const StepResult result = recorded_ ? recorded_->run(whole) : compute(whole);
   note(result);
@@ -156,7 +157,7 @@ void Trainer::share_state() {
   if (target_ != nullptr) append(state, state_of(target_->network()));
   if (const Model* teacher = stage_teacher()) append(state, state_of(teacher->network()));
   if (learned() != nullptr) append(state, state_of(*learned()));
-  for (size_t i = 0; i < averages_.rates().size(); ++i) append(state, averages_.average(i));
+  for (size_t i = 0; i < averages_.states().size(); ++i) append(state, averages_.average(i));
   append(state, optimizer_.first_moments());
   append(state, optimizer_.second_moments());
   world_.broadcast(state);

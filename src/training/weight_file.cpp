@@ -10,6 +10,7 @@ namespace cm {
 namespace {
 
 constexpr const char* kFormat = "consistency.cpp 1";
+constexpr const char* kAverage = "average";
 
 // What shapes cannot tell (a side in pixels, attention heads) must be in the metadata; what it says of the
 // rest goes before what the shapes say.
@@ -57,9 +58,21 @@ WeightFile read_weight_header(const std::filesystem::path& path) {
   return weight_file(std::move(file), path);
 }
 
-void save_weights(const std::filesystem::path& path, const ModelOptions& options,
-                  const NamedTensors& weights) {
-  save_safetensors(path, weights, {{"format", kFormat}, {"model", json_of(options).dump()}});
+void save_weights(const std::filesystem::path& path, const ModelOptions& options, const NamedTensors& weights,
+                  const std::optional<AverageState>& average) {
+  Metadata metadata = {{"format", kFormat}, {"model", json_of(options).dump()}};
+  if (average) metadata[kAverage] = json_of(*average).dump();
+  save_safetensors(path, weights, metadata);
+}
+
+std::optional<AverageState> average_in(const Metadata& metadata, const std::string& where) {
+  const std::string text = metadata_at(metadata, kAverage);
+  if (text.empty()) return std::nullopt;
+  const Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object()) throw InputError(concat(where, ": the average's metadata is not a JSON object"));
+  AverageState average;
+  set_from_json(json, concat(where, ": ", kAverage), average);
+  return average;
 }
 
 }  // namespace cm

@@ -256,7 +256,7 @@ class TeacherTest(RefusalTest):
                 self.distilling(f"teacher.checkpoint={student()}"): r"is a consistency model \(skip\)",
                 self.distilling(here, "data.labels=false"): r"trained on other images \(1 × 8 × 8, 10 classes\)",
                 self.distilling(here, "model.res_blocks=2"): r"weights of another network",
-                self.distilling(here, "teacher.ema=0.3"): r"no evaluation average of rate 0\.3; it has \{0\.5, 0\.9\}",
+                self.distilling(here, "teacher.ema=0.3"): r"no evaluation average of rate 0\.3; it has \{0\.05, 0\.9\}",
                 self.distilling(
                     here, "objective=continuous_cd", "continuous_cd.stop_gradient=false",
                     "model.activation_checkpointing=true",
@@ -323,7 +323,7 @@ class CheckpointTest(RefusalTest):
                 (*run_of_two, "--class", "10"): few_classes,
                 (*run_of_two, "--class", "3,"): few_classes,
                 (*run_of_two, "--class", "-1"): few_classes,
-                (*run_of_two, "--ema", "0.77"): r"no evaluation average of rate 0\.77; it has \{0\.5, 0\.9\}",
+                (*run_of_two, "--ema", "0.77"): r"no evaluation average of rate 0\.77; it has \{0\.05, 0\.9\}",
                 (*run_of_two, "--batch", "0"): r"--batch must be at least 1, got 0",
                 (*run_of_two[:-1], "0"): r"--num must be at least 1, got 0",
                 (*run_of_two, "--s-churn", "-1"): r"--s-churn.*-1",

@@ -228,7 +228,7 @@ class OutputTest(EditTest):
         said = record("files")
         self.assertEqual((said["task"], said["box"], said["seed"]), ("inpaint", [0, 4, 8, 4], 0))
         self.assertEqual((said["count"], said["evaluations"], len(said["pictures"])), (12, 2, 12))
-        self.assertTrue(said["checkpoint"].endswith("step-00000002/ema-0.5.safetensors"))
+        self.assertTrue(said["checkpoint"].endswith("step-00000002/ema-0.05.safetensors"))
 
     def test_pictures_of_any_size_in_a_folder(self):
         folder = FOLDER / "pictures"

@@ -110,20 +110,20 @@ class CheckpointTest(ExecutableTest):
 
     def test_checkpoints_and_averages_give_a_table_and_a_plot(self):
         checkpoints = sorted((student() / "checkpoints").glob("step-*"))
-        asked = ("--checkpoint", *checkpoints, "--ema", "0,0.5,0.9", *self.options, "--plot", "plots")
+        asked = ("--checkpoint", *checkpoints, "--ema", "0,0.05,0.9", *self.options, "--plot", "plots")
         reports = evaluate(*asked)["evaluations"]
         self.assertEqual([(r["samples"]["step"], r["samples"]["ema"]) for r in reports],
-                         [(step, rate) for step in (1, 2) for rate in (None, 0.5, 0.9)])  # fmt: skip
+                         [(step, rate) for step in (1, 2) for rate in (None, 0.05, 0.9)])  # fmt: skip
         for name in ("frechet.png", "recall.png"):
             self.assertTrue((FOLDER / "plots" / name).read_bytes().startswith(b"\x89PNG"))
-        alone = evaluate("--checkpoint", checkpoints[1], "--ema", "0.5", *self.options)
+        alone = evaluate("--checkpoint", checkpoints[1], "--ema", "0.05", *self.options)
         self.assertEqual(alone, reports[4])
 
         said = must_run("cm-evaluate", *asked)
         lines = said.out.splitlines()
         self.assertRegex(lines[0], r"^checkpoint +step +ema +frechet +recall$")
         self.assertEqual([line.split()[1:3] for line in lines[1:7]],
-                         [[str(step), rate] for step in (1, 2) for rate in ("0", "0.5", "0.9")])  # fmt: skip
+                         [[str(step), rate] for step in (1, 2) for rate in ("0", "0.05", "0.9")])  # fmt: skip
         self.assertIn("6 of 6", said.err)
 
     def test_a_teacher_is_measured_too_and_statistics_are_kept(self):

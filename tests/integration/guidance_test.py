@@ -95,7 +95,7 @@ class GuidanceTest(ExecutableTest):
         self.assert_refused(run(*search, "--resume"), r"other settings: .*guidance")
 
     def test_a_guided_teacher_is_distilled(self):
-        for name in ("model", "target", "ema-0.5"):
+        for name in ("model", "target", "ema-0.05"):
             with self.subTest(name):
                 model = model_of(weights_of(guided_student(), name))
                 self.assertEqual((model["guidance"], model["label_dropout"]), (3, 0))

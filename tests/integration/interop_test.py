@@ -276,7 +276,7 @@ class BadPipelineTest(ExecutableTest):
             ("export_diffusers", wide, "never"): r"network\.channel_mult begins with 2",
             ("export_diffusers", wide, "taken"): r"taken: exists already; --force writes over it",
             ("export_diffusers", "missing", "never"): r"missing: no such file or folder",
-            ("export_diffusers", wide, "never", "--ema", "0.7"): r"no evaluation average of rate 0\.7; it has \{0, 0\.5, 0\.9\}",
+            ("export_diffusers", wide, "never", "--ema", "0.7"): r"no evaluation average of rate 0\.7; it has \{0, 0\.05, 0\.9\}",
         }.items():
             with self.subTest(pattern):
                 self.assert_refused(script(*command), pattern)

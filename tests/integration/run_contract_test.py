@@ -67,7 +67,7 @@ class LayoutTest(ExecutableTest):
         edm = {"step", "loss", "gradient_norm", "learning_rate", "images_per_second"}
         keys = {"edm": edm, "cd": edm | {"n", "mu"}, "ct": edm | {"n", "mu"}, "ict": edm | {"n"}, "ect": edm,
                 "continuous_cd": edm, "continuous_ct": edm, "sct": edm, "scd": edm, "pd": edm | {"n"}}  # fmt: skip
-        files = ["ema-0.5.safetensors", "ema-0.9.safetensors", "model.safetensors", "optimizer.safetensors",
+        files = ["ema-0.05.safetensors", "ema-0.9.safetensors", "model.safetensors", "optimizer.safetensors",
                  "state.json"]  # fmt: skip
         for objective, expected in keys.items():
             with self.subTest(objective):
@@ -103,7 +103,7 @@ class LayoutTest(ExecutableTest):
         info = json.loads(must_run("cm-info", teacher(), "--json", "--tensors").out)
         weights = load_tensors(info["weights"])
         self.assertEqual(info["step"], 2)
-        self.assertEqual(info["ema_rates"], [0.5, 0.9])
+        self.assertEqual(info["ema_rates"], [0.05, 0.9])
         self.assertEqual(info["parameters"], sum(tensor.size for tensor in weights.values()))
         self.assertEqual({name: tensor["shape"] for name, tensor in info["tensors"].items()},
                          {name: list(tensor.shape) for name, tensor in weights.items()})  # fmt: skip
@@ -214,7 +214,7 @@ class ResumeTest(ExecutableTest):
         self.assertTrue(all(line["loss_scale"] >= 1 for line in lines))
         state = json.loads((folder / "checkpoints" / "latest" / "state.json").read_text())
         self.assertEqual(state["loss_scale"]["value"], lines[-1]["loss_scale"])
-        for name in ("model", "target", "ema-0.5"):
+        for name in ("model", "target", "ema-0.05"):
             tensors = load_tensors(folder / "checkpoints" / "latest" / f"{name}.safetensors")
             self.assertEqual({tensor.dtype.name for tensor in tensors.values()}, {"float32"})
 

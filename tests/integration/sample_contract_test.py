@@ -52,7 +52,7 @@ class OutputTest(SampleTest):
         said = record("files")
         self.assertEqual((said["sampler"], said["sigmas"], said["evaluations"]), ("onestep", [80], 1))
         self.assertEqual((said["count"], said["seed"]), (12, 5))
-        self.assertTrue(said["checkpoint"].endswith("step-00000002/ema-0.5.safetensors"))
+        self.assertTrue(said["checkpoint"].endswith("step-00000002/ema-0.05.safetensors"))
 
     def test_half_precision(self):
         exact = sample("fp32", student(), "--num", "6")[2]
@@ -145,13 +145,13 @@ class DependenceTest(SampleTest):
         latest = student() / "checkpoints" / "latest"
         _, _, default = sample("ema-default", student(), "--num", "2")
         of_file = {}
-        for ema, name in {"0.5": "ema-0.5", "0.9": "ema-0.9", "0": "model"}.items():
+        for ema, name in {"0.05": "ema-0.05", "0.9": "ema-0.9", "0": "model"}.items():
             with self.subTest(ema):
                 _, _, by_rate = sample(f"rate-{ema}", student(), "--num", "2", "--ema", ema)
                 _, _, of_file[ema] = sample(f"file-{ema}", latest / f"{name}.safetensors", "--num", "2")
                 numpy.testing.assert_array_equal(by_rate, of_file[ema])
                 self.assertTrue(record(f"rate-{ema}")["checkpoint"].endswith(f"/{name}.safetensors"))
-        numpy.testing.assert_array_equal(default, of_file["0.5"])  # the largest rate with rate^2 <= 0.25
+        numpy.testing.assert_array_equal(default, of_file["0.05"])  # the largest rate with rate^2 <= 0.01
         self.assertGreater(numpy.abs(of_file["0"] - of_file["0.9"]).max(), 1e-6)
         _, _, of_folder = sample("folder", latest, "--num", "2")
         numpy.testing.assert_array_equal(default, of_folder)

@@ -100,7 +100,7 @@ class FindingTest(ExecutableTest):
         settings = record("folder")["settings"]
         self.assertEqual((settings["steps"], settings["grid"], settings["metric"]), (2, GRID, "frechet"))
         self.assertEqual((settings["num"], settings["class"], settings["seed"]), (24, "all", 0))
-        self.assertTrue(settings["checkpoint"]["path"].endswith("step-00000002/ema-0.5.safetensors"))
+        self.assertTrue(settings["checkpoint"]["path"].endswith("step-00000002/ema-0.05.safetensors"))
         with Image.open(FOLDER / "folder" / "search.png") as picture:
             pixels = numpy.asarray(picture)
         self.assertEqual(pixels.shape[2], 3)
@@ -193,7 +193,7 @@ class RefusalTest(ExecutableTest):
                 searching("earlier"): r"earlier: holds a search already; --resume continues it, --force starts over",
                 searching("earlier", "--resume", "--seed", "1"): r"other settings: seed was 0, not 1; repeat them",
                 searching("earlier", "--resume", "--ema", "0.9", num=25): (
-                    r"checkpoint was .*ema-0\.5\.safetensors, not .*ema-0\.9\.safetensors; num was 24, not 25;"
+                    r"checkpoint was .*ema-0\.05\.safetensors, not .*ema-0\.9\.safetensors; num was 24, not 25;"
                 ),
             }
         )

@@ -52,7 +52,8 @@ optimizer:
   rule: adam
   lr: 1e-2
 ema:
-  rates: [0.5, 0.9]
+  rates: [0.05, 0.9]
+  warmup: none
 train:
   steps: 2
   batch_size: 4

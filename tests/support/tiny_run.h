@@ -68,14 +68,14 @@ inline TrainingBatch training_batch(const Batch& batch, int64_t step) {
 
 struct TinyRun {
   explicit TinyRun(Method which, const TrainOptions& options = tiny_train_options(),
-                   const UNetOptions& network = tiny_network(/*dropout=*/0.2))
+                   const UNetOptions& network = tiny_network(/*dropout=*/0.2),
+                   const EmaOptions& ema = {.rates = {0.5, 0.9}, .warmup = EmaWarmup::none})
       : method(which),
         teacher(tiny_model(model_options(Method::edm, network), 1)),
         student(tiny_model(model_options(which, network), 2)),
         target(tiny_model(model_options(which, network), 2)),
         objective(make_objective(options)),
-        trainer(options, optimizer_options(), EmaOptions{.rates = {0.5, 0.9}}, objective, student,
-                has_target() ? &target : nullptr) {}
+        trainer(options, optimizer_options(), ema, objective, student, has_target() ? &target : nullptr) {}
   TinyRun(const TinyRun&) = delete;
   TinyRun& operator=(const TinyRun&) = delete;
 

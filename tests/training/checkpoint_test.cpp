@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 
+#include <cmath>
 #include <csignal>
 
 #include "cm/base/error.h"
@@ -32,7 +33,7 @@ std::vector<Tensor> state_of(TinyRun& run) {
   };
   if (run.trainer.target() != nullptr) add(run.target.parameters());
   if (run.trainer.stage_teacher() != nullptr) add(run.teacher.parameters());
-  for (size_t i = 0; i < run.trainer.averages().rates().size(); ++i) add(run.trainer.averages().average(i));
+  for (size_t i = 0; i < run.trainer.averages().states().size(); ++i) add(run.trainer.averages().average(i));
   if (run.trainer.learned() != nullptr) {
     for (const auto& [name, tensor] : weights_of(*run.trainer.learned())) state.push_back(tensor);
   }
@@ -158,8 +159,8 @@ TEST(Checkpoint, WeightsOfAStageSayItsStepsAndTheirAveragesItsAge) {
   }
   EXPECT_EQ(steps_of(first / "teacher.safetensors"), std::nullopt);
   EXPECT_EQ(steps_of(second / "teacher.safetensors"), 4);
-  EXPECT_EQ(resolve_weights(first), first / "ema-0.5.safetensors");  // 0.5² ≤ 1/4
-  EXPECT_EQ(resolve_weights(second), second / "model.safetensors");  // one step into its stage
+  EXPECT_EQ(checkpoint_summary(first)->averages.front().start_share, 0.25);
+  EXPECT_EQ(checkpoint_summary(second)->averages.front().start_share, 0.5);  // one step into its stage
   EXPECT_EQ(checkpoint_summary(second)->step, 3);
   EXPECT_EQ(checkpoint_summary(second)->steps_in_stage, 1);
 }
@@ -235,7 +236,9 @@ TEST(Checkpoint, SummaryTellsStepAndRates) {
   save_checkpoint(run.path(), edm.trainer, 0);
   const auto summary = checkpoint_summary(run / "checkpoints/step-00000001");
   EXPECT_EQ(summary->step, 1);
-  EXPECT_THAT(summary->ema_rates, ElementsAre(0.5, 0.9));
+  ASSERT_EQ(summary->averages.size(), 2);
+  EXPECT_EQ(summary->averages[0].rate, 0.5);
+  EXPECT_EQ(summary->averages[1].rate, 0.9);
   EXPECT_EQ(checkpoint_summary(run.path()), std::nullopt);
 }
 
@@ -283,18 +286,61 @@ TEST(Checkpoint, WeightsAreChosenByTheirRate) {
   edm.train_to(1);
   save_checkpoint(run.path(), edm.trainer, 0);
   const fs::path first = run / "checkpoints/step-00000001";
-  EXPECT_EQ(resolve_weights(run.path()), first / "model.safetensors");  // neither average has settled
-  EXPECT_EQ(resolve_weights(run.path(), 0.9), first / "ema-0.9.safetensors");
-  EXPECT_EQ(resolve_weights(first, 0.0), first / "model.safetensors");
-  EXPECT_EQ(resolve_weights(first / "ema-0.5.safetensors"), first / "ema-0.5.safetensors");
+  const auto expect = [](const ResolvedWeights& actual, const fs::path& file, const std::string& why) {
+    EXPECT_EQ(actual.file, file);
+    EXPECT_EQ(actual.why, why);
+  };
+  expect(resolve_weights(run.path()), first / "model.safetensors",
+         "the trained weights; no average has forgotten its start, which weighs 50 % in that of rate 0.5");
+  expect(resolve_weights(run.path(), 0.9), first / "ema-0.9.safetensors",
+         "the average of rate 0.9, as asked for; its start weighs 90 %");
+  expect(resolve_weights(first, 0.0), first / "model.safetensors", "the trained weights, as asked for");
+  expect(resolve_weights(first / "ema-0.5.safetensors"), first / "ema-0.5.safetensors", "the file itself");
 
-  edm.train_to(3);  // 0.5³ ≤ 1/4 < 0.9³
+  edm.train_to(7);  // 0.5⁷ ≤ 1 % < 0.9⁷
   save_checkpoint(run.path(), edm.trainer, 0);
-  EXPECT_EQ(resolve_weights(run.path()), run / "checkpoints/step-00000003/ema-0.5.safetensors");
-  edm.trainer.set_steps_done(14);  // 0.9¹⁴ ≤ 1/4
+  expect(resolve_weights(run.path()), run / "checkpoints/step-00000007/ema-0.5.safetensors",
+         "the average of rate 0.5, the largest whose start weighs at most 1 % (0.78 %)");
+  edm.train_to(44);  // 0.9⁴⁴ ≤ 1 %
   save_checkpoint(run.path(), edm.trainer, 0);
-  EXPECT_EQ(resolve_weights(run.path()), run / "checkpoints/step-00000014/ema-0.9.safetensors");
-  EXPECT_EQ(resolve_weights(first), first / "model.safetensors");
+  EXPECT_EQ(resolve_weights(run.path()).file, run / "checkpoints/step-00000044/ema-0.9.safetensors");
+  EXPECT_EQ(resolve_weights(first).file, first / "model.safetensors");
+}
+
+// What the start weighs is told by the file, whatever the rate and the steps would say.
+TEST(Checkpoint, AStartsShareIsKeptWithTheAverageAndByResume) {
+  const TemporaryFolder run;
+  const EmaOptions options{.rates = {0.999}, .warmup = EmaWarmup::tensorflow};
+  TinyRun warm(Method::edm, test::tiny_train_options(), test::tiny_network(/*dropout=*/0.2), options);
+  warm.train_to(3);
+  save_checkpoint(run.path(), warm.trainer, 0);
+  const fs::path first = run / "checkpoints/step-00000003";
+  const double share = 1. / 10 * 2 / 11 * 3 / 12;
+  const auto saved = [](const fs::path& checkpoint) {
+    return checkpoint_summary(checkpoint)->averages.front();
+  };
+  EXPECT_NEAR(saved(first).start_share, share, 1e-15);
+  EXPECT_EQ(resolve_weights(first).file, first / "ema-0.999.safetensors");
+
+  TinyRun resumed(Method::edm, test::tiny_train_options(), test::tiny_network(/*dropout=*/0.2), options);
+  load_checkpoint(first, resumed.trainer);
+  warm.train_to(5);
+  resumed.train_to(5);
+  expect_identical(warm, resumed);
+  save_checkpoint(run.path(), resumed.trainer, 0);
+  EXPECT_NEAR(saved(run / "checkpoints/step-00000005").start_share, share * 4 / 13 * 5 / 14, 1e-15);
+}
+
+TEST(Checkpoint, AveragesThatDoNotTellWhatTheirStartWeighsHadNoWarmup) {
+  const TemporaryFolder run;
+  TinyRun edm(Method::edm);
+  edm.train_to(7);
+  save_checkpoint(run.path(), edm.trainer, 0);
+  const fs::path file = run / "checkpoints/step-00000007/ema-0.5.safetensors";
+  const WeightFile weights = load_weight_file(file);
+  save_weights(file, weights.options, weights.weights);
+  EXPECT_EQ(checkpoint_summary(file.parent_path())->averages.front().start_share, std::pow(0.5, 7));
+  EXPECT_EQ(resolve_weights(run.path()).file, file);
 }
 
 TEST(Checkpoint, WeightsThatAreNotThereAreMistakes) {

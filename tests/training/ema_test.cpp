@@ -22,9 +22,10 @@ TEST(Ema, MovesTowardsTheParameters) {
 // Towards a constant the distance shrinks by the rate in every step.
 TEST(Ema, EachRateHasItsOwnMemory) {
   const Tensor parameter = torch::tensor({1.0}, torch::kFloat64);
-  EmaSet set({.rates = {0.9, 0.5}}, {parameter});
+  EmaSet set({.rates = {0.9, 0.5}, .warmup = EmaWarmup::none}, {parameter});
   parameter.fill_(2);
   for (int step = 0; step < 7; ++step) {
+    set.begin_update(step);
     set.update({}, torch::tensor(true));
     set.update({}, torch::tensor(false));  // nothing happens
   }
@@ -39,15 +40,52 @@ TEST(Ema, AnAverageIsACopyThatNeedsNoGradient) {
   EXPECT_FALSE(set.average(0)[0].is_alias_of(parameter));
 }
 
-// rate^steps ≤ 1/4: 0.999 forgets its start in 1386 steps, 0.9999 in 13,863.
-TEST(Ema, TheSettledRateIsTheLargestThatForgotItsStart) {
-  const std::vector<double> rates = {0.9999, 0.999, 0.99};
-  EXPECT_EQ(settled_rate(rates, 100), std::nullopt);
-  EXPECT_EQ(settled_rate(rates, 1385), 0.99);
-  EXPECT_EQ(settled_rate(rates, 1386), 0.999);
-  EXPECT_EQ(settled_rate(rates, 13'862), 0.999);
-  EXPECT_EQ(settled_rate(rates, 13'863), 0.9999);
-  EXPECT_EQ(settled_rate({}, 13'863), std::nullopt);
+TEST(Ema, WithoutWarmupEveryUpdateHasTheRate) {
+  for (const int64_t k : {0, 1, 1000}) EXPECT_EQ(warmed_rate(0.999, EmaWarmup::none, k), 0.999);
+}
+
+TEST(Ema, TensorflowsWarmupReachesTheRateWhereTheFractionDoes) {
+  EXPECT_EQ(warmed_rate(0.999, EmaWarmup::tensorflow, 0), 0.1);
+  EXPECT_EQ(warmed_rate(0.999, EmaWarmup::tensorflow, 8), 0.5);
+  EXPECT_EQ(warmed_rate(0.999, EmaWarmup::tensorflow, 2490), 2491. / 2500);
+  EXPECT_LT(warmed_rate(0.999, EmaWarmup::tensorflow, 8989), 0.999);  // (1 + k)/(10 + k) = 0.999 at k = 8990
+  EXPECT_EQ(warmed_rate(0.999, EmaWarmup::tensorflow, 8991), 0.999);
+}
+
+// In EDM's own numbers: a batch of 512, half-lives in images, 5 % of the images seen before the update.
+TEST(Ema, EdmsWarmupHasAHalfLifeOfAShareOfTheImagesSeen) {
+  const double batch = 512;
+  const double half_life = 500'000;
+  const double rate = std::pow(0.5, batch / half_life);
+  for (const int64_t k : {0, 1, 7, 500, 19'530, 19'532, 100'000}) {
+    const double seen = static_cast<double>(k) * batch;
+    const double expected = std::pow(0.5, batch / std::max(std::min(half_life, seen * 0.05), 1e-8));
+    EXPECT_NEAR(warmed_rate(rate, EmaWarmup::edm, k), expected, 1e-15) << k;
+  }
+  EXPECT_EQ(warmed_rate(rate, EmaWarmup::edm, 0), 0);
+}
+
+// An average of a constant after a start apart from it shows the start's share by its distance.
+TEST(Ema, TheStartsShareIsWhatTheStartWeighsInTheAverage) {
+  for (const auto& [warmup, name] : EnumNames<EmaWarmup>::names) {
+    const Tensor parameter = torch::tensor({1.0}, torch::kFloat64);
+    EmaSet set({.rates = {0.9, 0.8}, .warmup = warmup}, {parameter});
+    parameter.fill_(0);
+    for (int64_t k = 0; k < 12; ++k) {
+      set.begin_update(k);
+      set.update({}, torch::tensor(true));
+      for (size_t i = 0; i < 2; ++i) {
+        EXPECT_NEAR(set.states()[i].start_share, set.average(i)[0].item<double>(), 1e-15) << name << ' ' << k;
+      }
+    }
+  }
+}
+
+TEST(Ema, TheSettledRateIsTheLargestWhoseStartWeighsAtMostOnePercent) {
+  EXPECT_EQ(settled_rate({}), std::nullopt);
+  EXPECT_EQ(settled_rate({{.rate = 0.9, .start_share = 0.0101}}), std::nullopt);
+  EXPECT_EQ(settled_rate({{.rate = 0.99, .start_share = 0.01}, {.rate = 0.9, .start_share = 0}}), 0.99);
+  EXPECT_EQ(settled_rate({{.rate = 0.9, .start_share = 0}, {.rate = 0.99, .start_share = 0.02}}), 0.9);
 }
 
 TEST(Ema, ARateTwiceIsAMistake) {

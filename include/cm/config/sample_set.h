@@ -9,6 +9,7 @@
 #include "cm/config/compute_options.h"
 #include "cm/io/image.h"
 #include "cm/metrics/image_set.h"
+#include "cm/training/checkpoint.h"
 #include "cm/training/sampling.h"
 
 namespace CLI {
@@ -32,7 +33,7 @@ void add_sample_set_options(CLI::App& app, SampleSetOptions& options);
 
 // One weight file and its samples to be: all that is known before anything is computed.
 struct SampleSetPlan {
-  std::filesystem::path weights;
+  ResolvedWeights weights;
   ModelOptions model;
   SamplerOptions sampler;
   Tensor labels;  // int64 [count]; undefined for a model without classes

@@ -26,8 +26,8 @@ std::optional<std::filesystem::path> latest_checkpoint(const std::filesystem::pa
 // What a checkpoint folder says of itself; nullopt when `folder` is none.
 struct CheckpointSummary {
   int64_t step = 0;
-  int64_t steps_in_stage = 0;     // since the averages were started
-  std::vector<double> ema_rates;  // ascending
+  int64_t steps_in_stage = 0;          // since the averages were started
+  std::vector<AverageState> averages;  // by their rates, ascending
 };
 std::optional<CheckpointSummary> checkpoint_summary(const std::filesystem::path& folder);
 
@@ -45,12 +45,18 @@ std::optional<WeightOrigin> origin_of(const std::filesystem::path& weights);
 // another network.
 void load_checkpoint(const std::filesystem::path& checkpoint, Trainer& trainer);
 
+// A weight file, and in words which weights these are and why they were taken.
+struct ResolvedWeights {
+  std::filesystem::path file;
+  std::string why;
+};
+
 // The weight file that `source` means: a weight file itself, that of a diffusers folder, or one of a
 // checkpoint folder or of a run's latest checkpoint. There, in the latter two, `ema` chooses the evaluation
-// average (0: the trained weights themselves); by default it is the one with the largest rate that has
-// forgotten its start (rate^steps ≤ 0.25, steps since the averages were started), or the trained weights when
-// there is none. InputError when nothing fits, with what there is.
-std::filesystem::path resolve_weights(const std::filesystem::path& source,
-                                      std::optional<double> ema = std::nullopt);
+// average (0: the trained weights themselves); by default it is the one of settled_rate, the largest rate
+// that has forgotten its start, or the trained weights when there is none. InputError when nothing fits, with
+// what there is.
+ResolvedWeights resolve_weights(const std::filesystem::path& source,
+                                std::optional<double> ema = std::nullopt);
 
 }  // namespace cm

@@ -7,7 +7,10 @@
 
 #include <filesystem>
 
+#include <optional>
+
 #include "cm/io/safetensors.h"
+#include "cm/training/ema.h"
 #include "cm/training/model_options.h"
 
 namespace cm {
@@ -24,8 +27,12 @@ WeightFile load_weight_file(const std::filesystem::path& path);
 // The same without reading the weights: each is a tensor of the right shape on the meta device.
 WeightFile read_weight_header(const std::filesystem::path& path);
 
-// Writes `weights` (a model's, or an average of them) in our own format.
-void save_weights(const std::filesystem::path& path, const ModelOptions& options,
-                  const NamedTensors& weights);
+// Writes `weights` (a model's, or an average of them, whose state goes along) in our own format.
+void save_weights(const std::filesystem::path& path, const ModelOptions& options, const NamedTensors& weights,
+                  const std::optional<AverageState>& average = std::nullopt);
+
+// The state that save_weights put into a file's metadata; nullopt for weights that are no average, and for
+// files that do not tell. InputError, with `where`, when it is damaged.
+std::optional<AverageState> average_in(const Metadata& metadata, const std::string& where);
 
 }  // namespace cm
