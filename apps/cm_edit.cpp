@@ -22,7 +22,7 @@ void declare_task(CLI::App& app, cm::EditOptions& options, Words& words) {
       ->required();
   app.add_option("--ema", options.ema,
                  "which evaluation average of a run; 0: the trained weights; default: the slowest "
-                 "that has forgotten its start");
+                 "whose start weighs at most 1 %");
   app.add_option(
       "--input", options.input,
       "the pictures: an image file, a folder of them, .npz (arr_0) or the digits' .csv.gz; cropped and "

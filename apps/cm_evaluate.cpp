@@ -17,7 +17,7 @@ void declare_subjects(CLI::App& app, cm::EvaluateCommand& command) {
                          ->excludes(samples);
   app.add_option("--ema", command.ema,
                  "which evaluation averages of them, as 0.999,0.9999; 0: the trained weights; default: the "
-                 "slowest that has forgotten its start")
+                 "slowest whose start weighs at most 1 %")
       ->delimiter(',')
       ->needs(checkpoint);
   std::vector<CLI::Option*> before = app.get_options();

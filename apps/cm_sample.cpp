@@ -10,7 +10,7 @@ int main(int argc, char** argv) {
       ->required();
   app.add_option("--ema", command.ema,
                  "which evaluation average of a run; 0: the trained weights; default: the slowest "
-                 "that has forgotten its start");
+                 "whose start weighs at most 1 %");
   cm::add_sample_set_options(app, command.samples);
   app.add_option("--out", command.out, "folder for the output")->required();
   app.add_option("--noise", command.noise, "safetensors with draws to replay: x_T, noise.0, noise.1, …");

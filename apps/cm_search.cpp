@@ -17,7 +17,7 @@ int main(int argc, char** argv) {
       ->required();
   app.add_option("--ema", command.ema,
                  "which evaluation average of a run; 0: the trained weights; default: the slowest "
-                 "that has forgotten its start");
+                 "whose start weighs at most 1 %");
   app.add_option("--steps", command.steps, "time points, of which the first is sigma_max")->required();
   app.add_option("--grid", command.grid,
                  "levels of the grid that time points are taken from (default: the model's own, or 40)");

@@ -18,10 +18,10 @@ void add_compute_options(CLI::App& app, ComputeOptions& options) {
                "the time between its kernels; of use for small batches and many of them");
 }
 
-Model open_model(const ResolvedWeights& weights, const torch::Device& device, const ComputeOptions& options) {
+Model open_model(const std::filesystem::path& weights, const torch::Device& device,
+                 const ComputeOptions& options) {
   allow_tf32(options.dtype);
-  log_info(concat("weights: ", weights.file.string(), ", ", weights.why));
-  Model model = load_model(weights.file, device, options.dtype);
+  Model model = load_model(weights, device, options.dtype);
   if (options.cuda_graph) record_evaluations(model);
   return model;
 }

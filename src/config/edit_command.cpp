@@ -143,10 +143,10 @@ Json record_of(const EditOptions& options, const EditInput& input) {
   return record;
 }
 
-void report(const EditOptions& options, const fs::path& weights, const SamplerOptions& sampler, int64_t count,
-            double seconds) {
-  std::cout << to_string(options.task) << ": " << count << " results of " << weights.string() << ", "
-            << evaluations(sampler) << " evaluations and "
+void report(const EditOptions& options, const ResolvedWeights& weights, const SamplerOptions& sampler,
+            int64_t count, double seconds) {
+  std::cout << to_string(options.task) << ": " << count << " results of " << weights.file.string() << " ("
+            << weights.why << "), " << evaluations(sampler) << " evaluations and "
             << shortest(std::round(1e5 * seconds / static_cast<double>(count)) / 100)
             << " ms each: " << (fs::path(options.out) / "results.npz").string() << '\n';
 }
@@ -165,7 +165,7 @@ int run_edit_command(const EditOptions& options) {
   const EditInput input = input_of(options, model_options.image);
   const int64_t count = input.reference.defined() ? input.reference.size(0) : options.count.value_or(kFrames);
   const BatchDraws draws = edit_draws(options, model_options, sampler, count);
-  const Model model = open_model(weights, device, options.compute);
+  const Model model = open_model(weights.file, device, options.compute);
 
   const auto start = std::chrono::steady_clock::now();
   const Tensor x = in_batches(to_string(options.task), count, options.batch, [&](int64_t first, int64_t n) {
@@ -186,7 +186,7 @@ int run_edit_command(const EditOptions& options) {
   record["dtype"] = to_string(options.compute.dtype);
   write_file_atomically(fs::path(options.out) / "edit.json", record.dump(2) + "\n");
   for (const auto& remark : input.remarks) log_warning(remark);
-  report(options, weights.file, sampler, count, seconds);
+  report(options, weights, sampler, count, seconds);
   return 0;
 }
 

@@ -41,7 +41,7 @@ Opened open_named(const SampleCommand& command, const torch::Device& device) {
   Opened opened{.plan = plan_samples(command.checkpoint, command.ema, command.samples),
                 .model = std::nullopt,
                 .replay = std::nullopt};
-  opened.model = open_model(opened.plan.weights, device, command.samples.compute);
+  opened.model = open_model(opened.plan.weights.file, device, command.samples.compute);
   if (command.noise) opened.replay.emplace(*command.noise, opened.plan.model.image, command.samples.count);
   return opened;
 }
@@ -91,8 +91,8 @@ int run_sample_command(const SampleCommand& command) {
   const fs::path out = command.out;
   write_file_atomically(out / "samples.json", record_of(command, plan, seconds).dump(2) + "\n");
   const int64_t count = command.samples.count;
-  std::cout << count << " samples of " << plan.weights.file.string() << " by " << to_string(plan.sampler.kind)
-            << ", " << evaluations(plan.sampler) << " evaluations and "
+  std::cout << count << " samples of " << plan.weights.file.string() << " (" << plan.weights.why << ") by "
+            << to_string(plan.sampler.kind) << ", " << evaluations(plan.sampler) << " evaluations and "
             << shortest(std::round(1e5 * seconds / static_cast<double>(count)) / 100)
             << " ms each: " << (out / "samples.npz").string() << '\n';
   return 0;

@@ -1,5 +1,6 @@
 #include "cm/config/sample_set.h"
 
+#include "cm/base/log.h"
 #include "cm/config/class_labels.h"
 #include "cm/config/compute_options.h"
 #include "cm/config/guidance_option.h"
@@ -58,6 +59,10 @@ SampleSetPlan plan_samples(const std::string& checkpoint, std::optional<double> 
   plan.sampler = choose_sampler(options.request, plan.model);
   plan.labels = class_labels(options.classes, plan.model.image.classes, options.count);
   return plan;
+}
+
+void say_weights(const ResolvedWeights& weights) {
+  log_info(concat("weights: ", weights.file.string(), ", ", weights.why));
 }
 
 SetHeader header_of(const SampleSetPlan& plan, int64_t count) {

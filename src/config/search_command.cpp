@@ -204,8 +204,9 @@ int run_search_command(const SearchCommand& command) {
   Evaluator evaluator(load_reference(command.reference.reference), *extractor,
                       {.metrics = {plan.metric}, .batch_size = command.batch});
   evaluator.check(samples);
-  const Model model = open_model(plan.samples.weights, plan.device, command.compute);
+  const Model model = open_model(plan.samples.weights.file, plan.device, command.compute);
   SearchFolder folder(command.out, settings_of(command, plan), command.resume);
+  say_weights(plan.samples.weights);
 
   const InterruptGuard interrupt;
   SharedWalk walk(model, plan.samples.labels,

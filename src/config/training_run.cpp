@@ -22,11 +22,6 @@ ResolvedWeights weights_of(const WeightSource& source) {
   return resolve_weights(*source.checkpoint, source.ema);
 }
 
-// Of a run that was trained too shortly for its averages, other weights may have been taken than one thinks.
-void say(const char* what, const ResolvedWeights& weights) {
-  log_info(concat(what, ": ", weights.file.string(), ", ", weights.why));
-}
-
 // Another run's network as this run's default: consistency models train without dropout.
 UNetOptions without_dropout(UNetOptions network) {
   network.dropout = 0;
@@ -204,7 +199,7 @@ TrainingRun::TrainingRun(const RunConfig& config, const torch::Device& device, c
   if (config_.teacher.checkpoint) {
     const ResolvedWeights resolved = weights_of(config_.teacher);
     const auto& file = resolved.file;
-    say("teacher", resolved);
+    sources_ += concat("\nteacher     ", resolved.file.string(), "\n            ", resolved.why);
     WeightFile weights = load_weight_file(file);
     if (is_diffusers_unet(file)) take_as_denoiser(weights.options, *config_.teacher.checkpoint);
     check_teacher(weights.options, image, *config_.teacher.checkpoint);
@@ -233,7 +228,7 @@ TrainingRun::TrainingRun(const RunConfig& config, const torch::Device& device, c
   const auto start = start_weights(config_);
   student_.emplace(options, device, start ? std::nullopt : std::optional(seed_of(config_)));
   if (start) {
-    say("the student starts from", *start);
+    sources_ += concat("\nstart       ", start->file.string(), "\n            ", start->why);
     load_weights(start->file, *student_);
   }
   student_->compute_in(config_.train.dtype);
@@ -262,9 +257,9 @@ std::string TrainingRun::summary() const {
   return concat("objective   ", to_string(config_.objective), ", ", config_.train.steps, " steps of ",
                 config_.train.batch_size, " images", processes(trainer_->world()), "\ndata        ",
                 dataset_->size(), " images, ", image.channels, " × ", image.size, " × ", image.size, ", ",
-                image.classes, " classes\nnetwork     ", human_count(parameters), " parameters\nmemory      ",
-                human_bytes(4 * numbers), " for weights, gradients, optimizer, ", "averages",
-                target_ ? ", target" : "", teacher_ ? ", teacher" : "", lpips_ ? ", LPIPS" : "",
+                image.classes, " classes", sources_, "\nnetwork     ", human_count(parameters),
+                " parameters\nmemory      ", human_bytes(4 * numbers), " for weights, gradients, optimizer, ",
+                "averages", target_ ? ", target" : "", teacher_ ? ", teacher" : "", lpips_ ? ", LPIPS" : "",
                 "; activations come on top");
 }
 

@@ -10,6 +10,7 @@ import subprocess
 import time
 import unittest
 
+import numpy
 from support import (
     BIN,
     FOLDER,
@@ -99,11 +100,20 @@ class LayoutTest(ExecutableTest):
             self.assertEqual(model["parameterization"], "edm")
             self.assertIn("input_blocks.0.0.weight", load_tensors(path))
 
+    def test_a_run_says_which_weights_of_its_teacher_it_takes_and_why(self):
+        said = must_run(*training("cd", "teachers-weights")).out
+        why = r"ema-0\.05\.safetensors\n +the average of rate 0\.05, the largest whose start weighs at most 1 % \(0\.25 %\)"
+        self.assertRegex(said, r"(?m)^teacher +.*/" + why)
+        self.assertRegex(said, r"(?m)^start +.*/" + why)
+
     def test_info(self):
         info = json.loads(must_run("cm-info", teacher(), "--json", "--tensors").out)
         weights = load_tensors(info["weights"])
         self.assertEqual(info["step"], 2)
         self.assertEqual(info["ema_rates"], [0.05, 0.9])
+        numpy.testing.assert_allclose(info["start_shares"], [0.05**2, 0.9**2])
+        self.assertTrue(info["weights"].endswith("ema-0.05.safetensors"))
+        self.assertEqual(info["why"], "the average of rate 0.05, the largest whose start weighs at most 1 % (0.25 %)")
         self.assertEqual(info["parameters"], sum(tensor.size for tensor in weights.values()))
         self.assertEqual({name: tensor["shape"] for name, tensor in info["tensors"].items()},
                          {name: list(tensor.shape) for name, tensor in weights.items()})  # fmt: skip

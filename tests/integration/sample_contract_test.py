@@ -152,6 +152,8 @@ class DependenceTest(SampleTest):
                 numpy.testing.assert_array_equal(by_rate, of_file[ema])
                 self.assertTrue(record(f"rate-{ema}")["checkpoint"].endswith(f"/{name}.safetensors"))
         numpy.testing.assert_array_equal(default, of_file["0.05"])  # the largest rate with rate^2 <= 0.01
+        said = must_run("cm-sample", "--checkpoint", student(), "--num", "1", "--out", "weights-said").out
+        self.assertRegex(said, r"of .*/ema-0\.05\.safetensors \(the average of rate 0\.05, the largest whose start weighs")
         self.assertGreater(numpy.abs(of_file["0"] - of_file["0.9"]).max(), 1e-6)
         _, _, of_folder = sample("folder", latest, "--num", "2")
         numpy.testing.assert_array_equal(default, of_folder)

@@ -1,7 +1,9 @@
 // How a network is computed, on the command line: the same for every executable that samples.
 #pragma once
 
-#include "cm/training/checkpoint.h"
+#include <filesystem>
+
+#include "cm/training/model.h"
 
 namespace CLI {
 class App;
@@ -18,8 +20,9 @@ struct ComputeOptions {
 void add_compute_options(CLI::App& app, ComputeOptions& options);
 
 // load_model, with this process's fp32 products as the type wants them (allow_tf32), its evaluations recorded
-// if asked for. A line of the log says which weights are taken and why.
-Model open_model(const ResolvedWeights& weights, const torch::Device& device, const ComputeOptions& options);
+// if asked for.
+Model open_model(const std::filesystem::path& weights, const torch::Device& device,
+                 const ComputeOptions& options);
 
 // Model::record_evaluations; where the device cannot, a line of the log says so.
 void record_evaluations(Model& model);

@@ -44,6 +44,9 @@ struct SampleSetPlan {
 SampleSetPlan plan_samples(const std::string& checkpoint, std::optional<double> ema,
                            const SampleSetOptions& options);
 
+// A line of the log that says which weights are taken, and why: for when nothing more can be refused.
+void say_weights(const ResolvedWeights& weights);
+
 // What is known of the plan's `count` images.
 SetHeader header_of(const SampleSetPlan& plan, int64_t count);
 

@@ -27,13 +27,14 @@ class TrainingRun {
   const Model& student() const { return *student_; }
   const Objective& objective() const { return objective_; }
 
-  // Parameters, images and memory, a line each, for people.
+  // Images, which weights of a teacher and a start are taken and why, parameters and memory, for people.
   std::string summary() const;
 
  private:
   RunConfig config_;
   std::unique_ptr<Dataset> dataset_;
   std::shared_ptr<const Lpips> lpips_;  // where the objective's distance is lpips
+  std::string sources_;                 // of the weights, for summary()
   std::optional<Model> teacher_;
   std::optional<Model> student_;
   std::optional<Model> target_;
