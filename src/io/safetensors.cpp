@@ -161,6 +161,69 @@ Layout read_layout(const fs::path& path, std::ifstream& in) {
   return layout;
 }
 
+SafetensorsFile load_file(const fs::path& path) {
+  std::ifstream in = open_for_reading(path);
+  Layout layout = read_layout(path, in);
+  SafetensorsFile file{.tensors = {}, .metadata = std::move(layout.metadata)};
+  for (const Entry& entry : layout.entries) {
+    file.tensors[entry.name] = tensor_from_bytes(entry.shape, entry.dtype.type, [&](void* to, size_t bytes) {
+      in.read(static_cast<char*>(to), static_cast<std::streamsize>(bytes));
+      if (!in) reject(path, "tensor ", entry.name, " could not be read");
+    });
+  }
+  return file;
+}
+
+SafetensorsHeader load_header(const fs::path& path) {
+  std::ifstream in = open_for_reading(path);
+  Layout layout = read_layout(path, in);
+  SafetensorsHeader header{.tensors = {}, .metadata = std::move(layout.metadata)};
+  for (Entry& entry : layout.entries) {
+    header.tensors[entry.name] = {.dtype = std::string(entry.dtype.name), .shape = std::move(entry.shape)};
+  }
+  return header;
+}
+
+bool is_shard_index(const fs::path& path) {
+  return path.extension() == ".json";
+}
+
+// An index's "weight_map", turned round: the tensors that are to be taken from each file.
+std::map<std::string, std::vector<std::string>> names_by_shard(const fs::path& index) {
+  const Json json = Json::parse(read_file(index), nullptr, /*allow_exceptions=*/false);
+  const Json map = json.is_object() ? json.value("weight_map", Json()) : Json();
+  if (!map.is_object() || map.empty()) {
+    reject(index,
+           "not an index of safetensors files: it has no weight_map, which says what tensor is in what file");
+  }
+  std::map<std::string, std::vector<std::string>> names;
+  for (const auto& [name, file] : map.items()) {
+    if (!file.is_string() || fs::path(file.get<std::string>()).filename() != file.get<std::string>()) {
+      reject(index, "weight_map.", name, " must name a file beside the index, got ", file.dump());
+    }
+    names[file.get<std::string>()].push_back(name);
+  }
+  return names;
+}
+
+template <class File>
+File read_shards(const fs::path& index, File (*read)(const fs::path&)) {
+  File whole;
+  for (const auto& [file, names] : names_by_shard(index)) {
+    const fs::path path = index.parent_path() / file;
+    if (!fs::exists(path)) reject(index, "its shard ", file, " is missing; copy or download all of them");
+    File shard = read(path);
+    for (const std::string& name : names) {
+      const auto found = shard.tensors.find(name);
+      if (found == shard.tensors.end()) {
+        reject(index, "tensor ", name, " is not in ", file, " as it says; copy or download all files again");
+      }
+      whole.tensors[name] = std::move(found->second);
+    }
+  }
+  return whole;
+}
+
 NamedDtype dtype_of(const std::string& name, const Tensor& tensor) {
   for (const NamedDtype& dtype : kSafetensorsDtypes) {
     if (dtype.type == tensor.scalar_type()) return dtype;
@@ -221,26 +284,11 @@ void save_safetensors(const fs::path& path, const NamedTensors& tensors, const M
 }
 
 SafetensorsFile load_safetensors(const fs::path& path) {
-  std::ifstream in = open_for_reading(path);
-  Layout layout = read_layout(path, in);
-  SafetensorsFile file{.tensors = {}, .metadata = std::move(layout.metadata)};
-  for (const Entry& entry : layout.entries) {
-    file.tensors[entry.name] = tensor_from_bytes(entry.shape, entry.dtype.type, [&](void* to, size_t bytes) {
-      in.read(static_cast<char*>(to), static_cast<std::streamsize>(bytes));
-      if (!in) reject(path, "tensor ", entry.name, " could not be read");
-    });
-  }
-  return file;
+  return is_shard_index(path) ? read_shards(path, load_file) : load_file(path);
 }
 
 SafetensorsHeader read_safetensors_header(const fs::path& path) {
-  std::ifstream in = open_for_reading(path);
-  Layout layout = read_layout(path, in);
-  SafetensorsHeader header{.tensors = {}, .metadata = std::move(layout.metadata)};
-  for (Entry& entry : layout.entries) {
-    header.tensors[entry.name] = {.dtype = std::string(entry.dtype.name), .shape = std::move(entry.shape)};
-  }
-  return header;
+  return is_shard_index(path) ? read_shards(path, load_header) : load_header(path);
 }
 
 }  // namespace cm

@@ -188,5 +188,59 @@ TEST_F(Safetensors, MetadataMustBeStrings) {
               HasSubstr("__metadata__ must be an object of strings"));
 }
 
+// Two shards and an index of them.
+class ShardedSafetensors : public ::testing::Test {
+ protected:
+  ShardedSafetensors() {
+    save_safetensors(folder_ / "a.safetensors", {{"x", torch::ones({2})}, {"y", torch::zeros({3})}});
+    save_safetensors(folder_ / "b.safetensors", {{"z", torch::full({1}, 7, torch::kFloat16)}});
+  }
+
+  void write_index(const std::string& content) const { write_file_atomically(index_, content); }
+  std::string refusal(const std::string& content) const {
+    write_index(content);
+    const std::string message = message_of<InputError>([&] { load_safetensors(index_); });
+    EXPECT_EQ(message, message_of<InputError>([&] { read_safetensors_header(index_); }));
+    return message;
+  }
+
+  const TemporaryFolder folder_;
+  const std::filesystem::path index_ = folder_ / "m.safetensors.index.json";
+};
+
+TEST_F(ShardedSafetensors, AnIndexIsReadAsOneFile) {
+  write_index(R"({"metadata": {"total_size": 14},
+      "weight_map": {"z": "b.safetensors", "x": "a.safetensors", "y": "a.safetensors"}})");
+  const NamedTensors tensors = load_safetensors(index_).tensors;
+  EXPECT_EQ(tensors.size(), 3U);
+  EXPECT_TRUE(torch::equal(tensors.at("x"), torch::ones({2})));
+  EXPECT_TRUE(torch::equal(tensors.at("z"), torch::full({1}, 7, torch::kFloat16)));
+  const SafetensorsHeader header = read_safetensors_header(index_);
+  EXPECT_EQ(header.tensors.size(), 3U);
+  EXPECT_EQ(header.tensors.at("z").dtype, "F16");
+  EXPECT_EQ(header.tensors.at("y").shape, std::vector<int64_t>{3});
+}
+
+TEST_F(ShardedSafetensors, WhatIsMissingIsNamed) {
+  EXPECT_THAT(refusal(R"({"weight_map": {"x": "a.safetensors", "v": "c.safetensors"}})"),
+              HasSubstr("m.safetensors.index.json: its shard c.safetensors is missing"));
+  EXPECT_THAT(refusal(R"({"weight_map": {"x": "b.safetensors"}})"),
+              HasSubstr("m.safetensors.index.json: tensor x is not in b.safetensors as it says"));
+  write_file_atomically(folder_ / "b.safetensors", "PK");
+  EXPECT_THAT(refusal(R"({"weight_map": {"z": "b.safetensors"}})"),
+              HasSubstr("b.safetensors: not a safetensors file: it has only 2 bytes"));
+}
+
+TEST_F(ShardedSafetensors, WhatIsNoIndexIsRefused) {
+  for (const char* content : {"", "[1]", "{}", R"({"weight_map": {}})", R"({"weight_map": "a"})"}) {
+    EXPECT_THAT(refusal(content), HasSubstr("not an index of safetensors files: it has no weight_map"))
+        << content;
+  }
+  EXPECT_THAT(refusal(R"({"weight_map": {"x": "../a.safetensors"}})"),
+              HasSubstr(R"(weight_map.x must name a file beside the index, got "../a.safetensors")"));
+  EXPECT_THAT(refusal(R"({"weight_map": {"x": 1}})"),
+              HasSubstr("weight_map.x must name a file beside the index, got 1"));
+}
+
 }  // namespace
 }  // namespace cm

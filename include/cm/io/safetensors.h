@@ -1,5 +1,8 @@
 // Hugging Face's safetensors: 8 bytes of header length, a JSON header, raw little-endian tensors.
 // https://huggingface.co/docs/safetensors
+//
+// Large models lie in several such files, shards, beside an index: a .json whose "weight_map" says which file
+// holds which tensor. What reads a file reads an index as one file of all its tensors, without metadata.
 #pragma once
 
 #include <filesystem>
@@ -28,9 +31,9 @@ std::string metadata_at(const Metadata& metadata, const std::string& key);
 void save_safetensors(const std::filesystem::path& path, const NamedTensors& tensors,
                       const Metadata& metadata = {});
 
-// Reads the whole file into CPU tensors. InputError with the path when it is missing, truncated, not
-// safetensors, has a header above 100 MB, overlapping or out-of-range offsets, or a dtype or shape that does
-// not fit its bytes.
+// Reads the whole file, or all shards of an index, into CPU tensors. InputError with the path when it is
+// missing, truncated, not safetensors, has a header above 100 MB, overlapping or out-of-range offsets, or a
+// dtype or shape that does not fit its bytes; of an index also when a shard is missing, or a tensor in it.
 SafetensorsFile load_safetensors(const std::filesystem::path& path);
 
 // The metadata and the name and shape of every tensor, without reading the data. Same errors.
