@@ -7,7 +7,7 @@
 #include "cm/config/method.h"
 #include "cm/config/objective_of.h"
 #include "cm/training/checkpoint.h"
-#include "cm/training/diffusers.h"
+#include "cm/training/diffusers_folder.h"
 #include "cm/training/guided_model.h"
 #include "cm/training/lpips_file.h"
 
@@ -42,12 +42,12 @@ void check_fits(const UNetOptions& network, const ImageSpec& image) {
   if (!mistakes.empty()) throw InputError(mistakes);
 }
 
-// A diffusers folder says of any U-Net that it is a consistency function.
+// Of a U-Net that lies without its pipeline we read that it is a consistency function.
 void take_as_denoiser(ModelOptions& teacher, const std::string& source) {
   log_warning(
       concat("teacher.checkpoint ", source,
-             ": a diffusers folder does not say whether its U-Net is a diffusion model's; it is taken "
-             "as one (edm)"));
+             ": diffusers' U-Net alone does not say whether it is a diffusion model's; it is taken as "
+             "one (edm)"));
   teacher.parameterization = Parameterization::edm;
 }
 
@@ -201,7 +201,7 @@ TrainingRun::TrainingRun(const RunConfig& config, const torch::Device& device, c
     const auto& file = resolved.file;
     sources_ += concat("\nteacher     ", resolved.file.string(), "\n            ", resolved.why);
     WeightFile weights = load_weight_file(file);
-    if (is_diffusers_unet(file)) take_as_denoiser(weights.options, *config_.teacher.checkpoint);
+    if (is_bare_unet(file)) take_as_denoiser(weights.options, *config_.teacher.checkpoint);
     check_teacher(weights.options, image, *config_.teacher.checkpoint);
     if (weights.options.distilled_steps) check_distilled_teacher(config_, *weights.options.distilled_steps);
     const double guidance = config_.teacher.guidance;

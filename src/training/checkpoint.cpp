@@ -10,7 +10,7 @@
 #include "cm/base/text.h"
 #include "cm/io/json.h"
 #include "cm/io/safetensors.h"
-#include "cm/training/diffusers.h"
+#include "cm/training/diffusers_folder.h"
 #include "cm/training/weight_file.h"
 
 namespace cm {

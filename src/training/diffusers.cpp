@@ -1,69 +1,14 @@
 #include "cm/training/diffusers.h"
 
-#include "cm/base/error.h"
-#include "cm/base/files.h"
-#include "cm/base/text.h"
-#include "cm/io/json.h"
+#include "cm/training/diffusers_folder.h"
+#include "diffusers_config.h"
 
 namespace cm {
 namespace {
 
-namespace fs = std::filesystem;
-
-constexpr const char* kConfig = "config.json";
-constexpr const char* kWeights = "diffusion_pytorch_model.safetensors";
-constexpr const char* kPickledWeights = "diffusion_pytorch_model.bin";
-
 // --- Configs ---------------------------------------------------------------------------------------------
 
-// One of diffusers' JSON files; a key that it leaves out has diffusers' default.
-class ConfigFile {
- public:
-  explicit ConfigFile(fs::path path) : path_(std::move(path)) {
-    json_ = Json::parse(read_file(path_), nullptr, /*allow_exceptions=*/false);
-    if (!json_.is_object()) throw InputError(concat(path_.string(), ": not a JSON object"));
-  }
-
-  Json get(const std::string& key, const Json& otherwise) const { return json_.value(key, otherwise); }
-
-  template <class T>
-  T as(const std::string& key, const Json& otherwise) const {
-    const Json value = get(key, otherwise);
-    try {
-      return value.get<T>();
-    } catch (const nlohmann::json::exception&) {
-      reject(key, "has the wrong type");
-    }
-  }
-
-  int64_t positive(const std::string& key, const Json& otherwise) const {
-    const Json value = get(key, otherwise);
-    if (!value.is_number_integer() || value.get<int64_t>() < 1)
-      reject(key, "must be a positive whole number");
-    return value.get<int64_t>();
-  }
-
-  double positive_number(const std::string& key, const Json& otherwise) const {
-    const Json value = get(key, otherwise);
-    if (!value.is_number() || value.get<double>() <= 0) reject(key, "must be a positive number");
-    return value.get<double>();
-  }
-
-  // For what our networks and samplers have fixed.
-  void require(const std::string& key, const Json& otherwise, const Json& needed) const {
-    if (get(key, otherwise) != needed) reject(key, concat("must be ", needed.dump()));
-  }
-
-  [[noreturn]] void reject(const std::string& key, const std::string& what) const {
-    throw InputError(concat(path_.string(), ": ", key, " ", what, ", got ", get(key, nullptr).dump()));
-  }
-
- private:
-  fs::path path_;
-  Json json_;
-};
-
-void require_constants(const ConfigFile& config) {
+void require_constants(const DiffusersConfig& config) {
   config.require("act_fn", "silu", "silu");
   config.require("norm_eps", 1e-5, 1e-5);
   config.require("norm_num_groups", 32, 32);
@@ -89,7 +34,7 @@ struct BlockType {
   std::optional<bool> resnet_resampling;  // nullopt: as downsample_type says
 };
 
-const BlockType& block_type(const ConfigFile& config, const std::string& name) {
+const BlockType& block_type(const DiffusersConfig& config, const std::string& name) {
   static const std::array kTypes = {BlockType{"DownBlock2D", false, false},
                                     BlockType{"ResnetDownsampleBlock2D", false, true},
                                     BlockType{"AttnDownBlock2D", true, std::nullopt}};
@@ -100,7 +45,7 @@ const BlockType& block_type(const ConfigFile& config, const std::string& name) {
 }
 
 // Residual or convolutional resampling, the same at every level.
-bool resblock_updown(const ConfigFile& config, const std::vector<std::string>& down) {
+bool resblock_updown(const DiffusersConfig& config, const std::vector<std::string>& down) {
   const auto downsample = config.as<std::string>("downsample_type", "conv");
   if (downsample != "resnet" && downsample != "conv") {
     config.reject("downsample_type", R"(must be "resnet" or "conv")");
@@ -116,7 +61,7 @@ bool resblock_updown(const ConfigFile& config, const std::vector<std::string>& d
   return all.value_or(true);
 }
 
-int64_t image_side(const ConfigFile& config) {
+int64_t image_side(const DiffusersConfig& config) {
   const Json size = config.get("sample_size", nullptr);
   if (size.is_array() && size.size() == 2 && size[0] == size[1] && size[0].is_number_integer()) {
     return size[0].get<int64_t>();
@@ -124,7 +69,7 @@ int64_t image_side(const ConfigFile& config) {
   return config.positive("sample_size", nullptr);
 }
 
-void read_unet(const ConfigFile& config, ModelOptions& options) {
+void read_unet(const DiffusersConfig& config, ModelOptions& options) {
   require_constants(config);
   const Json classes = config.get("num_class_embeds", nullptr);
   options.image = {.channels = config.positive("in_channels", 3),
@@ -160,7 +105,7 @@ void read_unet(const ConfigFile& config, ModelOptions& options) {
   network.dropout = config.as<double>("dropout", 0.0);
 }
 
-void read_scheduler(const ConfigFile& config, ModelOptions& options) {
+void read_scheduler(const DiffusersConfig& config, ModelOptions& options) {
   options.sigma = {.min = config.positive_number("sigma_min", 0.002),
                    .max = config.positive_number("sigma_max", 80.0),
                    .data = config.positive_number("sigma_data", 0.5),
@@ -259,34 +204,13 @@ void rename_level(Renaming& names, const std::string& level, int64_t res_blocks,
 
 }  // namespace
 
-std::optional<fs::path> diffusers_weights(const fs::path& folder) {
-  for (const fs::path& unet : {folder / "unet", folder}) {
-    if (!is_diffusers_unet(unet / kWeights)) continue;
-    if (fs::exists(unet / kWeights)) return unet / kWeights;
-    if (fs::exists(unet / kPickledWeights)) {
-      throw InputError(concat((unet / kPickledWeights).string(),
-                              ": is pickled; save the pipeline again with ",
-                              "save_pretrained(FOLDER, safe_serialization=True), which makes ", kWeights));
-    }
-    throw InputError(concat(unet.string(), ": has a ", kConfig, " and no ", kWeights));
-  }
-  return std::nullopt;
-}
-
-bool is_diffusers_unet(const fs::path& weights) {
-  const fs::path config = weights.parent_path() / kConfig;
-  if (!fs::exists(config)) return false;
-  const Json json = Json::parse(read_file(config), nullptr, /*allow_exceptions=*/false);
-  return json.is_object() && json.value("_class_name", Json()) == "UNet2DModel";
-}
-
-ModelOptions read_diffusers_options(const fs::path& weights) {
+ModelOptions read_diffusers_options(const std::filesystem::path& weights) {
+  check_consistency_unet(weights);
+  const DiffusersConfigs configs = diffusers_configs(weights);
   ModelOptions options;
   options.parameterization = Parameterization::skip;
-  const fs::path unet = weights.parent_path();
-  read_unet(ConfigFile(unet / kConfig), options);
-  const fs::path scheduler = unet.parent_path() / "scheduler" / "scheduler_config.json";
-  if (fs::exists(scheduler)) read_scheduler(ConfigFile(scheduler), options);
+  read_unet(DiffusersConfig(configs.unet), options);
+  if (std::filesystem::exists(configs.scheduler)) read_scheduler(DiffusersConfig(configs.scheduler), options);
   return options;
 }
 

@@ -5,6 +5,7 @@
 #include "cm/io/json.h"
 #include "cm/nn/unet_inference.h"
 #include "cm/training/diffusers.h"
+#include "cm/training/diffusers_folder.h"
 
 namespace cm {
 namespace {
@@ -38,7 +39,7 @@ ModelOptions options_from(const SafetensorsFile& file, const std::filesystem::pa
 }
 
 WeightFile weight_file(SafetensorsFile file, const std::filesystem::path& path) {
-  if (!is_diffusers_unet(path)) return {options_from(file, path), std::move(file.tensors)};
+  if (!is_of_diffusers(path)) return {options_from(file, path), std::move(file.tensors)};
   const ModelOptions options = read_diffusers_options(path);
   return {options, from_diffusers(std::move(file.tensors), options.network)};
 }

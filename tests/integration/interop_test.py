@@ -17,12 +17,33 @@ import unittest.mock
 
 import numpy
 from parity import record
-from support import FOLDER, SOURCE, ExecutableTest, Result, load_npz, load_tensors, must_run, save_tensors, train
+from support import (
+    FOLDER,
+    SOURCE,
+    ExecutableTest,
+    Result,
+    load_npz,
+    load_tensors,
+    must_run,
+    save_tensors,
+    tiny_config,
+    train,
+)
 
 try:
     import diffusers
     import torch
-    from diffusers import CMStochasticIterativeScheduler, ConsistencyModelPipeline, UNet2DModel
+    from diffusers import (
+        CMStochasticIterativeScheduler,
+        ConsistencyModelPipeline,
+        DDIMPipeline,
+        DDIMScheduler,
+        DDPMPipeline,
+        DDPMScheduler,
+        LDMPipeline,
+        UNet2DModel,
+        VQModel,
+    )
 except ImportError as missing:
     print(f"skipped: {missing}; scripts/setup.sh --dev installs it")
     sys.exit(77)
@@ -167,6 +188,29 @@ class DiffusersTest(ExecutableTest):
         part = sample("whole/unet", "part samples")
         numpy.testing.assert_array_equal(whole, part)
 
+    def test_variants_and_shards_are_the_same_weights(self):
+        made = pipeline("one file", **RESIDUAL)
+        whole = sample("one file", "one file samples")
+        made.save_pretrained(FOLDER / "sharded", max_shard_size="1MB")
+        index = FOLDER / "sharded" / "unet" / "diffusion_pytorch_model.safetensors.index.json"
+        shards = sorted(set(json.loads(index.read_text())["weight_map"].values()))
+        self.assertGreater(len(shards), 2)
+        numpy.testing.assert_array_equal(sample("sharded", "sharded samples"), whole)
+        numpy.testing.assert_array_equal(sample(index, "index samples"), whole)
+        (index.parent / shards[1]).unlink()
+        self.assert_all_refused({("cm-info", "sharded"): rf"index\.json: its shard {shards[1]} is missing"})
+
+        made.unet.half()
+        made.save_pretrained(FOLDER / "half", variant="fp16")
+        variant = FOLDER / "half" / "unet" / "diffusion_pytorch_model.fp16.safetensors"
+        half = sample("half", "half samples")
+        numpy.testing.assert_allclose(half, whole, atol=0.02)  # weights are rounded
+        self.assertIn(f"those of a variant, {variant.name}", must_run("cm-info", "half").err)
+        made.unet.float()
+        made.save_pretrained(FOLDER / "half")  # beside the variant, the same numbers
+        numpy.testing.assert_array_equal(sample("half", "whole of half samples"), half)
+        numpy.testing.assert_array_equal(sample(variant, "named samples"), half)
+
     def test_info_tells_what_a_pipeline_is(self):
         made = pipeline("told", **RESIDUAL)
         info = json.loads(must_run("cm-info", "told", "--json").out)
@@ -189,8 +233,12 @@ class DiffusersTest(ExecutableTest):
         numpy.testing.assert_allclose(before, after, atol=1e-4)
 
         config = ("--config", FOLDER / "tiny.yaml", "objective=cd", "teacher.checkpoint=start")
-        taught = must_run("cm-train-cd", *config, *data, "model=null", "--dry-run")
-        self.assertRegex(taught.err, r"teacher\.checkpoint start: a diffusers folder .* taken as one \(edm\)")
+        settings = (*data, "model=null", "--dry-run")
+        taught = ("cm-train-cd", *config, *settings)
+        self.assert_all_refused({taught: r"checkpoint start: is a consistency model \(skip\); a diffusion model is needed"})
+        shutil.copytree(FOLDER / "start" / "unet", FOLDER / "alone")
+        taught = must_run("cm-train-cd", *config, "teacher.checkpoint=alone", *settings)
+        self.assertRegex(taught.err, r"teacher\.checkpoint alone: diffusers' U-Net alone does not say .* as one \(edm\)")
 
     def test_a_run_is_exported_and_sampled_by_diffusers(self):
         run = rgb_run("mine", f"sampling.grid={GRID}")
@@ -249,6 +297,25 @@ class BadPipelineTest(ExecutableTest):
         for i, (file, changes, pattern) in enumerate(cases):
             with self.subTest(pattern):
                 self.assert_folder_refused(self.altered(f"altered-{i}", file, **changes), pattern)
+
+    def test_pipelines_of_other_models(self):
+        unet = UNet2DModel(sample_size=16, **CONVOLUTIONAL)
+        of_v = DDIMScheduler(prediction_type="v_prediction")
+        DDPMPipeline(unet=unet, scheduler=DDPMScheduler()).save_pretrained(FOLDER / "ddpm")
+        DDIMPipeline(unet=unet, scheduler=of_v).save_pretrained(FOLDER / "ddim")
+        vqvae = VQModel(block_out_channels=(32,))
+        LDMPipeline(vqvae=vqvae, unet=unet, scheduler=DDIMScheduler()).save_pretrained(FOLDER / "ldm")
+        ddpm = r"ddpm: holds a DDPMPipeline \(DDPMScheduler, prediction_type epsilon\); .* ConsistencyModelPipeline"
+        self.assert_folder_refused("ddpm", ddpm)
+        ddim = r"ddim: holds a DDIMPipeline \(DDIMScheduler, prediction_type v_prediction\)"
+        self.assert_folder_refused("ddim/unet/diffusion_pytorch_model.safetensors", ddim)
+        ldm = r"ldm: holds a LDMPipeline \(DDIMScheduler, prediction_type epsilon, on the latents of its vqvae\)"
+        self.assert_folder_refused("ldm/unet", ldm)
+        config = ("--config", tiny_config(), "--dry-run")
+        self.assert_all_refused({
+            ("cm-train-cd", *config, "objective=cd", "teacher.checkpoint=ddpm"): ddpm,
+            ("cm-train-ct", *config, "objective=ict", "init.checkpoint=ddpm"): ddpm,
+        })
 
     def test_weights_of_another_network_are_listed(self):
         name = self.altered("wider", "unet/config.json", block_out_channels=[64, 96])

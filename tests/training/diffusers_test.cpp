@@ -47,7 +47,6 @@ TEST(Diffusers, TheConfigsGiveTheNetworkAndTheNoiseLevels) {
   const TemporaryFolder folder;
   const fs::path weights =
       write_pipeline(folder / "p", unet_config(), {{"num_train_timesteps", 201}, {"sigma_max", 50}});
-  EXPECT_TRUE(is_diffusers_unet(weights));
   const ModelOptions options = read_diffusers_options(weights);
   EXPECT_EQ(options.parameterization, Parameterization::skip);
   EXPECT_EQ(options.network.channels, 32);
@@ -85,14 +84,6 @@ TEST(Diffusers, ASizeMayBeAPair) {
   EXPECT_EQ(read_diffusers_options(write_pipeline(folder / "p", config)).image.size, 16);
 }
 
-TEST(Diffusers, FoldersOfOtherThingsAreNone) {
-  const TemporaryFolder folder;
-  EXPECT_EQ(diffusers_weights(folder / "missing"), std::nullopt);
-  const fs::path other = write_pipeline(folder / "other", {{"_class_name", "UNet2DConditionModel"}});
-  EXPECT_FALSE(is_diffusers_unet(other));
-  EXPECT_EQ(diffusers_weights(folder / "other"), std::nullopt);
-}
-
 TEST(Diffusers, WhatOurNetworkCannotDoIsAMistake) {
   const TemporaryFolder folder;
   const auto refusal = [&](const std::string& key, const Json& value) {
@@ -110,6 +101,15 @@ TEST(Diffusers, WhatOurNetworkCannotDoIsAMistake) {
   EXPECT_THAT(refusal("downsample_type", "other"),
               HasSubstr(R"(downsample_type must be "resnet" or "conv")"));
   EXPECT_THAT(refusal("block_out_channels", "wide"), HasSubstr("block_out_channels has the wrong type"));
+  EXPECT_THAT(refusal("_class_name", "UNet1DModel"), HasSubstr(R"(_class_name must be "UNet2DModel")"));
+}
+
+TEST(Diffusers, ADiffusionModelsConstantsAreNotRead) {
+  const TemporaryFolder folder;
+  const fs::path weights =
+      write_pipeline(folder / "p", unet_config(), {{"_class_name", "DDPMScheduler"}, {"sigma_max", 50}});
+  EXPECT_THAT(message_of<InputError>([&] { read_diffusers_options(weights); }),
+              HasSubstr("holds a model (DDPMScheduler)"));
 }
 
 TEST(Diffusers, MixedResamplingIsAMistake) {

@@ -1,0 +1,44 @@
+// A folder as diffusers saves it: where the weights are, and what they are a model of.
+//
+//   FOLDER/model_index.json                                     the pipeline's class
+//   FOLDER/scheduler/scheduler_config.json                      the scheduler's class, prediction_type,
+//   constants FOLDER/unet/config.json                                     the network's class and shape
+//   FOLDER/unet/diffusion_pytorch_model.safetensors             its weights; in shards, or as a variant:
+//   FOLDER/unet/diffusion_pytorch_model.safetensors.index.json
+//   FOLDER/unet/diffusion_pytorch_model.VARIANT.safetensors     (or …safetensors.index.VARIANT.json)
+//
+// A `unet` folder may lie alone.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+
+namespace cm {
+
+// The configs that tell what weights are. Those of the pipeline need not exist.
+struct DiffusersConfigs {
+  std::filesystem::path index;
+  std::filesystem::path scheduler;
+  std::filesystem::path unet;
+};
+DiffusersConfigs diffusers_configs(const std::filesystem::path& weights);
+
+// The weight file, or the index of its shards, of a pipeline's folder or of its `unet` folder; nullopt when
+// `folder` is neither. A variant is taken, with a line in the log, where it is all there is. InputError for a
+// folder of what check_consistency_unet refuses, for several variants, and when the weights are pickled.
+std::optional<std::filesystem::path> diffusers_weights(const std::filesystem::path& folder);
+
+// Whether a network's config of diffusers' lies beside this file of weights.
+bool is_of_diffusers(const std::filesystem::path& weights);
+
+// InputError, with the classes and the prediction type, unless the configs allow that these weights are a
+// ConsistencyModelPipeline's UNet2DModel.
+void check_consistency_unet(const std::filesystem::path& weights);
+
+// Whether `weights` are of diffusers' and nothing beside them says what they are a model of.
+bool is_bare_unet(const std::filesystem::path& weights);
+
+// InputError for weights that diffusers saved as a pickle.
+[[noreturn]] void refuse_pickled(const std::filesystem::path& weights);
+
+}  // namespace cm

@@ -1,0 +1,60 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "cm/base/error.h"
+#include "cm/base/files.h"
+#include "cm/base/text.h"
+#include "cm/io/json.h"
+
+namespace cm {
+
+// One of diffusers' JSON files; a key that it leaves out has diffusers' default.
+class DiffusersConfig {
+ public:
+  explicit DiffusersConfig(std::filesystem::path path) : path_(std::move(path)) {
+    json_ = Json::parse(read_file(path_), nullptr, /*allow_exceptions=*/false);
+    if (!json_.is_object()) throw InputError(concat(path_.string(), ": not a JSON object"));
+  }
+
+  Json get(const std::string& key, const Json& otherwise) const { return json_.value(key, otherwise); }
+
+  template <class T>
+  T as(const std::string& key, const Json& otherwise) const {
+    const Json value = get(key, otherwise);
+    try {
+      return value.get<T>();
+    } catch (const nlohmann::json::exception&) {
+      reject(key, "has the wrong type");
+    }
+  }
+
+  int64_t positive(const std::string& key, const Json& otherwise) const {
+    const Json value = get(key, otherwise);
+    if (!value.is_number_integer() || value.get<int64_t>() < 1)
+      reject(key, "must be a positive whole number");
+    return value.get<int64_t>();
+  }
+
+  double positive_number(const std::string& key, const Json& otherwise) const {
+    const Json value = get(key, otherwise);
+    if (!value.is_number() || value.get<double>() <= 0) reject(key, "must be a positive number");
+    return value.get<double>();
+  }
+
+  // For what our networks and samplers have fixed.
+  void require(const std::string& key, const Json& otherwise, const Json& needed) const {
+    if (get(key, otherwise) != needed) reject(key, concat("must be ", needed.dump()));
+  }
+
+  [[noreturn]] void reject(const std::string& key, const std::string& what) const {
+    throw InputError(concat(path_.string(), ": ", key, " ", what, ", got ", get(key, nullptr).dump()));
+  }
+
+ private:
+  std::filesystem::path path_;
+  Json json_;
+};
+
+}  // namespace cm
