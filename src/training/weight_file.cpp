@@ -1,5 +1,8 @@
 #include "cm/training/weight_file.h"
 
+#include <algorithm>
+#include <array>
+
 #include "cm/base/error.h"
 #include "cm/base/text.h"
 #include "cm/io/json.h"
@@ -12,6 +15,17 @@ namespace {
 
 constexpr const char* kFormat = "consistency.cpp 1";
 constexpr const char* kAverage = "average";
+
+// Refuses what torch.save wrote by its name: pickles are not read here.
+void check_format(const std::filesystem::path& path) {
+  constexpr std::array<std::string_view, 5> kPickles = {".pt", ".pth", ".pkl", ".ckpt", ".bin"};
+  if (std::ranges::find(kPickles, path.extension().string()) == kPickles.end()) return;
+  if (!std::filesystem::exists(path)) return;
+  if (is_of_diffusers(path)) refuse_pickled(path);
+  throw InputError(concat(path.string(),
+                          ": holds PyTorch's pickled weights, and safetensors are read here; "
+                          "scripts/convert_checkpoint.py makes a weight file of it"));
+}
 
 // What shapes cannot tell (a side in pixels, attention heads) must be in the metadata; what it says of the
 // rest goes before what the shapes say.
@@ -47,10 +61,12 @@ WeightFile weight_file(SafetensorsFile file, const std::filesystem::path& path) 
 }  // namespace
 
 WeightFile load_weight_file(const std::filesystem::path& path) {
+  check_format(path);
   return weight_file(load_safetensors(path), path);
 }
 
 WeightFile read_weight_header(const std::filesystem::path& path) {
+  check_format(path);
   const SafetensorsHeader header = read_safetensors_header(path);
   SafetensorsFile file{.tensors = {}, .metadata = header.metadata};
   for (const auto& [name, info] : header.tensors) {

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "cm/base/error.h"
+#include "cm/base/files.h"
 #include "cm/io/json.h"
 #include "support/message_of.h"
 #include "support/temporary_folder.h"
@@ -76,9 +77,26 @@ TEST(WeightFile, FilesThatAreNoModelAreMistakes) {
       load_error("plain.safetensors"),
       AllOf(HasSubstr("plain.safetensors: has no metadata of a model"), HasSubstr("convert_checkpoint.py")));
 
+  for (const char* name : {"m.pt", "m.pth", "m.pkl", "m.ckpt"}) {
+    EXPECT_THAT(load_error(name), HasSubstr("no such file"));
+    save_safetensors(folder / name, {});
+    EXPECT_THAT(load_error(name),
+                AllOf(HasSubstr("PyTorch's pickled weights"), HasSubstr("scripts/convert_checkpoint.py")));
+    EXPECT_EQ(load_error(name), message_of<InputError>([&] { read_weight_header(folder / name); }));
+  }
+
   save_safetensors(folder / "garbled.safetensors", {{"a", torch::ones({1})}},
                    {{"format", "consistency.cpp 1"}, {"model", "{"}});
   EXPECT_THAT(load_error("garbled.safetensors"), HasSubstr("the model's metadata is not valid JSON"));
+}
+
+TEST(WeightFile, PicklesOfDiffusersSayHowToBeSavedAgain) {
+  const TemporaryFolder folder;
+  write_file_atomically(folder / "config.json", R"({"_class_name": "UNet2DModel"})");
+  write_file_atomically(folder / "diffusion_pytorch_model.bin", "");
+  EXPECT_THAT(
+      message_of<InputError>([&] { load_weight_file(folder / "diffusion_pytorch_model.bin"); }),
+      HasSubstr("diffusion_pytorch_model.bin: is pickled; save the pipeline again with save_pretrained"));
 }
 
 }  // namespace

@@ -22,7 +22,7 @@ struct WeightFile {
 };
 
 // Reads a weight file. Where our metadata leaves the network open, it is the one that the weights' names and
-// shapes belong to. InputError when the file is missing, broken, or does not say what it is.
+// shapes belong to. InputError when the file is missing, broken, pickled, or does not say what it is.
 WeightFile load_weight_file(const std::filesystem::path& path);
 
 // The same without reading the weights: each is a tensor of the right shape on the meta device.
