@@ -26,7 +26,7 @@ import sys
 
 import torch
 import weight_file
-from weight_file import InputError
+from state_dict import InputError, read_state_dict, written
 
 PRESETS = pathlib.Path(__file__).resolve().parent.parent / "configs" / "presets.json"
 PUBLISHED = re.compile(r"(edm|cd|ct)_(imagenet64|bedroom256|cat256)")
@@ -43,26 +43,23 @@ def unpickled(path, code):
     try:
         with open(path, "rb") as file:
             content = pickle.load(file)
+        module = content["ema"] if isinstance(content, dict) else content
+        return module.state_dict()
     except ImportError as error:
         raise InputError(f"--code {code}: does not have what {path} needs ({error})") from error
-    module = content["ema"] if isinstance(content, dict) else content
-    return module.state_dict()
-
-
-def torch_file(path):
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        reason = str(error).splitlines()[0] if str(error) else "it is empty"
-        raise InputError(f"{path}: not a state dict of tensors that torch.load can read safely ({reason})") from error
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from error
+    except Exception as error:  # whatever a foreign or damaged file makes the unpickler, or the code, raise
+        raise InputError(f"{path}: not a file that EDM's code wrote, or a damaged one ({type(error).__name__})") from error
 
 
 def state_dict(path, code):
-    content = unpickled(path, code) if path.suffix == ".pkl" else torch_file(path)
+    content = unpickled(path, code) if path.suffix == ".pkl" else read_state_dict(path)
     tensors = {}
-    for name, tensor in content.items() if isinstance(content, dict) else ():
-        if not isinstance(tensor, torch.Tensor):
-            raise InputError(f"{path}: {name} is no tensor; a plain state dict is needed")
+    for name, tensor in content.items():
+        plain = isinstance(name, str) and isinstance(tensor, torch.Tensor) and tensor.layout == torch.strided
+        if not plain or tensor.is_complex() or tensor.is_quantized or tensor.is_meta:
+            raise InputError(f"{path}: {name} is no tensor of numbers; a plain state dict is needed")
         tensors[name.removeprefix("module.").removeprefix("model.")] = tensor.float()
     if not tensors:
         raise InputError(f"{path}: not a state dict")
@@ -155,10 +152,8 @@ def convert_back(arguments):
     model, tensors = weight_file.load(source)
     if model["network"].get("architecture", "adm") != "adm":
         raise InputError(f"{source}: the release has the ADM U-Net only; this is {model['network']['architecture']}")
-    partial = arguments.output.with_name(arguments.output.name + ".partial")
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    torch.save(collections.OrderedDict(tensors), partial)
-    partial.replace(arguments.output)
+    with written(arguments.output) as partial:
+        torch.save(collections.OrderedDict(tensors), partial)
     print(f"{arguments.output}: {len(tensors)} tensors of {source} as a state dict of the release's")
 
 

@@ -17,7 +17,7 @@ import sys
 
 import weight_file
 from safetensors.torch import save_file
-from weight_file import InputError
+from state_dict import InputError
 
 # The first release of diffusers with a ConsistencyModelPipeline.
 VERSION = "0.18.0"
@@ -159,6 +159,11 @@ def exported(model, tensors):
 
 
 def check(source, model):
+    if not {"sigma", "sampling"} <= model.keys() or "dropout" not in model.get("network", {}):
+        raise InputError(
+            f"{source}: does not say all of its network and noise levels, as converted files do not; export a run, or a "
+            "file of its checkpoints"
+        )
     architecture = model["network"]["architecture"]
     if architecture != "adm":
         raise InputError(f"{source}: diffusers has the ADM U-Net; this network is {architecture}")

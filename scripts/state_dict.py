@@ -1,5 +1,8 @@
-"""State dicts of PyTorch, checked tensor by tensor, and the weight files that the export scripts make of them."""
+"""State dicts of PyTorch, checked tensor by tensor, and the files that the scripts make of them."""
 
+import contextlib
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -18,11 +21,12 @@ class InputError(Exception):
 
 def read_state_dict(path: Path) -> dict:
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # the unpickler's words about a file that is then refused
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from error
     except Exception as error:  # whatever a foreign or damaged file makes the unpickler raise
-        raise InputError(f"{path}: not a file of PyTorch weights, or a damaged one") from error
+        raise InputError(f"{path}: not a file of PyTorch weights (tensors, and no code), or a damaged one") from error
     if not isinstance(content, dict):
         raise InputError(f"{path}: holds a {type(content).__name__}, a state dict (names and tensors) is needed")
     return content
@@ -53,14 +57,21 @@ def take(path: Path, state: dict, shapes: Shapes, what: str) -> Tensors:
     return {name: state[name].to(torch.float32).contiguous() for name in shapes}
 
 
-def save(tensors: Tensors, out: Path, metadata: dict[str, str]) -> str:
-    """Writes the file beside its place and renames it; says how much it holds."""
+@contextlib.contextmanager
+def written(path: Path) -> Iterator[Path]:
+    """A path beside `path` to write to, which takes its place in the end: files are complete or absent."""
+    partial = path.with_name(path.name + ".partial")
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        partial = out.with_name(out.name + ".partial")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield partial
+        partial.replace(path)
+    except (OSError, RuntimeError, SafetensorError) as error:
+        raise InputError(f"{path}: could not be written: {str(error).splitlines()[0]}") from error
+
+
+def save(tensors: Tensors, out: Path, metadata: dict[str, str]) -> str:
+    """Says how much the file holds."""
+    with written(out) as partial:
         save_file(tensors, partial, metadata)
-        partial.replace(out)
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"--out {out}: could not be written: {error}") from error
     numbers = sum(tensor.numel() for tensor in tensors.values())
     return f"{out}: {len(tensors)} tensors, {numbers:,} numbers"

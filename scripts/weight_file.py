@@ -10,13 +10,10 @@ import re
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from state_dict import InputError, written
 
 FORMAT = "consistency.cpp 1"
 START_LEFT = 0.01  # an average whose start weighs more than this still holds too much of it
-
-
-class InputError(Exception):
-    """A mistake of the user's: one line that says what to do."""
 
 
 def start_share(path, rate, updates):
@@ -64,21 +61,23 @@ def load(path):
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from error
     except SafetensorError as error:
         raise InputError(f"{path}: not a safetensors file ({error})") from error
     if metadata.get("format") != FORMAT:
         raise InputError(f"{path}: has no metadata of a model (format \"{FORMAT}\")")
-    return json.loads(metadata["model"]), tensors
+    try:
+        return json.loads(metadata["model"]), tensors
+    except (KeyError, ValueError) as error:
+        raise InputError(f"{path}: the model's metadata is not valid JSON") from error
 
 
 def save(path, model, tensors):
-    """Writes a weight file beside its place, then renames it."""
-    path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
+    """Writes a weight file."""
     contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
-    save_file(contiguous, partial, {"format": FORMAT, "model": json.dumps(model)})
-    partial.replace(path)
+    with written(pathlib.Path(path)) as partial:
+        save_file(contiguous, partial, {"format": FORMAT, "model": json.dumps(model)})
 
 
 def karras_sigma(index, levels, low=0.002, high=80.0, rho=7):

@@ -9,6 +9,7 @@ import importlib
 import io
 import json
 import os
+import pickle
 import re
 import shutil
 import sys
@@ -418,6 +419,9 @@ class ReleaseTest(ExecutableTest):
     def test_what_is_no_checkpoint_is_refused(self):
         torch.save({"weight": torch.ones(1)}, FOLDER / "other.pt")
         torch.save({"step": 3}, FOLDER / "number.pt")
+        torch.save([torch.ones(1)], FOLDER / "list.pt")
+        torch.save({"w": torch.ones(1, 1).to_sparse()}, FOLDER / "sparse.pt")
+        torch.save({1: torch.ones(1)}, FOLDER / "names.pt")
         (FOLDER / "text.pt").write_text("no pickle")
         (FOLDER / "there.safetensors").write_text("")
         kind = ("--kind", "ct")
@@ -427,14 +431,64 @@ class ReleaseTest(ExecutableTest):
             ("other.pt", "there.safetensors"): r"there\.safetensors: exists already; --force",
             ("other.pt", "never.safetensors"): r"--kind is needed: edm .*, cd or ct",
             ("other.pt", "never.safetensors", *kind): r"other\.pt: weights of no network that is known here",
-            ("number.pt", "never.safetensors", *kind): r"number\.pt: step is no tensor",
-            ("text.pt", "never.safetensors", *kind): r"text\.pt: not a state dict of tensors",
+            ("number.pt", "never.safetensors", *kind): r"number\.pt: step is no tensor of numbers",
+            ("text.pt", "never.safetensors", *kind): r"text\.pt: not a file of PyTorch weights",
+            ("list.pt", "never.safetensors", *kind): r"list\.pt: holds a list, a state dict",
+            ("sparse.pt", "never.safetensors", *kind): r"sparse\.pt: w is no tensor of numbers",
+            ("names.pt", "never.safetensors", *kind): r"names\.pt: 1 is no tensor of numbers",
+            (".", "never.safetensors", *kind): r"\.: Is a directory",
+            ("part.pt", "list.pt/never", *kind, "--image-size", "8"): r"list\.pt/never: could not be written",
+            ("text.pt", "never.pt"): r"text\.pt: not a safetensors file",
             ("part.pt", "never.safetensors", *kind): r"the side of the images is not in the weights: give --preset",
             ("part.pt", "never.safetensors", *kind, "--preset", "x"): r"--preset must be one of \{imagenet64",
         }.items():
             with self.subTest(pattern):
                 self.assert_refused(script("convert_checkpoint", *arguments), pattern)
         self.assertFalse((FOLDER / "never.safetensors").exists())
+
+    def test_every_way_in_which_a_file_can_be_broken_is_one_line(self):
+        command = ("convert_checkpoint", "cut.pt", "never.safetensors", "--kind", "ct")
+        for zipped in (True, False):
+            torch.save({"time_embed.0.weight": torch.ones(8, 4)}, FOLDER / "cut.pt", _use_new_zipfile_serialization=zipped)
+            content = (FOLDER / "cut.pt").read_bytes()
+            for length in (*range(24), *range(24, len(content) - 1, 97)):
+                with self.subTest(f"{length} bytes", zipped=zipped):
+                    (FOLDER / "cut.pt").write_bytes(content[:length])
+                    self.assert_refused(script(*command), r"cut\.pt: not a file of PyTorch weights .* or a damaged one")
+        (FOLDER / "cut.pt").write_bytes(pickle.dumps({"a": 1}, protocol=4))  # which torch.load warns of besides
+        self.assert_refused(script(*command), r"cut\.pt: not a file of PyTorch weights")
+
+    def test_pickled_modules_that_are_none_are_one_line(self):
+        none_of_edm = r"not a file that EDM's code wrote, or a damaged one"
+        for name, content, options, pattern in (
+            ("a", b"whatever", (), r"a\.pkl: holds pickled modules; name a checkout of EDM's code with --code"),
+            ("b", b"", ("--code", "."), rf"b\.pkl: {none_of_edm} \(EOFError\)"),
+            ("c", b"no pickle", ("--code", "."), rf"c\.pkl: {none_of_edm} \(UnpicklingError\)"),
+            ("d", pickle.dumps({"net": 1}), ("--code", "."), rf"d\.pkl: {none_of_edm} \(KeyError\)"),
+            ("e", pickle.dumps(3), ("--code", "."), rf"e\.pkl: {none_of_edm} \(AttributeError\)"),
+            ("f", b"cnot_there\nThing\n.", ("--code", "."), r"--code \.: does not have what f\.pkl needs \(No module"),
+        ):
+            with self.subTest(pattern):
+                (FOLDER / f"{name}.pkl").write_bytes(content)
+                command = ("convert_checkpoint", f"{name}.pkl", "never.safetensors", "--kind", "edm", *options)
+                self.assert_refused(script(*command), pattern)
+
+    def test_pickled_weights_name_the_converter(self):
+        torch.save({"w": torch.ones(1)}, FOLDER / "given.pt")
+        config = ("--config", tiny_config(), "objective=cd", "teacher.checkpoint=given.pt")
+        commands = (
+            ("cm-sample", "--checkpoint", "given.pt", "--out", "never"),
+            ("cm-info", "given.pt"),
+            ("cm-train-cd", *config, "--dry-run"),
+        )
+        pattern = r"given\.pt: holds PyTorch's pickled weights, .*; scripts/convert_checkpoint\.py makes a weight file of it"
+        self.assert_all_refused({command: pattern for command in commands})
+
+    def test_converted_files_are_not_exported(self):
+        torch.save({"time_embed.0.weight": torch.ones(128, 32)}, FOLDER / "open.pt")
+        must_script("convert_checkpoint", "open.pt", "open.safetensors", "--kind", "ct", "--image-size", "8")
+        refused = script("export_diffusers", "open.safetensors", "never")
+        self.assert_refused(refused, r"open\.safetensors: does not say all of its network and noise levels")
 
     def test_incomplete_weights_are_named(self):
         torch.save({"time_embed.0.weight": torch.ones(128, 32)}, FOLDER / "incomplete.pt")
