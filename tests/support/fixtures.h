@@ -32,8 +32,13 @@ struct Fixture {
   }
   // A tensor of one element.
   double number(const std::string& tensor) const { return (*this)[tensor].item<double>(); }
-  // Undefined, as networks without classes want it, where the case has none.
-  Tensor labels() const { return has("labels") ? (*this)["labels"] : Tensor(); }
+  // The labels of a part, or else of the whole case; undefined, as networks without classes want it, where
+  // there are none.
+  Tensor labels(const std::string& of = "") const {
+    const std::string own = of + ".labels";
+    if (has(own)) return (*this)[own];
+    return has("labels") ? (*this)["labels"] : Tensor();
+  }
 };
 
 // The value of an enum that a case or its sidecar names.

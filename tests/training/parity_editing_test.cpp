@@ -1,5 +1,6 @@
-// CM Algorithm 4 against the official release's (tests/fixtures/editing*.safetensors): inpainting,
-// super-resolution and colorization with its network, its start and its draws.
+// CM Algorithm 4 against the official release's, and with classes on diffusers' network
+// (tests/fixtures/editing*.safetensors): inpainting, super-resolution and colorization with their start and
+// draws.
 #include <gtest/gtest.h>
 
 #include "cm/diffusion/editing.h"
@@ -61,8 +62,8 @@ void check_task(const Fixture& fixture, const std::string& task, const Json& run
     ++draws;
     return fixture[task + ".noise." + std::to_string(step)];
   };
-  const Tensor x = edit_multistep(clamped(model.denoiser()), constraint, fixture[task + ".x_T"],
-                                  times_of(run, sigma), sigma.min, noise);
+  const Tensor x = edit_multistep(clamped(model.denoiser(fixture.labels(task))), constraint,
+                                  fixture[task + ".x_T"], times_of(run, sigma), sigma.min, noise);
   expect_parity({fixture.part(task), "images"}, relative(x, fixture[task + ".x"]), 1e-4);
   EXPECT_LE(draws, run.at("noises").get<int64_t>());
 }

@@ -12,9 +12,9 @@
 namespace cm {
 namespace {
 
-using test::absolute;
 using test::expect_parity;
 using test::Fixture;
+using test::relative;
 
 OptimizerOptions options_of(const Json& run) {
   auto rule = run.at("rule").get<std::string>();
@@ -48,7 +48,7 @@ void check_rule(const Fixture& fixture, const std::string& name, const Optimizer
                 const Precision& precision) {
   const std::string prefix = name + "." + precision.name + ".";
   const auto expect = [&](const std::string& quantity, const Tensor& ours, const Tensor& theirs) {
-    expect_parity({fixture.part(name), quantity + ", " + precision.name}, absolute(ours, theirs),
+    expect_parity({fixture.part(name), quantity + ", " + precision.name}, relative(ours, theirs),
                   precision.tolerance);
   };
   std::vector<Tensor> parameters;
@@ -83,7 +83,7 @@ void check_average(const Fixture& fixture, const Json& rate) {
   for (int64_t step = 0; step < source.size(0); ++step) {
     SCOPED_TRACE("step " + std::to_string(step));
     update_ema({average}, {source[step]}, rate.get<double>());
-    expect_parity({fixture.name, name}, absolute(average, fixture[name][step]), 1e-5);
+    expect_parity({fixture.name, name}, relative(average, fixture[name][step]), 1e-5);
   }
 }
 

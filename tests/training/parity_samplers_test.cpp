@@ -46,7 +46,7 @@ void check_walk(const Fixture& fixture, const std::string& name, const Model& mo
   SCOPED_TRACE(prefix);
   const SampleNoise draws{fixture[name + ".x_T"],
                           [&](int64_t step) { return fixture[name + ".noise." + std::to_string(step)]; }};
-  const Tensor labels = fixture.labels();
+  const Tensor labels = fixture.labels(name);
   options.clamp = clamp;
   test::DenoiserCalls calls;
   const Tensor x = no_grad([&] {
