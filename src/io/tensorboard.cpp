@@ -1,4 +1,4 @@
-// The protobuf wire format is written by hand: the messages have nine fields in all, which do not pay for a
+// The protobuf wire format is written by hand: the messages have eleven fields in all, which do not pay for a
 // code generator in the build, and libtorch_cpu exports symbols of a protobuf of its own that a second one
 // could meet. https://protobuf.dev/programming-guides/encoding; event.proto and summary.proto of
 // tensorboard/compat/proto.
@@ -83,7 +83,7 @@ fs::path event_file_in(const fs::path& folder) {
   return folder / concat("events.out.tfevents.", static_cast<int64_t>(wall_seconds()), ".", host_name());
 }
 
-// Event: wall_time = 1, step = 2, file_version = 3, summary = 5.
+// Event: wall_time = 1, step = 2, file_version = 3, summary = 5, session_log = 7.
 Message event() {
   return std::move(Message().number64(1, wall_seconds()));
 }
@@ -91,6 +91,11 @@ Message event() {
 // Summary: value = 1, which has tag = 1 and one of simple_value = 2, image = 4.
 Message summary_event(int64_t step, const Message& value) {
   return std::move(event().integer(2, step).message(5, Message().message(1, value)));
+}
+
+// SessionLog: status = 1, of which START is 1. Readers drop the events of its step and later ones before it.
+Message session_start(int64_t first_step) {
+  return std::move(event().integer(2, first_step).message(7, Message().integer(1, 1)));
 }
 
 }  // namespace
@@ -101,8 +106,10 @@ struct TensorBoardWriter::State {
   FileWriter writer;
 };
 
-TensorBoardWriter::TensorBoardWriter(const fs::path& folder) : state_(std::make_unique<State>(folder)) {
+TensorBoardWriter::TensorBoardWriter(const fs::path& folder, int64_t after_step)
+    : state_(std::make_unique<State>(folder)) {
   state_->write(event().bytes(3, "brain.Event:2"));
+  state_->write(session_start(after_step + 1));
 }
 
 TensorBoardWriter::~TensorBoardWriter() = default;

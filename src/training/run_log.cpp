@@ -30,7 +30,7 @@ fs::path folder_of_events(const fs::path& run) {
 
 }  // namespace
 
-RunLog::RunLog(const fs::path& run, int64_t step) : run_(run), events_(folder_of_events(run)) {
+RunLog::RunLog(const fs::path& run, int64_t step) : run_(run), events_(folder_of_events(run), step) {
   const fs::path path = run / "metrics.jsonl";
   drop_lines_after(path, step);
   lines_ = std::make_unique<FileWriter>(path, FileWriter::Mode::append);

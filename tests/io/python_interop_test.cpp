@@ -96,11 +96,14 @@ TEST(TensorBoardInterop, TensorBoardReadsOurEvents) {
   const TemporaryFolder folder;
   {
     TensorBoardWriter writer(folder.path());
+    const Tensor pixels = torch::arange(60).to(torch::kUInt8).reshape({3, 4, 5});
     writer.scalar("train/loss", 0.5, 1);
-    writer.image("samples", torch::arange(60).to(torch::kUInt8).reshape({3, 4, 5}), 7);
+    writer.image("samples", pixels, 7);
+    writer.scalar("train/loss", 8, 8);
+    writer.image("samples", pixels, 8);
   }
-  // A second writer, as of a resumed run.
-  TensorBoardWriter(folder.path()).scalar("train/loss", -0.25, int64_t{1} << 40);
+  // A run that died after step 8 goes on from its checkpoint of step 7.
+  TensorBoardWriter(folder.path(), 7).scalar("train/loss", -0.25, int64_t{1} << 40);
   EXPECT_TRUE(runs(concat(command, "'", folder.path().string(), "' 2>/dev/null")));
 }
 

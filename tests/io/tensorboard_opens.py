@@ -7,6 +7,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 events = EventAccumulator(sys.argv[1])
 events.Reload()
+# What was logged at step 8 was lost: the second writer's session begins there.
 assert events.Tags()["scalars"] == ["train/loss"], events.Tags()
 assert [(event.step, event.value) for event in events.Scalars("train/loss")] == [(1, 0.5), (2**40, -0.25)]
 assert events.Tags()["images"] == ["samples"], events.Tags()

@@ -96,13 +96,15 @@ TEST(TensorBoard, TheChecksumIsCastagnolis) {
   EXPECT_EQ(masked_crc32c("123456789"), std::rotr(0xE3069283U, 15) + 0xA282EAD8U);
 }
 
-TEST(TensorBoard, AFileBeginsWithItsVersion) {
+TEST(TensorBoard, AFileBeginsWithItsVersionAndTheSessionsFirstStep) {
   const TemporaryFolder folder;
-  { const TensorBoardWriter writer(folder / "new/tensorboard"); }
+  { const TensorBoardWriter writer(folder / "new/tensorboard", 7); }
   const auto events = events_in(folder / "new/tensorboard");
-  ASSERT_EQ(events.size(), 1U);
+  ASSERT_EQ(events.size(), 2U);
   EXPECT_EQ(events[0].at(3), "brain.Event:2");
   EXPECT_GT(number_in<double>(events[0].at(1)), 1.6e9);  // seconds since 1970
+  EXPECT_EQ(number_in<int64_t>(events[1].at(2)), 8);
+  EXPECT_EQ(number_in<int64_t>(parse_message(events[1].at(7)).at(1)), 1);  // SessionLog.status is START
 }
 
 TEST(TensorBoard, AScalarCarriesTagValueAndStep) {
@@ -111,12 +113,12 @@ TEST(TensorBoard, AScalarCarriesTagValueAndStep) {
   writer.scalar("train/loss", 0.25, 300);
   writer.scalar("train/loss", -1e-3, int64_t{1} << 40);
   const auto events = events_in(folder.path());
-  ASSERT_EQ(events.size(), 3U);
-  EXPECT_EQ(number_in<int64_t>(events[1].at(2)), 300);
-  EXPECT_EQ(value_of(events[1]).at(1), "train/loss");
-  EXPECT_EQ(number_in<float>(value_of(events[1]).at(2)), 0.25F);
-  EXPECT_EQ(number_in<int64_t>(events[2].at(2)), int64_t{1} << 40);
-  EXPECT_EQ(number_in<float>(value_of(events[2]).at(2)), -1e-3F);
+  ASSERT_EQ(events.size(), 4U);
+  EXPECT_EQ(number_in<int64_t>(events[2].at(2)), 300);
+  EXPECT_EQ(value_of(events[2]).at(1), "train/loss");
+  EXPECT_EQ(number_in<float>(value_of(events[2]).at(2)), 0.25F);
+  EXPECT_EQ(number_in<int64_t>(events[3].at(2)), int64_t{1} << 40);
+  EXPECT_EQ(number_in<float>(value_of(events[3]).at(2)), -1e-3F);
 }
 
 TEST(TensorBoard, AnImageIsAPng) {
@@ -124,8 +126,8 @@ TEST(TensorBoard, AnImageIsAPng) {
   const Tensor pixels = torch::arange(60).to(torch::kUInt8).reshape({3, 4, 5});
   TensorBoardWriter(folder.path()).image("samples", pixels, 7);
   const auto events = events_in(folder.path());
-  ASSERT_EQ(events.size(), 2U);
-  const Fields image = parse_message(value_of(events[1]).at(4));
+  ASSERT_EQ(events.size(), 3U);
+  const Fields image = parse_message(value_of(events[2]).at(4));
   EXPECT_EQ(number_in<int64_t>(image.at(1)), 4);
   EXPECT_EQ(number_in<int64_t>(image.at(2)), 5);
   EXPECT_EQ(number_in<int64_t>(image.at(3)), 3);

@@ -14,7 +14,8 @@ namespace cm {
 
 class RunLog {
  public:
-  // Continues the log of `run` after `step`: lines of later steps, written before a crash, are dropped.
+  // Continues the log of `run` after `step`: lines and events of later steps, written before a crash, are
+  // dropped.
   RunLog(const std::filesystem::path& run, int64_t step);
 
   // Appends one line of metrics, and every number in it as a scalar. `metrics` is a flat object with a
