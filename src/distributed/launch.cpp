@@ -29,7 +29,7 @@ constexpr Numbering kTorchrun = {"RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORL
 constexpr Numbering kOpenMpi = {"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK",
                                 "OMPI_COMM_WORLD_LOCAL_SIZE"};
 constexpr Numbering kMpich = {"PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID", "MPI_LOCALNRANKS"};
-constexpr Numbering kSlurm = {"SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID", nullptr};
+constexpr Numbering kSrun = {"SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID", nullptr};
 
 // A whole number from `min` to `max`; nullopt when the variable is not set.
 std::optional<int64_t> number(const Environment& environment, const char* name, int64_t min, int64_t max) {
@@ -54,17 +54,16 @@ std::optional<int64_t> number(const Environment& environment, const char* name, 
 
 // Which launcher's variables are there.
 std::optional<Numbering> numbering_of(const Environment& environment) {
+  const auto has = [&](const char* name) { return environment(name).has_value(); };
+  const bool srun = has(kSrun.rank) && has(kSrun.size);
   for (const Numbering& one : {kTorchrun, kOpenMpi, kMpich}) {
-    const bool rank = environment(one.rank).has_value();
-    const bool size = environment(one.size).has_value();
-    if (rank && size) return one;
-    if (rank) fail_half_set(one.rank, one.size);
-    if (size) fail_half_set(one.size, one.rank);
+    // For MPI, srun sets the numbers of kMpich as well, without the local rank.
+    if (srun && one.rank == kMpich.rank && !has(one.local_rank)) continue;
+    if (has(one.rank) && has(one.size)) return one;
+    if (has(one.rank)) fail_half_set(one.rank, one.size);
+    if (has(one.size)) fail_half_set(one.size, one.rank);
   }
-  // The shell of an allocation has the number of tasks and is none of them.
-  if (!environment(kSlurm.rank)) return std::nullopt;
-  if (!environment(kSlurm.size)) fail_half_set(kSlurm.rank, kSlurm.size);
-  return kSlurm;
+  return srun ? std::optional(kSrun) : std::nullopt;
 }
 
 // "node01" of "node[01-04,07],gpu3".
@@ -111,6 +110,7 @@ Launch read_launch(const Environment& environment) {
   launch.size = number(environment, numbering->size, 1, kMostRanks).value_or(1);
   launch.rank = number(environment, numbering->rank, 0, kMostRanks).value_or(0);
   launch.local_rank = number(environment, numbering->local_rank, 0, kMostRanks).value_or(0);
+  launch.told_by = concat(numbering->rank, " and ", numbering->size);
   if (launch.rank >= launch.size) {
     throw InputError(concat(numbering->rank, " is ", launch.rank, " and ", numbering->size, " is ",
                             launch.size, ": ranks count from 0 to ", launch.size - 1));

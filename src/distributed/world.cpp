@@ -147,14 +147,14 @@ void World::together(const std::function<void()>& body) const {
   throw InputError(std::vector<std::string>{});
 }
 
-World connect(const Launch& launch, const torch::Device& device, double timeout) {
+World connect(const Launch& launch, const torch::Device& device, double timeout, double silence) {
   World world;
   if (launch.size == 1) return world;
   auto group = std::make_shared<World::Group>();
   group->launch = launch;
   group->timeout = timeout;
   try {
-    group->store = meet(launch, milliseconds(timeout));
+    group->store = meet(launch, {.at_most = milliseconds(timeout), .in_silence = milliseconds(silence)});
     group->on_cpu = make_gloo(group->store, launch, milliseconds(timeout));
     if (device.is_cuda()) {
       // What asks for the current GPU (page-locked memory, say) is to mean this rank's.

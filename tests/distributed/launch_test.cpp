@@ -39,9 +39,20 @@ void expect_place(const Launch& launch, int64_t rank, int64_t size, int64_t loca
 
 TEST(Launch, WithoutALauncherIsOneProcessAlone) {
   expect_place(launch_in({}), 0, 1, 0, "", 0);
-  // The shell of a Slurm allocation is none of its tasks; a port and an address alone mean nothing.
-  expect_place(launch_in({{"SLURM_NTASKS", "8"}, {"SLURM_JOB_ID", "7"}}), 0, 1, 0, "", 0);
+  // A port and an address alone mean nothing.
   expect_place(launch_in({{"MASTER_ADDR", "a"}, {"MASTER_PORT", "1"}}), 0, 1, 0, "", 0);
+}
+
+TEST(Launch, OutsideOfSrunIsOneProcessAlone) {
+  // salloc's shell on the machine that it was called on, sbatch's script, and the shell on a node of the
+  // allocation that salloc can open, which is a step of one task.
+  Variables variables = {{"SLURM_NTASKS", "4"}, {"SLURM_JOB_ID", "7"}, {"SLURM_JOB_NODELIST", "a,b"}};
+  expect_place(launch_in(variables), 0, 1, 0, "", 0);
+  variables["SLURM_PROCID"] = variables["SLURM_LOCALID"] = "0";
+  expect_place(launch_in(variables), 0, 1, 0, "", 0);
+  variables["SLURM_STEP_ID"] = "4294967290";
+  variables["SLURM_STEP_NUM_TASKS"] = "1";
+  expect_place(launch_in(variables), 0, 1, 0, "", 0);
 }
 
 TEST(Launch, ReadsTorchrunsVariables) {
@@ -73,11 +84,9 @@ TEST(Launch, ReadsMpirunsVariables) {
 }
 
 TEST(Launch, ReadsSrunsVariables) {
-  Variables variables = {{"SLURM_PROCID", "3"},
-                         {"SLURM_NTASKS", "4"},
-                         {"SLURM_LOCALID", "1"},
-                         {"SLURM_JOB_ID", "19001"},
-                         {"SLURM_JOB_NODELIST", "gpu[07-09,12],login"}};
+  Variables variables = {{"SLURM_PROCID", "3"},         {"SLURM_NTASKS", "8"},
+                         {"SLURM_STEP_NUM_TASKS", "4"}, {"SLURM_LOCALID", "1"},
+                         {"SLURM_JOB_ID", "19001"},     {"SLURM_JOB_NODELIST", "gpu[07-09,12],login"}};
   expect_place(launch_in(variables), 3, 4, 1, "gpu07", 20001);
   variables["SLURM_JOB_NODELIST"] = "a-1,b-2";
   EXPECT_EQ(launch_in(variables).host, "a-1");
@@ -86,6 +95,25 @@ TEST(Launch, ReadsSrunsVariables) {
   variables["MASTER_ADDR"] = "b";
   variables["MASTER_PORT"] = "5";
   expect_place(launch_in(variables), 3, 4, 1, "b", 5);
+}
+
+TEST(Launch, TellsSrunForMpiFromMpichsMpirun) {
+  // srun --mpi=pmi2 sets PMI's numbers too, but leaves out where on its machine a task is.
+  Variables variables = {{"SLURM_PROCID", "3"}, {"SLURM_STEP_NUM_TASKS", "4"},  {"SLURM_LOCALID", "1"},
+                         {"SLURM_JOB_ID", "1"}, {"SLURM_STEP_NODELIST", "a,b"}, {"PMI_RANK", "3"},
+                         {"PMI_SIZE", "4"}};
+  expect_place(launch_in(variables), 3, 4, 1, "a", 20001);
+  // Under mpirun, srun's numbers are those of its own helpers, one a machine.
+  variables["SLURM_PROCID"] = "1";
+  variables["SLURM_STEP_NUM_TASKS"] = "2";
+  variables["SLURM_LOCALID"] = "0";
+  variables["MPI_LOCALRANKID"] = "1";
+  expect_place(launch_in(variables), 3, 4, 1, "a", 20001);
+}
+
+TEST(Launch, SaysByWhichVariables) {
+  EXPECT_EQ(launch_in({{"RANK", "0"}, {"WORLD_SIZE", "2"}, {"MASTER_ADDR", "a"}}).told_by,
+            "RANK and WORLD_SIZE");
 }
 
 TEST(Launch, OfSeveralProcessesIsRefusedByWhatRunsAlone) {
@@ -100,7 +128,8 @@ TEST(Launch, TellsMistakesAndTheirRemedy) {
   EXPECT_THAT(mistake_in({{"RANK", "0"}}),
               AllOf(HasSubstr("RANK is set and WORLD_SIZE is not"), HasSubstr("unset it to run alone")));
   EXPECT_THAT(mistake_in({{"WORLD_SIZE", "2"}}), HasSubstr("WORLD_SIZE is set and RANK is not"));
-  EXPECT_THAT(mistake_in({{"SLURM_PROCID", "0"}}), HasSubstr("SLURM_PROCID is set and SLURM_NTASKS is not"));
+  EXPECT_THAT(mistake_in({{"SLURM_PROCID", "4"}, {"SLURM_STEP_NUM_TASKS", "4"}}),
+              HasSubstr("SLURM_PROCID is 4 and SLURM_STEP_NUM_TASKS is 4: ranks count from 0 to 3"));
   EXPECT_THAT(mistake_in({{"RANK", "one"}, {"WORLD_SIZE", "2"}}), HasSubstr("RANK is 'one', a whole number"));
   EXPECT_THAT(mistake_in({{"RANK", "0"}, {"WORLD_SIZE", "0"}}), HasSubstr("WORLD_SIZE is '0'"));
   EXPECT_THAT(mistake_in({{"RANK", "2"}, {"WORLD_SIZE", "2"}}), HasSubstr("ranks count from 0 to 1"));

@@ -121,8 +121,37 @@ TEST(World, ARankThatIsGoneOrSilentIsAnError) {
 TEST(World, RanksThatDoNotComeAreAnError) {
   const auto message =
       message_of<Error>([] { connect(loopback_launch(0, 2, free_port()), torch::kCPU, /*timeout=*/0.5); });
-  EXPECT_THAT(message, AllOf(HasSubstr("rank 0 did not meet the other 1 at 127.0.0.1:"),
-                             HasSubstr("within 0.5 s"), testing::Not(HasSubstr("\n"))));
+  EXPECT_THAT(message,
+              AllOf(HasSubstr("rank 0 did not meet the other 1 at 127.0.0.1:"), HasSubstr("within 0.5 s"),
+                    HasSubstr("(rank 1 did not come)"), testing::Not(HasSubstr("\n"))));
+}
+
+// What ranks `there` of `size` say of waiting for those that never come.
+std::string said_by_waiting(const std::vector<int64_t>& there, int64_t size) {
+  const int64_t port = free_port();
+  testing::internal::CaptureStderr();
+  {
+    std::vector<std::jthread> threads;
+    for (const int64_t rank : there) {
+      threads.emplace_back([=] {
+        Launch launch = loopback_launch(rank, size, port);
+        launch.told_by = "RANK and WORLD_SIZE";
+        const double timeout = rank == 0 ? 2 : 1.5;  // the store lives as long as rank 0 waits
+        EXPECT_THROW(connect(launch, torch::kCPU, timeout, /*silence=*/0.5), Error);
+      });
+    }
+  }
+  return testing::internal::GetCapturedStderr();
+}
+
+TEST(World, OneOfThoseThatWaitSaysForWhomAndNothingElse) {
+  const auto line = [](const std::string& who, const std::string& whom, const std::string& seconds) {
+    return testing::MatchesRegex(
+        concat("[^\n]*warning: ", who, ", as RANK and WORLD_SIZE say, waits at 127\\.0\\.0\\.1:[0-9]+ for ",
+               whom, ", up to ", seconds, " s; start all, or unset these variables to run alone\n"));
+  };
+  EXPECT_THAT(said_by_waiting({0, 2}, 4), line("rank 0 of 4", "ranks 1, 3", "2"));
+  EXPECT_THAT(said_by_waiting({1}, 2), line("rank 1 of 2", "rank 0", "1\\.5"));
 }
 
 }  // namespace

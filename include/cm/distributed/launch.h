@@ -17,6 +17,7 @@ struct Launch {
   int64_t port = 0;             // at `host`
   bool launcher_hosts = false;  // the launcher itself listens there, otherwise rank 0 does
   std::string attempt = "0";    // tells the launcher's restarts apart
+  std::string told_by = "the launcher's variables";  // those of rank and size: "RANK and WORLD_SIZE"
 };
 
 // The value of an environment variable; nullopt when it is not set or empty.
@@ -26,7 +27,9 @@ using Environment = std::function<std::optional<std::string>(const std::string& 
 //   torchrun   RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR, MASTER_PORT
 //   Open MPI   OMPI_COMM_WORLD_RANK, …_SIZE, …_LOCAL_RANK
 //   MPICH      PMI_RANK, PMI_SIZE, MPI_LOCALRANKID
-//   srun       SLURM_PROCID, SLURM_NTASKS, SLURM_LOCALID
+//   srun       SLURM_PROCID, SLURM_STEP_NUM_TASKS, SLURM_LOCALID
+// Slurm sets SLURM_PROCID and SLURM_NTASKS for a batch script too, which is none of the tasks; the size of
+// the step is set by srun alone. (srun, "output environment variables", https://slurm.schedmd.com/srun.html.)
 // MASTER_ADDR and MASTER_PORT are taken from any of them. Without an address it is this machine where all
 // processes run on it, or the first of Slurm's nodes; without a port one made of Slurm's job number, or
 // 29500. InputError for half a set, for what is no number, a rank beyond the size, or no address to meet at.

@@ -12,6 +12,7 @@
 namespace cm {
 
 inline constexpr double kUsualTimeout = 600;  // seconds
+inline constexpr double kUsualSilence = 10;   // seconds
 
 // Something that was begun with the other ranks.
 class Pending {
@@ -61,14 +62,16 @@ class World {
 
  private:
   struct Group;
-  friend World connect(const Launch& launch, const torch::Device& device, double timeout);
+  friend World connect(const Launch& launch, const torch::Device& device, double timeout, double silence);
   std::shared_ptr<const Group> group_;
 };
 
 // Meets the other processes of `launch`: over Gloo for tensors on the CPU and, where `device` is a GPU, over
-// NCCL for those on it. Error when they do not come within `timeout` seconds, InputError when this LibTorch
-// can't. A launch of one process is a world of its own.
-World connect(const Launch& launch, const torch::Device& device, double timeout = kUsualTimeout);
+// NCCL for those on it. Whoever waits for longer than `silence` seconds says so in the log: for whom, where
+// and what to do. Error when they do not come within `timeout` seconds, InputError when this LibTorch can't.
+// A launch of one process is a world of its own.
+World connect(const Launch& launch, const torch::Device& device, double timeout = kUsualTimeout,
+              double silence = kUsualSilence);
 
 // The part of `count` things that falls to a rank: contiguous, in the order of the ranks, the first ranks
 // having one more where it does not come out even.
