@@ -47,10 +47,9 @@ fi
 
 # train NAME EXECUTABLE STEPS [key=value…]: trains configs/digits/NAME.yaml into $out/NAME, or goes on with it.
 train() {
-  local name=$1 executable=$2 steps=$3 resume=()
+  local name=$1 executable=$2 steps=$3
   shift 3
-  [ ! -e "$out/$name/config.yaml" ] || resume=(--resume)
-  "$bin/$executable" --config "configs/digits/$name.yaml" --out "$out/$name" --device "$device" "${resume[@]}" \
+  "$bin/$executable" --config "configs/digits/$name.yaml" --out "$out/$name" --device "$device" --resume auto \
     train.steps=$((steps * longer)) "$@"
 }
 

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <iostream>
 #include <optional>
+#include <span>
 
 #include "cm/base/error.h"
 #include "cm/base/files.h"
@@ -27,10 +28,14 @@ namespace fs = std::filesystem;
 constexpr const char* kConfigName = "config.yaml";
 constexpr std::array kRunFiles = {"checkpoints", "samples", "tensorboard", "metrics.jsonl", kConfigName};
 
-RunConfig read_run_config(const TrainCommand& command) {
-  const bool own = command.resume && !command.config;
+bool holds_run(const fs::path& out) {
+  return !out.empty() && fs::exists(out / kConfigName);
+}
+
+RunConfig read_run_config(const TrainCommand& command, bool resume) {
+  const bool own = resume && !command.config;
   if (!own && !command.config)
-    throw InputError("--config is needed (only --resume can do without: it reads the run's own)");
+    throw InputError("--config is needed (only a run that is resumed can do without: it has its own)");
   std::vector<std::string> overrides = command.overrides;
   if (command.common.seed) overrides.push_back(concat("train.seed=", *command.common.seed));
   const auto config = read_config<RunConfig>(
@@ -45,18 +50,25 @@ RunConfig read_run_config(const TrainCommand& command) {
   return config;
 }
 
+// Whether there is nothing in a folder but what is left of a run that died before it had a config.
+bool holds_nothing(const fs::path& out) {
+  return std::ranges::all_of(fs::directory_iterator(out), [](const fs::directory_entry& entry) {
+    return entry.path().filename().string().starts_with(concat(".", kConfigName, ".tmp-"));
+  });
+}
+
 // Refuses to write over another run, into a folder that is something else, and to resume what is not there.
-void check_out(const TrainCommand& command) {
+void check_out(const TrainCommand& command, bool resume) {
   const fs::path out = command.out;
   if (fs::exists(out) && !fs::is_directory(out)) {
     throw InputError(concat("--out ", command.out, ": is a file; name a folder"));
   }
-  const bool holds_run = fs::exists(out / kConfigName);
-  if (command.resume && !holds_run) {
-    throw InputError(concat("--resume: ", command.out, " holds no run; start one without --resume"));
+  if (resume && !holds_run(out)) {
+    throw InputError(concat("--resume: ", command.out,
+                            " holds no run; start one without --resume, or by --resume auto in any case"));
   }
-  if (command.resume || !fs::exists(out) || fs::is_empty(out)) return;
-  if (!holds_run) {
+  if (resume || !fs::exists(out) || holds_nothing(out)) return;
+  if (!holds_run(out)) {
     throw InputError(concat("--out ", command.out, ": is not empty and holds no run; name another folder"));
   }
   if (!command.common.force) {
@@ -131,18 +143,26 @@ namespace {
 
 // Everything that can be wrong with what the user gave is found here, on all ranks, before any of them
 // writes.
-void prepare(const TrainCommand& command, const torch::Device& device, const World& world,
+void prepare(const TrainCommand& command, bool resume, const torch::Device& device, const World& world,
              std::optional<TrainingRun>& run) {
-  const RunConfig config = read_run_config(command);
+  if (!command.dry_run) check_out(command, resume);
+  const RunConfig config = read_run_config(command, resume);
   set_numerics(config);
-  if (!command.dry_run) check_out(command);
   run.emplace(config, device, world);
-  if (command.resume && !command.dry_run) resume_run(command, *run);
+  if (resume && !command.dry_run) resume_run(command, *run);
 }
 
-void open_folder(const TrainCommand& command, const TrainingRun& run) {
+// What rank 0 sees in the folder counts: the others may look at a network's disk that tells them later.
+bool is_resumed(const TrainCommand& command, const World& world) {
+  if (command.resume != Resume::if_there) return command.resume == Resume::yes;
+  const Tensor found = torch::full({1}, holds_run(command.out), torch::kInt64);
+  world.broadcast({found});
+  return found.item<int64_t>() != 0;
+}
+
+void open_folder(const TrainCommand& command, bool resume, const TrainingRun& run) {
   fs::create_directories(command.out);
-  if (command.common.force && !command.resume) clear_old_run(command.out);
+  if (command.common.force && !resume) clear_old_run(command.out);
   write_file_atomically(fs::path(command.out) / kConfigName, to_yaml(run.config()));
   std::cout << run.summary() << '\n';
 }
@@ -161,16 +181,44 @@ void say_outcome(const TrainCommand& command, TrainOutcome outcome, int64_t step
 int run_train_command(const TrainCommand& command) {
   const Ranks ranks = join_ranks(command.common);
   const World& world = ranks.world;
+  const bool resume = is_resumed(command, world);
   std::optional<TrainingRun> run;
-  world.together([&] { prepare(command, ranks.device, world, run); });
+  world.together([&] { prepare(command, resume, ranks.device, world, run); });
   world.set_timeout(run->config().train.distributed_timeout);
   if (command.dry_run) return dry_run(*run);
-  if (world.is_first()) open_folder(command, *run);
+  if (world.is_first()) open_folder(command, resume, *run);
   const TrainOutcome outcome =
       train(run->trainer(), run->config().train, run->dataset(), run->config().data, command.out);
   if (world.is_first()) say_outcome(command, outcome, run->trainer().steps_done());
   return 0;
 }
+
+namespace {
+
+// Of `--resume` and `--resume auto` CLI11 reads the latter by '=' alone: what follows the option may be the
+// first override as well.
+std::vector<const char*> with_joined_resume(int argc, const char* const* argv) {
+  std::vector<const char*> arguments;
+  for (const std::string_view argument : std::span(argv, static_cast<size_t>(argc))) {
+    const bool joins =
+        argument == "auto" && !arguments.empty() && arguments.back() == std::string_view("--resume");
+    if (joins) {
+      arguments.back() = "--resume=auto";
+    } else {
+      arguments.push_back(argument.data());
+    }
+  }
+  return arguments;
+}
+
+Resume resume_of(const std::string& word) {
+  if (word.empty()) return Resume::no;
+  if (word == "true") return Resume::yes;  // CLI11's word for a flag alone
+  if (word == "auto") return Resume::if_there;
+  throw InputError(concat("--resume stands alone or before auto, got '", word, "'"));
+}
+
+}  // namespace
 
 int train_main(int argc, const char* const* argv, const std::string& program, const std::string& description,
                const std::vector<ObjectiveKind>& objectives) {
@@ -184,16 +232,21 @@ int train_main(int argc, const char* const* argv, const std::string& program, co
                  "folder of the run: config, metrics, samples and checkpoints go there");
   app.add_option("overrides", command.overrides,
                  "settings over the file's: train.steps=1000 model.channels=64 …");
-  app.add_flag("--resume", command.resume, "continue the run in --out from its newest checkpoint");
+  std::string resume;
+  app.add_flag("--resume", resume,
+               "continue the run in --out from its newest checkpoint; --resume auto starts it where there is "
+               "none, for jobs that are started again");
   app.add_flag("--dry-run", command.dry_run, "check everything, print sizes, run one step, write nothing");
   app.add_flag("--help-config", help_config,
                "list every key of the configuration, with type, range and default");
   add_common_options(app, command.common);
-  return run_command(app, argc, argv, [&] {
+  const std::vector<const char*> arguments = with_joined_resume(argc, argv);
+  return run_command(app, static_cast<int>(arguments.size()), arguments.data(), [&] {
     if (help_config) {
       std::cout << describe_fields<RunConfig>();
       return 0;
     }
+    command.resume = resume_of(resume);
     if (command.out.empty() && !command.dry_run) throw InputError("--out is needed: the folder of the run");
     return run_train_command(command);
   });

@@ -192,13 +192,20 @@ class TrainCommandTest(RefusalTest):
                 training("edm", foreign): r"foreign: is not empty and holds no run",
                 training("edm", foreign, "--force"): r"foreign: is not empty and holds no run",
                 training("edm", foreign, "--resume"): r"foreign.*no run",
+                training("edm", foreign, "--resume", "auto"): r"foreign: is not empty and holds no run",
                 training("edm", tiny_config()): r"tiny\.yaml: is a file; name a folder",
             }
         )
         self.assertEqual((contents(foreign), contents(teacher())), before)
 
     def test_a_run_to_resume_that_is_not_there(self):
-        self.assert_refused(run("cm-train-edm", "--resume", "--out", OUT), rf"{OUT}.*no")
+        self.assert_all_refused(
+            {
+                ("cm-train-edm", "--resume", "--out", OUT): rf"{OUT} holds no run",
+                ("cm-train-edm", "--resume", "auto", "--out", OUT): r"--config is needed",
+                ("cm-train-edm", "--resume=always", "--out", OUT): r"--resume stands alone or before auto, got 'always'",
+            }
+        )
 
     def test_a_folder_that_cannot_be_made(self):
         self.assert_refused(run(*training("edm", "/dev/null/run")), r"/dev/null/run: Not a directory", code=1)

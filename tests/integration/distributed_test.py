@@ -2,6 +2,7 @@
 
 import functools
 import json
+import os
 import pathlib
 import signal
 import socket
@@ -97,6 +98,11 @@ def await_checkpoint(run_folder, processes):
         time.sleep(0.05)
 
 
+def children_of(process):
+    tasks = pathlib.Path(f"/proc/{process.pid}/task").iterdir()
+    return sorted(int(child) for task in tasks for child in (task / "children").read_text().split())
+
+
 class DistributedTest(ExecutableTest):
     def assert_same_run(self, actual, expected, steps):
         mine, theirs = weights_of(FOLDER / actual), weights_of(FOLDER / expected)
@@ -122,8 +128,9 @@ class DistributedTest(ExecutableTest):
 
 @functools.cache
 def alone():
-    """One process's run."""
-    must_run(*training("edm", "alone", *SETTINGS))
+    """One process's run, as if in a batch script of Slurm, which is none of the job's tasks."""
+    job = {"SLURM_PROCID": "0", "SLURM_LOCALID": "0", "SLURM_NTASKS": "4", "SLURM_JOB_NODELIST": "gpu[1-4]"}
+    must_run(*training("edm", "alone", *SETTINGS), **job)
     return "alone"
 
 
@@ -268,17 +275,26 @@ class TorchrunTest(DistributedTest):
             self.assertEqual(json.loads(said), expected)
             self.assertEqual([out for _, out, _ in others], [""] * (ranks - 1))
 
-    def test_torchrun_starts_it(self):
+    def test_torchrun_starts_it_again(self):
         torchrun = pathlib.Path(sys.executable).parent / "torchrun"
         if not torchrun.exists():
             self.skipTest("no torchrun beside this Python")
-        name, *arguments = training("edm", "torchrun", *SETTINGS)
-        command = [torchrun, "--nproc-per-node=2", f"--master-port={free_port()}", "--no-python", BIN / name, *arguments]
-        done = subprocess.run(list(map(str, command)), cwd=FOLDER, env=environment(), capture_output=True, text=True,
-                              timeout=SECONDS, check=False)  # fmt: skip
-        self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertIn("finished 3 steps", done.stdout)
-        self.assert_same_run("torchrun", alone(), 3)
+        name, *arguments = training("edm", "torchrun", *SETTINGS, "--resume", "auto", "train.steps=400")
+        launcher = (torchrun, "--nproc-per-node=2", "--max-restarts=1", f"--master-port={free_port()}", "--no-python")
+        process = subprocess.Popen(
+            [*map(str, launcher), str(BIN / name), *map(str, arguments)],
+            cwd=FOLDER, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        await_checkpoint(FOLDER / "torchrun", [process])
+        os.kill(children_of(process)[1], signal.SIGKILL)
+        (code, out, err), = finish([process])
+        self.assertEqual(code, 0, err)
+        self.assertRegex(err, r"resuming from torchrun/checkpoints/step-\d+")
+        self.assertIn("finished 400 steps", out)
+        lines = metrics_of(FOLDER / "torchrun")
+        self.assertEqual([line["step"] for line in lines], list(range(1, 401)))
+        for line, other in zip(lines, metrics_of(FOLDER / alone())):
+            self.assertAlmostEqual(line["loss"] / other["loss"], 1, delta=1e-5)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """What a training run leaves behind, and that it goes on from there as if it had never stopped."""
 
 import json
+import logging
 import math
 import os
 import re
@@ -32,6 +33,13 @@ from support import (
     training,
 )
 
+try:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    logging.getLogger("tensorboard").setLevel(logging.ERROR)  # it warns of what it forgets
+except ImportError:
+    EventAccumulator = None
+
 PNG = b"\x89PNG\r\n\x1a\n"
 
 # A network with numbers that are drawn once and never trained, which must follow its weights everywhere.
@@ -41,6 +49,12 @@ DRAWN = "map_noise.freqs"
 
 def metrics_of(folder):
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def steps_in_tensorboard(folder):
+    events = EventAccumulator(str(folder / "tensorboard"))
+    events.Reload()
+    return [event.step for event in events.Scalars("train/loss")]
 
 
 def without_speed(lines):
@@ -182,7 +196,10 @@ class ResumeTest(ExecutableTest):
         newest = os.readlink(whole / "checkpoints" / "latest")
         self.assertEqual(os.readlink(folder / "checkpoints" / "latest"), newest)
         self.assertEqual(contents(folder / "checkpoints" / newest), contents(whole / "checkpoints" / newest))
-        self.assertEqual(without_speed(metrics_of(folder)), without_speed(metrics_of(whole)))
+        lines = without_speed(metrics_of(folder))
+        self.assertEqual(lines, without_speed(metrics_of(whole)))
+        if EventAccumulator:
+            self.assertEqual(steps_in_tensorboard(folder), [line["step"] for line in lines])
 
     def assert_goes_on(self, objective, name, *overrides):
         """Returns the folder of a whole run, of which one that died after half its steps has become the same."""
@@ -272,7 +289,7 @@ class ResumeTest(ExecutableTest):
     def test_more_steps_than_at_first(self):
         whole = train("edm", "longer", "train.steps=5")
         folder = train("edm", "longer-later", "train.steps=2")
-        result = must_run("cm-train-edm", "--resume", "--out", folder, "train.steps=5")
+        result = must_run("cm-train-edm", "--out", folder, "--resume", "train.steps=5")
         self.assertIn("the run was started with '  steps: 2', it goes on with '  steps: 5'", result.err)
         self.assert_same_run(folder, whole)
         self.assertIn("\n  steps: 5\n", (folder / "config.yaml").read_text())
@@ -299,6 +316,20 @@ class ResumeTest(ExecutableTest):
         two_more = f"train.steps={steps + 2}"
         must_run(*said[2].split(), two_more)
         self.assert_same_run(folder, train("edm", "not-stopped", two_more, "train.checkpoint_every=5000"))
+
+    def test_auto_goes_on_with_what_is_there(self):
+        folder = FOLDER / "auto"
+        folder.mkdir()
+        (folder / ".config.yaml.tmp-1").write_text("obj")  # what a crash leaves
+        started = must_run(*training("edm", "auto", "--resume", "auto", "train.steps=1"))
+        self.assertIn("finished 1 steps", started.out)
+        self.assertNotIn("resuming", started.err)
+        shutil.rmtree(folder / "checkpoints")  # as if it had died before the first one
+        again = must_run(*training("edm", "auto", "train.steps=1", "--resume", "auto"))
+        self.assertIn("auto has no checkpoint yet: starting from step 0", again.err)
+        resumed = must_run("cm-train-edm", "--resume=auto", "--out", "auto", "train.steps=2")
+        self.assertRegex(resumed.err, r"resuming from auto/checkpoints/step-00000001\n$")
+        self.assert_same_run(folder, teacher())
 
     def test_a_run_without_a_checkpoint_starts(self):
         folder = FOLDER / "early"

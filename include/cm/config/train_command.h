@@ -10,6 +10,9 @@
 
 namespace cm {
 
+// Whether to go on with the run in the folder; `if_there` starts one where there is none.
+enum class Resume { no, yes, if_there };
+
 struct TrainCommand {
   std::string program;                    // "cm-train-edm"
   std::vector<ObjectiveKind> objectives;  // those it trains
@@ -17,7 +20,7 @@ struct TrainCommand {
   std::optional<std::string> config;
   std::string out;
   std::vector<std::string> overrides;  // key=value
-  bool resume = false;
+  Resume resume = Resume::no;
   bool dry_run = false;
 };
 
