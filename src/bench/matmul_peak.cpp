@@ -10,7 +10,7 @@ namespace {
 
 constexpr std::array<int64_t, 3> kCpuSizes = {512, 1024, 2048};
 constexpr std::array<int64_t, 3> kGpuSizes = {2048, 4096, 8192};
-constexpr int64_t kMostRepeats = 1000;
+constexpr int64_t kMostProducts = 1000;
 
 }  // namespace
 
@@ -23,7 +23,7 @@ MatmulPeak measure_matmul_peak(const torch::Device& device, torch::ScalarType dt
     const Tensor b = torch::full({n, n}, 0.25, options);
     Tensor product = torch::empty({n, n}, options);
     const Repeats repeats = measure_repeats(
-        {.warmup = 1, .steps = kMostRepeats, .max_seconds = seconds / static_cast<double>(sizes.size())},
+        {.warmup = 1, .steps = kMostProducts, .max_seconds = seconds / static_cast<double>(sizes.size())},
         device, [&] { at::mm_out(product, a, b); });
     const double flops = 2 * static_cast<double>(n) * static_cast<double>(n) * static_cast<double>(n);
     const double rate = flops / smallest(repeats.wall_ms) / 1e6;

@@ -62,12 +62,11 @@ void validate(const UNetOptions& options, const Complain& complain) {
 }
 
 void validate_for(const UNetOptions& options, const ImageSpec& image, const Complain& complain) {
-  const int64_t factor =
-      int64_t{1} << (options.channel_mult.size() - std::min<size_t>(1, options.channel_mult.size()));
+  const size_t halvings = options.channel_mult.size() - std::min<size_t>(1, options.channel_mult.size());
+  const int64_t factor = int64_t{1} << std::min<size_t>(halvings, 62);  // no side divides by 2⁶²
   if (image.size % factor != 0) {
-    complain("channel_mult",
-             concat("has ", options.channel_mult.size(), " levels, which halve a side of ", image.size,
-                    " pixels ", options.channel_mult.size() - 1, " times: it must divide by ", factor));
+    complain("channel_mult", concat("has ", options.channel_mult.size(), " levels, which halve a side of ",
+                                    image.size, " pixels ", halvings, " times: it must divide by ", factor));
     return;
   }
   std::vector<std::string> sides;

@@ -33,6 +33,8 @@ TEST(Range, DescribesItselfInWords) {
   EXPECT_EQ(within(0, 1).describe(), "in [0, 1]");
   EXPECT_EQ(from_below(0, 1).describe(), "in [0, 1)");
   EXPECT_EQ((Range{.max = 5}).describe(), "at most 5");
+  EXPECT_EQ(within(1, 1'000'000'000'000).describe(), "in [1, 1000000000000]");
+  EXPECT_EQ(within(1e-9, 1 << 20).describe(), "in [1e-09, 1048576]");
   EXPECT_EQ((Range{.max = 5, .open_max = true}).describe(), "below 5");
   EXPECT_EQ((Range{.min = 0, .max = 1, .open_min = true}).describe(), "in (0, 1]");
   EXPECT_EQ(Range{}.describe(), "a number");

@@ -47,7 +47,7 @@ TEST(RunConfig, ProgressiveDistillationHalvesAPowerOfTwo) {
       ElementsAre("run.yaml:6:16: pd.start_steps must be a power of two, because each stage halves it, "
                   "got 12"));
   EXPECT_THAT(mistakes_in_run(pd, {"pd.steps_per_stage=0"}),
-              ElementsAre(HasSubstr("pd.steps_per_stage must be at least 1, got 0")));
+              ElementsAre(HasSubstr("pd.steps_per_stage must be in [1, 1000000000000], got 0")));
 }
 
 TEST(RunConfig, ProgressiveDistillationTrainsADenoiserFromATeacher) {
@@ -137,6 +137,53 @@ TEST(RunConfig, TrigflowHasItsOwnParameterizations) {
   EXPECT_THAT(
       mistakes_in_run("objective: sct\n", {"model.double_norm=true", "model.scale_shift_norm=false"}),
       ElementsAre(HasSubstr("model.double_norm normalises scale and shift: it needs scale_shift_norm true")));
+}
+
+// Collects the whole numbers of a config that have no upper end, and the lists of them.
+struct EndlessNumbers {
+  std::string section;
+  std::vector<std::string>& found;
+
+  template <class T>
+  void operator()(const std::string& key, T& value, std::string_view, const Range& range = {}) {
+    const std::string full = dotted(section, key);
+    if constexpr (HasFields<T>) {
+      EndlessNumbers within{full, found};
+      fields(within, value);
+    } else if constexpr (is_optional_section<T>) {
+      auto inner = value.value_or(typename T::value_type());
+      (*this)(key, inner, "");
+    } else if constexpr (std::is_same_v<T, int64_t> || std::is_same_v<T, std::optional<int64_t>> ||
+                         std::is_same_v<T, std::vector<int64_t>>) {
+      // Sums and products of a few must fit int64, and doubles hold each.
+      if (!(range.min >= 0 && range.max <= kLargestSeed)) found.push_back(full);
+    }
+  }
+};
+
+template <class Options>
+std::vector<std::string> endless_numbers() {
+  std::vector<std::string> found;
+  EndlessNumbers visitor{"", found};
+  Options options;
+  fields(visitor, options);
+  return found;
+}
+
+TEST(RunConfig, EveryWholeNumberHasAnUpperEnd) {
+  EXPECT_THAT(endless_numbers<RunConfig>(), ElementsAre());
+  EXPECT_THAT(endless_numbers<ModelOptions>(), ElementsAre());  // of weight files
+}
+
+TEST(RunConfig, NumbersThatWouldFillTheMemoryAreMistakes) {
+  const std::string cd = "objective: cd\nteacher: {checkpoint: t}\n";
+  EXPECT_THAT(mistakes_in_run(cd + "cd: {n: 2147483648}\n"),
+              ElementsAre("run.yaml:5:9: cd.n must be in [2, 1048576], got 2147483648"));
+  EXPECT_THAT(mistakes_in_run(cd, {"model.res_blocks=1000000000", "model.channel_mult=[1e300]",
+                                   "train.batch_size=9223372036854775807"}),
+              ElementsAre(HasSubstr("model.res_blocks must be in [1, 64], got 1000000000"),
+                          HasSubstr("model.channel_mult[0] must be in (0, 1024], got 1e300"),
+                          HasSubstr("train.batch_size must be in [1, 1048576], got 9223372036854775807")));
 }
 
 }  // namespace

@@ -224,6 +224,11 @@ TEST(Unet, OptionsThatDoNotFitAreMistakes) {
   EXPECT_THAT(mistake_of(none), HasSubstr("channel_mult must name at least one level"));
   EXPECT_THAT(mistake_of(small_network(), {.channels = 1, .size = 7}),
               HasSubstr("2 levels, which halve a side of 7 pixels 1 times: it must divide by 2"));
+  UNetOptions deep = small_network();
+  for (const size_t levels : {64, 65, 66}) {
+    deep.channel_mult = std::vector<double>(levels, 1);
+    EXPECT_THAT(mistake_of(deep), HasSubstr("levels, which halve a side of 8 pixels")) << levels;
+  }
 }
 
 TEST(Unet, AllMistakesAreReportedAtOnce) {

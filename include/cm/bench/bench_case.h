@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "cm/base/fields.h"
+#include "cm/base/limits.h"
 #include "cm/training/model_options.h"
 
 namespace cm {
@@ -39,25 +40,27 @@ struct BenchCase {
 template <class Visitor>
 void fields(Visitor& visit, BenchCase& o) {
   visit("name", o.name, "what reports call it");
-  visit("image_size", o.image_size, "side of the images in pixels", within(1, 4096));
+  visit("image_size", o.image_size, "side of the images in pixels", within(1, kLargestSide));
   visit("in_channels", o.in_channels, "channels of the images: 1 or 3", within(1, 3));
-  visit("model_channels", o.model_channels, "channels that channel_mult multiplies", within(1, 1 << 14));
-  visit("channel_mult", o.channel_mult, "one factor a level", above(0));
-  visit("res_blocks", o.res_blocks, "residual blocks a level", within(1, 64));
+  visit("model_channels", o.model_channels, "channels that channel_mult multiplies",
+        within(1, kMostChannels));
+  visit("channel_mult", o.channel_mult, "one factor a level",
+        Range{.min = 0, .max = kLargestMultiplier, .open_min = true});
+  visit("res_blocks", o.res_blocks, "residual blocks a level", within(1, kMostBlocks));
   visit("attention_resolutions", o.attention_resolutions, "sides of the levels with self-attention",
-        at_least(1));
-  visit("head_channels", o.head_channels, "channels of one attention head", at_least(1));
-  visit("num_classes", o.num_classes, "classes; 0: none", within(0, 1 << 20));
+        within(1, kLargestSide));
+  visit("head_channels", o.head_channels, "channels of one attention head", within(1, kMostChannels));
+  visit("num_classes", o.num_classes, "classes; 0: none", within(0, kMostClasses));
   visit("scale_shift_norm", o.scale_shift_norm, "the time embedding scales and shifts");
   visit("resblock_updown", o.resblock_updown, "residual blocks change the resolution");
   visit("dropout", o.dropout, "dropout probability in training", from_below(0, 1));
-  visit("batch", o.batch, "images of a training step", within(1, 1 << 20));
-  visit("sample_batch", o.sample_batch, "images of a sampled batch", within(1, 1 << 20));
-  visit("warmup", o.warmup, "repeats before the measurement", at_least(0));
-  visit("steps", o.steps, "repeats that are measured", at_least(1));
+  visit("batch", o.batch, "images of a training step", within(1, kMostAtOnce));
+  visit("sample_batch", o.sample_batch, "images of a sampled batch", within(1, kMostAtOnce));
+  visit("warmup", o.warmup, "repeats before the measurement", within(0, kMostRepeats));
+  visit("steps", o.steps, "repeats that are measured", within(1, kMostRepeats));
   visit("max_seconds", o.max_seconds, "no repeat begins after so long a measurement, but for the first three",
         above(0));
-  visit("threads", o.threads, "threads of the CPU", within(1, 1024));
+  visit("threads", o.threads, "threads of the CPU", within(1, kMostThreads));
   visit("device", o.device, "cpu, cuda, cuda:N or auto");
   visit("dtype", o.dtype, "what the network computes in");
   visit("cuda_graph", o.cuda_graph, "on a GPU: record a step or an evaluation once and play it");

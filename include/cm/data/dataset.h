@@ -7,6 +7,7 @@
 #include <string>
 
 #include "cm/base/fields.h"
+#include "cm/base/limits.h"
 #include "cm/base/tensor.h"
 
 namespace cm {
@@ -60,7 +61,7 @@ template <class Visitor>
 void fields(Visitor& visit, PatchOptions& o) {
   visit("count", o.count, "how many patches there are: an epoch", within(1, 1'000'000'000));
   visit("reduce", o.reduce, "the pictures are made smaller by this whole factor first", within(1, 1000));
-  visit("seed", o.seed, "which patches: patch i depends on this seed and i alone", at_least(0));
+  visit("seed", o.seed, "which patches: patch i depends on this seed and i alone", within(0, kLargestSeed));
 }
 
 struct DataOptions {
@@ -83,7 +84,7 @@ void fields(Visitor& visit, DataOptions& o) {
   visit("image_size", o.image_size,
         "side in pixels that an image folder is resized and centre-cropped to, and of patches (default 32); "
         "other data as stored",
-        at_least(1));
+        within(1, kLargestSide));
   visit("channels", o.channels, "1 (grey) or 3 (RGB), for image folders and patches", within(1, 3));
   visit("labels", o.labels, "use the labels that the data has (class-conditional training)");
   visit("horizontal_flip", o.horizontal_flip, "mirror every image with probability 1/2");

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "cm/base/fields.h"
+#include "cm/base/limits.h"
 #include "cm/nn/compute_type.h"
 #include "cm/nn/dropout.h"
 
@@ -22,9 +23,9 @@ struct ImageSpec {
 
 template <class Visitor>
 void fields(Visitor& visit, ImageSpec& o) {
-  visit("channels", o.channels, "colour channels", at_least(1));
-  visit("size", o.size, "side in pixels", at_least(1));
-  visit("classes", o.classes, "number of classes, 0 when not class-conditional", at_least(0));
+  visit("channels", o.channels, "colour channels", within(1, kMostChannels));
+  visit("size", o.size, "side in pixels", within(1, kLargestSide));
+  visit("classes", o.classes, "number of classes, 0 when not class-conditional", within(0, kMostClasses));
 }
 
 // The label of an example whose class is not told: a class-conditional network leaves out what it adds for a

@@ -11,6 +11,7 @@
 #include <memory>
 #include <vector>
 
+#include "cm/base/limits.h"
 #include "cm/nn/network.h"
 
 namespace cm {
@@ -45,14 +46,15 @@ void fields(Visitor& visit, UNetOptions& o) {
   visit("architecture", o.architecture,
         "adm: the official release's; ddpmpp, ncsnpp: EDM's and the JAX release's for CIFAR-10");
   visit("channels", o.channels,
-        "channels that channel_mult multiplies; the time embedding has 4 times as many", at_least(1));
+        "channels that channel_mult multiplies; the time embedding has 4 times as many",
+        within(1, kMostChannels));
   visit("channel_mult", o.channel_mult, "one factor a level, each level half the size of the one before",
-        above(0));
-  visit("res_blocks", o.res_blocks, "residual blocks a level", at_least(1));
+        Range{.min = 0, .max = kLargestMultiplier, .open_min = true});
+  visit("res_blocks", o.res_blocks, "residual blocks a level", within(1, kMostBlocks));
   visit("attention_resolutions", o.attention_resolutions, "sides in pixels of the levels with self-attention",
-        at_least(1));
-  visit("heads", o.heads, "attention heads, unless head_channels is given", at_least(1));
-  visit("head_channels", o.head_channels, "channels of one attention head", at_least(1));
+        within(1, kLargestSide));
+  visit("heads", o.heads, "attention heads, unless head_channels is given", within(1, kMostChannels));
+  visit("head_channels", o.head_channels, "channels of one attention head", within(1, kMostChannels));
   visit("dropout", o.dropout, "dropout probability in every residual block", from_below(0, 1));
   visit(
       "scale_shift_norm", o.scale_shift_norm,

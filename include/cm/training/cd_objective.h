@@ -1,6 +1,7 @@
 // Consistency distillation (CM Algorithm 2).
 #pragma once
 
+#include "cm/base/limits.h"
 #include "cm/diffusion/distance.h"
 #include "cm/diffusion/weighting.h"
 #include "cm/training/losses.h"
@@ -19,7 +20,7 @@ struct CdOptions {
 
 template <class Visitor>
 void fields(Visitor& visit, CdOptions& o) {
-  visit("n", o.n, "levels N of the Karras grid", at_least(2));
+  visit("n", o.n, "levels N of the Karras grid", within(2, kMostLevels));
   visit("solver", o.solver, "the teacher's ODE solver");
   visit("distance", o.distance, "d");
   visit("weighting", o.weighting, "λ at the larger noise level");

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "cm/base/fields.h"
+#include "cm/base/limits.h"
 
 namespace cm {
 
@@ -31,8 +32,8 @@ template <class Visitor>
 void fields(Visitor& visit, LevelOptions& o) {
   visit("schedule", o.schedule,
         "how the number of noise levels N(k) grows: fixed at s0, CM's, or iCT's doubling");
-  visit("s0", o.s0, "levels at the start", at_least(1));
-  visit("s1", o.s1, "levels at the end", at_least(1));
+  visit("s0", o.s0, "levels at the start", within(1, kMostLevels));
+  visit("s1", o.s1, "levels at the end", within(1, kMostLevels));
 }
 
 void validate(const LevelOptions& options, const Complain& complain);

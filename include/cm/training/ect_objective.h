@@ -2,6 +2,7 @@
 // consistency function by pairs (t, r) that close up in stages, r → t.
 #pragma once
 
+#include "cm/base/limits.h"
 #include "cm/training/model.h"
 #include "cm/training/objective.h"
 
@@ -25,7 +26,7 @@ void fields(Visitor& visit, EctOptions& o) {
   visit("k", o.k, "how much wider the gap is at small t: (1 + k sigmoid(−b t)) times", at_least(0));
   visit("b", o.b, "how fast that widening falls with t", at_least(0));
   visit("steps_per_stage", o.steps_per_stage, "steps between two stages (the paper: 25,000 of 128 images)",
-        at_least(1));
+        within(1, kMostSteps));
   visit("huber_c", o.huber_c, "c of √(‖Δ‖² + c²) − c, ‖·‖² the sum; 0: ‖Δ‖ itself", at_least(0));
 }
 

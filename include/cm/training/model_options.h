@@ -4,6 +4,7 @@
 #include <optional>
 #include <vector>
 
+#include "cm/base/limits.h"
 #include "cm/diffusion/discretization.h"
 #include "cm/diffusion/preconditioning.h"
 #include "cm/nn/unet.h"
@@ -21,7 +22,7 @@ template <class Visitor>
 void fields(Visitor& visit, SamplingOptions& o) {
   visit("grid", o.grid,
         "levels of the Karras grid whose indices name the time points; default: the training's last N",
-        at_least(2));
+        within(2, kMostLevels));
   visit("sigmas", o.sigmas,
         "time points of multistep sampling, from sigma.max down, where a search found good ones", above(0));
   visit("full_noise", o.full_noise,
@@ -49,7 +50,8 @@ void fields(Visitor& visit, ModelOptions& o) {
   visit("parameterization", o.parameterization, "how the network becomes a denoiser or consistency function");
   visit("sigma", o.sigma, "noise levels");
   visit("sampling", o.sampling, "sampling");
-  visit("distilled_steps", o.distilled_steps, "Euler steps that progressive distillation left", at_least(1));
+  visit("distilled_steps", o.distilled_steps, "Euler steps that progressive distillation left",
+        within(1, kMostLevels));
   visit("label_dropout", o.label_dropout, "share of the examples whose class training did not tell",
         from_below(0, 1));
   visit("guidance", o.guidance, "weight of the guidance that was distilled into it", at_least(0));

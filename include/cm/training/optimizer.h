@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cm/base/fields.h"
+#include "cm/base/limits.h"
 #include "cm/base/tensor.h"
 #include "cm/kernels/multi_tensor.h"
 
@@ -51,7 +52,7 @@ void fields(Visitor& visit, OptimizerOptions& o) {
   visit("eps", o.eps, "added to the root of the second moment", above(0));
   visit("weight_decay", o.weight_decay, "weight decay", at_least(0));
   visit("warmup_steps", o.warmup_steps, "steps over which the learning rate rises linearly from 0",
-        at_least(0));
+        within(0, kMostSteps));
   visit("decay", o.decay, "how the learning rate falls from the warm-up to 0 at the last step");
   visit("clip_norm", o.clip_norm, "largest norm of the whole gradient; longer ones are scaled down",
         above(0));

@@ -2,6 +2,7 @@
 // one Euler step what its teacher does in two, then becomes the teacher of the next, with half its steps.
 #pragma once
 
+#include "cm/base/limits.h"
 #include "cm/diffusion/distance.h"
 #include "cm/diffusion/weighting.h"
 #include "cm/training/losses.h"
@@ -26,13 +27,14 @@ void fields(Visitor& visit, PdOptions& o) {
   visit("start_steps", o.start_steps,
         "sampling steps N of the first student, a power of two; its teacher takes 2 N. Halved stage by stage "
         "down to 1",
-        at_least(1));
-  visit("steps_per_stage", o.steps_per_stage, "training steps of each stage down to N = 4", at_least(1));
+        within(1, kMostLevels / 2));
+  visit("steps_per_stage", o.steps_per_stage, "training steps of each stage down to N = 4",
+        within(1, kMostSteps));
   visit(
       "steps_two", o.steps_two,
       "training steps of the stage N = 2. Default: twice steps_per_stage. The stage N = 1 takes the rest of "
       "train.steps",
-      at_least(1));
+      within(1, kMostSteps));
   visit("distance", o.distance, "d");
   visit("weighting", o.weighting, "λ at the noise level where the student's step starts");
 }

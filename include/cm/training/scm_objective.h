@@ -2,6 +2,7 @@
 // (sCT) and distillation (sCD) in TrigFlow.
 #pragma once
 
+#include "cm/base/limits.h"
 #include "cm/training/model.h"
 #include "cm/training/objective.h"
 
@@ -21,7 +22,7 @@ void fields(Visitor& visit, ScmOptions& o) {
   visit(
       "tangent_warmup_steps", o.tangent_warmup_steps,
       "steps H over which the part of the tangent that differentiates the network comes in, r = min(1, k/H)",
-      at_least(0));
+      within(0, kMostSteps));
   visit("tangent_c", o.tangent_c, "c of the normalized tangent g/(‖g‖ + c)", above(0));
 }
 

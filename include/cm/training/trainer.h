@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "cm/base/limits.h"
 #include "cm/data/loader.h"
 #include "cm/distributed/gradient_sum.h"
 #include "cm/distributed/world.h"
@@ -53,13 +54,13 @@ struct TrainOptions {
 
 template <class Visitor>
 void fields(Visitor& visit, TrainOptions& o) {
-  visit("steps", o.steps, "training steps", at_least(1));
-  visit("batch_size", o.batch_size, "images a step, of all processes together", at_least(1));
+  visit("steps", o.steps, "training steps", within(1, kMostSteps));
+  visit("batch_size", o.batch_size, "images a step, of all processes together", within(1, kMostAtOnce));
   visit("micro_batch_size", o.micro_batch_size,
         "images in one pass through the network; gradients add up over the batch (less memory). Default: "
         "all that a process has of the batch",
-        at_least(1));
-  visit("seed", o.seed, "decides initial weights, data order, noise and σ", within(0, 9007199254740992));
+        within(1, kMostAtOnce));
+  visit("seed", o.seed, "decides initial weights, data order, noise and σ", within(0, kLargestSeed));
   visit(
       "dtype", o.dtype,
       "what the networks' products are computed in; weights, gradients and averages are fp32 always. bf16 "
@@ -69,13 +70,13 @@ void fields(Visitor& visit, TrainOptions& o) {
   visit("label_dropout", o.label_dropout,
         "probability that an example's class is not told (the null class), as guidance needs it: 0.1, say",
         from_below(0, 1));
-  visit("log_every", o.log_every, "steps between two lines of metrics.jsonl", at_least(1));
-  visit("sample_every", o.sample_every, "steps between two sample grids; 0: none", at_least(0));
-  visit("sample_count", o.sample_count, "images in a sample grid", at_least(1));
+  visit("log_every", o.log_every, "steps between two lines of metrics.jsonl", within(1, kMostSteps));
+  visit("sample_every", o.sample_every, "steps between two sample grids; 0: none", within(0, kMostSteps));
+  visit("sample_count", o.sample_count, "images in a sample grid", within(1, kMostAtOnce));
   visit("checkpoint_every", o.checkpoint_every, "steps between two checkpoints; the last step always has one",
-        at_least(1));
+        within(1, kMostSteps));
   visit("keep_checkpoints", o.keep_checkpoints,
-        "newest checkpoints that are kept, besides the last of each stage; 0: all", at_least(0));
+        "newest checkpoints that are kept, besides the last of each stage; 0: all", within(0, kMostSteps));
   visit("on_non_finite", o.on_non_finite,
         "what a non-finite loss does: stop the run, or skip the step and count it");
   visit("deterministic", o.deterministic, "deterministic CUDA kernels: bit-identical repeats, slower");
