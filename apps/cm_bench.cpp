@@ -1,8 +1,10 @@
 // Times one job of one case.
 #include <CLI/CLI.hpp>
 
+#include "cm/base/limits.h"
 #include "cm/bench/bench_command.h"
 #include "cm/config/command_line.h"
+#include "cm/config/number_option.h"
 
 int main(int argc, char** argv) {
   CLI::App app(
@@ -13,16 +15,19 @@ int main(int argc, char** argv) {
   app.add_option("--job", command.job, cm::concat("one of ", cm::join(cm::all_names<cm::BenchJob>())))
       ->required();
   app.add_option("--config", command.config, "the case, as bench/cases/cifar32.json")->required();
-  app.add_option("--threads", command.threads, "threads of the CPU")->check(CLI::Range(1, 1024));
+  cm::add_number_option(app, "--threads", command.threads, "threads of the CPU",
+                        cm::within(1, cm::kMostThreads));
   app.add_option("--device", command.device, "cpu, cuda, cuda:N or auto");
   app.add_option("--dtype", command.dtype, "fp32, bf16 or fp16");
-  app.add_option("--batch", command.batch, "images of a training step or of a sampled batch")
-      ->check(CLI::Range(1, 1 << 20));
-  app.add_option("--steps", command.steps, "repeats that are measured")->check(CLI::PositiveNumber);
-  app.add_option("--warmup", command.warmup, "repeats before them")->check(CLI::NonNegativeNumber);
-  app.add_option("--max-seconds", command.max_seconds,
-                 "no repeat begins after so long a measurement, but for the first three")
-      ->check(CLI::PositiveNumber);
+  cm::add_number_option(app, "--batch", command.batch, "images of a training step or of a sampled batch",
+                        cm::within(1, cm::kMostAtOnce));
+  cm::add_number_option(app, "--steps", command.steps, "repeats that are measured",
+                        cm::within(1, cm::kMostRepeats));
+  cm::add_number_option(app, "--warmup", command.warmup, "repeats before them",
+                        cm::within(0, cm::kMostRepeats));
+  cm::add_number_option(app, "--max-seconds", command.max_seconds,
+                        "no repeat begins after so long a measurement, but for the first three",
+                        cm::above(0));
   app.add_flag("--cuda-graph", command.cuda_graph,
                "on a GPU: record a step or an evaluation once and play it for all others");
   app.add_option("--out", command.out, "the PNG that jobs cold_start and first_image write");

@@ -3,13 +3,14 @@
 
 #include "cm/config/command_line.h"
 #include "cm/config/data_command.h"
+#include "cm/config/number_option.h"
 
 int main(int argc, char** argv) {
   CLI::App app("Writes the images that a configuration trains on: samples.npz and grid.png.", "cm-data");
   cm::DataCommand command;
   app.add_option("--config", command.config, "YAML file of a training run (see configs/)")->required();
   app.add_option("overrides", command.overrides, "settings over the file's: data.path=photos …");
-  app.add_option("--num", command.count, "how many images, from the first on (default: all)");
+  cm::add_number_option(app, "--num", command.count, "how many images, from the first on (default: all)");
   app.add_option("--out", command.out, "folder for the output")->required();
   app.add_flag("--png", command.write_pngs, "also write one PNG an image");
   app.add_flag("--force", command.force, "write over an earlier output");

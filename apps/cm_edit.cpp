@@ -2,9 +2,11 @@
 // interpolation.
 #include <CLI/CLI.hpp>
 
+#include "cm/base/limits.h"
 #include "cm/config/compute_options.h"
 #include "cm/config/edit_command.h"
 #include "cm/config/guidance_option.h"
+#include "cm/config/number_option.h"
 
 namespace {
 
@@ -20,9 +22,10 @@ void declare_task(CLI::App& app, cm::EditOptions& options, Words& words) {
       ->required();
   app.add_option("--checkpoint", options.checkpoint, "a weight file, a checkpoint folder or a run")
       ->required();
-  app.add_option("--ema", options.ema,
-                 "which evaluation average of a run; 0: the trained weights; default: the slowest "
-                 "whose start weighs at most 1 %");
+  cm::add_number_option(app, "--ema", options.ema,
+                        "which evaluation average of a run; 0: the trained weights; default: the slowest "
+                        "whose start weighs at most 1 %",
+                        cm::from_below(0, 1));
   app.add_option(
       "--input", options.input,
       "the pictures: an image file, a folder of them, .npz (arr_0) or the digits' .csv.gz; cropped and "
@@ -30,12 +33,13 @@ void declare_task(CLI::App& app, cm::EditOptions& options, Words& words) {
   app.add_option("--mask", options.mask,
                  "inpaint: a picture, white = known, of the model's size or the input's");
   app.add_option("--box", words.box, "inpaint: the part to fill, as x,y,w,h in the model's pixels");
-  app.add_option(
-      "--factor", options.factor,
+  cm::add_number_option(
+      app, "--factor", options.factor,
       "superres: how many times larger; the input is the small picture, or a full one whose patches "
-      "are averaged first");
-  app.add_option(
-      "--sigma", options.sigma,
+      "are averaged first",
+      cm::within(2, cm::kLargestSide));
+  cm::add_number_option(
+      app, "--sigma", options.sigma,
       "stroke: the noise level to start from (higher: further from the input); denoise: the level that "
       "the input has, in units of [-1, 1]");
   app.add_flag("--add-noise", options.add_noise,
@@ -45,19 +49,23 @@ void declare_task(CLI::App& app, cm::EditOptions& options, Words& words) {
 }
 
 void declare_walk_and_output(CLI::App& app, cm::EditOptions& options) {
-  app.add_option("--steps", options.steps,
-                 "evaluations; default: the model's grid, at most 40, for inpaint, colorize and superres; "
-                 "otherwise as cm-sample");
-  app.add_option("--sigmas", options.sigmas, "time points, as 80,24.4,5.84,0.9,0.661")->delimiter(',');
+  cm::add_number_option(
+      app, "--steps", options.steps,
+      "evaluations; default: the model's grid, at most 40, for inpaint, colorize and superres; "
+      "otherwise as cm-sample",
+      cm::within(1, cm::kMostLevels));
+  cm::add_number_option(app, "--sigmas", options.sigmas, "time points, as 80,24.4,5.84,0.9,0.661");
   app.add_option("--class", options.classes,
                  "classes, repeated over the results in order: 3, 3,5 or all; default: those of the input");
   cm::add_guidance_option(app, options.guidance);
   cm::add_compute_options(app, options.compute);
-  app.add_option(
-      "--num", options.count,
+  cm::add_number_option(
+      app, "--num", options.count,
       "how many results; the inputs are repeated in order, each with draws of its own (default: one an "
-      "input, 8 for interpolate)");
-  app.add_option("--batch", options.batch, "results computed at once; changes nothing but speed")
+      "input, 8 for interpolate)",
+      cm::within(1, cm::kMostSamples));
+  cm::add_number_option(app, "--batch", options.batch, "results computed at once; changes nothing but speed",
+                        cm::within(1, cm::kMostAtOnce))
       ->capture_default_str();
   app.add_option("--out", options.out, "folder for results.npz, grid.png and edit.json")->required();
   app.add_option("--noise", options.noise,

@@ -4,6 +4,7 @@
 
 #include "cm/base/text.h"
 #include "cm/config/evaluate_command.h"
+#include "cm/config/number_option.h"
 
 namespace {
 
@@ -15,10 +16,11 @@ void declare_subjects(CLI::App& app, cm::EvaluateCommand& command) {
                                     "file, checkpoint folder or run; several, as RUN/checkpoints/step-*, "
                                     "are measured one after another")
                          ->excludes(samples);
-  app.add_option("--ema", command.ema,
-                 "which evaluation averages of them, as 0.999,0.9999; 0: the trained weights; default: the "
-                 "slowest whose start weighs at most 1 %")
-      ->delimiter(',')
+  cm::add_number_option(
+      app, "--ema", command.ema,
+      "which evaluation averages of them, as 0.999,0.9999; 0: the trained weights; default: the "
+      "slowest whose start weighs at most 1 %",
+      cm::from_below(0, 1))
       ->needs(checkpoint);
   std::vector<CLI::Option*> before = app.get_options();
   cm::add_sample_set_options(app, command.sampling);

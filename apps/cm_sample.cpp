@@ -1,6 +1,7 @@
 // Samples a checkpoint: one step, several steps, or a diffusion model's ODE.
 #include <CLI/CLI.hpp>
 
+#include "cm/config/number_option.h"
 #include "cm/config/sample_command.h"
 
 int main(int argc, char** argv) {
@@ -8,9 +9,10 @@ int main(int argc, char** argv) {
   cm::SampleCommand command;
   app.add_option("--checkpoint", command.checkpoint, "a weight file, a checkpoint folder or a run")
       ->required();
-  app.add_option("--ema", command.ema,
-                 "which evaluation average of a run; 0: the trained weights; default: the slowest "
-                 "whose start weighs at most 1 %");
+  cm::add_number_option(app, "--ema", command.ema,
+                        "which evaluation average of a run; 0: the trained weights; default: the slowest "
+                        "whose start weighs at most 1 %",
+                        cm::from_below(0, 1));
   cm::add_sample_set_options(app, command.samples);
   app.add_option("--out", command.out, "folder for the output")->required();
   app.add_option("--noise", command.noise, "safetensors with draws to replay: x_T, noise.0, noise.1, …");

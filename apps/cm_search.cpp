@@ -1,9 +1,11 @@
 // Searches the time points of multistep sampling that a metric likes best.
 #include <CLI/CLI.hpp>
 
+#include "cm/base/limits.h"
 #include "cm/config/command_line.h"
 #include "cm/config/compute_options.h"
 #include "cm/config/guidance_option.h"
+#include "cm/config/number_option.h"
 #include "cm/config/search_command.h"
 
 int main(int argc, char** argv) {
@@ -15,27 +17,35 @@ int main(int argc, char** argv) {
   app.add_option("--checkpoint", command.checkpoint,
                  "a consistency model: a weight file, a checkpoint folder or a run")
       ->required();
-  app.add_option("--ema", command.ema,
-                 "which evaluation average of a run; 0: the trained weights; default: the slowest "
-                 "whose start weighs at most 1 %");
-  app.add_option("--steps", command.steps, "time points, of which the first is sigma_max")->required();
-  app.add_option("--grid", command.grid,
-                 "levels of the grid that time points are taken from (default: the model's own, or 40)");
+  cm::add_number_option(app, "--ema", command.ema,
+                        "which evaluation average of a run; 0: the trained weights; default: the slowest "
+                        "whose start weighs at most 1 %",
+                        cm::from_below(0, 1));
+  cm::add_number_option(app, "--steps", command.steps, "time points, of which the first is sigma_max",
+                        cm::within(1, cm::kMostLevels))
+      ->required();
+  cm::add_number_option(
+      app, "--grid", command.grid,
+      "levels of the grid that time points are taken from (default: the model's own, or 40)",
+      cm::within(2, cm::kMostLevels));
   app.add_option("--metric", command.metric,
                  "frechet, kid, precision, recall or class_accuracy; with Inception features fid, sfid or is "
                  "in place of frechet")
       ->capture_default_str();
   cm::add_reference_options(app, command.reference)->required();
-  app.add_option("--num", command.count,
-                 "samples an evaluation, of the same noise in all; more tell finer differences apart (the "
-                 "official release took 10,000)")
+  cm::add_number_option(
+      app, "--num", command.count,
+      "samples an evaluation, of the same noise in all; more tell finer differences apart (the "
+      "official release took 10,000)",
+      cm::within(1, cm::kMostSamples))
       ->capture_default_str();
   app.add_option("--class", command.classes,
                  "classes, repeated over the samples in order: 3, 3,5 or all (default)");
   cm::add_guidance_option(app, command.guidance);
   cm::add_compute_options(app, command.compute);
-  app.add_option("--batch", command.batch,
-                 "samples, and images whose features are, computed at once; changes nothing but speed")
+  cm::add_number_option(app, "--batch", command.batch,
+                        "samples, and images whose features are, computed at once; changes nothing but speed",
+                        cm::within(1, cm::kMostAtOnce))
       ->capture_default_str();
   app.add_option("--out", command.out, "folder for evaluations, result and plot")->required();
   app.add_flag("--resume", command.resume,

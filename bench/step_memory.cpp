@@ -9,10 +9,12 @@
 #include <iostream>
 #include <set>
 
+#include "cm/base/limits.h"
 #include "cm/bench/lpips_memory.h"
 #include "cm/bench/measured_memory.h"
 #include "cm/bench/step_memory.h"
 #include "cm/config/command_line.h"
+#include "cm/config/number_option.h"
 #include "step_memory_config.h"
 
 namespace {
@@ -265,26 +267,25 @@ int main(int argc, char** argv) {
       "--measure", arguments.measured,
       "instead: passes of these configs' networks and training steps of these cases (bench/cases), "
       "on the CPU, measured beside computed");
-  app.add_option("--batch", arguments.batch, "images of a measured pass")
-      ->check(CLI::Range(1, 1 << 20))
+  cm::add_number_option(app, "--batch", arguments.batch, "images of a measured pass",
+                        cm::within(1, cm::kMostAtOnce))
       ->capture_default_str();
-  app.add_option("--card-gb", arguments.card_gb, "memory of a GPU, 10^9 bytes")
-      ->check(CLI::Range(1.0, 1e6))
+  cm::add_number_option(app, "--card-gb", arguments.card_gb, "memory of a GPU, 10^9 bytes",
+                        cm::within(1, 1e6))
       ->capture_default_str();
-  app.add_option("--reserve-gb", arguments.reserve_gb,
-                 "of it for CUDA itself, workspaces and fragments of the allocator")
-      ->check(CLI::Range(0.0, 1e6))
+  cm::add_number_option(app, "--reserve-gb", arguments.reserve_gb,
+                        "of it for CUDA itself, workspaces and fragments of the allocator",
+                        cm::within(0, 1e6))
       ->capture_default_str();
   app.add_option("--kernels", arguments.kernels, "of the images that fit: fused or operators")
       ->capture_default_str();
-  app.add_option("--classes", arguments.classes, "classes of image folders with labels")
-      ->check(CLI::Range(1, 1 << 20))
+  cm::add_number_option(app, "--classes", arguments.classes, "classes of image folders with labels",
+                        cm::within(1, cm::kMostClasses))
       ->capture_default_str();
-  app.add_option("--ranks", arguments.ranks, "numbers of ranks")
-      ->check(CLI::Range(1, 1 << 20))
+  cm::add_number_option(app, "--ranks", arguments.ranks, "numbers of ranks", cm::within(1, cm::kMostAtOnce))
       ->capture_default_str();
-  app.add_option("--links-gb", arguments.links_gb, "10^9 bytes that a rank sends a second")
-      ->check(CLI::Range(1e-3, 1e6))
+  cm::add_number_option(app, "--links-gb", arguments.links_gb, "10^9 bytes that a rank sends a second",
+                        cm::within(1e-3, 1e6))
       ->capture_default_str();
   return cm::run_command(app, argc, argv, [&] { return step_memory(arguments); });
 }

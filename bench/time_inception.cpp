@@ -11,7 +11,9 @@
 
 #include <ATen/Parallel.h>
 
+#include "cm/base/limits.h"
 #include "cm/config/command_line.h"
+#include "cm/config/number_option.h"
 #include "cm/io/json.h"
 #include "cm/metrics/inception_features.h"
 
@@ -24,7 +26,7 @@ struct Arguments {
   std::string resize = "tensorflow";
   int64_t images = 32;
   int64_t size = 32;
-  int threads = 1;
+  int64_t threads = 1;
   cm::CommonOptions common;
 };
 
@@ -33,7 +35,7 @@ cm::Tensor some_images(int64_t count, int64_t size) {
 }
 
 int time_inception(const Arguments& arguments) {
-  at::set_num_threads(arguments.threads);
+  at::set_num_threads(static_cast<int>(arguments.threads));
   const torch::Device device = cm::parse_device(arguments.common.device);
   const auto resize = cm::named_option<cm::InceptionResize>("--resize", arguments.resize);
   const cm::InceptionFeatures features(arguments.weights, resize, device);
@@ -61,14 +63,14 @@ int main(int argc, char** argv) {
   Arguments arguments;
   app.add_option("--weights", arguments.weights, "what scripts/export_inception.py made")->required();
   app.add_option("--resize", arguments.resize, "tensorflow, pytorch or clean")->capture_default_str();
-  app.add_option("--images", arguments.images, "images in the batch that is timed")
-      ->check(CLI::Range(1, 1 << 20))
+  cm::add_number_option(app, "--images", arguments.images, "images in the batch that is timed",
+                        cm::within(1, cm::kMostAtOnce))
       ->capture_default_str();
-  app.add_option("--size", arguments.size, "side of the images in pixels")
-      ->check(CLI::Range(1, 4096))
+  cm::add_number_option(app, "--size", arguments.size, "side of the images in pixels",
+                        cm::within(1, cm::kLargestSide))
       ->capture_default_str();
-  app.add_option("--threads", arguments.threads, "threads of the CPU")
-      ->check(CLI::Range(1, 1024))
+  cm::add_number_option(app, "--threads", arguments.threads, "threads of the CPU",
+                        cm::within(1, cm::kMostThreads))
       ->capture_default_str();
   cm::add_common_options(app, arguments.common);
   return cm::run_command(app, argc, argv, [&] { return time_inception(arguments); });

@@ -13,9 +13,11 @@
 #include <ATen/Parallel.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include "cm/base/limits.h"
 #include "cm/base/random.h"
 #include "cm/base/text.h"
 #include "cm/config/command_line.h"
+#include "cm/config/number_option.h"
 #include "cm/kernels/convolution.h"
 #include "cm/kernels/group_norm.h"
 #include "cm/kernels/multi_tensor.h"
@@ -26,8 +28,8 @@ using Clock = std::chrono::steady_clock;
 using cm::Tensor;
 
 struct Arguments {
-  int threads = 1;
-  int repeats = 50;
+  int64_t threads = 1;
+  int64_t repeats = 50;
 };
 
 struct Times {
@@ -52,11 +54,11 @@ Times time_once(const std::function<void()>& body) {
 // Medians of both, taken in turns, so that whatever else the machine does meets both alike.
 class Comparison {
  public:
-  Comparison(std::function<void()> plain, std::function<void()> fused, int repeats) {
+  Comparison(std::function<void()> plain, std::function<void()> fused, int64_t repeats) {
     const std::array bodies = {std::move(plain), std::move(fused)};
     std::array<std::vector<double>, 2> wall;
     std::array<std::vector<double>, 2> processors;
-    for (int i = -3; i < repeats; ++i) {
+    for (int64_t i = -3; i < repeats; ++i) {
       for (size_t k = 0; k < bodies.size(); ++k) {
         const Times times = time_once(bodies[k]);
         if (i < 0) continue;  // warm-up
@@ -93,7 +95,7 @@ struct NormCase {
 };
 
 // Normalisation, scale and shift, SiLU, as in every block.
-void compare_norm(const NormCase& norm_case, int repeats) {
+void compare_norm(const NormCase& norm_case, int64_t repeats) {
   const int64_t channels = norm_case.shape[1];
   const auto leaf = [&](const Tensor& t) { return t.detach().requires_grad_(norm_case.backward); };
   const Tensor x = leaf(torch::randn(norm_case.shape).contiguous(norm_case.format));
@@ -117,7 +119,7 @@ struct ConvolutionCase {
 };
 
 // A 3 × 3 convolution; LibTorch's of channels-first images, which is its faster.
-void compare_convolution(const ConvolutionCase& sizes, int repeats) {
+void compare_convolution(const ConvolutionCase& sizes, int64_t repeats) {
   const auto& [batch, in, out, side] = sizes;
   for (const bool backward : {false, true}) {
     const auto leaf = [&](const Tensor& t) { return t.detach().requires_grad_(backward); };
@@ -141,7 +143,7 @@ void compare_convolution(const ConvolutionCase& sizes, int repeats) {
 }
 
 // A training batch's noise: LibTorch's depends on the division into batches and ranks, ours does not.
-void compare_noise(int repeats) {
+void compare_noise(int64_t repeats) {
   const std::vector<int64_t> samples = cm::sample_range(0, 128);
   Comparison(
       [&] {
@@ -175,7 +177,7 @@ void adam_by_operators(const cm::AdamState& state, const cm::AdamRule& rule, dou
   at::_foreach_addcdiv_(state.theta, state.first, denominator, -step);
 }
 
-void compare_multi_tensor(int repeats) {
+void compare_multi_tensor(int64_t repeats) {
   const cm::AdamState state{network_sized(), network_sized(), network_sized(), network_sized()};
   for (const Tensor& v : state.second) v.abs_();
   const cm::AdamRule rule{.rectified = true};
@@ -205,7 +207,7 @@ void compare_multi_tensor(int repeats) {
 }
 
 int time_kernels(const Arguments& arguments) {
-  at::set_num_threads(arguments.threads);
+  at::set_num_threads(static_cast<int>(arguments.threads));
   std::cout << std::fixed << std::setprecision(3)
             << "| kernel | plain ms | fused ms | plain processor ms | fused processor ms | ratio |\n"
             << "|---|---|---|---|---|---|\n";
@@ -235,11 +237,11 @@ int time_kernels(const Arguments& arguments) {
 int main(int argc, char** argv) {
   CLI::App app("Times each kernel beside LibTorch's operators; prints a Markdown table.", "cm-time-kernels");
   Arguments arguments;
-  app.add_option("--threads", arguments.threads, "threads of the CPU")
-      ->check(CLI::Range(1, 1024))
+  cm::add_number_option(app, "--threads", arguments.threads, "threads of the CPU",
+                        cm::within(1, cm::kMostThreads))
       ->capture_default_str();
-  app.add_option("--repeats", arguments.repeats, "calls of each whose median is taken")
-      ->check(CLI::Range(1, 1'000'000))
+  cm::add_number_option(app, "--repeats", arguments.repeats, "calls of each whose median is taken",
+                        cm::within(1, cm::kMostRepeats))
       ->capture_default_str();
   return cm::run_command(app, argc, argv, [&] { return time_kernels(arguments); });
 }

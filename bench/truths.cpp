@@ -10,8 +10,10 @@
 #include <iostream>
 
 #include "cm/base/files.h"
+#include "cm/base/limits.h"
 #include "cm/base/log.h"
 #include "cm/config/command_line.h"
+#include "cm/config/number_option.h"
 #include "truth_run.h"
 
 namespace {
@@ -148,9 +150,10 @@ int main(int argc, char** argv) {
   Arguments arguments;
   app.add_option("--out", arguments.out, "folder for truths.json; rows that it has are kept")->required();
   app.add_flag("--quick", arguments.quick, "a tenth of the training steps, and fewer trajectories");
-  app.add_option("--steps", arguments.steps,
-                 cm::concat("training steps of each (default: ", kSteps, ", --quick: ", kQuickSteps, ")"))
-      ->check(CLI::PositiveNumber);
+  cm::add_number_option(
+      app, "--steps", arguments.steps,
+      cm::concat("training steps of each (default: ", kSteps, ", --quick: ", kQuickSteps, ")"),
+      cm::within(1, cm::kMostSteps));
   app.add_option("--only", arguments.only, "names of rows, comma-separated; default: all")->delimiter(',');
   cm::add_common_options(app, arguments.common);
   return cm::run_command(app, argc, argv, [&] { return run(arguments); });

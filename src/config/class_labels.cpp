@@ -1,19 +1,18 @@
 #include "cm/config/class_labels.h"
 
-#include <charconv>
 #include <sstream>
 #include <vector>
 
 #include "cm/base/error.h"
 #include "cm/base/text.h"
+#include "cm/config/scalar.h"
 
 namespace cm {
 namespace {
 
 int64_t class_of(const std::string& word, int64_t available) {
-  int64_t value = -1;
-  const auto end = std::from_chars(word.data(), word.data() + word.size(), value);
-  if (end.ptr != word.data() + word.size() || value < 0 || value >= available) {
+  const int64_t value = parse_integer(word).value_or(-1);
+  if (value < 0 || value >= available) {
     throw InputError(
         concat("--class must be 'all' or classes in 0 … ", available - 1, ", as 3 or 3,5, got '", word, "'"));
   }

@@ -4,12 +4,12 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <charconv>
-#include <limits>
 #include <vector>
 
 #include "cm/base/error.h"
 #include "cm/base/text.h"
+#include "cm/config/number_option.h"
+#include "cm/config/scalar.h"
 
 namespace cm {
 namespace {
@@ -59,29 +59,12 @@ bool parse(CLI::App& app, int argc, const char* const* argv) {
   }
 }
 
-// CLI11 itself would wrap a negative number around.
-std::string mistake_in_seed(const std::string& text) {
-  uint64_t seed = 0;
-  const char* const end = text.data() + text.size();
-  const auto [stop, failure] = std::from_chars(text.data(), end, seed);
-  if (failure == std::errc() && stop == end) return "";
-  return concat("must be a whole number from 0 to ", std::numeric_limits<uint64_t>::max(), ", got ", text);
-}
-
-// N of "cuda:N", −1 for what is no number.
-int64_t gpu_index(const std::string& name) {
-  int64_t index = -1;
-  const char* const end = name.data() + name.size();
-  const auto [stop, failure] = std::from_chars(name.data() + std::string("cuda:").size(), end, index);
-  return failure == std::errc() && stop == end ? index : -1;
-}
-
 }  // namespace
 
 void add_common_options(CLI::App& app, CommonOptions& options) {
   app.add_option("--device", options.device, "cpu, cuda, cuda:N, or auto: CUDA if there is any")
       ->capture_default_str();
-  app.add_option("--seed", options.seed, "seed of all random draws")->check(mistake_in_seed);
+  add_number_option(app, "--seed", options.seed, "seed of all random draws");
   app.add_flag("--force", options.force, "write over an earlier output");
 }
 
@@ -95,7 +78,7 @@ torch::Device parse_device(const std::string& name, int64_t local_rank) {
   const bool unnumbered = name == "auto" || name == "cuda";
   int64_t index = -1;
   if (unnumbered) index = gpus == 1 ? 0 : local_rank;
-  if (name.starts_with("cuda:")) index = gpu_index(name);
+  if (name.starts_with("cuda:")) index = parse_integer(name.substr(5)).value_or(-1);
   if (index < 0) {
     throw InputError(concat("--device must be cpu, cuda, cuda:N or auto, got '", name, "'",
                             did_you_mean(name, {"cpu", "cuda", "auto"})));

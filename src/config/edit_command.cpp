@@ -156,7 +156,6 @@ void report(const EditOptions& options, const ResolvedWeights& weights, const Sa
 int run_edit_command(const EditOptions& options) {
   check_alone(launch_of_this_process(), "cm-edit");
   check_options(options);
-  check_counts(options.count.value_or(1), options.batch);
   check_output(output_of(options), options.common.force);
   const torch::Device device = parse_device(options.common.device);
   const ResolvedWeights weights = resolve_weights(options.checkpoint, options.ema);

@@ -1,11 +1,11 @@
 #include "cm/config/edit_options.h"
 
 #include <algorithm>
-#include <charconv>
 #include <sstream>
 
 #include "cm/base/error.h"
 #include "cm/base/text.h"
+#include "cm/config/scalar.h"
 
 namespace cm {
 namespace {
@@ -93,11 +93,9 @@ std::vector<uint64_t> whole_numbers(const std::string& option, const std::string
   std::vector<uint64_t> numbers;
   std::istringstream words(text + ",");
   for (std::string word; std::getline(words, word, ',');) {
-    uint64_t number = 0;
-    const char* const end = word.data() + word.size();
-    const auto [stop, failure] = std::from_chars(word.data(), end, number);
-    if (failure != std::errc() || stop != end) break;
-    numbers.push_back(number);
+    const auto number = parse_unsigned(word);
+    if (!number) break;
+    numbers.push_back(*number);
   }
   const auto commas = static_cast<size_t>(std::ranges::count(text, ','));
   if (numbers.size() != count || commas + 1 != count) {

@@ -81,7 +81,6 @@ std::vector<Subject> subjects_of(const EvaluateCommand& command, torch::Device d
 }
 
 void check_sources(const EvaluateCommand& command) {
-  check_counts(command.sampling.count, command.sampling.batch);
   if (command.samples.has_value() == !command.checkpoints.empty()) {
     throw InputError("give one of --samples, the images to measure, and --checkpoint, what makes them");
   }

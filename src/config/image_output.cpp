@@ -31,11 +31,6 @@ void check_output(const ImageOutput& output, bool force) {
   }
 }
 
-void check_counts(int64_t count, int64_t batch) {
-  if (count < 1) throw InputError(concat("--num must be at least 1, got ", count));
-  if (batch < 1) throw InputError(concat("--batch must be at least 1, got ", batch));
-}
-
 Tensor in_batches(const std::string& what, int64_t count, int64_t batch,
                   const std::function<Tensor(int64_t first, int64_t n)>& make, const World& world) {
   std::optional<Progress> progress;

@@ -1,10 +1,12 @@
 #include "cm/config/sample_set.h"
 
+#include "cm/base/limits.h"
 #include "cm/base/log.h"
 #include "cm/config/class_labels.h"
 #include "cm/config/compute_options.h"
 #include "cm/config/guidance_option.h"
 #include "cm/config/image_output.h"
+#include "cm/config/number_option.h"
 #include "cm/training/checkpoint.h"
 #include "named_option.h"
 
@@ -12,21 +14,22 @@ namespace cm {
 namespace {
 
 void add_churn_options(CLI::App& app, Churn& churn) {
-  app.add_option("--s-churn", churn.s_churn, "EDM's S_churn: noise added in each step")
-      ->check(CLI::NonNegativeNumber);
-  app.add_option("--s-tmin", churn.s_tmin, "EDM's S_tmin");
-  app.add_option("--s-tmax", churn.s_tmax, "EDM's S_tmax");
-  app.add_option("--s-noise", churn.s_noise, "EDM's S_noise");
+  add_number_option(app, "--s-churn", churn.s_churn, "EDM's S_churn: noise added in each step", at_least(0));
+  add_number_option(app, "--s-tmin", churn.s_tmin, "EDM's S_tmin");
+  add_number_option(app, "--s-tmax", churn.s_tmax, "EDM's S_tmax");
+  add_number_option(app, "--s-noise", churn.s_noise, "EDM's S_noise");
 }
 
 void add_walk_options(CLI::App& app, SamplerRequest& request) {
-  app.add_option("--steps", request.steps,
-                 "sampling steps (default: 1 for consistency models, 18 otherwise)");
-  app.add_option("--sigmas", request.sigmas, "time points of multistep sampling, as 80,0.66")->delimiter(',');
-  app.add_option("--indices", request.indices,
-                 "time points as indices of the grid, as 0,22,39; the last one ends the walk")
-      ->delimiter(',');
-  app.add_option("--grid", request.grid, "levels of the grid that --indices and --steps count on");
+  add_number_option(app, "--steps", request.steps,
+                    "sampling steps (default: 1 for consistency models, 18 otherwise)",
+                    within(1, kMostLevels));
+  add_number_option(app, "--sigmas", request.sigmas, "time points of multistep sampling, as 80,0.66");
+  add_number_option(app, "--indices", request.indices,
+                    "time points as indices of the grid, as 0,22,39; the last one ends the walk",
+                    within(0, kMostLevels));
+  add_number_option(app, "--grid", request.grid, "levels of the grid that --indices and --steps count on",
+                    within(2, kMostLevels));
   add_named_option<SamplerKind>(app, "--sampler",
                                 "onestep, multistep, euler, heun, midpoint, dpm, ancestral or progdist",
                                 [&request](SamplerKind kind) { request.kind = kind; });
@@ -41,10 +44,12 @@ void add_walk_options(CLI::App& app, SamplerRequest& request) {
 
 void add_sample_set_options(CLI::App& app, SampleSetOptions& options) {
   add_walk_options(app, options.request);
-  app.add_option("--num", options.count, "how many samples")->capture_default_str();
+  add_number_option(app, "--num", options.count, "how many samples", within(1, kMostSamples))
+      ->capture_default_str();
   app.add_option("--class", options.classes,
                  "classes, repeated over the samples in order: 3, 3,5 or all (default)");
-  app.add_option("--batch", options.batch, "images computed at once; changes nothing but speed")
+  add_number_option(app, "--batch", options.batch, "images computed at once; changes nothing but speed",
+                    within(1, kMostAtOnce))
       ->capture_default_str();
   add_named_option<Quantization>(app, "--quantize", "nearest (default), or truncate as the official release",
                                  [&options](Quantization rule) { options.quantization = rule; });
@@ -53,7 +58,6 @@ void add_sample_set_options(CLI::App& app, SampleSetOptions& options) {
 
 SampleSetPlan plan_samples(const std::string& checkpoint, std::optional<double> ema,
                            const SampleSetOptions& options) {
-  check_counts(options.count, options.batch);
   SampleSetPlan plan{.weights = resolve_weights(checkpoint, ema), .model = {}, .sampler = {}, .labels = {}};
   plan.model = read_weight_header(plan.weights.file).options;
   plan.sampler = choose_sampler(options.request, plan.model);

@@ -69,6 +69,12 @@ std::optional<int64_t> parse_integer(std::string_view text) {
   return static_cast<int64_t>(*number);
 }
 
+std::optional<uint64_t> parse_unsigned(std::string_view text) {
+  if (const auto exact = parse_whole<uint64_t>(text)) return exact;
+  const auto integer = parse_integer(text);
+  return integer && *integer >= 0 ? std::optional<uint64_t>(*integer) : std::nullopt;
+}
+
 std::optional<double> parse_number(std::string_view text) {
   const auto number = parse_whole<double>(text);
   return number && std::isfinite(*number) ? number : std::nullopt;

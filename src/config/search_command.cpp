@@ -67,7 +67,6 @@ struct Plan {
 };
 
 Plan plan_of(const SearchCommand& command) {
-  check_counts(command.count, command.batch);
   check_search_folder(command.out, command.resume, command.common.force);
   const Metric metric = parse_metrics({command.metric}).front();
   const torch::Device device = parse_device(command.common.device);

@@ -21,6 +21,26 @@ TEST(Scalar, IntegersInAnyNotationThatIsWhole) {
   EXPECT_EQ(parse_integer("3.0"), 3);
 }
 
+TEST(Scalar, IntegersAreDecimal) {
+  EXPECT_EQ(parse_integer("064"), 64);
+  EXPECT_EQ(parse_integer("010"), 10);
+  EXPECT_EQ(parse_integer("-007"), -7);
+  EXPECT_EQ(parse_unsigned("010"), 10U);
+  for (const char* text : {"0x10", "0X10", "0b1", "0o17", "1e0x1", "0x1p3", "08h"}) {
+    EXPECT_FALSE(parse_integer(text)) << text;
+    EXPECT_FALSE(parse_unsigned(text)) << text;
+    EXPECT_FALSE(parse_number(text)) << text;
+  }
+}
+
+TEST(Scalar, UnsignedIntegersReachAsFarAsTheirType) {
+  EXPECT_EQ(parse_unsigned("18446744073709551615"), std::numeric_limits<uint64_t>::max());
+  EXPECT_EQ(parse_unsigned("+1e3"), 1000U);
+  for (const char* text : {"-1", "18446744073709551616", "1.5", ""}) {
+    EXPECT_FALSE(parse_unsigned(text)) << text;
+  }
+}
+
 TEST(Scalar, IntegersBeyondDoublePrecisionAreExact) {
   EXPECT_EQ(parse_integer("9007199254740993"), 9007199254740993);
   EXPECT_EQ(parse_integer("9223372036854775807"), std::numeric_limits<int64_t>::max());

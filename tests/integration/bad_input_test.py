@@ -163,6 +163,7 @@ class TrainCommandTest(RefusalTest):
                 training("edm", OUT, "--device", "cuda:99"): r"--device cuda:99: this machine has \d+ usable",
                 training("edm", OUT, "--seed", "abc"): r"--seed.*abc",
                 training("edm", OUT, "--seed", "-1"): r"--seed.*-1",
+                training("edm", OUT, "--seed", "0x10"): r"--seed must be a whole number .* got '0x10'",
             }
         )
 
@@ -323,7 +324,7 @@ class CheckpointTest(RefusalTest):
         few_classes = r"--class must be 'all' or classes in 0 … 9"
         self.assert_all_refused(
             {
-                (*run_of_two, "--steps", "0"): r"--steps must be at least 1, got 0",
+                (*run_of_two, "--steps", "0"): r"--steps must be an integer in \[1, 1048576\], got '0'",
                 (*run_of_two, "--steps", "many"): r"--steps.*many",
                 (*run_of_two, "--steps", "2", "--sigmas", "80,1"): r"exclude one another",
                 (*run_of_two, "--sampler", "hein"): r"--sampler must be one of .*got 'hein' \(did you mean heun\?\)",
@@ -331,8 +332,11 @@ class CheckpointTest(RefusalTest):
                 (*run_of_two, "--class", "3,"): few_classes,
                 (*run_of_two, "--class", "-1"): few_classes,
                 (*run_of_two, "--ema", "0.77"): r"no evaluation average of rate 0\.77; it has \{0\.05, 0\.9\}",
-                (*run_of_two, "--batch", "0"): r"--batch must be at least 1, got 0",
-                (*run_of_two[:-1], "0"): r"--num must be at least 1, got 0",
+                (*run_of_two, "--batch", "0"): r"--batch must be an integer in \[1, 1048576\], got '0'",
+                (*run_of_two[:-1], "0x40"): r"--num must be an integer in \[1, 10000000\], got '0x40'",
+                (*run_of_two[:-1], "99999999999999999999"): r"--num must be an integer in .*, got '9{20}'",
+                (*run_of_two, "--indices", "0,0x11"): r"--indices must be an integer in .*, got '0x11'",
+                (*run_of_two[:-1], "0"): r"--num must be an integer in \[1, 10000000\], got '0'",
                 (*run_of_two, "--s-churn", "-1"): r"--s-churn.*-1",
                 (*run_of_two, "--quantize", "round"): r"--quantize must be one of \{nearest, truncate\}",
                 (*run_of_two, "--stpes", "2"): r"unknown option --stpes \(did you mean --steps\?\)",

@@ -144,7 +144,7 @@ class CheckpointTest(ExecutableTest):
                 (*checkpoint, *self.options, "--sampler", "heun"): r"heun sampler walks a diffusion model's ODE",
                 (*checkpoint, *self.options, "--ema", "0.7"): r"no evaluation average of rate 0\.7; it has",
                 (*checkpoint, *self.options, "--class", 10): r"--class must be .* in 0 … 9",
-                (*checkpoint, *self.options[:4], "--num", 0): r"--num must be at least 1",
+                (*checkpoint, *self.options[:4], "--num", 0): r"--num must be an integer in \[1, 10000000\]",
                 (*checkpoint, student(), "--save-stats", "s.npz"): r"one set of images, but these are 2",
                 ("cm-evaluate", "--checkpoint", "alone.safetensors", *self.options, "--plot", "p"): r"lies in no check",
                 (*checkpoint, *self.options, "--plot", "digits.npz"): r"--plot digits\.npz: is a file",

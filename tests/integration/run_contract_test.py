@@ -174,6 +174,13 @@ class OptionsTest(ExecutableTest):
             "cm-sample": ("--checkpoint", "--steps", "--noise"),
             "cm-evaluate": ("--samples", "--reference", "--metrics"),
             "cm-info": ("path", "--json"),
+            "cm-edit": ("--input", "--mask", "--seeds"),
+            "cm-search": ("--metric", "--grid"),
+            "cm-bench": ("--job", "--warmup"),
+            "cm-truths": ("--only", "--steps"),
+            "cm-step-memory": ("--card-gb", "--ranks"),
+            "cm-time-kernels": ("--repeats",),
+            "cm-time-inception": ("--images",),
         }
         results = run_all([(name, "--help") for name in options])
         for (name, expected), result in zip(options.items(), results):
@@ -181,6 +188,8 @@ class OptionsTest(ExecutableTest):
                 self.assertEqual((result.code, result.err), (0, ""))
                 for option in expected:
                     self.assertIn(option, result.out)
+                # Numbers that CLI11 reads by its own rules, in which 010 is 8, instead of by add_number_option.
+                self.assertNotRegex(result.out, r"\b(U?INT|FLOAT)\b")
 
     def test_the_help_on_configs_has_every_key(self):
         text = must_run("cm-train-ct", "--help-config").out

@@ -257,7 +257,7 @@ class SamplerTest(SampleTest):
                 asking(student(), "multistep", "--indices", "0,18"): r"--indices must lie in 0 … 17 .*got 18",
                 asking(student(), "multistep", "--indices", "0,5,5"): r"--indices must increase",
                 asking(student(), "multistep", "--indices", "0"): r"--indices needs at least two",
-                asking(student(), "multistep", "--indices", "0,5", "--grid", "1"): r"--grid must be at least 2",
+                asking(student(), "multistep", "--indices", "0,5", "--grid", "1"): r"--grid must be an integer in \[2, 1048576\]",
             }
         )
         self.assertFalse((FOLDER / "no-walk").exists())

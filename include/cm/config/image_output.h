@@ -26,9 +26,6 @@ struct ImageOutput {
 // InputError when the folder is a file, or holds such an .npz already and `force` is not given.
 void check_output(const ImageOutput& output, bool force);
 
-// InputError for --num or --batch below 1.
-void check_counts(int64_t count, int64_t batch);
-
 // make(first, n) → [n, …] for batches of at most `batch` images, joined to [count, …] on the CPU; spread over
 // the ranks of `world` (cm/distributed/spread.h), and undefined on all but rank 0. A progress bar says
 // `what`.

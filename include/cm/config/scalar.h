@@ -8,9 +8,11 @@
 
 namespace cm {
 
-// "12", "-3", and whole numbers in other notations ("1e6", "3.0"). Nothing when `text` is no integer or does
-// not fit.
+// "12", "-3", "064" (64), and whole numbers in other notations ("1e6", "3.0"); all are decimal. Nothing when
+// `text` is no integer or does not fit.
 std::optional<int64_t> parse_integer(std::string_view text);
+// The same of at least 0, up to 2⁶⁴ − 1.
+std::optional<uint64_t> parse_unsigned(std::string_view text);
 
 // "0.5", "1e-4", "80". Nothing when `text` is no number, or one that is not finite in double precision.
 std::optional<double> parse_number(std::string_view text);
