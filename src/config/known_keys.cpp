@@ -22,6 +22,10 @@ bool KnownKeys::contains(const std::string& key) const {
   return std::find(keys_.begin(), keys_.end(), key) != keys_.end();
 }
 
+bool KnownKeys::is_scalar(const std::string& key) const {
+  return std::find(scalars_.begin(), scalars_.end(), key) != scalars_.end();
+}
+
 std::string KnownKeys::suggestion(const std::string& key) const {
   const std::string corrected = corrected_along_path(key);
   const auto meant = corrected.empty() ? same_last_word(key) : std::vector<std::string>{corrected};

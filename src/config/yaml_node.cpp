@@ -32,6 +32,13 @@ YamlEntry* YamlNode::find(const std::string& key) {
   return const_cast<YamlEntry*>(static_cast<const YamlNode&>(*this).find(key));
 }
 
+std::string YamlNode::word() const {
+  constexpr const char* kSpaces = " \t\r\n";
+  const size_t first = text.find_first_not_of(kSpaces);
+  if (quoted || first == std::string::npos) return quoted ? text : "";
+  return text.substr(first, text.find_last_not_of(kSpaces) + 1 - first);
+}
+
 std::string YamlNode::describe() const {
   switch (kind) {
     case Kind::null:

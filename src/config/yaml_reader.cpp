@@ -14,7 +14,7 @@ using Kind = YamlNode::Kind;
 template <class T, class Parse>
 bool read_scalar(const Slot& slot, const Parse& parse, T& value) {
   const bool plain = slot.node.kind == Kind::scalar && !slot.node.quoted;
-  const std::optional<T> parsed = plain ? parse(slot.node.text) : std::nullopt;
+  const std::optional<T> parsed = plain ? parse(slot.node.word()) : std::nullopt;
   if (!parsed) return slot.reject();
   value = *parsed;
   return true;
@@ -26,7 +26,7 @@ bool read_in_range(const Slot& slot, const Parse& parse, T& value) {
   if (!read_scalar(slot, parse, parsed)) return false;
   if (!slot.range.contains(static_cast<double>(parsed))) {
     slot.mistakes.add(slot.node.origin,
-                      concat(slot.key, " must be ", slot.range.describe(), ", got ", slot.node.text));
+                      concat(slot.key, " must be ", slot.range.describe(), ", got ", slot.node.word()));
     return false;
   }
   value = parsed;

@@ -16,7 +16,8 @@ struct Overridden {
 };
 
 Overridden override_with(const std::string& text, const std::vector<std::string>& overrides) {
-  static const KnownKeys known({"name", "train", "train.steps", "train.seed"});
+  static const KnownKeys known({"name", "list", "train", "train.steps", "train.seed"},
+                               {"name", "train.steps", "train.seed"});
   Overridden result{parse_yaml(text, "run.yaml"), {}};
   Mistakes mistakes;
   apply_overrides(overrides, known, result.root, mistakes);
@@ -47,22 +48,78 @@ TEST(Overrides, TheLastOneWins) {
   EXPECT_EQ(override_with("", {"name=a", "name=b"}).root.find("name")->value.text, "b");
 }
 
-TEST(Overrides, ValuesAreYaml) {
-  const auto [root, mistakes] = override_with("", {"name=[1, 2]", "train={steps: 4}", "train.seed=null"});
+TEST(Overrides, ListsAndSectionsAreYaml) {
+  const auto [root, mistakes] = override_with("", {"list=[1, 2]", "train={steps: 4}", "train.seed=null"});
   EXPECT_EQ(mistakes, Lines{});
-  EXPECT_EQ(root.find("name")->value.items.size(), 2U);
+  EXPECT_EQ(root.find("list")->value.items.size(), 2U);
   EXPECT_EQ(root.find("train")->value.find("steps")->value.text, "4");
   EXPECT_EQ(root.find("train")->value.find("seed")->value.kind, YamlNode::Kind::null);
 }
 
+TEST(Overrides, OtherValuesAreWhatWasTyped) {
+  for (const std::string text : {"set #2",
+                                 "#",
+                                 "a: b",
+                                 "*x",
+                                 "&x y",
+                                 "!tag",
+                                 "| block",
+                                 "> folded",
+                                 "@x",
+                                 "%x",
+                                 "- x",
+                                 "? x",
+                                 "`x`",
+                                 "[old] photos",
+                                 "[x]",
+                                 "{x}",
+                                 "'s Hertogenbosch",
+                                 "'a' or 'b'",
+                                 "\"a\" # \"b\"",
+                                 "\"",
+                                 " padded ",
+                                 "tab\tbed",
+                                 "two\nlines",
+                                 "back\\slash",
+                                 "---",
+                                 "photos\xff"}) {
+    const auto [root, mistakes] = override_with("", {"name=" + text});
+    EXPECT_EQ(mistakes, Lines{}) << text;
+    ASSERT_EQ(root.find("name")->value.kind, YamlNode::Kind::scalar) << text;
+    EXPECT_EQ(root.find("name")->value.text, text);
+    EXPECT_FALSE(root.find("name")->value.quoted) << text;
+  }
+}
+
+TEST(Overrides, QuotesAroundTheWholeAreYamls) {
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {"'a # b'", "a # b"}, {"\"a # b\"", "a # b"},
+      {"'it''s'", "it's"},  {"\"say \\\"x\\\"\"", "say \"x\""},
+      {"'null'", "null"},   {"''", ""},
+      {" 'x' ", "x"}};
+  for (const auto& [typed, text] : cases) {
+    const auto [root, mistakes] = override_with("", {"name=" + typed});
+    EXPECT_EQ(mistakes, Lines{}) << typed;
+    EXPECT_TRUE(root.find("name")->value.quoted) << typed;
+    EXPECT_EQ(root.find("name")->value.text, text) << typed;
+  }
+}
+
+TEST(Overrides, NullAndNothingAreNull) {
+  for (const char* text : {"null", "~", "", "  ", "NULL"}) {
+    const auto root = override_with("", {std::string("name=") + text}).root;
+    EXPECT_EQ(root.find("name")->value.kind, YamlNode::Kind::null) << text;
+  }
+}
+
 TEST(Overrides, AreReportedAsTyped) {
   EXPECT_EQ(
-      override_with("", {"trian.steps=3", "steps=3", "train", "=3", "name=[1", "train.steps.x=1"}).mistakes,
+      override_with("", {"trian.steps=3", "steps=3", "train", "=3", "list=[1", "train.steps.x=1"}).mistakes,
       (Lines{"override 'trian.steps=3': unknown key 'trian.steps' (did you mean train.steps?)",
              "override 'steps=3': unknown key 'steps' (did you mean train.steps?)",
              "override 'train': must be key=value, as in train.steps=1000",
              "override '=3': must be key=value, as in train.steps=1000",
-             "override 'name=[1': not valid YAML: end of sequence flow not found",
+             "override 'list=[1': not valid YAML: end of sequence flow not found",
              "override 'train.steps.x=1': unknown key 'train.steps.x'"}));
 }
 

@@ -45,6 +45,30 @@ TEST(YamlReader, SetsWhatTheFileSaysAndKeepsTheRest) {
   EXPECT_EQ(run.tags, (std::vector<std::string>{"a", "b c", "3"}));
 }
 
+TEST(YamlReader, OverridesAreReadAsTheyWereTyped) {
+  const RunOptions run =
+      read("", {"name=set #2", "train.steps= 010 ", "train.deterministic=true ", "cd.teacher=a: b",
+                "cd.distance= l1", "optimizer.betas=[0, 0.99]", "tags=[a, 'b # c']"});
+  EXPECT_EQ(run.name, "set #2");
+  EXPECT_EQ(run.train.steps, 10);
+  EXPECT_TRUE(run.train.deterministic);
+  EXPECT_EQ(run.cd->teacher, "a: b");
+  EXPECT_EQ(run.cd->distance, example::Distance::l1);
+  EXPECT_EQ(run.optimizer.betas, (std::vector<double>{0, 0.99}));
+  EXPECT_EQ(run.tags, (std::vector<std::string>{"a", "b # c"}));
+  EXPECT_EQ(
+      mistakes_in("", {"train.steps=5 # few", "cd.teacher=null", "train.batch_size='8'"}),
+      (Lines{"override 'train.steps=5 # few': train.steps must be an integer, got '5 # few'",
+             "override 'cd.teacher=null': cd.teacher must be a string, got nothing",
+             "override 'train.batch_size='8'': train.batch_size must be an integer, got the string '8'"}));
+}
+
+TEST(YamlReader, IntegersAreDecimal) {
+  EXPECT_EQ(read("train: {steps: 010}\n").train.steps, 10);
+  EXPECT_EQ(mistakes_in("train: {steps: 0x10}\n"),
+            Lines{"run.yaml:1:16: train.steps must be an integer, got '0x10'"});
+}
+
 TEST(YamlReader, AnEmptyFileGivesTheDefaults) {
   EXPECT_EQ(read("").train.steps, 1000);
   RunOptions defaults;

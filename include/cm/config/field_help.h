@@ -17,6 +17,7 @@ struct FieldHelp {
   std::string range;          // "at least 1", or "" where anything goes
   std::string default_value;  // as YAML; "" for a section that is there by default
   std::string help;
+  bool scalar;  // neither a section nor a list
 };
 
 namespace detail {
@@ -30,7 +31,7 @@ class FieldLister {
   void operator()(const std::string& key, T& value, std::string_view help, const Range& range = {}) {
     const bool limited = range.describe() != Range{}.describe();
     found_.push_back({dotted(section_, key), type_phrase<T>(), limited ? range.describe() : "",
-                      default_text(value), std::string(help)});
+                      default_text(value), std::string(help), is_scalar<T>});
     list_keys_of(found_.back().key, value);
   }
 

@@ -27,6 +27,12 @@ inline constexpr bool is_optional_section = false;
 template <HasFields T>
 inline constexpr bool is_optional_section<std::optional<T>> = true;
 
+// Whether a value of T is a single word of YAML (or null).
+template <class T>
+inline constexpr bool is_scalar = !HasFields<T> && !is_list<T>;
+template <class T>
+inline constexpr bool is_scalar<std::optional<T>> = is_scalar<T>;
+
 // What the entries of a list are: "integers", "values of {l1, l2}".
 template <class T>
 std::string plural_phrase() {

@@ -44,8 +44,9 @@ bool read_value(const Slot& slot, std::string& value);
 template <NamedEnum T>
 bool read_value(const Slot& slot, T& value) {
   const bool scalar = slot.node.kind == YamlNode::Kind::scalar;
-  const auto parsed = scalar ? from_name<T>(slot.node.text) : std::nullopt;
-  if (!parsed) return slot.reject(scalar ? did_you_mean(slot.node.text, all_names<T>()) : "");
+  const std::string word = slot.node.word();
+  const auto parsed = scalar ? from_name<T>(word) : std::nullopt;
+  if (!parsed) return slot.reject(scalar ? did_you_mean(word, all_names<T>()) : "");
   value = *parsed;
   return true;
 }
@@ -160,8 +161,12 @@ void read_section(const Section& section, const KnownKeys& known, Mistakes& mist
 template <HasFields T>
 T read_config(YamlNode root, const std::vector<std::string>& overrides = {}, T defaults = T()) {
   std::vector<std::string> keys;
-  for (const auto& field : field_help<T>()) keys.push_back(field.key);
-  const KnownKeys known(std::move(keys));
+  std::vector<std::string> scalars;
+  for (const auto& field : field_help<T>()) {
+    keys.push_back(field.key);
+    if (field.scalar) scalars.push_back(field.key);
+  }
+  const KnownKeys known(std::move(keys), std::move(scalars));
   Mistakes mistakes;
   apply_overrides(overrides, known, root, mistakes);
   detail::read_section(detail::Section{root, "", root.origin}, known, mistakes, defaults);
