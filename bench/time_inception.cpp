@@ -52,7 +52,7 @@ int time_inception(const Arguments& arguments) {
   const double busy = static_cast<double>(std::clock() - processors) / CLOCKS_PER_SEC;
   const auto images = static_cast<double>(arguments.images);
   const cm::Json line = {{"images_per_second", images / seconds}, {"processor_ms", 1000 * busy / images}};
-  std::cout << line.dump() << '\n';
+  std::cout << cm::json_text(line) << '\n';
   return 0;
 }
 

@@ -131,7 +131,7 @@ int run(const Arguments& arguments) {
       row = study.row(one);
       row["trajectories"] = trajectories;
       put(rows, row);
-      cm::write_file_atomically(file, rows.dump(1) + "\n");
+      cm::write_file_atomically(file, cm::json_text(rows, 1) + "\n");
     }
     print_row(row, reference.levels.size());
   }

@@ -20,6 +20,9 @@ CONFINED = {
     "torch/csrc/distributed/": "src/distributed/",
 }
 
+# What one place alone may call, and what to call instead.
+CALLED_ONCE = {".dump(": ("include/cm/io/json.h", "json_text, which loses no result to a path that is no UTF-8")}
+
 CMAKE_MODULE = re.compile(r"^cm_module\((\w+)", re.MULTILINE)
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)
 
@@ -48,6 +51,12 @@ def layer_problems(root, path, text):
                 yield f"{path}: {own} may not include {header}"
         elif bracket == '"' and not (root / path.parent / header).exists():
             yield f'{path}: includes "{header}"; a header of the project is "cm/<module>/x.h", or lies beside its user'
+
+
+def call_problems(path, text):
+    for call, (place, instead) in CALLED_ONCE.items():
+        if call in text and path.as_posix() != place:
+            yield f"{path}: calls {call}), which is {place}'s; call {instead}"
 
 
 def mirror_problem(root, path):
@@ -85,6 +94,8 @@ def problems(root):
     for folder in ("include", "src", "apps", "bench", "tests"):
         for path, text in sources(root, folder):
             yield from confinement_problems(path, text)
+            if folder != "tests":
+                yield from call_problems(path, text)
 
 
 def main():

@@ -165,7 +165,7 @@ int run_bench_command(const BenchCommand& command) {
                {"cuda_graph", bench_case.cuda_graph},
                {"threads", bench_case.threads}};
   line.update(run_job(command, bench_case, job));
-  std::cout << line.dump() << std::endl;
+  std::cout << json_text(line) << std::endl;
   return 0;
 }
 

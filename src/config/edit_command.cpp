@@ -183,7 +183,7 @@ int run_edit_command(const EditOptions& options) {
   Json record = record_of(options, input);
   record.update(walk_record(weights.file, sampler, count, options.batch, seconds));
   record["dtype"] = to_string(options.compute.dtype);
-  write_file_atomically(fs::path(options.out) / "edit.json", record.dump(2) + "\n");
+  write_file_atomically(fs::path(options.out) / "edit.json", json_text(record, 2) + "\n");
   for (const auto& remark : input.remarks) log_warning(remark);
   report(options, weights, sampler, count, seconds);
   return 0;

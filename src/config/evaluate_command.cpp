@@ -183,12 +183,12 @@ void announce(const std::vector<Subject>& subjects, const FeatureExtractor& extr
 
 void print_one(const Json& report, bool json) {
   for (const auto& warning : report.at("warnings")) log_warning(warning.get<std::string>());
-  std::cout << (json ? report.dump(2) + "\n" : table_of(report));
+  std::cout << (json ? json_text(report, 2) + "\n" : table_of(report));
 }
 
 void print_all(const std::vector<Json>& reports, bool json) {
   if (json) {
-    std::cout << Json{{"evaluations", reports}}.dump(2) << '\n';
+    std::cout << json_text(Json{{"evaluations", reports}}, 2) << '\n';
     return;
   }
   std::set<std::string> warnings;

@@ -26,16 +26,16 @@ void print_for_people(const Json& info, const ModelOptions& options) {
             << info["why"].get<std::string>() << "\nparameters  " << info["parameters"] << " ("
             << human_count(info["parameters"].get<double>()) << ")\n";
   if (info.contains("step"))
-    std::cout << "step        " << info["step"] << "\naverages    " << info["ema_rates"].dump()
-              << ", whose start weighs " << info["start_shares"].dump() << '\n';
+    std::cout << "step        " << info["step"] << "\naverages    " << json_text(info["ema_rates"])
+              << ", whose start weighs " << json_text(info["start_shares"]) << '\n';
   if (options.distilled_steps)
     std::cout << "sampled in  " << *options.distilled_steps << " Euler steps (progressive distillation)\n";
   std::cout << to_yaml(options);
   if (!info.contains("tensors")) return;
   std::cout << "tensors:\n";
   for (const auto& [name, tensor] : info["tensors"].items()) {
-    std::cout << "  " << name << ": " << tensor["dtype"].get<std::string>() << ' ' << tensor["shape"].dump()
-              << '\n';
+    std::cout << "  " << name << ": " << tensor["dtype"].get<std::string>() << ' '
+              << json_text(tensor["shape"]) << '\n';
   }
 }
 
@@ -62,7 +62,7 @@ int run_info_command(const InfoCommand& command) {
   }
   if (command.tensors) info["tensors"] = tensors_of(header);
   if (command.json) {
-    std::cout << info.dump(2) << '\n';
+    std::cout << json_text(info, 2) << '\n';
   } else {
     print_for_people(info, options);
   }

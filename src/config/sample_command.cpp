@@ -89,7 +89,7 @@ int run_sample_command(const SampleCommand& command) {
   if (!world.is_first()) return 0;
   write_images(output_of(command), x, plan.labels, grid_of(command, x));
   const fs::path out = command.out;
-  write_file_atomically(out / "samples.json", record_of(command, plan, seconds).dump(2) + "\n");
+  write_file_atomically(out / "samples.json", json_text(record_of(command, plan, seconds), 2) + "\n");
   const int64_t count = command.samples.count;
   std::cout << count << " samples of " << plan.weights.file.string() << " (" << plan.weights.why << ") by "
             << to_string(plan.sampler.kind) << ", " << evaluations(plan.sampler) << " evaluations and "

@@ -27,7 +27,7 @@ bool same_setting(const Json& a, const Json& b) {
 std::string words_of(const Json& setting) {
   if (setting.is_null()) return "none";
   if (is_file(setting)) return setting.value("path", "?");
-  return setting.is_string() ? setting.get<std::string>() : setting.dump();
+  return setting.is_string() ? setting.get<std::string>() : json_text(setting);
 }
 
 std::string difference(const std::string& key, const Json& before, const Json& now) {
@@ -99,7 +99,7 @@ Json file_setting(const std::string& path) {
 }
 
 SearchFolder::SearchFolder(const fs::path& folder, const Json& settings, bool resume)
-    : folder_(folder), settings_(settings) {
+    : folder_(folder), settings_(Json::parse(json_text(settings))) {  // as the record will have them
   if (resume) {
     check_settings(folder_, settings_);
     read_evaluations();
@@ -121,7 +121,7 @@ void SearchFolder::add(const PointsEvaluation& evaluation) {
                      {"sigmas", evaluation.sigmas},
                      {"value", evaluation.value},
                      {"seconds", evaluation.seconds}};
-  lines_->write(line.dump() + "\n");
+  lines_->write(json_text(line) + "\n");
   lines_->sync();
   values_[evaluation.points] = evaluation.value;
 }
@@ -133,7 +133,7 @@ void SearchFolder::finish(const Json& result, const Tensor& picture) {
 
 void SearchFolder::write_record(const Json& result) const {
   const Json record = {{"settings", settings_}, {"result", result}};
-  write_file_atomically(folder_ / kRecord, record.dump(2) + "\n");
+  write_file_atomically(folder_ / kRecord, json_text(record, 2) + "\n");
 }
 
 void SearchFolder::read_evaluations() {

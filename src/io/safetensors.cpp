@@ -66,9 +66,9 @@ Json parse_header(const fs::path& path, const std::string& text) {
 
 Metadata parse_metadata(const fs::path& path, const Json& json) {
   Metadata metadata;
-  if (!json.is_object()) reject(path, kMetadataKey, " must be an object of strings, got ", json.dump());
+  if (!json.is_object()) reject(path, kMetadataKey, " must be an object of strings, got ", json_text(json));
   for (const auto& [key, value] : json.items()) {
-    if (!value.is_string()) reject(path, kMetadataKey, ".", key, " must be a string, got ", value.dump());
+    if (!value.is_string()) reject(path, kMetadataKey, ".", key, " must be a string, got ", json_text(value));
     metadata[key] = value.get<std::string>();
   }
   return metadata;
@@ -80,7 +80,7 @@ NamedDtype parse_dtype(const fs::path& path, const std::string& name, const Json
     if (json == dtype.name) return dtype;
     names.emplace_back(dtype.name);
   }
-  reject(path, "tensor ", name, " has dtype ", json.dump(), "; expected one of {", join(names), "}");
+  reject(path, "tensor ", name, " has dtype ", json_text(json), "; expected one of {", join(names), "}");
 }
 
 std::vector<int64_t> parse_integers(const fs::path& path, const std::string& name, const char* key,
@@ -88,7 +88,8 @@ std::vector<int64_t> parse_integers(const fs::path& path, const std::string& nam
   std::vector<int64_t> integers;
   const auto fits = [](const Json& j) { return j.is_number_unsigned() && j.get<uint64_t>() <= INT64_MAX; };
   if (!json.is_array() || !std::all_of(json.begin(), json.end(), fits)) {
-    reject(path, "tensor ", name, ": ", key, " must be a list of integers of at least 0, got ", json.dump());
+    reject(path, "tensor ", name, ": ", key, " must be a list of integers of at least 0, got ",
+           json_text(json));
   }
   for (const auto& element : json) integers.push_back(element.get<int64_t>());
   return integers;
@@ -103,10 +104,10 @@ Entry parse_entry(const fs::path& path, const std::string& name, const Json& jso
   const auto offsets = parse_integers(path, name, "data_offsets", json.at("data_offsets"));
   if (offsets.size() != 2 || offsets[0] > offsets[1]) {
     reject(path, "tensor ", name, ": data_offsets must be [begin, end], got ",
-           json.at("data_offsets").dump());
+           json_text(json.at("data_offsets")));
   }
   if (byte_count(shape, dtype.type) != offsets[1] - offsets[0]) {
-    reject(path, "tensor ", name, " of dtype ", dtype.name, " and shape ", json.at("shape").dump(),
+    reject(path, "tensor ", name, " of dtype ", dtype.name, " and shape ", json_text(json.at("shape")),
            " does not fit its ", offsets[1] - offsets[0], " bytes");
   }
   return {name, dtype, shape, offsets[0], offsets[1]};
@@ -199,7 +200,7 @@ std::map<std::string, std::vector<std::string>> names_by_shard(const fs::path& i
   std::map<std::string, std::vector<std::string>> names;
   for (const auto& [name, file] : map.items()) {
     if (!file.is_string() || fs::path(file.get<std::string>()).filename() != file.get<std::string>()) {
-      reject(index, "weight_map.", name, " must name a file beside the index, got ", file.dump());
+      reject(index, "weight_map.", name, " must name a file beside the index, got ", json_text(file));
     }
     names[file.get<std::string>()].push_back(name);
   }
@@ -257,7 +258,7 @@ std::string header_text(const NamedTensors& tensors, const std::vector<std::stri
                     {"data_offsets", {begin, end}}};
     begin = end;
   }
-  std::string text = header.dump(-1, ' ', false, Json::error_handler_t::replace);
+  std::string text = json_text(header);
   text.append((kHeaderAlignment - text.size() % kHeaderAlignment) % kHeaderAlignment, ' ');
   return text;
 }

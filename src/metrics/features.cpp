@@ -142,7 +142,7 @@ Json feature_record(const FeatureExtractor& extractor) {
 std::string feature_identity(const FeatureExtractor& extractor) {
   Json record = feature_record(extractor);
   for (const char* place : {"file", "source"}) record.erase(place);
-  return record.dump();
+  return json_text(record);
 }
 
 Activations activations_of(int64_t count, const PixelSource& pixels, const FeatureExtractor& extractor,

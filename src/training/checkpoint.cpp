@@ -220,7 +220,7 @@ void save_checkpoint(const fs::path& run, Trainer& trainer, int64_t keep) {
       state["loss_scale"] = {{"value", scale->value().item<double>()},
                              {"clean_steps", scale->clean_steps().item<int64_t>()}};
     }
-    write_file_atomically(path / kState, state.dump(2) + "\n");
+    write_file_atomically(path / kState, json_text(state, 2) + "\n");
   });
   swing_link(folder / "latest", name);
   remove_old(folder, keep, trainer);

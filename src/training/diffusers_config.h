@@ -45,11 +45,11 @@ class DiffusersConfig {
 
   // For what our networks and samplers have fixed.
   void require(const std::string& key, const Json& otherwise, const Json& needed) const {
-    if (get(key, otherwise) != needed) reject(key, concat("must be ", needed.dump()));
+    if (get(key, otherwise) != needed) reject(key, concat("must be ", json_text(needed)));
   }
 
   [[noreturn]] void reject(const std::string& key, const std::string& what) const {
-    throw InputError(concat(path_.string(), ": ", key, " ", what, ", got ", get(key, nullptr).dump()));
+    throw InputError(concat(path_.string(), ": ", key, " ", what, ", got ", json_text(get(key, nullptr))));
   }
 
  private:

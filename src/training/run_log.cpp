@@ -37,7 +37,7 @@ RunLog::RunLog(const fs::path& run, int64_t step) : run_(run), events_(folder_of
 }
 
 void RunLog::metrics(const Json& metrics) {
-  lines_->write(metrics.dump() + "\n");
+  lines_->write(json_text(metrics) + "\n");
   const auto step = metrics.at("step").get<int64_t>();
   for (const auto& [key, value] : metrics.items()) {
     if (key != "step" && value.is_number()) events_.scalar(concat("train/", key), value.get<double>(), step);

@@ -77,8 +77,8 @@ WeightFile read_weight_header(const std::filesystem::path& path) {
 
 void save_weights(const std::filesystem::path& path, const ModelOptions& options, const NamedTensors& weights,
                   const std::optional<AverageState>& average) {
-  Metadata metadata = {{"format", kFormat}, {"model", json_of(options).dump()}};
-  if (average) metadata[kAverage] = json_of(*average).dump();
+  Metadata metadata = {{"format", kFormat}, {"model", json_text(json_of(options))}};
+  if (average) metadata[kAverage] = json_text(json_of(*average));
   save_safetensors(path, weights, metadata);
 }
 

@@ -115,6 +115,12 @@ TEST_F(SearchFolderTest, AnObjectThatIsNoFileIsComparedWhole) {
   EXPECT_THAT(message_of<InputError>([&] { SearchFolder(out(), other, true); }), HasSubstr("features"));
 }
 
+TEST_F(SearchFolderTest, APathThatIsNoUtf8IsTheSameOnResume) {
+  const Json settings = {{"reference", "images\xff"}};
+  EXPECT_EQ(SearchFolder(out(), settings, false).evaluations(), 0);
+  EXPECT_EQ(SearchFolder(out(), settings, true).evaluations(), 0);
+}
+
 TEST_F(SearchFolderTest, AFileIsItsContent) {
   std::ofstream(folder_ / "a") << "weights";
   std::ofstream(folder_ / "b") << "weights";

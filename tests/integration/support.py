@@ -92,7 +92,14 @@ def run(name, *arguments, cwd=FOLDER, **changes):
     """`changes` are environment variables."""
     command = [str(BIN / name), *map(str, arguments)]
     done = subprocess.run(
-        command, cwd=cwd, env=environment(**changes), capture_output=True, text=True, timeout=SECONDS, check=False
+        command,
+        cwd=cwd,
+        env=environment(**changes),
+        capture_output=True,
+        text=True,
+        errors="replace",  # a path may hold any bytes
+        timeout=SECONDS,
+        check=False,
     )
     return Result(name, done.returncode, done.stdout, done.stderr)
 

@@ -99,5 +99,10 @@ TEST(Json, ValuesMustLieInTheirRange) {
   EXPECT_EQ(refusal(R"({"edge":{"width":0}})"), "table.edge.width must be above 0, got 0");
 }
 
+TEST(Json, TextOfBytesThatAreNoUtf8) {
+  EXPECT_EQ(json_text({{"path", "out\xff/a"}, {"n", 2}}), "{\"path\":\"out\uFFFD/a\",\"n\":2}");
+  EXPECT_EQ(json_text({{"n", 2}}, 2), "{\n  \"n\": 2\n}");
+}
+
 }  // namespace
 }  // namespace cm

@@ -13,6 +13,12 @@ namespace cm {
 
 using Json = nlohmann::ordered_json;
 
+// The text of a JSON value, on one line or indented by `indent` spaces. Bytes that are no UTF-8, as a path
+// may hold, become U+FFFD: what a command worked for is not lost because of a name.
+inline std::string json_text(const Json& json, int indent = -1) {
+  return json.dump(indent, ' ', false, Json::error_handler_t::replace);
+}
+
 template <class T>
 Json json_of(const T& value);
 
@@ -34,7 +40,7 @@ inline void check_range(const Range& range, const std::string& where, const Json
   if (json.is_array()) {
     for (const auto& element : json) check_range(range, where, element);
   } else if (json.is_number() && !range.contains(json.get<double>())) {
-    throw InputError(concat(where, " must be ", range.describe(), ", got ", json.dump()));
+    throw InputError(concat(where, " must be ", range.describe(), ", got ", json_text(json)));
   }
 }
 
@@ -60,13 +66,13 @@ void read_element(const Json& json, const std::string& where, std::vector<T>& va
 template <class T>
 void read_json(const Json& json, const std::string& where, T& value) {
   if constexpr (HasFields<T>) {
-    if (!json.is_object()) throw InputError(concat(where, " must be an object, got ", json.dump()));
+    if (!json.is_object()) throw InputError(concat(where, " must be an object, got ", json_text(json)));
     JsonReader reader{json, where};
     fields(reader, value);
   } else if constexpr (NamedEnum<T>) {
     const auto parsed = from_name<T>(json.is_string() ? json.get<std::string>() : "");
     if (!parsed)
-      throw InputError(concat(where, " must be one of {", join(all_names<T>()), "}, got ", json.dump()));
+      throw InputError(concat(where, " must be one of {", join(all_names<T>()), "}, got ", json_text(json)));
     value = *parsed;
   } else if constexpr (requires {
                          typename T::value_type;
@@ -78,18 +84,18 @@ void read_json(const Json& json, const std::string& where, T& value) {
       read_json(json, where, value.emplace());
     }
   } else if constexpr (requires { value.push_back({}); } && !std::is_same_v<T, std::string>) {
-    if (!json.is_array()) throw InputError(concat(where, " must be a list, got ", json.dump()));
+    if (!json.is_array()) throw InputError(concat(where, " must be a list, got ", json_text(json)));
     value.clear();
     for (const auto& element : json) read_element(element, where, value);
   } else {
     // The library would cut 1.5 to the integer 1.
     if (std::is_integral_v<T> && json.is_number_float()) {
-      throw InputError(concat(where, " must be an integer, got ", json.dump()));
+      throw InputError(concat(where, " must be an integer, got ", json_text(json)));
     }
     try {
       value = json.get<T>();
     } catch (const nlohmann::json::exception&) {
-      throw InputError(concat(where, " has the wrong type: ", json.dump()));
+      throw InputError(concat(where, " has the wrong type: ", json_text(json)));
     }
   }
 }
