@@ -135,7 +135,8 @@ std::unique_ptr<Evaluator> evaluator_of(const EvaluateCommand& command, const Fe
                                   .batch_size = command.sampling.batch,
                                   .calibrate = command.calibrate,
                                   .extrapolate = command.extrapolate,
-                                  .seed = command.common.seed.value_or(0)};
+                                  .seed = command.common.seed.value_or(0),
+                                  .resize_named = command.reference.features.resize.has_value()};
   return std::make_unique<Evaluator>(std::move(reference), extractor, options);
 }
 

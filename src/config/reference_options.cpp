@@ -24,7 +24,7 @@ CLI::Option* add_reference_options(CLI::App& app, ReferenceOptions& options) {
          },
          "how Inception's images get their size: tensorflow (default), as the official evaluator and "
          "torch-fidelity; pytorch, as pytorch-fid; clean, as clean-fid. FIDs by different rules can't be "
-         "compared")
+         "compared, so statistics that don't tell theirs need it said")
       ->type_name("RULE");
   return reference;
 }

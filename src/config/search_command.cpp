@@ -201,7 +201,9 @@ int run_search_command(const SearchCommand& command) {
   const SetHeader samples = header_of(plan.samples, command.count);
   const auto extractor = make_features(command.reference.features, samples.shape, plan.device);
   Evaluator evaluator(load_reference(command.reference.reference), *extractor,
-                      {.metrics = {plan.metric}, .batch_size = command.batch});
+                      {.metrics = {plan.metric},
+                       .batch_size = command.batch,
+                       .resize_named = command.reference.features.resize.has_value()});
   evaluator.check(samples);
   const Model model = open_model(plan.samples.weights.file, plan.device, command.compute);
   SearchFolder folder(command.out, settings_of(command, plan), command.resume);

@@ -103,6 +103,17 @@ void check_extras(const EvaluationOptions& options, const FeatureExtractor& extr
   }
 }
 
+// The rule by which the images of these statistics got Inception's size, where it is known.
+std::optional<std::string> resize_of(const ReferenceStatistics& statistics) {
+  if (statistics.identity.empty()) {
+    return statistics.spatial ? std::optional(to_string(InceptionResize::tensorflow)) : std::nullopt;
+  }
+  const Json identity = Json::parse(statistics.identity, nullptr, /*allow_exceptions=*/false);
+  if (!identity.is_object() || !identity.contains(kResizeDetail)) return std::nullopt;
+  const Json& rule = identity.at(kResizeDetail);
+  return rule.is_string() ? std::optional(rule.get<std::string>()) : std::nullopt;
+}
+
 double class_accuracy(const Tensor& labels, const Tensor& logits) {
   return (logits.argmax(1) == labels.to(logits.device())).to(torch::kFloat64).mean().item<double>();
 }
@@ -175,6 +186,24 @@ void Evaluator::check(const SetHeader& samples) const {
   if (asks_for(options_, {Metric::class_accuracy})) check_labels(samples, extractor_);
 }
 
+// Refuses statistics of images that Inception was shown by another rule, or by one that nobody names.
+void Evaluator::check_resize() const {
+  const std::string rule = extractor_.details().at(kResizeDetail);
+  const auto theirs = resize_of(*reference_->statistics);
+  if (theirs && *theirs != rule) {
+    throw InputError(
+        concat(reference_->path, ": the statistics are of images resized as ", *theirs,
+               reference_->statistics->identity.empty() ? " (mu_s is the official evaluator's)" : "",
+               ", not as ", rule, "; give --resize ", *theirs, ", or the reference's images themselves"));
+  }
+  if (theirs || options_.resize_named || !reference_->statistics->identity.empty()) return;
+  throw InputError(
+      concat(reference_->path,
+             ": these statistics do not say how their images were resized, and FIDs by different "
+             "rules can't be compared; say so with --resize: pytorch for pytorch-fid's, clean for "
+             "clean-fid's, tensorflow for those of TensorFlow's own graph"));
+}
+
 // Statistics count only in the features that they were computed in.
 void Evaluator::check_statistics() const {
   if (!reference_->statistics) return;
@@ -191,6 +220,7 @@ void Evaluator::check_statistics() const {
                "features are ",
                extractor_.name()));
   }
+  if (extractor_.is_inception()) check_resize();
   if (!statistics.identity.empty() && statistics.identity != identity) {
     refuse(concat("the statistics are of the features ", statistics.identity, ", not of ", identity));
   }

@@ -80,7 +80,7 @@ InceptionFeatures::InceptionFeatures(const std::filesystem::path& file, Inceptio
 
 Details InceptionFeatures::details() const {
   Details all = loaded_.source;
-  all["resize"] = to_string(resize_);
+  all[kResizeDetail] = to_string(resize_);
   return all;
 }
 

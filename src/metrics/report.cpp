@@ -25,8 +25,8 @@ Json source_of(const std::optional<Reference>& reference) {
 
 std::string describe_features(const Json& features) {
   std::string words = concat(features.at("name").get<std::string>(), ", ", features.at("width"), " wide");
-  if (features.contains("resize")) {
-    words += concat(", images resized as ", features.at("resize").get<std::string>());
+  if (features.contains(kResizeDetail)) {
+    words += concat(", images resized as ", features.at(kResizeDetail).get<std::string>());
   }
   if (features.at("file").is_null()) return words;
   return concat(words, ", from ", features.at("file").get<std::string>(), " (SHA-256 ",

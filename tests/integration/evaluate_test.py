@@ -181,6 +181,8 @@ class PublishedCommandsTest(ExecutableTest):
         name = checkpoint.split("/")[2] if checkpoint.startswith("runs/") else checkpoint.split("/")[1]
         options["--checkpoint"] = "pd" if name == "pd" else str(teacher() if name.startswith("edm") else student())
         self.assertEqual(options["--features"], "inception")
+        officials = "VIRTUAL_" in options["--reference"]  # whose statistics name the rule of resizing
+        self.assertEqual(options.pop("--resize", None), None if officials else "tensorflow")
         metrics = options["--metrics"].split(",")
         self.assertLessEqual(set(metrics), {"fid", "sfid", "is", "precision", "recall"})
         options |= {"--features": "pixels", "--metrics": "frechet", "--reference": "tiny.npz"}

@@ -12,7 +12,7 @@ import unittest.mock
 
 import numpy
 import parity
-from support import FOLDER, SOURCE, ExecutableTest, load_tensors, metadata_of, must_run, run, save_tensors
+from support import FOLDER, SOURCE, ExecutableTest, load_tensors, metadata_of, must_run, run, save_tensors, student
 
 try:
     import pytorch_fid.inception
@@ -205,6 +205,44 @@ class EvaluateTest(ExecutableTest):
             self.assert_agrees(f"cm-evaluate, {rule}", "fid by the features' rank", report["fid"], theirs)
             self.assertGreater(abs(report["fid"] - frechet(fidelity_features("samples")[0],
                                                            fidelity_features("reference")[0])), 0.01)  # fmt: skip
+
+    def test_statistics_of_other_packages_under_their_rule(self):
+        made = clean_fid_features(REFERENCE).to(torch.float64).numpy()
+        numpy.savez(FOLDER / "clean.npz", mu=made.mean(0), sigma=numpy.cov(made, rowvar=False))
+        exported()
+        asked = ("--samples", "samples.npz", "--reference", "clean.npz", "--features", WEIGHTS, "--json")
+        report = json.loads(must_run("cm-evaluate", *asked, "--resize", "clean").out)
+        theirs = frechet(clean_fid_features(SAMPLES), torch.from_numpy(made))
+        self.assertAlmostEqual(report["fid"], theirs, delta=1e-3)
+
+    def test_statistics_whose_rule_is_not_known_or_another(self):
+        exported()
+        narrow = {"mu": numpy.zeros(3), "sigma": numpy.eye(3)}
+        numpy.savez(FOLDER / "narrow.npz", **narrow)
+        numpy.savez(FOLDER / "official.npz", **narrow, mu_s=numpy.zeros(3), sigma_s=numpy.eye(3))
+        measuring = ("cm-evaluate", "--samples", "samples.npz", "--features", WEIGHTS, "--dry-run", "--reference")
+        searching = ("cm-search", "--checkpoint", student(), "--steps", 2, "--grid", 4, "--num", 4, "--metric", "fid",
+                     "--out", "searched", "--features", WEIGHTS, "--reference")  # fmt: skip
+        unknown = r"narrow\.npz: these statistics do not say how their images were resized, .* with --resize: pytorch for"
+        self.assert_all_refused(
+            {
+                (*measuring, "narrow.npz"): unknown,
+                (*searching, "narrow.npz"): unknown,
+                (*measuring, "narrow.npz", "--resize", "clean"): r"are 3 wide, the features 2048",
+                (*searching, "narrow.npz", "--resize", "clean"): r"are 3 wide, the features 2048",
+                (*measuring, "official.npz"): r"are 3 wide, the features 2048",
+                (*measuring, "official.npz", "--resize", "clean"): r"resized as tensorflow \(mu_s .*give --resize tensorflow",
+            }
+        )
+
+    def test_our_own_statistics_carry_their_rule(self):
+        exported()
+        must_run("cm-evaluate", "--samples", "reference.npz", "--features", WEIGHTS, "--resize", "pytorch",
+                 "--save-stats", "ours.npz")  # fmt: skip
+        measuring = ("cm-evaluate", "--samples", "samples.npz", "--features", WEIGHTS, "--reference", "ours.npz")
+        pattern = r"ours\.npz: the statistics are of images resized as pytorch, not as tensorflow; give --resize pytorch"
+        self.assert_all_refused({measuring: pattern})
+        must_run(*measuring, "--resize", "pytorch", "--dry-run")
 
     def test_says_which_features(self):
         features = evaluate("--features", "inception", "--metrics", "precision")["features"]  # WEIGHTS is its place

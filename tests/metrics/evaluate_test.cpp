@@ -132,6 +132,7 @@ class PixelInception : public PixelFeatures {
  public:
   using PixelFeatures::PixelFeatures;
   bool is_inception() const override { return true; }
+  Details details() const override { return {{kResizeDetail, "tensorflow"}}; }
   Activations operator()(const Tensor& pixels, const Wanted& wanted) const override {
     asked_.push_back(wanted);
     Activations all = PixelFeatures::operator()(pixels, wanted);
@@ -308,10 +309,56 @@ TEST(Evaluate, RefusesStatisticsThatDoNotServe) {
   EXPECT_THAT(refusal(statistics, pixels, {}),
               HasSubstr("taken for Inception's, but the features are pixels"));
   statistics.spatial.reset();
-  EXPECT_THAT(refusal(statistics, inception, {.metrics = {Metric::sfid}}), HasSubstr("no mu_s and sigma_s"));
+  EXPECT_THAT(refusal(statistics, inception, {.metrics = {Metric::sfid}, .resize_named = true}),
+              HasSubstr("no mu_s and sigma_s"));
   statistics.features = {.mean = torch::zeros({3}, torch::kFloat64),
                          .covariance = torch::eye(3, torch::kFloat64)};
-  EXPECT_THAT(refusal(statistics, inception, fid), HasSubstr("are 3 wide, the features 4"));
+  EXPECT_THAT(refusal(statistics, inception, {.metrics = {Metric::fid}, .resize_named = true}),
+              HasSubstr("are 3 wide, the features 4"));
+}
+
+// As PixelInception, by another rule of resizing.
+class CleanPixelInception : public PixelInception {
+ public:
+  using PixelInception::PixelInception;
+  Details details() const override { return {{kResizeDetail, "clean"}}; }
+};
+
+TEST(Evaluate, StatisticsCountUnderTheirOwnRuleOfResizing) {
+  const ImageSet samples = images("a.npz", 9, 1);
+  const PixelInception tensorflow(kTiny, torch::kCPU);
+  const CleanPixelInception clean(kTiny, torch::kCPU);
+  // "" where they are taken.
+  const auto answer = [&](const ReferenceStatistics& statistics, const FeatureExtractor& features,
+                          bool named) {
+    const Reference reference{.path = "s.npz", .images = std::nullopt, .statistics = statistics};
+    const EvaluationOptions options{.metrics = {Metric::fid}, .resize_named = named};
+    try {
+      evaluate(samples, reference, features, options);
+    } catch (const InputError& mistake) {
+      return std::string(mistake.what());
+    }
+    return std::string();
+  };
+  const ReferenceStatistics ours = image_statistics(clean, samples, 9);
+  EXPECT_EQ(answer(ours, clean, false), "");
+  for (const bool named : {false, true}) {
+    EXPECT_THAT(answer(ours, tensorflow, named),
+                HasSubstr("s.npz: the statistics are of images resized as clean, not as tensorflow; give "
+                          "--resize clean"));
+  }
+  ReferenceStatistics official = ours;
+  official.identity = "";
+  EXPECT_EQ(answer(official, tensorflow, false), "");
+  EXPECT_THAT(answer(official, clean, true),
+              HasSubstr("resized as tensorflow (mu_s is the official evaluator's), not as clean"));
+  ReferenceStatistics others = official;  // as pytorch-fid and clean-fid write them
+  others.spatial.reset();
+  EXPECT_THAT(answer(others, tensorflow, false),
+              AllOf(HasSubstr("s.npz: these statistics do not say how their images were resized"),
+                    HasSubstr("say so with --resize: pytorch for pytorch-fid's")));
+  EXPECT_EQ(answer(others, tensorflow, true), "");
+  EXPECT_EQ(answer(others, clean, true), "");
 }
 
 TEST(Evaluate, RefusesStatisticsOfASingleImage) {

@@ -46,6 +46,9 @@ struct EvaluationOptions {
   // Adds D_infinity: D extrapolated to infinitely many samples (cm/metrics/frechet_extrapolation.h).
   bool extrapolate = false;
   uint64_t seed = 0;  // of the draws of kid, calibration and extrapolation
+  // Whether the user named the rule by which Inception's images are resized, which vouches for statistics
+  // that don't tell theirs.
+  bool resize_named = false;
 };
 
 struct Score {
@@ -59,7 +62,9 @@ class Evaluator {
  public:
   // The extractor must live as long. is and class_accuracy need no reference. InputError when a metric that
   // does has none, has another name in these features or isn't defined in them, calibration or extrapolation
-  // lacks the distance, or the reference the images or the statistics, in these features, that are needed.
+  // lacks the distance, or the reference the images or the statistics, in these features, that are needed;
+  // when statistics in Inception's features are of images resized by another rule, or by one that is not
+  // known.
   Evaluator(std::optional<Reference> reference, const FeatureExtractor& extractor, EvaluationOptions options);
 
   // InputError when the sets have other shapes, too few images, or class_accuracy lacks labels or a
@@ -92,6 +97,7 @@ class Evaluator {
   const ImageSet& reference_images() const;
   void check_reference() const;
   void check_statistics() const;
+  void check_resize() const;
   std::vector<Score> calibration(double distance, int64_t samples);
   double distance_to_reference(const Tensor& features);
   double spatial_distance_to_reference(const Tensor& spatial);

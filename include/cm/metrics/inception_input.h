@@ -23,6 +23,9 @@ struct EnumNames<InceptionResize> {
                                        EnumName{InceptionResize::clean, "clean"}};
 };
 
+// By what name the rule stands among the details of the features (cm/metrics/features.h).
+inline constexpr auto kResizeDetail = "resize";
+
 // uint8 [N, C, H, W], C = 3, or C = 1 for grey images, whose three colours are equal → fp32 [N, 3, 299, 299]
 // in [−1, 1] on the same device.
 Tensor inception_input(const Tensor& pixels, InceptionResize rule);

@@ -15,7 +15,8 @@ struct ReferenceStatistics {
   GaussianMoments features;                // mu [D], sigma [D, D]
   std::optional<GaussianMoments> spatial;  // mu_s [S], sigma_s [S, S]
   // In which features, as feature_identity (cm/metrics/features.h) has it: `features`, UTF-8 bytes. Empty in
-  // others' files, whose features are Inception's.
+  // others' files, whose features are Inception's. By which rule those got their images is known of the
+  // official evaluator's alone, the only ones with spatial features: tensorflow.
   std::string identity = {};
 };
 
