@@ -88,7 +88,7 @@ CLI::Option* add_number_option(CLI::App& app, const std::string& name, Value& va
   };
   const auto text = [&value] { return default_text(value); };
   CLI::Option* option = app.add_option(name, CLI::callback_t(set), help, /*defaulted=*/false, text);
-  if (is_list<Value>) option->expected(-1)->delimiter(',');
+  if (is_list<Value>) option->expected(CLI::detail::expected_max_vector_size)->delimiter(',');
   return option->type_name(std::is_same_v<Number, double> ? "NUMBER" : "INTEGER");
 }
 

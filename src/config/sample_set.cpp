@@ -5,7 +5,6 @@
 #include "cm/config/class_labels.h"
 #include "cm/config/compute_options.h"
 #include "cm/config/guidance_option.h"
-#include "cm/config/image_output.h"
 #include "cm/config/number_option.h"
 #include "cm/training/checkpoint.h"
 #include "named_option.h"

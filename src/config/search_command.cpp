@@ -10,7 +10,6 @@
 #include "cm/base/text.h"
 #include "cm/config/class_labels.h"
 #include "cm/config/compute_options.h"
-#include "cm/config/image_output.h"
 #include "cm/config/sample_set.h"
 #include "cm/config/search_folder.h"
 #include "cm/config/search_report.h"
