@@ -7,6 +7,7 @@
 #include "cm/base/error.h"
 #include "cm/base/files.h"
 #include "support/message_of.h"
+#include "support/shipped_data.h"
 #include "support/temporary_folder.h"
 
 namespace cm {
@@ -123,11 +124,31 @@ TEST(ReadImage, RefusesWhatIsCutOffOrDamaged) {
   std::string damaged = png;
   damaged[damaged.size() - 20] ^= 1;
   EXPECT_EQ(complaint(damaged), path + ": is a damaged PNG; restore or remove it");
-  // A thumbnail inside has its own scan and end.
-  EXPECT_EQ(complaint("\xff\xd8\xff\xda thumbnail \xff\xd9 \xff\xda half of the"),
-            path + ": is a truncated JPEG; restore or remove it");
   write_file_atomically(path, png + "anything after the end");
   EXPECT_TRUE(torch::equal(read_image(path, 3), gradient(3, 6, 5)));
+}
+
+// Phones append clips and previews to a photograph, and put thumbnails into it.
+TEST(ReadImage, AJpegEndsWhereItsOwnImageDoes) {
+  const TemporaryFolder folder;
+  const std::string path = (folder / "x.jpg").string();
+  const std::string jpeg = read_file(test::kPhotographs + "/china.jpg");
+  const Tensor pixels = read_image(test::kPhotographs + "/china.jpg", 3);
+  const std::string segment("\xff\xe1\0\x1a\xff\xd8\xff\xda a thumbnail \xff\xd9     ", 28);
+  const std::string with_thumbnail = jpeg.substr(0, 2) + segment + jpeg.substr(2);
+  const std::string padded = jpeg.substr(0, 2) + "\xff\xff" + jpeg.substr(2);
+  for (const std::string& whole : {jpeg + "ftyp\xff\xda..", jpeg + jpeg, jpeg + jpeg.substr(0, 5000),
+                                   jpeg + "\xff", with_thumbnail, padded}) {
+    write_file_atomically(path, whole);
+    EXPECT_TRUE(torch::equal(read_image(path, 3), pixels)) << whole.size();
+  }
+  for (const size_t length :
+       {size_t{4}, size_t{25}, size_t{60}, jpeg.size() / 2, with_thumbnail.size() - 1}) {
+    write_file_atomically(path, with_thumbnail.substr(0, length));
+    EXPECT_EQ(message_of<InputError>([&] { read_image(path, 3); }),
+              path + ": is a truncated JPEG; restore or remove it")
+        << length;
+  }
 }
 
 TEST(MakeGrid, LaysImagesOutRowByRowOnWhite) {
