@@ -11,8 +11,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int64_t kMaxClasses = 1'000'000;  // a larger "class" is some other number
-
 std::string describe(const Tensor& array) {
   return concat(array.scalar_type(), " ", array.sizes());
 }
@@ -40,10 +38,11 @@ Tensor checked_pixels(const fs::path& path, const NpzArrays& arrays) {
 }
 
 Tensor checked_labels(const fs::path& path, const Tensor& array, int64_t count) {
-  const bool integral = array.scalar_type() == torch::kInt64 || array.scalar_type() == torch::kInt32;
+  const bool integral = at::isIntegralType(array.scalar_type(), /*includeBool=*/false);
   if (!integral || array.dim() != 1 || array.size(0) != count) {
-    throw InputError(concat(path.string(), ": arr_1 is ", describe(array), ", expected the classes, int64 [",
-                            count, "]; correct it, or set data.labels=false"));
+    throw InputError(concat(path.string(), ": arr_1 is ", describe(array),
+                            ", expected the classes, integers [", count,
+                            "]; correct it, or set data.labels=false"));
   }
   const Tensor labels = array.to(torch::kInt64);
   const auto smallest = labels.min().item<int64_t>();
@@ -58,7 +57,7 @@ Tensor checked_labels(const fs::path& path, const Tensor& array, int64_t count) 
 }  // namespace
 
 std::unique_ptr<Dataset> open_npz_dataset(const fs::path& path, bool labels) {
-  return npz_dataset(path, load_npz(path), labels);
+  return npz_dataset(path, load_npz(path, kImageArrays), labels);
 }
 
 std::unique_ptr<Dataset> npz_dataset(const fs::path& path, const NpzArrays& arrays, bool labels) {

@@ -11,7 +11,6 @@
 namespace cm {
 namespace {
 
-constexpr std::string_view kMagic("\x93NUMPY", 6);
 constexpr std::string_view kVersion1("\x01\x00", 2);
 constexpr size_t kAlignment = 64;
 
@@ -19,8 +18,9 @@ constexpr std::array kNpyDtypes = {
     NamedDtype{torch::kBool, "|b1"},    NamedDtype{torch::kUInt8, "|u1"},
     NamedDtype{torch::kInt8, "|i1"},    NamedDtype{torch::kInt16, "<i2"},
     NamedDtype{torch::kInt32, "<i4"},   NamedDtype{torch::kInt64, "<i8"},
-    NamedDtype{torch::kFloat16, "<f2"}, NamedDtype{torch::kFloat32, "<f4"},
-    NamedDtype{torch::kFloat64, "<f8"},
+    NamedDtype{torch::kUInt16, "<u2"},  NamedDtype{torch::kUInt32, "<u4"},
+    NamedDtype{torch::kUInt64, "<u8"},  NamedDtype{torch::kFloat16, "<f2"},
+    NamedDtype{torch::kFloat32, "<f4"}, NamedDtype{torch::kFloat64, "<f8"},
 };
 
 // What follows "'key':" in the dictionary.
@@ -77,12 +77,12 @@ std::string format_npy_header(torch::ScalarType dtype, const std::vector<int64_t
   dictionary += '\n';
   const std::array<char, 2> length = {static_cast<char>(dictionary.size() & 0xFF),
                                       static_cast<char>(dictionary.size() >> 8)};
-  return concat(kMagic, kVersion1, std::string_view(length.data(), length.size()), dictionary);
+  return concat(kNpyMagic, kVersion1, std::string_view(length.data(), length.size()), dictionary);
 }
 
 size_t npy_length_bytes(std::string_view magic, const std::string& where) {
-  const int major = static_cast<unsigned char>(magic[kMagic.size()]);
-  if (!magic.starts_with(kMagic) || major < 1 || major > 3) {
+  const int major = static_cast<unsigned char>(magic[kNpyMagic.size()]);
+  if (!magic.starts_with(kNpyMagic) || major < 1 || major > 3) {
     throw InputError(concat(where, ": is not a .npy array of version 1, 2 or 3"));
   }
   return major == 1 ? 2 : 4;

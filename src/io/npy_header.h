@@ -10,7 +10,8 @@
 
 namespace cm {
 
-constexpr size_t kNpyMagicBytes = 8;  // "\x93NUMPY", major and minor version
+constexpr std::string_view kNpyMagic("\x93NUMPY", 6);
+constexpr size_t kNpyMagicBytes = 8;  // with major and minor version
 
 struct NpyHeader {
   torch::ScalarType dtype;

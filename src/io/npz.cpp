@@ -2,15 +2,20 @@
 
 #include <zip.h>
 
+#include <algorithm>
 #include <cstring>
+#include <functional>
 #include <list>
 #include <memory>
-#include <numeric>
 
 #include "cm/base/error.h"
+#include "cm/base/log.h"
 #include "cm/base/text.h"
+#include "cm/io/zip_archive.h"
 #include "npy_header.h"
+#include "npy_reader.h"
 #include "raw_tensor.h"
+#include "zip_message.h"
 
 namespace cm {
 namespace {
@@ -18,21 +23,10 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::string_view kSuffix = ".npy";
-constexpr uint32_t kLongestHeader =
-    65'535;  // of a header whose length has 4 bytes; NumPy itself stops at 10,000
-constexpr uint64_t kDeflateLimit = 1'032;  // the most that deflate can shrink anything
-constexpr uint16_t kFirstDosDate = 33;     // 1 January 1980, so that equal arrays make equal files
+constexpr uint16_t kFirstDosDate = 33;  // 1 January 1980, so that equal arrays make equal files
+constexpr size_t kNamed = 5;            // of the arrays that are not read
 
-using Archive = std::unique_ptr<zip_t, decltype(&zip_discard)>;
-using ArchiveEntry = std::unique_ptr<zip_file_t, decltype(&zip_fclose)>;
-
-std::string open_error(int code) {
-  zip_error_t error;
-  zip_error_init_with_code(&error, code);
-  std::string text = zip_error_strerror(&error);
-  zip_error_fini(&error);
-  return text;
-}
+using NewArchive = std::unique_ptr<zip_t, decltype(&zip_discard)>;
 
 // One array on its way into an archive: header and data, one after the other, without a joined copy.
 struct NpyStream {
@@ -95,82 +89,25 @@ void add_array(zip_t* archive, const std::string& name, NpyStream& stream) {
   zip_file_set_dostime(archive, index, 0, kFirstDosDate, 0);
 }
 
-// Reads one entry of an archive as far as asked; `where` names it in messages.
-class EntryReader {
- public:
-  EntryReader(zip_t* archive, zip_uint64_t index, std::string where)
-      : where_(std::move(where)), entry_(zip_fopen_index(archive, index, 0), zip_fclose) {
-    if (!entry_) throw InputError(concat(where_, ": could not be read: ", zip_strerror(archive)));
+// The arrays whose names are wanted. Any name may be, of what is not.
+NpzArrays load_arrays(const fs::path& path, const std::function<bool(const std::string& name)>& wanted) {
+  const ZipArchive archive(path, ".npz archive");
+  const auto& entries = archive.entries();
+  if (entries.empty()) throw InputError(concat(path.string(), ": holds no arrays"));
+  NpzArrays arrays;
+  for (size_t index = 0; index < entries.size(); ++index) {
+    std::string name = entries[index].name;
+    const std::string where = concat(path.string(), ": array ", name);
+    const bool is_array = name.ends_with(kSuffix);
+    if (is_array) name.resize(name.size() - kSuffix.size());
+    if (!wanted(name)) continue;
+    if (!is_array) throw InputError(concat(where, ": its name must end in ", kSuffix));
+    ZipStream stream = archive.open(index, where);
+    const auto read = [&](void* to, size_t bytes) { stream.read(to, bytes); };
+    arrays[name] = read_npy(read, entries[index].bytes, where);
+    stream.expect_end();
   }
-
-  void read(void* to, size_t bytes) {
-    auto* next = static_cast<char*>(to);
-    while (bytes > 0) {
-      const zip_int64_t count = zip_fread(entry_.get(), next, bytes);
-      if (count <= 0) fail(count < 0 ? zip_file_strerror(entry_.get()) : "it ends too early");
-      next += count;
-      bytes -= static_cast<size_t>(count);
-    }
-  }
-
-  std::string read_text(size_t bytes) {
-    std::string text(bytes, ' ');
-    read(text.data(), bytes);
-    return text;
-  }
-
-  // libzip compares the checksum when it meets the end.
-  void expect_end() {
-    char extra = 0;
-    const zip_int64_t count = zip_fread(entry_.get(), &extra, 1);
-    if (count != 0) fail(count < 0 ? zip_file_strerror(entry_.get()) : "it is longer than its header says");
-  }
-
-  const std::string& where() const { return where_; }
-
- private:
-  [[noreturn]] void fail(const std::string& reason) const {
-    throw InputError(concat(where_, ": damaged: ", reason, "; copy or download the file again"));
-  }
-
-  std::string where_;
-  ArchiveEntry entry_;
-};
-
-// Element [i, j, …] of a Fortran-ordered array is element […, j, i] of the C-ordered array with the sizes
-// reversed.
-Tensor read_data(EntryReader& entry, NpyHeader header) {
-  if (header.fortran_order) std::reverse(header.shape.begin(), header.shape.end());
-  const Tensor data =
-      tensor_from_bytes(header.shape, header.dtype, [&](void* to, size_t bytes) { entry.read(to, bytes); });
-  entry.expect_end();
-  if (!header.fortran_order) return data;
-  std::vector<int64_t> reversed(header.shape.size());
-  std::iota(reversed.rbegin(), reversed.rend(), 0);
-  return data.permute(reversed).contiguous();
-}
-
-Tensor read_array(zip_t* archive, zip_uint64_t index, const std::string& where) {
-  zip_stat_t stat;
-  zip_stat_init(&stat);
-  if (zip_stat_index(archive, index, 0, &stat) != 0)
-    throw InputError(concat(where, ": ", zip_strerror(archive)));
-  EntryReader entry(archive, index, where);
-  const size_t length_bytes = npy_length_bytes(entry.read_text(kNpyMagicBytes), where);
-  uint32_t header_bytes = 0;
-  entry.read(&header_bytes, length_bytes);
-  if (header_bytes > kLongestHeader)
-    throw InputError(concat(where, ": its header of ", header_bytes, " bytes is too long"));
-  const NpyHeader header = parse_npy_header(entry.read_text(header_bytes), where);
-
-  // Compared before the tensor is allocated: a short file must not make us allocate terabytes.
-  const auto bytes = byte_count(header.shape, header.dtype);
-  const uint64_t before_data = kNpyMagicBytes + length_bytes + header_bytes;
-  const bool plausible = stat.size / kDeflateLimit <= stat.comp_size;
-  if (!bytes || !plausible || before_data + static_cast<uint64_t>(*bytes) != stat.size) {
-    throw InputError(concat(where, ": damaged: its header does not fit its size of ", stat.size, " bytes"));
-  }
-  return read_data(entry, header);
+  return arrays;
 }
 
 }  // namespace
@@ -181,8 +118,8 @@ void save_npz(const fs::path& path, const NpzArrays& arrays) {
   std::list<NpyStream> streams;  // outlive the archive, which reads them when it is closed
   int code = 0;
   // libzip writes beside the path and renames when it closes the archive.
-  Archive archive(zip_open(path.c_str(), ZIP_CREATE | ZIP_TRUNCATE, &code), zip_discard);
-  if (!archive) throw Error(concat("could not write ", path.string(), ": ", open_error(code)));
+  NewArchive archive(zip_open(path.c_str(), ZIP_CREATE | ZIP_TRUNCATE, &code), zip_discard);
+  if (!archive) throw Error(concat("could not write ", path.string(), ": ", zip_message(code)));
   for (const auto& [name, tensor] : arrays) {
     NpyStream& stream = streams.emplace_back();
     stream.header = format_npy_header(tensor.scalar_type(), tensor.sizes().vec());
@@ -196,20 +133,20 @@ void save_npz(const fs::path& path, const NpzArrays& arrays) {
 }
 
 NpzArrays load_npz(const fs::path& path) {
-  int code = 0;
-  const Archive archive(zip_open(path.c_str(), ZIP_RDONLY, &code), zip_discard);
-  if (!archive) throw InputError(concat(path.string(), ": not a readable .npz archive: ", open_error(code)));
-  NpzArrays arrays;
-  const auto count = static_cast<zip_uint64_t>(zip_get_num_entries(archive.get(), 0));
-  if (count == 0) throw InputError(concat(path.string(), ": holds no arrays"));
-  for (zip_uint64_t index = 0; index < count; ++index) {
-    const char* entry_name = zip_get_name(archive.get(), index, 0);
-    std::string name = entry_name == nullptr ? "" : entry_name;
-    const std::string where = concat(path.string(), ": array ", name);
-    if (!name.ends_with(kSuffix)) throw InputError(concat(where, ": its name must end in ", kSuffix));
-    name.resize(name.size() - kSuffix.size());
-    arrays[name] = read_array(archive.get(), index, where);
-  }
+  return load_arrays(path, [](const std::string&) { return true; });
+}
+
+NpzArrays load_npz(const fs::path& path, const std::vector<std::string>& names) {
+  std::vector<std::string> others;
+  NpzArrays arrays = load_arrays(path, [&](const std::string& name) {
+    const bool wanted = std::ranges::find(names, name) != names.end();
+    if (!wanted) others.push_back(name);
+    return wanted;
+  });
+  if (others.empty()) return arrays;
+  const auto end = others.begin() + static_cast<ptrdiff_t>(std::min(others.size(), kNamed));
+  log_info(concat(path.string(), ": not read: ", others.size(), " other array(s), ",
+                  join({others.begin(), end}), end == others.end() ? "" : ", …"));
   return arrays;
 }
 

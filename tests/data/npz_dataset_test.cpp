@@ -40,7 +40,8 @@ TEST(NpzDataset, PutsTheChannelsFirst) {
 }
 
 TEST(NpzDataset, CountsClassesUpToTheLargest) {
-  for (const auto type : {torch::kInt32, torch::kInt64}) {
+  for (const auto type : {torch::kInt8, torch::kInt16, torch::kInt32, torch::kInt64, torch::kUInt8,
+                          torch::kUInt16, torch::kUInt32, torch::kUInt64}) {
     const NpzArrays arrays = {{"arr_0", some_images()}, {"arr_1", torch::tensor({5, 2}).to(type)}};
     const auto data = reopened(arrays);
     EXPECT_EQ(data->classes(), 6);
@@ -61,8 +62,10 @@ TEST(NpzDataset, RefusesOtherArrays) {
 TEST(NpzDataset, RefusesLabelsThatAreNoClasses) {
   const Tensor images = some_images();
   EXPECT_THAT(complaint({{"arr_0", images}, {"arr_1", torch::tensor({0, 1, 2})}}),
-              HasSubstr("arr_1 is Long [3], expected the classes, int64 [2]"));
+              HasSubstr("arr_1 is Long [3], expected the classes, integers [2]"));
   EXPECT_THAT(complaint({{"arr_0", images}, {"arr_1", torch::tensor({0.0, 1.0})}}), HasSubstr("arr_1 is "));
+  EXPECT_THAT(complaint({{"arr_0", images}, {"arr_1", torch::tensor({true, false})}}),
+              HasSubstr("arr_1 is Bool"));
   EXPECT_THAT(complaint({{"arr_0", images}, {"arr_1", torch::tensor({0, -1})}}),
               HasSubstr("arr_1 has class -1"));
   EXPECT_THAT(complaint({{"arr_0", images}, {"arr_1", torch::tensor({0, 1'000'000})}}),

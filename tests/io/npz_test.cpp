@@ -43,7 +43,10 @@ class Npz : public ::testing::Test {
 };
 
 TEST_F(Npz, EveryDtypeComesBackAsItWas) {
-  NpzArrays arrays = {{"uint8", torch::tensor({0, 128, 255}, torch::kUInt8)}};
+  NpzArrays arrays;
+  for (const auto dtype : {torch::kUInt8, torch::kUInt16, torch::kUInt32, torch::kUInt64}) {
+    arrays[c10::toString(dtype)] = torch::tensor({0, 128, 255}).to(dtype);
+  }
   const Tensor values = torch::tensor({-2.0, 0.0, 0.5, 100.0, 1.0, 7.0}, torch::kFloat64).reshape({2, 3});
   for (const auto dtype : {torch::kFloat64, torch::kFloat32, torch::kFloat16, torch::kInt64, torch::kInt32,
                            torch::kInt16, torch::kInt8, torch::kBool}) {
@@ -139,6 +142,20 @@ TEST_F(Npz, OtherKindsOfArraysAreRefused) {
               HasSubstr("array x.npy: has dtype '>f4'; expected one of {|b1, |u1,"));
   EXPECT_THAT(refusal(archive_with("'<f4'", "'|O' ")), HasSubstr("has dtype '|O'"));
   EXPECT_THAT(refusal(archive_with("'<f4'", "'<U1'")), HasSubstr("has dtype '<U1'"));
+}
+
+TEST_F(Npz, OnlyWhatIsNamedIsRead) {
+  save_npz(path_, {{"arr_0", torch::ones({3})}, {"mu", torch::ones({2})}, {"names", torch::ones({2})}});
+  std::string content = read_file(path_);
+  const size_t kind = content.rfind("'<f4'");  // of "names", the last
+  FileWriter(path_).write(content.replace(kind, 5, "'|O' "));
+  testing::internal::CaptureStderr();
+  const NpzArrays arrays = load_npz(path_, {"arr_0", "arr_1"});
+  EXPECT_THAT(testing::internal::GetCapturedStderr(),
+              HasSubstr("x.npz: not read: 2 other array(s), mu, names\n"));
+  EXPECT_EQ(arrays.size(), 1U);
+  EXPECT_TRUE(arrays.contains("arr_0"));
+  EXPECT_THAT(message_of<InputError>([&] { load_npz(path_, {"names"}); }), HasSubstr("has dtype '|O'"));
 }
 
 TEST(IsNpz, GoesByTheExtension) {

@@ -18,6 +18,9 @@ struct Example {
   int64_t label = 0;
 };
 
+// A larger "class" is some other number.
+constexpr int64_t kMaxClasses = 1'000'000;
+
 // Every image has the same shape. `get` may be called from several threads at once.
 class Dataset {
  public:
