@@ -42,6 +42,7 @@ int exit_code_of(const std::string& program, const std::function<int()>& body) {
     say(kOutOfMemory);
   } catch (const std::filesystem::filesystem_error& error) {
     say(concat("could not create or open ", error.path1().string(), ": ", error.code().message()));
+    if (error.code() == std::errc::too_many_symbolic_link_levels) return 2;  // a link that leads to itself
   } catch (const std::exception& error) {
     say(error.what());
   }

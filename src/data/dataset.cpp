@@ -21,9 +21,9 @@ std::string expected_path(DatasetKind kind) {
     case DatasetKind::digits:
       return "the digits' CSV, data/digits/digits.csv.gz of this project";
     case DatasetKind::folder:
-      return "a folder of images, or of one subfolder a class";
+      return "a folder of images, or a .zip of them, in one folder a class where they have classes";
     case DatasetKind::patches:
-      return "a picture or a folder of pictures, data/photographs of this project among them";
+      return "a picture, or a folder or .zip of pictures, data/photographs of this project among them";
     case DatasetKind::cifar10:
       return "the folder cifar-10-batches-bin of cifar-10-binary.tar.gz, or one of its .bin files";
     case DatasetKind::npz:
@@ -70,7 +70,7 @@ void validate(const DataOptions& options, const Complain& complain) {
   }
   if (options.kind == DatasetKind::folder && !options.image_size) {
     complain("image_size",
-             "must be given for an image folder: the side in pixels that its images are brought to");
+             "must be given for image files: the side in pixels that its images are brought to");
   }
   if (options.patches && options.kind != DatasetKind::patches) {
     complain("patches", concat("belongs to kind patches, but kind is ", to_string(options.kind),
@@ -93,7 +93,7 @@ std::unique_ptr<Dataset> open_dataset(const DataOptions& options) {
   if (options.image_size && *options.image_size != dataset->image_size()) {
     throw InputError(concat(options.path, ": its images are ", dataset->image_size(),
                             " pixels wide, but data.image_size is ", *options.image_size,
-                            "; leave it out (only image folders are resized)"));
+                            "; leave it out (only image files are resized)"));
   }
   return dataset;
 }

@@ -17,6 +17,8 @@ class FileMistakes {
     if (++count_ <= kNamed) named_.push_back(mistake);
   }
 
+  bool any() const { return count_ > 0; }
+
   // InputError when there was any; `where` starts the line that counts those not named.
   void throw_if_any(const std::string& where) const {
     if (count_ == 0) return;

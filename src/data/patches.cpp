@@ -7,8 +7,10 @@
 #include "cm/base/error.h"
 #include "cm/base/random.h"
 #include "cm/base/text.h"
+#include "cm/data/image_files.h"
 #include "cm/data/resize.h"
 #include "cm/io/image.h"
+#include "cm/io/zip_archive.h"
 #include "file_mistakes.h"
 
 namespace cm {
@@ -54,16 +56,6 @@ class Patches final : public Dataset {
   PatchOptions options_;
 };
 
-std::vector<fs::path> pictures_at(const fs::path& path) {
-  if (!fs::is_directory(path)) return {path};
-  auto files = image_files(path);
-  if (files.empty()) {
-    throw InputError(
-        concat(path.string(), ": no images; expected PNG, JPEG, WebP, BMP or TIFF files directly in it"));
-  }
-  return files;
-}
-
 bool is_grey(const Tensor& pixels) {
   return torch::equal(pixels.slice(0, 0, 1).expand_as(pixels), pixels);
 }
@@ -77,19 +69,20 @@ Tensor reduced(const Tensor& pixels, int64_t factor) {
   return factor == 1 ? pixels : resize(whole, height, width, ResizeFilter::box);
 }
 
-Tensor read_picture(const fs::path& file, int64_t side, int64_t channels, int64_t factor) {
-  const Tensor pixels = read_image(file, channels);
+// `where` names the picture in messages.
+Tensor checked_picture(const Tensor& pixels, const std::string& where, int64_t side, int64_t channels,
+                       int64_t factor) {
   const int64_t height = pixels.size(1) / factor;
   const int64_t width = pixels.size(2) / factor;
   if (height < side || width < side) {
-    throw InputError(concat(file.string(), ": is ", pixels.size(2), "×", pixels.size(1), " pixels",
+    throw InputError(concat(where, ": is ", pixels.size(2), "×", pixels.size(1), " pixels",
                             factor == 1 ? "" : concat(", reduced to ", width, "×", height),
                             ", too small for patches of ", side, "×", side,
                             "; remove it, or make data.image_size or data.patches.reduce smaller"));
   }
   if (channels == 3 && is_grey(pixels)) {
     throw InputError(
-        concat(file.string(), ": is grey, and data.channels is 3; remove it, or set data.channels to 1"));
+        concat(where, ": is grey, and data.channels is 3; remove it, or set data.channels to 1"));
   }
   return reduced(pixels, factor);
 }
@@ -100,12 +93,19 @@ std::unique_ptr<Dataset> open_patches(const fs::path& path, int64_t size, int64_
                                       const PatchOptions& options) {
   std::vector<Tensor> pictures;
   FileMistakes mistakes;
-  for (const auto& file : pictures_at(path)) {
+  const auto add = [&](const std::string& where, const auto& read) {
     try {
-      pictures.push_back(read_picture(file, size, channels, options.reduce));
+      pictures.push_back(checked_picture(read(), where, size, channels, options.reduce));
     } catch (const InputError& mistake) {
       mistakes.add(mistake.what());
     }
+  };
+  std::error_code ignored;
+  if (fs::is_directory(path, ignored) || is_zip(path)) {
+    const ImageFiles files(path, /*labels=*/false);
+    for (int64_t i = 0; i < files.size(); ++i) add(files.where(i), [&] { return files.read(i, channels); });
+  } else {
+    add(path.string(), [&] { return read_image(path, channels); });
   }
   mistakes.throw_if_any(path.string());
   return std::make_unique<Patches>(std::move(pictures), size, labels, options);

@@ -5,19 +5,15 @@
 #include "cm/base/error.h"
 #include "cm/base/text.h"
 #include "cm/data/digits.h"
+#include "cm/data/image_files.h"
+#include "cm/data/image_source.h"
 #include "cm/data/npz_dataset.h"
 #include "cm/io/image.h"
-#include "cm/io/npz.h"
 
 namespace cm {
 namespace {
 
 namespace fs = std::filesystem;
-
-bool is_digits_csv(const fs::path& path) {
-  const std::string name = path.filename().string();
-  return name.ends_with(".csv") || name.ends_with(".csv.gz");
-}
 
 std::vector<Picture> pictures_of(const Dataset& dataset, const fs::path& path, int64_t channels,
                                  int64_t limit) {
@@ -35,15 +31,13 @@ std::vector<Picture> pictures_of(const Dataset& dataset, const fs::path& path, i
   return pictures;
 }
 
-std::vector<Picture> pictures_in(const fs::path& folder, int64_t channels, int64_t limit) {
-  const std::vector<fs::path> files = image_files(folder);
-  if (files.empty()) {
-    throw InputError(
-        concat(folder.string(), ": no images; expected PNG, JPEG, WebP, BMP or TIFF files directly in it"));
-  }
+std::vector<Picture> pictures_in(const fs::path& path, int64_t channels, int64_t limit) {
+  const ImageFiles files(path);
   std::vector<Picture> pictures;
-  for (size_t i = 0; i < files.size() && static_cast<int64_t>(i) < limit; ++i) {
-    pictures.push_back({files[i].string(), read_image(files[i], channels), std::nullopt});
+  for (int64_t i = 0; i < std::min(files.size(), limit); ++i) {
+    Picture picture{.name = files.where(i), .pixels = files.read(i, channels), .label = std::nullopt};
+    if (files.classes() > 0) picture.label = files.label(i);
+    pictures.push_back(std::move(picture));
   }
   return pictures;
 }
@@ -51,15 +45,18 @@ std::vector<Picture> pictures_in(const fs::path& folder, int64_t channels, int64
 }  // namespace
 
 std::vector<Picture> read_pictures(const fs::path& source, int64_t channels, int64_t limit) {
-  if (fs::is_directory(source)) {
-    const fs::path samples = source / "samples.npz";
-    return fs::exists(samples) ? read_pictures(samples, channels, limit)
-                               : pictures_in(source, channels, limit);
+  const auto [kind, path] = image_source(source);
+  switch (kind) {
+    case ImageSourceKind::files:
+      return pictures_in(path, channels, limit);
+    case ImageSourceKind::npz:
+      return pictures_of(*open_npz_dataset(path, true), path, channels, limit);
+    case ImageSourceKind::digits:
+      return pictures_of(*open_digits(path, true), path, channels, limit);
+    case ImageSourceKind::picture:
+      return {{path.string(), read_image(path, channels), std::nullopt}};
   }
-  if (!fs::exists(source)) throw InputError(concat(source.string(), ": no such file or folder"));
-  if (is_npz(source)) return pictures_of(*open_npz_dataset(source, true), source, channels, limit);
-  if (is_digits_csv(source)) return pictures_of(*open_digits(source, true), source, channels, limit);
-  return {{source.string(), read_image(source, channels), std::nullopt}};
+  TORCH_CHECK(false, "unknown kind of images");
 }
 
 }  // namespace cm

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <cmath>
+#include <cstring>
 #include <opencv2/imgcodecs.hpp>
 #include <opencv2/imgproc.hpp>
 
@@ -10,15 +12,26 @@
 #include "cm/base/files.h"
 #include "cm/base/text.h"
 #include "image_damage.h"
+#include "npy_header.h"
+#include "npy_reader.h"
 
 namespace cm {
 namespace {
 
 namespace fs = std::filesystem;
+using namespace std::string_view_literals;
 
 constexpr int64_t kSmallestInGrid = 32;
 constexpr uint8_t kWhite = 255;
-constexpr std::array kExtensions = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"};
+constexpr std::array kReadable = {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".webp", ".bmp",
+                                  ".dib", ".tif", ".tiff", ".pbm", ".pgm",  ".ppm", ".pnm",  ".npy"};
+constexpr std::array kUnreadable = {".gif", ".apng", ".avif", ".heic", ".heif", ".jxl", ".jp2",
+                                    ".j2k", ".ico",  ".tga",  ".psd",  ".svg",  ".exr", ".hdr",
+                                    ".dds", ".qoi",  ".dng",  ".cr2",  ".nef",  ".arw"};
+// How the readable ones begin, but for WebP.
+constexpr std::array kSignatures = {"\x89PNG\r\n"sv, "\xff\xd8\xff"sv, "BM"sv, "II*\0"sv,
+                                    "MM\0*"sv,       "P1"sv,           "P2"sv, "P3"sv,
+                                    "P4"sv,          "P5"sv,           "P6"sv, kNpyMagic};
 
 // The decoded picture, or an empty one. OpenCV throws for pictures beyond its size limits.
 cv::Mat decode(const std::string& bytes, int64_t channels) {
@@ -37,12 +50,46 @@ void check_pixels(const Tensor& pixels, int64_t rank) {
   TORCH_CHECK(channels == 1 || channels == 3, "expected 1 or 3 channels, got ", channels);
 }
 
-bool is_image_file(const fs::directory_entry& entry) {
-  std::string extension = entry.path().extension().string();
-  std::transform(extension.begin(), extension.end(), extension.begin(),
-                 [](unsigned char c) { return std::tolower(c); });
-  return entry.is_regular_file() &&
-         std::find(kExtensions.begin(), kExtensions.end(), extension) != kExtensions.end();
+// Red, green, blue, or grey.
+Tensor tensor_of(const cv::Mat& picture) {
+  const Tensor view =
+      torch::from_blob(picture.data, {picture.rows, picture.cols, picture.channels()}, torch::kUInt8);
+  return view.permute({2, 0, 1}).clone(torch::MemoryFormat::Contiguous);
+}
+
+// [H, W, C] of an array as decode_image says; undefined for another one.
+Tensor interleaved(const Tensor& array) {
+  const auto is_depth = [](int64_t size) { return size == 1 || size == 3; };
+  if (array.scalar_type() != torch::kUInt8 || array.numel() == 0) return {};
+  if (array.dim() == 2) return array.unsqueeze(2);
+  if (array.dim() == 3 && is_depth(array.size(0))) return array.permute({1, 2, 0}).contiguous();
+  return array.dim() == 3 && is_depth(array.size(2)) ? array : Tensor();
+}
+
+Tensor decode_npy(std::string_view bytes, int64_t channels, const std::string& where) {
+  const size_t size = bytes.size();
+  const auto read = [&](void* to, size_t count) {
+    if (count > bytes.size()) throw InputError(concat(where, ": is a truncated .npy; restore or remove it"));
+    std::memcpy(to, bytes.data(), count);
+    bytes.remove_prefix(count);
+  };
+  const Tensor array = read_npy(read, size, where);
+  const Tensor image = interleaved(array);
+  if (!image.defined()) {
+    throw InputError(concat(where, ": is ", array.scalar_type(), ' ', array.sizes(),
+                            "; expected an image, uint8 [H, W], [C, H, W] or [H, W, C] with C = 1 or 3 "
+                            "(latents are no images); convert or remove it"));
+  }
+  cv::Mat picture(static_cast<int>(image.size(0)), static_cast<int>(image.size(1)),
+                  image.size(2) == 1 ? CV_8UC1 : CV_8UC3, image.data_ptr());
+  if (picture.channels() != channels) {
+    cv::cvtColor(picture, picture, channels == 1 ? cv::COLOR_RGB2GRAY : cv::COLOR_GRAY2RGB);
+  }
+  return tensor_of(picture);
+}
+
+bool is_one_of(const std::string& suffix, const auto& suffixes) {
+  return std::ranges::find(suffixes, suffix) != suffixes.end();
 }
 
 }  // namespace
@@ -62,20 +109,42 @@ Tensor from_uint8(const Tensor& pixels) {
   return pixels.to(torch::kFloat32) / 127.5 - 1;
 }
 
-Tensor read_image(const fs::path& path, int64_t channels) {
+Tensor decode_image(const std::string& bytes, int64_t channels, const std::string& where) {
   TORCH_CHECK(channels == 1 || channels == 3, "an image is read with 1 or 3 channels, not ", channels);
-  const std::string bytes = read_file(path);
-  if (bytes.empty()) throw InputError(concat(path.string(), ": is empty; expected an image"));
+  if (bytes.empty()) throw InputError(concat(where, ": is empty; expected an image"));
+  if (bytes.starts_with(kNpyMagic)) return decode_npy(bytes, channels, where);
   if (const std::string damage = damage_of_image(bytes); !damage.empty()) {
-    throw InputError(concat(path.string(), ": is ", damage, "; restore or remove it"));
+    throw InputError(concat(where, ": is ", damage, "; restore or remove it"));
   }
   cv::Mat picture = decode(bytes, channels);
   if (picture.empty()) {
-    throw InputError(concat(path.string(), ": not a readable image; expected PNG, JPEG, WebP, BMP or TIFF"));
+    throw InputError(concat(where, ": not a readable image; expected ", kImageFormats));
   }
   if (channels == 3) cv::cvtColor(picture, picture, cv::COLOR_BGR2RGB);
-  const Tensor view = torch::from_blob(picture.data, {picture.rows, picture.cols, channels}, torch::kUInt8);
-  return view.permute({2, 0, 1}).clone(torch::MemoryFormat::Contiguous);
+  return tensor_of(picture);
+}
+
+Tensor read_image(const fs::path& path, int64_t channels) {
+  return decode_image(read_file(path), channels, path.string());
+}
+
+std::string format_mistake(std::string_view beginning) {
+  if (beginning.empty()) return "empty file; restore or remove it";
+  for (const std::string_view signature : kSignatures) {
+    if (beginning.starts_with(signature)) return "";
+  }
+  if (beginning.starts_with("RIFF") &&
+      beginning.substr(std::min<size_t>(8, beginning.size())).starts_with("WEBP")) {
+    return "";
+  }
+  return "no image of a known format; convert it to PNG or JPEG, or remove it";
+}
+
+ImageSuffix image_suffix(std::string_view name) {
+  std::string suffix = fs::path(name).extension().string();
+  std::ranges::transform(suffix, suffix.begin(), [](unsigned char c) { return std::tolower(c); });
+  if (is_one_of(suffix, kReadable)) return ImageSuffix::readable;
+  return is_one_of(suffix, kUnreadable) ? ImageSuffix::unreadable : ImageSuffix::none;
 }
 
 std::string encode_png(const Tensor& pixels) {
@@ -116,17 +185,6 @@ Tensor make_grid(const Tensor& pixels, int64_t columns, int64_t gap) {
     grid.narrow(1, top, height).narrow(2, left, width).copy_(enlarged[i]);
   }
   return grid;
-}
-
-std::vector<fs::path> image_files(const fs::path& folder) {
-  std::error_code failed;
-  std::vector<fs::path> paths;
-  for (const auto& entry : fs::directory_iterator(folder, failed)) {
-    if (is_image_file(entry)) paths.push_back(entry.path());
-  }
-  if (failed) throw InputError(concat(folder.string(), ": is not a readable folder: ", failed.message()));
-  std::sort(paths.begin(), paths.end());
-  return paths;
 }
 
 }  // namespace cm

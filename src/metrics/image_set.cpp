@@ -6,8 +6,9 @@
 #include "cm/base/error.h"
 #include "cm/base/text.h"
 #include "cm/data/digits.h"
+#include "cm/data/image_files.h"
+#include "cm/data/image_source.h"
 #include "cm/data/npz_dataset.h"
-#include "cm/io/image.h"
 
 namespace cm {
 namespace {
@@ -31,28 +32,21 @@ std::string size_of(const Tensor& image) {
   return concat(image.size(2), "×", image.size(1));
 }
 
-ImageSet images_of_folder(const fs::path& folder) {
-  const auto files = image_files(folder);
-  if (files.empty()) {
-    throw InputError(
-        concat(folder.string(), ": neither images nor samples.npz in this folder; name one that has them"));
-  }
+ImageSet all_of(const ImageFiles& files, const fs::path& path) {
   std::vector<Tensor> pixels;
-  for (const auto& file : files) {
-    pixels.push_back(read_image(file, 3));
+  std::vector<int64_t> labels;
+  for (int64_t i = 0; i < files.size(); ++i) {
+    pixels.push_back(files.read(i, 3));
+    labels.push_back(files.label(i));
     if (pixels.back().sizes() != pixels.front().sizes()) {
-      throw InputError(concat(file.string(), ": ", size_of(pixels.back()), " pixels, but ",
-                              files.front().filename().string(), " has ", size_of(pixels.front()),
-                              "; all images of a set must have one size"));
+      throw InputError(concat(files.where(i), ": ", size_of(pixels.back()), " pixels, but ", files.where(0),
+                              " has ", size_of(pixels.front()), "; all images of a set must have one size"));
     }
   }
-  return {
-      .path = folder.string(), .pixels = without_grey_copies(torch::stack(pixels)), .labels = std::nullopt};
-}
-
-bool is_digits_csv(const fs::path& path) {
-  const std::string name = path.filename().string();
-  return name.ends_with(".csv") || name.ends_with(".csv.gz");
+  ImageSet images{
+      .path = path.string(), .pixels = without_grey_copies(torch::stack(pixels)), .labels = std::nullopt};
+  if (files.classes() > 0) images.labels = torch::tensor(labels, torch::kInt64);
+  return images;
 }
 
 }  // namespace
@@ -66,15 +60,18 @@ ImageSet images_in(const NpzArrays& arrays, const fs::path& path) {
 }
 
 ImageSet load_images(const fs::path& path) {
-  if (fs::is_directory(path)) {
-    const fs::path samples = path / "samples.npz";
-    return fs::exists(samples) ? load_images(samples) : images_of_folder(path);
+  const ImageSource source = image_source(path);
+  switch (source.kind) {
+    case ImageSourceKind::files:
+      return all_of(ImageFiles(path), path);
+    case ImageSourceKind::npz:
+      return all_of(*open_npz_dataset(source.path, true), source.path);
+    case ImageSourceKind::digits:
+      return all_of(*open_digits(path, true), path);
+    case ImageSourceKind::picture:
+      break;
   }
-  if (!fs::exists(path)) throw InputError(concat(path.string(), ": no such file or folder"));
-  if (is_npz(path)) return images_in(load_npz(path), path);
-  if (is_digits_csv(path)) return all_of(*open_digits(path, true), path);
-  throw InputError(concat(path.string(),
-                          ": unknown kind of image set; expected .npz, .csv, .csv.gz or a folder of images"));
+  throw InputError(concat(path.string(), ": unknown kind of image set; expected ", kImageSets));
 }
 
 }  // namespace cm

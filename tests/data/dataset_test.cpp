@@ -71,7 +71,7 @@ TEST(DataOptions, AreCheckedTogether) {
   const std::string message = complaint({.kind = DatasetKind::folder, .channels = 2});
   EXPECT_THAT(message, HasSubstr("data.path must be given: a folder of images"));
   EXPECT_THAT(message, HasSubstr("data.channels must be 1 (grey) or 3 (RGB), got 2"));
-  EXPECT_THAT(message, HasSubstr("data.image_size must be given for an image folder"));
+  EXPECT_THAT(message, HasSubstr("data.image_size must be given for image files"));
 }
 
 TEST(DataOptions, OfPatchesBelongToThem) {

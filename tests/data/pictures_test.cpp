@@ -9,6 +9,7 @@
 #include "cm/io/npz.h"
 #include "support/message_of.h"
 #include "support/temporary_folder.h"
+#include "support/zip_file.h"
 
 namespace cm {
 namespace {
@@ -40,13 +41,13 @@ TEST(Pictures, AFolderIsReadByNameAndNotFurtherThanAskedFor) {
   const TemporaryFolder folder;
   write_png(folder / "b.png", colours(2, 2));
   write_png(folder / "a.png", colours(4, 7));
-  write_file_atomically(folder / "c.png", "broken");
+  write_file_atomically(folder / "c.png", encode_png(colours(2, 2)).substr(0, 40));
   const auto pictures = read_pictures(folder.path(), 3, 2);
   ASSERT_EQ(pictures.size(), 2U);
   EXPECT_THAT(pictures[0].name, EndsWith("a.png"));
   EXPECT_THAT(pictures[1].name, EndsWith("b.png"));
   EXPECT_THAT(message_of<InputError>([&] { read_pictures(folder.path(), 3, 3); }),
-              HasSubstr("c.png: not a readable image"));
+              HasSubstr("c.png: is a truncated PNG"));
 }
 
 TEST(Pictures, ArchivesBringTheirClasses) {
@@ -65,6 +66,19 @@ TEST(Pictures, ArchivesBringTheirClasses) {
   ASSERT_EQ(digits.size(), 3U);
   EXPECT_EQ(digits[2].pixels.sizes(), torch::IntArrayRef({1, 8, 8}));
   EXPECT_TRUE(digits[2].label);
+}
+
+TEST(Pictures, FoldersAndZipsBringTheirClasses) {
+  const TemporaryFolder folder;
+  const std::string a = encode_png(colours(4, 7));
+  const std::string b = encode_png(colours(2, 2));
+  test::write_zip(folder / "x.zip", {{"cats/a.png", a}, {"dogs/more/b.png", b}});
+  const auto pictures = read_pictures(folder / "x.zip", 3, kAll);
+  ASSERT_EQ(pictures.size(), 2U);
+  EXPECT_THAT(pictures[1].name, EndsWith("x.zip/dogs/more/b.png"));
+  EXPECT_TRUE(torch::equal(pictures[0].pixels, colours(4, 7)));
+  EXPECT_EQ(pictures[0].label, 0);
+  EXPECT_EQ(pictures[1].label, 1);
 }
 
 TEST(Pictures, AFolderOfSamplesIsReadWithoutItsGrid) {

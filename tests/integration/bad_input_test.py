@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import unittest
+import zipfile
 
 import numpy
 from PIL import Image
@@ -229,8 +230,27 @@ class DataTest(RefusalTest):
         Image.new("RGB", (31, 40), "red").save(patches / "small.png")
         Image.new("RGB", (32, 32), "red").save(patches / "good.png")
         (patches / "broken.png").write_bytes((patches / "good.png").read_bytes()[:60])
+        pets = FOLDER / "pets"
+        (pets / "cats").mkdir(parents=True)
+        (pets / "clip.gif").write_bytes(b"GIF89a")
+        (pets / "gone.png").symlink_to("nowhere.png")
+        (pets / "cats" / "around").symlink_to(pets)
+        (FOLDER / "loop").symlink_to("loop")
+        with zipfile.ZipFile(FOLDER / "latents.zip", "w") as archive, archive.open("00000/a.npy", "w") as latent:
+            numpy.save(latent, numpy.zeros((8, 4, 4), numpy.float32))
+        unread = (
+            r"pets/cats/around: a loop of links, it leads back to ",
+            r"pets/gone\.png: a link that leads nowhere",
+            r"pets/clip\.gif: images of this format are not read; convert it to PNG or JPEG",
+        )
+        image_files = ("data.kind=folder", "data.image_size=8")
         self.assert_all_refused(
             {
+                training("edm", OUT, f"data.path={pets}", *image_files): unread,
+                training("edm", OUT, "data.path=loop", *image_files): r"loop: not found; data\.path must be",
+                training("edm", OUT, "data.path=latents.zip", *image_files): (
+                    r"latents\.zip/00000/a\.npy: is Float \[8, 4, 4\]; expected an image, uint8"
+                ),
                 training("edm", OUT, "data.path=nowhere"): r"nowhere: not found; data\.path must be",
                 training("edm", OUT, f"data.path={empty}"): r"empty\.csv\.gz: empty file",
                 training("edm", OUT, f"data.path={short}"): r"short\.csv\.gz: damaged or truncated",
@@ -355,10 +375,17 @@ class EvaluateTest(ExecutableTest):
         numpy.savez(wide, numpy.zeros((3, 16, 16, 1), numpy.uint8))
         numpy.savez(floats, pixels.astype(numpy.float32))
         short = write("short.npz", three.read_bytes()[:200])
+        (FOLDER / "self").symlink_to("self")
+        gone = FOLDER / "gone"
+        gone.mkdir()
+        (gone / "a.png").symlink_to("nowhere.png")
         to_three = ("cm-evaluate", "--reference", three, "--samples")
         self.assert_all_refused(
             {
                 (*to_three, "nowhere"): r"nowhere: no such file or folder",
+                (*to_three, "self"): r"self: Too many levels of symbolic links",
+                (*to_three, three, "--plot", "self"): r"could not create or open self: Too many levels of symbolic links",
+                (*to_three, gone): r"gone/a\.png: a link that leads nowhere; restore",
                 (*to_three, tiny_config()): r"tiny\.yaml: unknown kind of image set",
                 (*to_three, short): r"short\.npz: not a readable \.npz archive",
                 (*to_three, floats): r"floats\.npz: arr_0 is Float .*uint8 \[N.*rint\(\(x \+ 1\) \* 127\.5\)",

@@ -1,7 +1,10 @@
 """cm-data's promises: the images that a configuration trains on, in files that the other programs take."""
 
+import io
 import json
+import shutil
 import unittest
+import zipfile
 
 import numpy
 from PIL import Image
@@ -56,6 +59,54 @@ class DataTest(ExecutableTest):
         others = export("others", *PATCHES, size, "data.patches.seed=1", "--num", "20")
         self.assertFalse(numpy.array_equal(others["arr_0"], arrays["arr_0"]))
         self.assertNotIn("arr_1", export("plain", *PATCHES, "data.labels=false", "--num", "2"))
+
+    def test_files_of_every_format_and_depth_in_a_folder_and_in_an_archive(self):
+        folder = FOLDER / "pets"
+        for name in ("cats/more", "dogs/.cache"):
+            (folder / name).mkdir(parents=True)
+        picture = numpy.zeros((8, 8, 3), numpy.uint8)
+        picture[:4] = 200  # light above dark
+        image = Image.fromarray(picture)
+        for name in ("a.png", "b.bmp", "c.tiff", "d.ppm"):
+            image.save(folder / "cats" / name)
+        image.save(folder / "cats" / "e.webp", lossless=True)
+        numpy.save(folder / "cats" / "f.npy", picture.transpose(2, 0, 1))
+        numpy.save(folder / "cats" / "more" / "g.npy", picture[:, :, 0])
+        held = Image.Exif()
+        held[0x0112] = 6  # stored lying, as its EXIF says
+        image.rotate(90).save(folder / "dogs" / "h.jpg", exif=held, quality=100)
+        image.save(folder / "dogs" / "i.jfif", "JPEG", quality=100)
+        with (folder / "dogs" / "i.jfif").open("ab") as clip:
+            clip.write(bytes.fromhex("66 74 79 70 ff da 2e 2e"))
+        for name in (".cache/x.png", "._i.jfif", "Thumbs.db", "names.txt"):
+            (folder / "dogs" / name).write_text("no image")
+        shutil.make_archive(folder, "zip", folder)  # deflated
+
+        size = ("data.kind=folder", "data.image_size=8")
+        for path in (folder, FOLDER / "pets.zip"):
+            done = must_run("cm-data", "--config", tiny_config(), "--out", path.name + "-out", f"data.path={path}", *size)
+            self.assertRegex(done.err, rf"{path.name}: 9 image\(s\); left out: 3 hidden \(dogs/.*1 without an image's suffix \(dogs/names.txt\)\n")
+            arrays = load_npz(FOLDER / (path.name + "-out") / "samples.npz")
+            self.assertEqual(arrays["arr_1"].tolist(), [0] * 7 + [1] * 2)
+            self.assertEqual(arrays["arr_0"][:7].tolist(), [picture.tolist()] * 7)
+            self.assertLess(abs(arrays["arr_0"].astype(int) - picture).max(), 4)
+        done = must_run("cm-evaluate", "--samples", folder, "--reference", FOLDER / "pets.zip", "--features", "pixels",
+                        "--metrics", "frechet", "--json")  # fmt: skip
+        self.assertLess(abs(json.loads(done.out)["frechet"]), 1e-3)
+
+    def test_a_dataset_of_edm(self):
+        images = numpy.random.default_rng(0).integers(0, 256, (5, 8, 8, 3), dtype=numpy.uint8)
+        labels = [3, 0, 2, 2, 1]
+        with zipfile.ZipFile(FOLDER / "edm.zip", "w", zipfile.ZIP_STORED) as archive:
+            names = [f"{i // 3:05}/img{i:08}.png" for i in range(5)]
+            for name, image in zip(names, images):
+                png = io.BytesIO()
+                Image.fromarray(image).save(png, "png", compress_level=0)
+                archive.writestr(name, png.getvalue())
+            archive.writestr("dataset.json", json.dumps({"labels": list(zip(names, labels))}))
+        arrays = export("edm", f"data.path={FOLDER / 'edm.zip'}", "data.kind=folder", "data.image_size=8")
+        numpy.testing.assert_array_equal(arrays["arr_0"], images)
+        numpy.testing.assert_array_equal(arrays["arr_1"], labels)
 
     def test_a_resumed_run_on_patches_goes_on_with_the_same_patches(self):
         data = (*PATCHES, "data.patches.count=7")  # epochs end within batches

@@ -6,6 +6,8 @@
 
 #include "cm/base/error.h"
 #include "cm/base/files.h"
+#include "cm/io/npz.h"
+#include "cm/io/zip_archive.h"
 #include "support/message_of.h"
 #include "support/shipped_data.h"
 #include "support/temporary_folder.h"
@@ -13,9 +15,9 @@
 namespace cm {
 namespace {
 
+using namespace std::string_literals;
 using test::message_of;
 using test::TemporaryFolder;
-using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 Tensor gradient(int64_t channels, int64_t height, int64_t width) {
@@ -105,7 +107,7 @@ TEST(ReadImage, RefusesWhatIsNoImage) {
   EXPECT_EQ(message_of<InputError>([&] { read_image(path, 3); }), path + ": is empty; expected an image");
   write_file_atomically(path, "not an image at all");
   EXPECT_EQ(message_of<InputError>([&] { read_image(path, 3); }),
-            path + ": not a readable image; expected PNG, JPEG, WebP, BMP or TIFF");
+            path + ": not a readable image; expected " + kImageFormats);
 }
 
 // The decoders would print to stderr, and draw over what is missing of a JPEG.
@@ -151,6 +153,46 @@ TEST(ReadImage, AJpegEndsWhereItsOwnImageDoes) {
   }
 }
 
+// Phones store what their sensor saw and say how it was held.
+TEST(ReadImage, APhotographIsTurnedUpright) {
+  const TemporaryFolder folder;
+  const std::string jpeg = read_file(test::kPhotographs + "/china.jpg");
+  const Tensor stored = read_image(test::kPhotographs + "/china.jpg", 3);
+  // An Exif segment whose only entry is the orientation, 6: the top is to the right.
+  const std::string exif(
+      "\xff\xe1\0\x22"
+      "Exif\0\0II*\0\x08\0\0\0\1\0\x12\1\3\0\1\0\0\0\6\0\0\0\0\0\0\0",
+      36);
+  write_file_atomically(folder / "x.jpg", jpeg.substr(0, 2) + exif + jpeg.substr(2));
+  EXPECT_TRUE(torch::equal(read_image(folder / "x.jpg", 3), stored.flip(1).transpose(1, 2)));
+}
+
+TEST(ReadImage, NumPyArraysAreImagesOfOneOrThreeChannels) {
+  const TemporaryFolder folder;
+  const auto decoded = [&](const Tensor& array, int64_t channels) {
+    save_npz(folder / "x.npz", {{"x", array}});
+    return decode_image(ZipArchive(folder / "x.npz").read(0, "x"), channels, "x.npy");
+  };
+  const Tensor colour = gradient(3, 4, 5);
+  EXPECT_TRUE(torch::equal(decoded(colour, 3), colour));
+  EXPECT_TRUE(torch::equal(decoded(colour.permute({1, 2, 0}), 3), colour));
+  EXPECT_TRUE(torch::equal(decoded(colour, 1), decode_image(encode_png(colour), 1, "x.png")));
+  const Tensor grey = gradient(1, 4, 5);
+  for (const Tensor& array : {grey, grey[0], grey.permute({1, 2, 0})}) {
+    EXPECT_TRUE(torch::equal(decoded(array, 1), grey));
+    EXPECT_TRUE(torch::equal(decoded(array, 3), grey.expand({3, 4, 5})));
+  }
+  const auto complaint = [&](const Tensor& array) {
+    return message_of<InputError>([&] { decoded(array, 3); });
+  };
+  EXPECT_THAT(complaint(torch::zeros({8, 4, 4})),
+              HasSubstr("x.npy: is Float [8, 4, 4]; expected an image, uint8"));
+  EXPECT_THAT(complaint(gradient(4, 4, 4)), HasSubstr("is Byte [4, 4, 4]"));
+  EXPECT_THAT(complaint(grey.slice(1, 0, 0)), HasSubstr("is Byte [1, 0, 5]"));
+  EXPECT_THAT(message_of<InputError>([] { decode_image("\x93NUMPY\1", 3, "x.npy"); }),
+              HasSubstr("x.npy: is a truncated .npy"));
+}
+
 TEST(MakeGrid, LaysImagesOutRowByRowOnWhite) {
   Tensor pixels = torch::zeros({3, 1, 32, 40}, torch::kUInt8);
   for (int64_t i = 0; i < 3; ++i) pixels[i].fill_(10 * (i + 1));
@@ -193,15 +235,31 @@ TEST(MakeGrid, NeedsImages) {
               HasSubstr("a grid needs images"));
 }
 
-TEST(ImageFiles, AreFoundByExtensionAndSorted) {
-  const TemporaryFolder folder;
-  for (const char* name : {"b.PNG", "a.jpeg", "c.txt", "d.webp", "png"})
-    write_file_atomically(folder / name, "");
-  std::filesystem::create_directory(folder / "folder.png");
-  EXPECT_THAT(image_files(folder.path()),
-              ElementsAre(folder / "a.jpeg", folder / "b.PNG", folder / "d.webp"));
-  EXPECT_THAT(message_of<InputError>([&] { image_files(folder / "none"); }),
-              HasSubstr("is not a readable folder"));
+TEST(ImageSuffix, IsReadInAnyCase) {
+  for (const char* name : {"b.PNG", "c/a.jpeg", "d.jfif", "e.Webp", "f.ppm", "g.npy", "a.b.tif"}) {
+    EXPECT_EQ(image_suffix(name), ImageSuffix::readable) << name;
+  }
+  for (const char* name : {"a.gif", "a.HEIC", "a.avif"}) {
+    EXPECT_EQ(image_suffix(name), ImageSuffix::unreadable) << name;
+  }
+  for (const char* name : {"png", ".png", "a.txt", "a.png.txt", "a.png/b", "dataset.json"}) {
+    EXPECT_EQ(image_suffix(name), ImageSuffix::none) << name;
+  }
+}
+
+TEST(FormatMistake, IsFoundInTheFirstBytes) {
+  const std::string ppm = "P6 1 1 255 \1\2\3";
+  EXPECT_TRUE(
+      torch::equal(decode_image(ppm, 3, "ppm"), torch::tensor({1, 2, 3}, torch::kUInt8).view({3, 1, 1})));
+  for (const std::string& image :
+       {encode_png(gradient(1, 2, 2)), ppm, read_file(test::kPhotographs + "/china.jpg"),
+        "RIFF...."s + "WEBP", "BM...."s, "II*\0"s, "MM\0*"s, "\x93NUMPY\1\0"s}) {
+    EXPECT_EQ(format_mistake(image.substr(0, kSignatureBytes)), "") << image.substr(0, 4);
+  }
+  EXPECT_EQ(format_mistake(""), "empty file; restore or remove it");
+  for (const char* other : {"GIF89a", "RIFF", "RIFF....AVI ", "<html>", "\xff\xd8", "P7", "ftypheic"}) {
+    EXPECT_THAT(format_mistake(other), HasSubstr("no image of a known format")) << other;
+  }
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include "cm/io/npz.h"
 #include "support/message_of.h"
 #include "support/temporary_folder.h"
+#include "support/zip_file.h"
 
 namespace cm {
 namespace {
@@ -60,6 +61,24 @@ TEST(ImageSet, FolderOfGreyImagesHasOneChannelAndRgbThree) {
   EXPECT_EQ(load_images(folder.path()).shape(), (ImageShape{3, 4, 4}));
 }
 
+TEST(ImageSet, ZipsAndFoldersBringTheirLabels) {
+  const TemporaryFolder folder;
+  const std::string png = encode_png(ramp({1, 4, 4}));
+  test::write_zip(folder / "x.zip",
+                  {{"00000/a.png", png},
+                   {"00000/b.png", png},
+                   {"dataset.json", R"({"labels": [["00000/a.png", 7], ["00000/b.png", 2]]})"}});
+  const ImageSet set = load_images(folder / "x.zip");
+  EXPECT_EQ(set.path, (folder / "x.zip").string());
+  EXPECT_TRUE(torch::equal(set.pixels, ramp({1, 1, 4, 4}).repeat({2, 1, 1, 1})));
+  EXPECT_TRUE(torch::equal(*set.labels, torch::tensor({7, 2}, torch::kInt64)));
+
+  std::filesystem::create_directories(folder / "y/cats/more");
+  write_png(folder / "y/cats/more/a.png", ramp({1, 4, 4}));
+  write_png(folder / "y/cats/b.png", ramp({1, 4, 4}));
+  EXPECT_TRUE(torch::equal(*load_images(folder / "y").labels, torch::zeros({2}, torch::kInt64)));
+}
+
 TEST(ImageSet, TheDigitsHaveTheirLabels) {
   const ImageSet digits = load_images(std::filesystem::path(CM_SOURCE_DIR) / "data/digits/digits.csv.gz");
   EXPECT_EQ(digits.size(), 1797);
@@ -70,7 +89,7 @@ TEST(ImageSet, TheDigitsHaveTheirLabels) {
 TEST(ImageSet, RefusesWhatIsMissingOrUnknown) {
   const TemporaryFolder folder;
   EXPECT_THAT(load_mistake(folder / "none.npz"), HasSubstr("none.npz: no such file or folder"));
-  EXPECT_THAT(load_mistake(folder.path()), HasSubstr("neither images nor samples.npz"));
+  EXPECT_THAT(load_mistake(folder.path()), HasSubstr(": no images; expected PNG"));
   write_file_atomically(folder / "a.txt", "text");
   EXPECT_THAT(load_mistake(folder / "a.txt"), HasSubstr("a.txt: unknown kind of image set"));
 }
@@ -88,7 +107,7 @@ TEST(ImageSet, RefusesMixedSizes) {
   write_png(folder / "a.png", ramp({1, 4, 4}));
   write_png(folder / "b.png", ramp({1, 4, 6}));
   EXPECT_THAT(load_mistake(folder.path()),
-              AllOf(HasSubstr("b.png: 6×4 pixels, but a.png has 4×4"), HasSubstr("one size")));
+              AllOf(HasSubstr("b.png: 6×4 pixels, but "), HasSubstr("a.png has 4×4"), HasSubstr("one size")));
 }
 
 }  // namespace

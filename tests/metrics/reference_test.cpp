@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "cm/base/error.h"
+#include "cm/io/image.h"
 #include "cm/io/npz.h"
 #include "support/message_of.h"
 #include "support/temporary_folder.h"
@@ -34,6 +35,13 @@ TEST(Reference, IsImagesStatisticsOrBoth) {
   save_npz(file, both);
   EXPECT_TRUE(load_reference(file).images && load_reference(file).statistics);
   EXPECT_EQ(load_reference(file).path, file.string());
+}
+
+TEST(Reference, OfAFolderIsItsImages) {
+  const test::TemporaryFolder folder;
+  write_png(folder / "a.png", torch::zeros({3, 4, 4}, torch::kUInt8));
+  EXPECT_EQ(load_reference(folder.path()).images->size(), 1);
+  EXPECT_EQ(load_reference(folder.path()).path, folder.path().string());
 }
 
 TEST(Reference, RefusesAnNpzOfNeither) {

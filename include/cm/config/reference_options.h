@@ -4,6 +4,7 @@
 #include <string>
 
 #include "cm/metrics/features.h"
+#include "cm/metrics/image_set.h"
 
 namespace CLI {
 class App;
@@ -11,9 +12,6 @@ class Option;
 }  // namespace CLI
 
 namespace cm {
-
-// The kinds of image sets that are read, for the help of an option.
-constexpr const char* kImageSets = ".npz (arr_0), folder of images or digits .csv.gz";
 
 struct ReferenceOptions {
   std::string reference;  // a path that load_reference reads

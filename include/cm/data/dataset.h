@@ -81,14 +81,14 @@ struct DataOptions {
 template <class Visitor>
 void fields(Visitor& visit, DataOptions& o) {
   visit("kind", o.kind,
-        "digits: UCI's CSV; folder: images, class = subfolder; patches: random squares of pictures, class = "
-        "picture; cifar10: binary batches; npz: arr_0");
-  visit("path", o.path, "file or folder of the data");
+        "digits: UCI's CSV; folder: image files in a folder or .zip, class = folder or as dataset.json says; "
+        "patches: random squares of pictures, class = picture; cifar10: binary batches; npz: arr_0, arr_1");
+  visit("path", o.path, "file or folder of the data (docs/data.md)");
   visit("image_size", o.image_size,
-        "side in pixels that an image folder is resized and centre-cropped to, and of patches (default 32); "
+        "side in pixels that image files are resized and centre-cropped to, and of patches (default 32); "
         "other data as stored",
         within(1, kLargestSide));
-  visit("channels", o.channels, "1 (grey) or 3 (RGB), for image folders and patches", within(1, 3));
+  visit("channels", o.channels, "1 (grey) or 3 (RGB), for image files and patches", within(1, 3));
   visit("labels", o.labels, "use the labels that the data has (class-conditional training)");
   visit("horizontal_flip", o.horizontal_flip, "mirror every image with probability 1/2");
   visit("workers", o.workers, "threads that read ahead", within(1, 256));
@@ -98,8 +98,8 @@ void fields(Visitor& visit, DataOptions& o) {
 void validate(const DataOptions& options, const Complain& complain);
 
 // Opens the data and checks it: a missing, empty, truncated or wrong-size file is an InputError that names
-// it. An image folder is checked by the header of every file, not by decoding it; the pictures of patches are
-// decoded.
+// it. Image files are checked by how each begins (in an archive, by its size), not by decoding them; the
+// pictures of patches are decoded.
 std::unique_ptr<Dataset> open_dataset(const DataOptions& options);
 
 }  // namespace cm

@@ -8,7 +8,7 @@
 
 namespace cm {
 
-// `path`: a picture, or a folder with pictures directly in it. Each is decoded once, reduced by
+// `path`: a picture, or a folder or .zip of them (image_files.h). Each is decoded once, reduced by
 // `options.reduce` (every pixel the mean of reduce × reduce; the rows and columns left over at the end are
 // cut off) and kept as uint8; a patch is a view of it.
 //

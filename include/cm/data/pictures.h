@@ -19,7 +19,9 @@ struct Picture {
 
 // At most the first `limit` pictures of
 //   an image file
-//   a folder         its samples.npz if it has one, as cm-sample writes it, else the images in it, by name
+//   a folder, X.zip  the images of image_files.h, with their classes if there; a folder with a samples.npz,
+//   as
+//                    cm-sample writes it, is that file
 //   X.npz            arr_0 uint8 [N, S, S, C], with the classes arr_1 if there
 //   X.csv, X.csv.gz  UCI's digits, with their classes
 // `channels` is 1 or 3; image files are converted. InputError with the path when it is missing, holds no

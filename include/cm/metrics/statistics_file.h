@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "cm/io/npz.h"
 #include "cm/metrics/statistics.h"
@@ -19,6 +20,9 @@ struct ReferenceStatistics {
   // official evaluator's alone, the only ones with spatial features: tensorflow.
   std::string identity = {};
 };
+
+// The names of all arrays that statistics_in looks at.
+inline const std::vector<std::string> kStatisticsArrays = {"mu", "sigma", "mu_s", "sigma_s", "features"};
 
 // The statistics among the arrays of the .npz at `path`, in float64 on the CPU; none when it has neither `mu`
 // nor `sigma`. InputError, with the path, when one of a pair is missing, their sizes don't fit, a value isn't

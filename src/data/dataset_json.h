@@ -1,0 +1,18 @@
+// The labels of a data set in the format of EDM and StyleGAN (dataset.json).
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "file_tree.h"
+
+namespace cm {
+
+// {"labels": [["00000/img00000000.png", 3], …]} gives each image its class; {"labels": null} says that there
+// are none. The classes of `images`, or nothing. An image without a class, a class of no image or two of
+// one, and what is no class, are mistakes; InputError, with `where` in front, for any other file.
+std::vector<int64_t> labels_in_json(const std::string& text, const std::string& where,
+                                    const std::vector<FileTree::File>& images, FileMistakes& mistakes);
+
+}  // namespace cm
