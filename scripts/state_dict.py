@@ -21,7 +21,8 @@ class InputError(Exception):
 
 def read_state_dict(path: Path) -> dict:
     try:
-        with warnings.catch_warnings(action="ignore"):  # the unpickler's words about a file that is then refused
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the unpickler's words about a file that is then refused
             content = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from error

@@ -1,7 +1,8 @@
 #include "cm/config/guidance_option.h"
-#include "cm/config/number_option.h"
 
 #include <CLI/CLI.hpp>
+
+#include "cm/config/number_option.h"
 
 namespace cm {
 

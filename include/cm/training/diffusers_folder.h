@@ -1,8 +1,8 @@
 // A folder as diffusers saves it: where the weights are, and what they are a model of.
 //
 //   FOLDER/model_index.json                                     the pipeline's class
-//   FOLDER/scheduler/scheduler_config.json                      the scheduler's class, prediction_type,
-//   constants FOLDER/unet/config.json                                     the network's class and shape
+//   FOLDER/scheduler/scheduler_config.json                      the scheduler's class and constants
+//   FOLDER/unet/config.json                                     the network's class and shape
 //   FOLDER/unet/diffusion_pytorch_model.safetensors             its weights; in shards, or as a variant:
 //   FOLDER/unet/diffusion_pytorch_model.safetensors.index.json
 //   FOLDER/unet/diffusion_pytorch_model.VARIANT.safetensors     (or …safetensors.index.VARIANT.json)

@@ -2,12 +2,10 @@
 //
 //   our own           one safetensors file with ModelOptions in its metadata; also what
 //                     scripts/convert_checkpoint.py makes of other implementations' files
-//   a diffusers U-Net safetensors, whole or in shards, beside its config.json
-//   (cm/training/diffusers_folder.h)
+//   a diffusers U-Net safetensors, whole or in shards, beside its config.json (diffusers_folder.h)
 #pragma once
 
 #include <filesystem>
-
 #include <optional>
 
 #include "cm/io/safetensors.h"
