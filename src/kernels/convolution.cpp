@@ -48,7 +48,7 @@ class Winograd : public torch::autograd::Function<Winograd> {
     const Tensor& weight = saved[1];
     const std::array<bool, 3> wanted = {context->needs_input_grad(0), context->needs_input_grad(1),
                                         context->needs_input_grad(2)};
-    if (at::GradMode::is_enabled()) {  // the gradient is to be differentiated
+    if (counted(Kernel::convolution_3x3_gradient, obstacle_to_gradient())) {
       const auto [dx, dweight, dbias] =
           at::convolution_backward(gradients[0], x, weight, at::IntArrayRef{weight.size(0)}, {1, 1}, {1, 1},
                                    {1, 1}, false, {0, 0}, 1, wanted);
@@ -74,16 +74,20 @@ class Winograd : public torch::autograd::Function<Winograd> {
 
 }  // namespace
 
-bool is_winograd(const Tensor& x, const Tensor& weight, const Tensor& bias) {
-  if (!winograd::is_available() || !is_kernel_input({x, weight, bias})) return false;
+std::optional<Obstacle> obstacle_to_winograd(const Tensor& x, const Tensor& weight, const Tensor& bias) {
+  if (!x.is_cpu()) return Obstacle::device;
+  if (!winograd::is_available()) return Obstacle::processor;
+  if (const auto obstacle = obstacle_to_kernel(x, {weight, bias})) return obstacle;
   const winograd::Shape shape = shape_of(x, weight);
-  const bool whole = shape.in % winograd::kLanes == 0 && shape.out % winograd::kLanes == 0 &&
-                     shape.height % 2 == 0 && shape.width % 2 == 0;
-  return whole && shape.batch * shape.height * shape.width >= 4 * kFewestTiles;
+  if (shape.in % winograd::kLanes != 0 || shape.out % winograd::kLanes != 0) return Obstacle::channels;
+  if (shape.height % 2 != 0 || shape.width % 2 != 0) return Obstacle::odd_side;
+  if (shape.batch * shape.height * shape.width < 4 * kFewestTiles) return Obstacle::few_pixels;
+  return std::nullopt;
 }
 
 Tensor in_convolution_layout(const Tensor& x) {
-  const bool last = x.is_cuda() ? is_half(x.scalar_type()) : winograd::is_available() && is_kernel_input({x});
+  const bool last =
+      x.is_cuda() ? is_half(x.scalar_type()) : winograd::is_available() && !obstacle_to_kernel(x, {});
   return x.dim() == 4 && last ? x.contiguous(kLast) : x;
 }
 
@@ -91,8 +95,10 @@ Tensor convolution_3x3(const Tensor& x, const Tensor& weight, const Tensor& bias
   TORCH_CHECK(x.dim() == 4 && weight.dim() == 4 && weight.size(2) == 3 && weight.size(3) == 3 &&
                   x.size(1) == weight.size(1),
               "a 3×3 convolution of ", x.sizes(), " by ", weight.sizes());
-  if (is_winograd(x, weight, bias)) return Winograd::apply(x, weight, bias);
-  return torch::conv2d(x, weight, bias, 1, 1);
+  if (counted(Kernel::convolution_3x3, obstacle_to_winograd(x, weight, bias))) {
+    return torch::conv2d(x, weight, bias, 1, 1);
+  }
+  return Winograd::apply(x, weight, bias);
 }
 
 }  // namespace cm

@@ -124,11 +124,13 @@ void backward_on_gpu(const Arguments& arguments, const FusedGroupNormResult& sav
 
 }  // namespace
 
-bool has_fused_group_norm(const Tensor& x, const NormParameters& norm, const Tensor& condition) {
-  if (x.numel() == 0) return false;
-  if (x.is_cpu()) return is_kernel_input({x, norm.weight, norm.bias, condition});
-  if (!is_cuda_kernel_input(x, {norm.weight, norm.bias, condition})) return false;
-  return group_norm_cuda::plan_for(planned(x, norm.groups, NormLayout::channels_first), 1).has_value();
+std::optional<Obstacle> obstacle_to_fused_group_norm(const Tensor& x, const NormParameters& norm,
+                                                     const Tensor& condition) {
+  if (x.numel() == 0) return Obstacle::empty;
+  if (const auto obstacle = obstacle_to_kernel(x, {norm.weight, norm.bias, condition})) return obstacle;
+  const bool has_place =
+      x.is_cpu() || group_norm_cuda::plan_for(planned(x, norm.groups, NormLayout::channels_first), 1);
+  return has_place ? std::nullopt : std::optional(Obstacle::size);
 }
 
 FusedGroupNormResult fused_forward(const Tensor& x, const NormParameters& norm, const Tensor& condition,

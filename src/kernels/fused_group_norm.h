@@ -5,11 +5,13 @@
 #include <array>
 
 #include "cm/kernels/group_norm.h"
+#include "cm/kernels/paths.h"
 
 namespace cm {
 
-// Whether a kernel takes these (cm/kernels/group_norm.h); their shapes fit.
-bool has_fused_group_norm(const Tensor& x, const NormParameters& norm, const Tensor& condition);
+// What keeps the kernels from these (cm/kernels/group_norm.h), if anything; their shapes fit.
+std::optional<Obstacle> obstacle_to_fused_group_norm(const Tensor& x, const NormParameters& norm,
+                                                     const Tensor& condition);
 
 struct FusedGroupNormResult {
   Tensor y;

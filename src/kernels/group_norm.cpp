@@ -48,7 +48,6 @@ struct FusedGroupNorm : torch::autograd::Function<FusedGroupNorm> {
   static Tensor forward(AutogradContext* context, const Tensor& x, const Tensor& weight, const Tensor& bias,
                         const std::optional<Tensor>& given_condition, int64_t groups, double epsilon,
                         bool silu) {
-    RECORD_FUNCTION("cm::group_norm", std::vector<c10::IValue>({x, weight, bias}));  // for profilers
     const Tensor condition = given_condition.value_or(Tensor());
     const Activation activation = silu ? Activation::silu : Activation::none;
     const FusedGroupNormResult result =
@@ -68,7 +67,7 @@ struct FusedGroupNorm : torch::autograd::Function<FusedGroupNorm> {
                                  .bias = saved[2]};
     const auto activation = context->saved_data["silu"].toBool() ? Activation::silu : Activation::none;
     const GroupNormGradients gradients =
-        torch::GradMode::is_enabled()
+        counted(Kernel::group_norm_gradient, obstacle_to_gradient())
             ? differentiable_backward({saved.begin(), saved.begin() + 4}, norm, activation, dy[0])
             : fused_backward(saved[0], norm, saved[3], activation, {Tensor(), saved[4], saved[5]}, dy[0]);
     variable_list all(gradients.begin(), gradients.end());
@@ -116,7 +115,10 @@ Tensor plain_group_norm(const Tensor& x, const NormParameters& norm, const Tenso
 Tensor group_norm(const Tensor& x, const NormParameters& norm, const Tensor& condition,
                   Activation activation) {
   check(x, norm, condition);
-  if (!has_fused_group_norm(x, norm, condition)) return plain_group_norm(x, norm, condition, activation);
+  if (counted(Kernel::group_norm, obstacle_to_fused_group_norm(x, norm, condition))) {
+    return plain_group_norm(x, norm, condition, activation);
+  }
+  RECORD_FUNCTION("cm::group_norm", std::vector<c10::IValue>({x, norm.weight, norm.bias}));  // for profilers
   const bool recorded =
       torch::GradMode::is_enabled() && (wants_gradient(x) || wants_gradient(norm.weight) ||
                                         wants_gradient(norm.bias) || wants_gradient(condition));

@@ -1,16 +1,17 @@
 #include "kernel_input.h"
 
 #include <ATen/autocast_mode.h>
-
-#include <algorithm>
+#include <ATen/core/grad_mode.h>
 
 #include "cuda_call.h"
 
 namespace cm {
 namespace {
 
-bool is_plain_array(const Tensor& tensor) {
-  return tensor.layout() == torch::kStrided && !has_tangent(tensor);
+std::optional<Obstacle> obstacle_in_array(const Tensor& tensor) {
+  if (tensor.layout() != torch::kStrided) return Obstacle::layout;
+  if (has_tangent(tensor)) return Obstacle::tangent;
+  return std::nullopt;
 }
 
 }  // namespace
@@ -19,22 +20,24 @@ bool has_tangent(const Tensor& tensor) {
   return tensor._fw_grad(/*level=*/0).defined();
 }
 
-bool is_kernel_input(std::initializer_list<Tensor> tensors) {
-  const auto fits = [](const Tensor& tensor) {
-    return !tensor.defined() ||
-           (tensor.is_cpu() && tensor.scalar_type() == torch::kFloat32 && is_plain_array(tensor));
-  };
-  return !at::autocast::is_autocast_enabled(torch::kCPU) && std::ranges::all_of(tensors, fits);
+std::optional<Obstacle> obstacle_to_kernel(const Tensor& x, std::initializer_list<Tensor> others) {
+  const torch::Device device = x.device();
+  if (!device.is_cpu() && !cuda::has_kernels_for(device)) return Obstacle::device;
+  if (at::autocast::is_autocast_enabled(device.type())) return Obstacle::autocast;
+  const bool half = device.is_cuda() && is_half(x.scalar_type());
+  if (x.scalar_type() != torch::kFloat32 && !half) return Obstacle::type;
+  if (const auto obstacle = obstacle_in_array(x)) return obstacle;
+  for (const Tensor& other : others) {
+    if (!other.defined()) continue;
+    if (other.device() != device) return Obstacle::device;
+    if (other.scalar_type() != torch::kFloat32) return Obstacle::type;
+    if (const auto obstacle = obstacle_in_array(other)) return obstacle;
+  }
+  return std::nullopt;
 }
 
-bool is_cuda_kernel_input(const Tensor& x, std::initializer_list<Tensor> others) {
-  if (!x.is_cuda() || at::autocast::is_autocast_enabled(torch::kCUDA) || !is_plain_array(x)) return false;
-  if (x.scalar_type() != torch::kFloat32 && !is_half(x.scalar_type())) return false;
-  const auto fits = [&](const Tensor& tensor) {
-    return !tensor.defined() || (tensor.device() == x.device() && tensor.scalar_type() == torch::kFloat32 &&
-                                 is_plain_array(tensor));
-  };
-  return std::ranges::all_of(others, fits) && cuda::has_kernels_for(x.device());
+std::optional<Obstacle> obstacle_to_gradient() {
+  return at::GradMode::is_enabled() ? std::optional(Obstacle::twice) : std::nullopt;
 }
 
 }  // namespace cm

@@ -1,7 +1,10 @@
 // What the kernels take; everything else goes to LibTorch's operators.
 #pragma once
 
+#include <optional>
+
 #include "cm/base/tensor.h"
+#include "cm/kernels/paths.h"
 
 namespace cm {
 
@@ -13,12 +16,12 @@ inline bool is_half(torch::Dtype type) {
 // Whether forward-mode differentiation, of which PyTorch has one level, passes through it.
 bool has_tangent(const Tensor& tensor);
 
-// Whether a kernel for the CPU takes all of these: fp32 there, strided, without tangents, and no autocast. An
-// undefined tensor has no say.
-bool is_kernel_input(std::initializer_list<Tensor> tensors);
+// Beyond those of its own sizes, a kernel takes x in fp32, on a GPU also in fp16 and bf16, and the others in
+// fp32; all on one device, the CPU or a GPU that this library has kernels for; strided, without tangents and
+// autocast. An undefined tensor has no say.
+std::optional<Obstacle> obstacle_to_kernel(const Tensor& x, std::initializer_list<Tensor> others);
 
-// Whether a kernel for GPUs takes all of these: x in fp32, fp16 or bf16 and the others in fp32, all on one
-// GPU for which this library has kernels, strided, without tangents, and no autocast.
-bool is_cuda_kernel_input(const Tensor& x, std::initializer_list<Tensor> others);
+// To the kernel of a gradient, within the backward pass: the kernels have no derivatives of their own.
+std::optional<Obstacle> obstacle_to_gradient();
 
 }  // namespace cm

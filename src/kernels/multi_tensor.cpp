@@ -1,11 +1,13 @@
 #include "cm/kernels/multi_tensor.h"
 
 #include <ATen/Parallel.h>
+#include <ATen/record_function.h>
 
 #include <algorithm>
 #include <cmath>
 #include <span>
 
+#include "cm/kernels/paths.h"
 #include "cuda_call.h"
 #include "multi_tensor_cpu.h"
 #include "multi_tensor_gpu.h"
@@ -14,6 +16,9 @@ namespace cm {
 namespace {
 
 using TensorList = std::span<const Tensor>;
+
+// Profilers learn the names alone of what runs here.
+const c10::ArrayRef<const c10::IValue> kNoInputs;
 
 // Some thousand numbers, which stay in the L1 cache from one average to the next.
 constexpr int64_t kPiece = 2048;
@@ -43,50 +48,37 @@ void for_each_piece(const std::vector<Piece>& pieces, const Body& body) {
   });
 }
 
-// Whether the strides of two tensors of equal sizes lead to the same places: in a dimension of size 1 none is
-// ever taken, and gradients of 1×1 convolutions have others there than their weights.
-bool has_strides_of(const Tensor& other, const Tensor& tensor) {
+// Whether number k of `other` is number k of `tensor`, as arrays. The strides of a dimension of size 1 lead
+// nowhere, and gradients of 1×1 convolutions have others there than their weights.
+bool is_laid_out_like(const Tensor& other, const Tensor& tensor) {
+  if (other.sizes() != tensor.sizes()) return false;
   for (int64_t d = 0; d < tensor.dim(); ++d) {
     if (tensor.size(d) > 1 && other.stride(d) != tensor.stride(d)) return false;
   }
   return true;
 }
 
-// Whether number k of `other` is number k of `tensor`, as arrays.
-bool is_laid_out_like(const Tensor& other, const Tensor& tensor) {
-  return other.device() == tensor.device() && other.layout() == torch::kStrided &&
-         other.scalar_type() == tensor.scalar_type() && other.sizes() == tensor.sizes() &&
-         has_strides_of(other, tensor);
-}
-
-// What the passes of one call run over.
-struct Arrays {
-  torch::Device device;
-  torch::Dtype type;
-};
-
-bool has_passes(const Arrays& arrays) {
-  if (arrays.device.is_cpu()) return arrays.type == torch::kFloat32 || arrays.type == torch::kFloat64;
-  return arrays.type == torch::kFloat32 && cuda::has_kernels_for(arrays.device);
-}
-
-// Of lists that go together, when the passes can take them, which they cannot when tensors overlap themselves
-// or have gaps.
-std::optional<Arrays> arrays_in(TensorList tensors, std::initializer_list<TensorList> others) {
-  if (tensors.empty()) return std::nullopt;
-  const Arrays arrays{tensors.front().device(), tensors.front().scalar_type()};
-  if (!has_passes(arrays)) return std::nullopt;
+// To passes over lists that go together, at least one tensor each.
+std::optional<Obstacle> obstacle_to_passes(TensorList tensors, std::initializer_list<TensorList> others) {
+  const torch::Device device = tensors.front().device();
+  const torch::Dtype type = tensors.front().scalar_type();
+  if (!device.is_cpu() && !cuda::has_kernels_for(device)) return Obstacle::device;
+  if (type != torch::kFloat32 && !(device.is_cpu() && type == torch::kFloat64)) return Obstacle::type;
+  const auto obstacle_in = [&](const Tensor& tensor) -> std::optional<Obstacle> {
+    if (tensor.device() != device) return Obstacle::device;
+    if (tensor.scalar_type() != type) return Obstacle::type;
+    if (tensor.layout() != torch::kStrided) return Obstacle::layout;
+    return std::nullopt;
+  };
   for (size_t i = 0; i < tensors.size(); ++i) {
-    const Tensor& tensor = tensors[i];
-    if (!is_laid_out_like(tensor, tensor) || tensor.scalar_type() != arrays.type ||
-        tensor.device() != arrays.device || !tensor.is_non_overlapping_and_dense()) {
-      return std::nullopt;
-    }
+    if (const auto obstacle = obstacle_in(tensors[i])) return obstacle;
+    if (!tensors[i].is_non_overlapping_and_dense()) return Obstacle::strides;
     for (const TensorList& other : others) {
-      if (!is_laid_out_like(other[i], tensor)) return std::nullopt;
+      if (const auto obstacle = obstacle_in(other[i])) return obstacle;
+      if (!is_laid_out_like(other[i], tensors[i])) return Obstacle::strides;
     }
   }
-  return arrays;
+  return std::nullopt;
 }
 
 // body(T{}) with the C++ type of `type`, one of the two that passes take on the CPU.
@@ -146,11 +138,31 @@ void note_update(const AdamState& state) {
   for (const auto* written : {&state.theta, &state.first, &state.second}) note_writing(*written);
 }
 
-bool are_on_gpu(const AdamNumbers& numbers, const torch::Device& device) {
-  using multi_tensor_gpu::is_number;
-  return device.is_cuda() && is_number(numbers.usable, torch::kBool, device) &&
-         is_number(numbers.updates, torch::kInt64, device) &&
-         is_number(numbers.lr, torch::kFloat64, device) && is_number(numbers.factor, torch::kFloat64, device);
+// Asked on the CPU too, where the numbers are read on the host, so that a step falls back there if it does on
+// a GPU.
+bool is_number(const Tensor& number, torch::Dtype type, const torch::Device& device) {
+  return number.device() == device && number.scalar_type() == type && number.numel() == 1 &&
+         number.layout() == torch::kStrided;
+}
+
+std::optional<Obstacle> obstacle_to_adam(const AdamState& state, const AdamNumbers& numbers) {
+  if (const auto obstacle = obstacle_to_passes(state.theta, {state.gradient, state.first, state.second})) {
+    return obstacle;
+  }
+  const torch::Device device = state.theta.front().device();
+  const bool here =
+      is_number(numbers.usable, torch::kBool, device) && is_number(numbers.updates, torch::kInt64, device) &&
+      is_number(numbers.lr, torch::kFloat64, device) && is_number(numbers.factor, torch::kFloat64, device);
+  return here ? std::nullopt : std::optional(Obstacle::numbers);
+}
+
+std::optional<Obstacle> obstacle_to_average(const MovingAverage& average, TensorList parameters,
+                                            const Tensor& usable) {
+  if (const auto obstacle = obstacle_to_passes(parameters, {average.values})) return obstacle;
+  const torch::Device device = parameters.front().device();
+  const bool here =
+      is_number(usable, torch::kBool, device) && is_number(average.rate, torch::kFloat64, device);
+  return here ? std::nullopt : std::optional(Obstacle::numbers);
 }
 
 void adam_operators(const AdamState& state, const AdamUpdate& update) {
@@ -171,34 +183,44 @@ void adam_operators(const AdamState& state, const AdamUpdate& update) {
   at::_foreach_addcdiv_(state.theta, state.first, denominator, -update.step);
 }
 
-std::vector<double> rates_of(const std::vector<MovingAverage>& averages) {
-  std::vector<double> rates;
-  for (const MovingAverage& average : averages) rates.push_back(average.rate.item<double>());
-  return rates;
-}
-
 template <class T>
 void average_arrays(const std::vector<MovingAverage>& averages, TensorList parameters) {
-  const std::vector<double> rates = rates_of(averages);
+  std::vector<double> rates;
+  std::vector<std::vector<T*>> values;
+  for (const MovingAverage& average : averages) {
+    rates.push_back(average.rate.item<double>());
+    values.push_back(arrays_of<T>(average.values));
+  }
   const std::vector<T*> theta = arrays_of<T>(parameters);
   const auto& passes = multi_tensor_cpu::passes<T>();
-  std::vector<std::vector<T*>> values;
-  for (const MovingAverage& average : averages) values.push_back(arrays_of<T>(average.values));
   for_each_piece(pieces_of(parameters), [&](const Piece& piece, size_t) {
     for (size_t k = 0; k < averages.size(); ++k) {
       passes.average(values[k][piece.tensor] + piece.first, theta[piece.tensor] + piece.first, piece.count,
                      rates[k]);
     }
   });
+}
+
+void average_by_kernel(const std::vector<MovingAverage>& averages, const std::vector<Tensor>& parameters,
+                       const Tensor& usable) {
+  if (averages.empty()) return;
+  if (parameters.front().is_cuda()) {
+    multi_tensor_gpu::update_averages(averages, parameters, usable);
+  } else if (usable.item<bool>()) {
+    with_type(parameters.front().scalar_type(), [&]<class T>(T) { average_arrays<T>(averages, parameters); });
+  }
   for (const MovingAverage& average : averages) note_writing(average.values);
 }
 
-void average_operators(const MovingAverage& average, const std::vector<Tensor>& parameters) {
-  const auto rate = average.rate.item<double>();
-  if (rate == 0) {
-    at::_foreach_copy_(average.values, parameters);
-  } else {
-    at::_foreach_lerp_(average.values, parameters, 1 - rate);
+void average_by_operators(const std::vector<MovingAverage>& averages, const std::vector<Tensor>& parameters,
+                          const Tensor& usable) {
+  if (averages.empty() || !usable.item<bool>()) return;
+  for (const auto& [values, rate] : averages) {
+    if (const auto kept = rate.item<double>(); kept == 0) {
+      at::_foreach_copy_(values, parameters);
+    } else {
+      at::_foreach_lerp_(values, parameters, 1 - kept);
+    }
   }
 }
 
@@ -215,22 +237,26 @@ Tensor number_on(const torch::Device& device, torch::Dtype type, double value) {
 
 Tensor norm_of(const std::vector<Tensor>& tensors) {
   TORCH_CHECK(!tensors.empty(), "a list without tensors has no norm");
-  const torch::NoGradGuard guard;
-  const auto arrays = arrays_in(tensors, {});
-  if (!arrays) return torch::stack(at::_foreach_norm(tensors, 2)).norm();
-  if (!arrays->device.is_cpu()) return multi_tensor_gpu::norm_of(tensors);
+  const torch::NoGradGuard no_gradients;
+  RECORD_FUNCTION("cm::norm_of", kNoInputs);
+  if (counted(Kernel::norm_of, obstacle_to_passes(tensors, {}))) {
+    return torch::stack(at::_foreach_norm(tensors, 2)).norm();
+  }
+  if (tensors.front().is_cuda()) return multi_tensor_gpu::norm_of(tensors);
   Tensor norm;
-  with_type(arrays->type, [&]<class T>(T) { norm = array_norm<T>(tensors); });
+  with_type(tensors.front().scalar_type(), [&]<class T>(T) { norm = array_norm<T>(tensors); });
   return norm;
 }
 
 void adam_update(const AdamState& state, const AdamRule& rule, const AdamNumbers& numbers) {
+  TORCH_CHECK(!state.theta.empty(), "there are no parameters to update");
   check_lengths("gradients", state.gradient, state.theta);
   check_lengths("first moments", state.first, state.theta);
   check_lengths("second moments", state.second, state.theta);
-  const torch::NoGradGuard guard;
-  const auto arrays = arrays_in(state.theta, {state.gradient, state.first, state.second});
-  if (arrays && are_on_gpu(numbers, arrays->device)) {
+  const torch::NoGradGuard no_gradients;
+  RECORD_FUNCTION("cm::adam_update", kNoInputs);
+  const auto obstacle = counted(Kernel::adam_update, obstacle_to_adam(state, numbers));
+  if (!obstacle && state.theta.front().is_cuda()) {
     multi_tensor_gpu::adam_update(state, rule, numbers);
     note_update(state);
     return;
@@ -238,37 +264,28 @@ void adam_update(const AdamState& state, const AdamRule& rule, const AdamNumbers
   if (!numbers.usable.item<bool>()) return;
   const AdamUpdate update = adam_update_at(rule, numbers.updates.item<int64_t>(), numbers.lr.item<double>(),
                                            numbers.factor.item<double>());
-  if (arrays && arrays->device.is_cpu()) {
-    with_type(arrays->type, [&]<class T>(T) { adam_arrays<T>(state, update); });
-    note_update(state);
-  } else {
+  if (obstacle) {
     adam_operators(state, update);
+  } else {
+    with_type(state.theta.front().scalar_type(), [&]<class T>(T) { adam_arrays<T>(state, update); });
+    note_update(state);
   }
 }
 
 void update_averages(const std::vector<MovingAverage>& averages, const std::vector<Tensor>& parameters,
                      const Tensor& usable) {
-  for (const MovingAverage& average : averages) check_lengths("averages", average.values, parameters);
-  const torch::NoGradGuard guard;
-  std::vector<MovingAverage> on_gpu;
-  std::vector<MovingAverage> on_cpu;
-  std::vector<MovingAverage> others;
+  TORCH_CHECK(!parameters.empty(), "there are no parameters to average");
+  const torch::NoGradGuard no_gradients;
+  RECORD_FUNCTION("cm::update_averages", kNoInputs);
+  std::vector<MovingAverage> by_kernel;
+  std::vector<MovingAverage> by_operators;
   for (const MovingAverage& average : averages) {
-    const auto arrays = arrays_in(parameters, {average.values});
-    const bool gpu = arrays && arrays->device.is_cuda();
-    if (gpu && multi_tensor_gpu::is_number(average.rate, torch::kFloat64, arrays->device) &&
-        multi_tensor_gpu::is_number(usable, torch::kBool, arrays->device)) {
-      on_gpu.push_back(average);
-    } else {
-      (arrays && !gpu ? on_cpu : others).push_back(average);
-    }
+    check_lengths("averages", average.values, parameters);
+    const auto obstacle = counted(Kernel::update_averages, obstacle_to_average(average, parameters, usable));
+    (obstacle ? by_operators : by_kernel).push_back(average);
   }
-  if (!on_gpu.empty()) multi_tensor_gpu::update_averages(on_gpu, parameters, usable);
-  for (const MovingAverage& average : on_gpu) note_writing(average.values);
-  if ((on_cpu.empty() && others.empty()) || !usable.item<bool>()) return;
-  for (const MovingAverage& average : others) average_operators(average, parameters);
-  if (on_cpu.empty()) return;
-  with_type(parameters.front().scalar_type(), [&]<class T>(T) { average_arrays<T>(on_cpu, parameters); });
+  average_by_kernel(by_kernel, parameters, usable);
+  average_by_operators(by_operators, parameters, usable);
 }
 
 }  // namespace cm

@@ -28,11 +28,6 @@ void check(const char* what, const char* problem) {
 
 }  // namespace
 
-bool is_number(const Tensor& number, torch::Dtype type, const torch::Device& device) {
-  return number.device() == device && number.scalar_type() == type && number.numel() == 1 &&
-         number.layout() == torch::kStrided;
-}
-
 Tensor norm_of(const std::vector<Tensor>& tensors) {
   const auto options = tensors.front().options().requires_grad(false);
   const cuda::Call call(tensors.front().device());

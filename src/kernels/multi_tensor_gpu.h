@@ -6,9 +6,6 @@
 
 namespace cm::multi_tensor_gpu {
 
-// Whether the kernels can read a number of a step here: one element of this type on this device.
-bool is_number(const Tensor& number, torch::Dtype type, const torch::Device& device);
-
 Tensor norm_of(const std::vector<Tensor>& tensors);
 
 void adam_update(const AdamState& state, const AdamRule& rule, const AdamNumbers& numbers);

@@ -7,6 +7,7 @@
 
 #include "../../src/kernels/cuda_call.h"
 #include "cm/base/random.h"
+#include "cm/kernels/paths.h"
 #include "kernels/adam_cases.h"
 #include "support/closeness.h"
 #include "support/devices.h"
@@ -172,6 +173,21 @@ TEST(MultiTensor, AGradientInAnotherOrderBelongsToItsOwnNumbers) {
     AdamState state = some_state({device});
     state.gradient[1] = state.gradient[1].t().contiguous().t();
     expect_updated(state, rule_cases()[0], 1e-6);
+  }
+}
+
+// Gradients of 1×1 convolutions differ from their weights in them.
+TEST(MultiTensor, StridesOfDimensionsOfSize1DoNotCount) {
+  for (const auto& device : test::devices()) {
+    if (device.is_cuda() && !cuda::has_kernels_for(device)) continue;
+    AdamState state;
+    for (Tensors* list : {&state.theta, &state.gradient, &state.first, &state.second}) {
+      *list = {torch::rand({32, 16, 1, 1}, device)};
+    }
+    state.gradient[0] = state.gradient[0].as_strided({32, 16, 1, 1}, {16, 1, 16, 16});
+    ASSERT_NE(state.gradient[0].strides(), state.theta[0].strides());
+    const KernelCalls calls = kernel_calls_during([&] { expect_updated(state, rule_cases()[0], 1e-6); });
+    EXPECT_THAT(lines_of(calls), testing::ElementsAre("adam_update: 1 by the kernel"));
   }
 }
 

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "cm/base/tensor.h"
+#include "cm/kernels/paths.h"
 
 namespace cm {
 
@@ -17,8 +18,8 @@ Tensor convolution_3x3(const Tensor& x, const Tensor& weight, const Tensor& bias
 // where Winograd's form serves most of them and in half precision on a GPU, otherwise as it is.
 Tensor in_convolution_layout(const Tensor& x);
 
-// Whether Winograd's form serves: fp32 on a CPU with AVX2, channels in sixteens, even H and W, neither
-// tangents of forward-mode differentiation nor autocast.
-bool is_winograd(const Tensor& x, const Tensor& weight, const Tensor& bias);
+// Why Winograd's form does not serve, if so. It serves fp32 on a CPU with AVX2, channels in sixteens, even H
+// and W, neither tangents of forward-mode differentiation nor autocast.
+std::optional<Obstacle> obstacle_to_winograd(const Tensor& x, const Tensor& weight, const Tensor& bias);
 
 }  // namespace cm

@@ -1,8 +1,8 @@
 // Passes over all tensors of a network at once: the norm of a list, Adam's updates, moving averages. Each is
-// one pass over memory for lists of tensors of one type that are dense and laid out alike: fp32 or fp64 on
-// the CPU; fp32 on a GPU, where the library was built with nvcc and a step's numbers lie on that GPU too. The
+// one pass over memory for lists of tensors of one type that are dense and laid out alike, with a step's
+// numbers on their device: fp32 or fp64 on the CPU; fp32 on a GPU, where the library was built with nvcc. The
 // result does not depend on the number of threads or on the order of blocks. Whatever else there is takes
-// LibTorch's multi-tensor operators, which wait for the numbers of an update.
+// LibTorch's multi-tensor operators, which wait for the numbers of an update (cm/kernels/paths.h counts it).
 #pragma once
 
 #include <vector>

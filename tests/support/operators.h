@@ -1,0 +1,45 @@
+// Which operators run, and within which.
+#pragma once
+
+#include <ATen/record_function.h>
+
+#include <functional>
+#include <mutex>
+#include <string>
+#include <vector>
+
+namespace cm::test {
+
+namespace detail {
+
+struct SeenOperators {
+  std::mutex mutex;
+  std::vector<std::string> paths;
+};
+inline SeenOperators* seen_operators = nullptr;
+inline thread_local std::vector<std::string> open_operators;
+
+inline std::unique_ptr<at::ObserverContext> note_operator(const at::RecordFunction& function) {
+  const std::string within = open_operators.empty() ? "" : open_operators.back() + "/";
+  open_operators.push_back(within + function.name());
+  const std::scoped_lock lock(seen_operators->mutex);
+  seen_operators->paths.push_back(open_operators.back());
+  return nullptr;
+}
+
+}  // namespace detail
+
+// The operators of `body` on this thread and on those of the backward pass, in the order in which they began,
+// each as a path from the outermost: "cm::adam_update/aten::item/aten::_local_scalar_dense".
+inline std::vector<std::string> operators_of(const std::function<void()>& body) {
+  detail::SeenOperators seen;
+  detail::seen_operators = &seen;
+  const auto handle = at::addThreadLocalCallback(at::RecordFunctionCallback(
+      detail::note_operator,
+      [](const at::RecordFunction&, at::ObserverContext*) { detail::open_operators.pop_back(); }));
+  body();
+  at::removeCallback(handle);
+  return seen.paths;
+}
+
+}  // namespace cm::test

@@ -1,0 +1,193 @@
+// Which path the kernels' calls take where real networks train. A call that leaves its kernel is right but
+// slow, so that no test of values notices.
+#include "cm/kernels/paths.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "cm/kernels/convolution.h"
+#include "cm/kernels/device_graph.h"
+#include "cm/training/trainer.h"
+#include "support/devices.h"
+#include "support/operators.h"
+#include "support/tiny_run.h"
+
+namespace cm {
+namespace {
+
+using testing::ElementsAre;
+using testing::ElementsAreArray;
+
+struct PathCase {
+  std::string name;
+  UNetOptions network;
+  // The convolutions whose channels do not fill vectors, being from images or to them.
+  std::vector<std::string> narrow;
+};
+
+// Two levels of blocks, one of them with attention.
+UNetOptions two_levels(Architecture architecture) {
+  UNetOptions options;
+  options.architecture = architecture;
+  options.channels = 32;
+  options.channel_mult = {1, 2};
+  options.res_blocks = 1;
+  options.attention_resolutions = {4};
+  options.head_channels = 16;
+  return options;
+}
+
+std::vector<PathCase> path_cases() {
+  UNetOptions resampled = two_levels(Architecture::adm);
+  resampled.resblock_updown = false;
+  return {
+      {"adm", two_levels(Architecture::adm), {"input_blocks.0.0", "out.2"}},
+      {"adm, resampled by convolutions", resampled, {"input_blocks.0.0", "out.2"}},
+      {"ddpmpp", two_levels(Architecture::ddpmpp), {"enc.8x8_conv", "dec.8x8_aux_conv"}},
+      {"ncsnpp", two_levels(Architecture::ncsnpp), {"enc.8x8_conv", "dec.8x8_aux_conv"}},
+  };
+}
+
+// Of fewer images LibTorch computes 1×1 convolutions by other code on the CPU, whose gradients have their
+// weights' strides in all dimensions.
+constexpr int64_t kBatch = 16;
+constexpr int64_t kPasses = 4;
+
+// Consistency distillation: a step goes forward through four networks, the student, the target and twice the
+// teacher, and back through one.
+struct DistillationRun {
+  DistillationRun(const UNetOptions& network, const torch::Device& device)
+      : student(options_of(network, Parameterization::skip), device, 1),
+        target(options_of(network, Parameterization::skip), device, 1),
+        teacher(options_of(network, Parameterization::edm), device, 2),
+        trainer(train_options(), {}, {.rates = {0.5, 0.9}},
+                cd_objective({}, make_distance({}), student, target, teacher, 7), student, &target) {
+    target.freeze();
+    teacher.freeze();
+  }
+
+  static ModelOptions options_of(const UNetOptions& network, Parameterization parameterization) {
+    ModelOptions options = test::tiny_options(parameterization);
+    options.network = network;
+    options.image = {.channels = 3, .size = 8, .classes = 10};
+    return options;
+  }
+
+  static TrainOptions train_options() {
+    TrainOptions options = test::tiny_train_options();
+    options.batch_size = kBatch;
+    return options;
+  }
+
+  void step() {
+    trainer.step(
+        {normal({.seed = 3}, sample_range(0, kBatch), {3, 8, 8}), torch::arange(kBatch).remainder(10)});
+  }
+
+  Model student;
+  Model target;
+  Model teacher;
+  Trainer trainer;
+};
+
+// What keeps Winograd's form from all convolutions: a GPU, where LibTorch's libraries convolve, or a
+// processor that has not its instructions.
+std::optional<Obstacle> obstacle_to_any_winograd(const torch::Device& device) {
+  const auto ones = [&](const std::vector<int64_t>& sizes) { return torch::ones(sizes, device); };
+  return obstacle_to_winograd(ones({kBatch, 16, 8, 8}), ones({16, 16, 3, 3}), ones({16}));
+}
+
+void expect_narrow(const Model& model, const std::vector<std::string>& names) {
+  const auto weights = model.named_weights();
+  for (const std::string& name : names) {
+    const Tensor& weight = weights.at(name + ".weight");
+    EXPECT_EQ(weight.size(2), 3) << name;
+    EXPECT_TRUE(weight.size(0) % 16 != 0 || weight.size(1) % 16 != 0) << name << ' ' << weight.sizes();
+  }
+}
+
+// What LibTorch does in place of a kernel that a step should meet, by the name it has there.
+std::vector<std::string> slow_operators(const std::vector<std::string>& paths) {
+  std::vector<std::string> found;
+  for (const std::string& path : paths) {
+    const std::string name = path.substr(path.rfind('/') + 1);
+    const bool slow = name.starts_with("aten::_foreach") || name == "aten::native_group_norm" ||
+                      name == "aten::_scaled_dot_product_attention_math";
+    if (slow) found.push_back(path);
+  }
+  return found;
+}
+
+// The calls of a step, given how often the kernels that are not called once were.
+KernelCalls expected_calls(const PathCase& path_case, const PathCounts& convolved, int64_t normed) {
+  KernelCalls calls = {{Kernel::convolution_3x3, convolved},
+                       {Kernel::group_norm, {normed, {}}},
+                       {Kernel::group_norm_gradient, {normed / kPasses, {}}},
+                       {Kernel::norm_of, {1, {}}},
+                       {Kernel::adam_update, {1, {}}},
+                       {Kernel::update_averages, {3, {}}}};
+  if (convolved.by_kernel == 0) return calls;
+  const auto narrow = static_cast<int64_t>(path_case.narrow.size());
+  calls[Kernel::convolution_3x3].by_operators = {{Obstacle::channels, kPasses * narrow}};
+  calls[Kernel::convolution_3x3_gradient] = {convolved.by_kernel / kPasses, {}};
+  return calls;
+}
+
+void expect_fast_step(const PathCase& path_case, const torch::Device& device) {
+  DistillationRun run(path_case.network, device);
+  expect_narrow(run.student, path_case.narrow);
+  std::vector<std::string> operators;
+  const KernelCalls calls = kernel_calls_during([&] { operators = test::operators_of([&] { run.step(); }); });
+  const PathCounts& convolved = calls.at(Kernel::convolution_3x3);
+  const int64_t normed = calls.at(Kernel::group_norm).by_kernel;
+  EXPECT_THAT(lines_of(calls), ElementsAreArray(lines_of(expected_calls(path_case, convolved, normed))));
+  EXPECT_GT(normed, 0);
+  const auto obstacle = obstacle_to_any_winograd(device);
+  EXPECT_EQ(convolved.by_kernel > 0, !obstacle);
+  EXPECT_TRUE(convolved.by_operators.contains(obstacle.value_or(Obstacle::channels)));
+  EXPECT_EQ(convolved.by_operators.size(), 1U);
+  EXPECT_THAT(slow_operators(operators), ElementsAre());
+}
+
+TEST(KernelPaths, AStepOfEveryArchitectureLeavesThemWhereItIsSaidAlone) {
+  for (const auto& device : test::devices()) {
+    if (device.is_cuda() && DeviceGraph::obstacle(device)) continue;  // built without nvcc
+    for (const PathCase& path_case : path_cases()) {
+      SCOPED_TRACE(path_case.name + " on " + device.str());
+      expect_fast_step(path_case, device);
+    }
+  }
+}
+
+bool differentiates_forward(test::Method method) {
+  using test::Method;
+  return method == Method::continuous_cd || method == Method::continuous_ct || method == Method::sct ||
+         method == Method::scd;
+}
+
+// Every obstacle that the calls of all kernels met.
+std::map<Kernel, std::vector<Obstacle>> obstacles_in(const KernelCalls& calls) {
+  std::map<Kernel, std::vector<Obstacle>> met;
+  for (const auto& [kernel, counts] : calls) {
+    for (const auto& [obstacle, count] : counts.by_operators) met[kernel].push_back(obstacle);
+  }
+  return met;
+}
+
+TEST(KernelPaths, OfAllMethodsThoseThatDifferentiateForwardAloneLeaveThem) {
+  for (const test::Method method : test::kMethods) {
+    SCOPED_TRACE(static_cast<int>(method));
+    test::TinyRun run(method);
+    const auto met = obstacles_in(kernel_calls_during([&] { run.train_to(2); }));
+    std::map<Kernel, std::vector<Obstacle>> expected = {{Kernel::convolution_3x3, {Obstacle::channels}}};
+    if (differentiates_forward(method)) {
+      expected = {{Kernel::convolution_3x3, {Obstacle::tangent, Obstacle::channels}},
+                  {Kernel::group_norm, {Obstacle::tangent}}};
+    }
+    if (const auto all = obstacle_to_any_winograd(torch::kCPU)) expected[Kernel::convolution_3x3] = {*all};
+    EXPECT_EQ(met, expected);
+  }
+}
+
+}  // namespace
+}  // namespace cm
