@@ -133,9 +133,12 @@ Tensor attention(const Tensor& qkv, int64_t heads) {
   const int64_t batch = qkv.size(0);
   const int64_t positions = qkv.size(2) * qkv.size(3);
   // [B, 3C, H, W] → [B, position, q|k|v, head, channel] → [B, q|k|v, head, position, channel]: LibTorch's
-  // fused kernels want the channels of a head side by side, as they are in channels-last images.
-  const Tensor parts =
-      qkv.permute({0, 2, 3, 1}).reshape({batch, positions, 3, heads, -1}).permute({0, 2, 3, 1, 4});
+  // fused kernels want the channels of a head side by side, as they are in channels-last images, and of
+  // others it would hold the whole matrix of scores.
+  const Tensor parts = qkv.contiguous(at::MemoryFormat::ChannelsLast)
+                           .permute({0, 2, 3, 1})
+                           .reshape({batch, positions, 3, heads, -1})
+                           .permute({0, 2, 3, 1, 4});
   const Tensor mixed =
       at::scaled_dot_product_attention(parts.select(1, 0), parts.select(1, 1), parts.select(1, 2));
   const Tensor images = mixed.transpose(1, 2).reshape({batch, qkv.size(2), qkv.size(3), qkv.size(1) / 3});

@@ -6,6 +6,8 @@
 
 #include "cm/base/random.h"
 #include "support/closeness.h"
+#include "support/devices.h"
+#include "support/operators.h"
 
 namespace cm {
 namespace {
@@ -160,6 +162,17 @@ TEST(Layers, AttentionIsSoftmaxOverPositions) {
   }
   const Tensor expected = torch::cat(heads, 1).view({2, kChannels, 3, 4});
   EXPECT_LT(largest_difference(attention(qkv, kHeads), expected), 1e-5);
+}
+
+TEST(Layers, AttentionTakesAFusedKernelInEveryLayout) {
+  for (const auto& device : test::devices()) {
+    for (const auto format : {torch::MemoryFormat::Contiguous, torch::MemoryFormat::ChannelsLast}) {
+      const Tensor qkv = torch::rand({2, 96, 4, 4}, device).contiguous(format).requires_grad_(true);
+      for (const std::string& path : test::operators_of([&] { attention(qkv, 2).sum().backward(); })) {
+        EXPECT_FALSE(path.ends_with("_scaled_dot_product_attention_math")) << device << ' ' << format;
+      }
+    }
+  }
 }
 
 TEST(Layers, TimeFeaturesAreCosinesThenSines) {
