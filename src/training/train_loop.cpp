@@ -43,6 +43,7 @@ class Interval {
     if (point.levels) json["n"] = *point.levels;
     if (point.decay) json["mu"] = *point.decay;
     if (const int64_t skipped = trainer.skipped(); skipped > 0) json["skipped"] = skipped;
+    if (options.cuda_graph) json["played"] = trainer.steps_played();
     if (trainer.loss_scale() != nullptr) {
       json["loss_scale"] = trainer.loss_scale()->value().item<double>();
     }

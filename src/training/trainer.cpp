@@ -1,5 +1,7 @@
 #include "cm/training/trainer.h"
 
+#include <ATen/record_function.h>
+
 #include <limits>
 
 #include "cm/base/error.h"
@@ -126,6 +128,7 @@ StepResult Trainer::step(const Batch& batch) {
 
 // All that a step does on the device, from its draws on.
 StepResult Trainer::compute(const TrainingBatch& batch) {
+  RECORD_FUNCTION("cm::training_step", at::ArrayRef<const at::IValue>());  // for profilers
   StepResult result;
   result.loss = backward(batch);
   result.gradient_norm = gradient_norm(parameters_);

@@ -61,6 +61,7 @@ TEST(TrainLoop, LeavesLogsPicturesAndCheckpoints) {
   options.steps = 5;
   options.sample_every = 2;
   options.sample_count = 3;
+  options.cuda_graph = true;
   TinyRun run(Method::ct, options);
   EXPECT_EQ(train_tiny(run, options, folder.path()), TrainOutcome::finished);
   EXPECT_THAT(logged_steps(folder.path()), ElementsAre(1, 2, 3, 4, 5));
@@ -69,6 +70,7 @@ TEST(TrainLoop, LeavesLogsPicturesAndCheckpoints) {
   for (const auto* key : {"loss", "gradient_norm", "learning_rate", "n", "mu", "images_per_second"}) {
     EXPECT_TRUE(first.contains(key)) << key;
   }
+  EXPECT_EQ(first.at("played"), 0);
   EXPECT_TRUE(fs::exists(folder / "samples/step-00000004.png"));
   EXPECT_FALSE(fs::exists(folder / "samples/step-00000003.png"));
   EXPECT_TRUE(fs::exists(folder / "checkpoints/step-00000004"));

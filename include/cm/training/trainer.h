@@ -120,6 +120,8 @@ class Trainer {
   void check_finite();
 
   int64_t steps_done() const { return step_; }
+  // Of this stage, those that were played from a recording (train.cuda_graph).
+  int64_t steps_played() const { return recorded_ ? recorded_->played() : 0; }
   void set_steps_done(int64_t step) { step_ = step; }
   int64_t skipped() const { return skipped_.item<int64_t>(); }  // waits for the device
   void set_skipped(int64_t skipped) { skipped_.fill_(skipped); }
