@@ -17,6 +17,7 @@
 #include "cm/config/training_run.h"
 #include "cm/config/yaml_reader.h"
 #include "cm/config/yaml_writer.h"
+#include "cm/kernels/paths.h"
 #include "cm/training/checkpoint.h"
 #include "cm/training/train_loop.h"
 
@@ -121,11 +122,13 @@ int dry_run(TrainingRun& run) {
                                 .parts = world.size(),
                                 .workers = 1,
                                 .prefetch = 1});
-  const StepResult result = run.trainer().step(loader.next());
+  StepResult result;
+  const KernelCalls calls = kernel_calls_during([&] { result = run.trainer().step(loader.next()); });
   if (!world.is_first()) return 0;
   std::cout << "one step    loss " << result.loss.item<double>() << ", gradient norm "
             << result.gradient_norm.item<double>() << ", peak memory of the process "
-            << human_bytes(peak_resident_bytes()) << '\n';
+            << human_bytes(peak_resident_bytes()) << "\nkernels     "
+            << join(lines_of(calls), "\n            ") << '\n';
   return 0;
 }
 

@@ -150,6 +150,8 @@ class OptionsTest(ExecutableTest):
         self.assertRegex(result.out, r"(?m)^network +\d.* parameters$")
         self.assertRegex(result.out, r"(?m)^memory +\d")
         self.assertRegex(result.out, r"(?m)^one step +loss \d")
+        self.assertRegex(result.out, r"(?m)^kernels +convolution_3x3: \d+ by the kernel")
+        self.assertRegex(result.out, r"(?m)^ +adam_update: 1 by the kernel$")
         without_out = must_run("cm-train-edm", "--config", tiny_config(), "--dry-run", cwd=empty)
         self.assertEqual(without_out.out.splitlines()[:4], result.out.splitlines()[:4])
         self.assertEqual(list(empty.iterdir()), [])
