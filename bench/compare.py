@@ -86,8 +86,10 @@ def number(value):
 def comparison_row(name, rounds, ours):
     medians = {key: statistics.median(line[key] for line in rounds) for key in ("ms_median", "cpu_ms_median", "peak_rss_mb")}
     fastest = min(line["ms_min"] for line in rounds)
-    cells = [name, number(medians["ms_median"]), number(fastest), number(medians["cpu_ms_median"]),
-             number(medians["peak_rss_mb"])]  # fmt: skip
+    memory = number(medians["peak_rss_mb"])
+    if "peak_device_mb" in rounds[0]:
+        memory += f", GPU {number(statistics.median(line['peak_device_mb'] for line in rounds))}"
+    cells = [name, number(medians["ms_median"]), number(fastest), number(medians["cpu_ms_median"]), memory]
     if name == OURS:
         return [*cells, "", "", ""]
     smallest = [their["ms_min"] / our["ms_min"] for their, our in zip(rounds, ours, strict=True)]

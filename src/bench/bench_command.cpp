@@ -15,6 +15,7 @@
 #include "cm/bench/training_bench.h"
 #include "cm/config/command_line.h"
 #include "cm/io/json.h"
+#include "cm/kernels/paths.h"
 
 namespace cm {
 namespace {
@@ -54,11 +55,31 @@ Json timings(const Repeats& repeats) {
           {"cpu_ms_min", smallest(repeats.cpu_ms)}};
 }
 
-Json with_operators(const std::function<void()>& body, bool by_shape) {
+// Of repeats in this process.
+Json timings_and_memory(const Repeats& repeats, const torch::Device& device) {
+  Json result = timings(repeats);
+  result["peak_rss_mb"] = peak_rss_mb();
+  if (!device.is_cpu()) result["peak_device_mb"] = peak_device_mb(device);
+  return result;
+}
+
+// Also prints it.
+Json with_kernel_calls(const KernelCalls& calls) {
+  std::cout << "kernels called, a step\n  " << join(lines_of(calls), "\n  ") << '\n';
+  Json all = Json::object();
+  for (const auto& [kernel, counts] : calls) {
+    Json by_operators = Json::object();
+    for (const auto& [obstacle, count] : counts.by_operators) by_operators[to_string(obstacle)] = count;
+    all[to_string(kernel)] = {{"by_kernel", counts.by_kernel}, {"by_operators", by_operators}};
+  }
+  return all;
+}
+
+Json with_operators(const std::function<void()>& body, bool by_shape, const torch::Device& device) {
   const auto steps = [&] {
     for (int64_t i = 0; i < kOperatorSteps; ++i) body();
   };
-  const auto operators = operator_times(steps, by_shape);
+  const auto operators = operator_times(steps, by_shape, device);
   std::cout << operator_table(operators, kOperatorSteps);
   Json list = Json::array();
   for (const auto& entry : operators) {
@@ -74,16 +95,21 @@ Json measured(const BenchCommand& command, const BenchCase& bench_case, const Mo
               double passes, const std::function<void()>& body) {
   const RepeatOptions options{
       .warmup = bench_case.warmup, .steps = bench_case.steps, .max_seconds = bench_case.max_seconds};
-  Json result = timings(measure_repeats(options, model.device(), body));
-  result["peak_rss_mb"] = peak_rss_mb();
-  if (!model.device().is_cpu()) result["peak_device_mb"] = peak_device_mb(model.device());
+  std::optional<KernelCalls> calls;  // of the first, which runs as it is where later ones are played
+  const auto counted = [&] {
+    if (calls) return body();
+    calls = kernel_calls_during(body);
+  };
+  Json result = timings_and_memory(measure_repeats(options, model.device(), counted), model.device());
+  result["kernels"] = with_kernel_calls(*calls);
   result["parameters"] = parameter_count(model.network());
   result["batch"] = batch;
   const double flops = forward_flops(model.options().network, model.options().image);
   result["gflop"] = 1e-9 * flops * passes * static_cast<double>(batch);
   result["gflops_per_second"] = 1e3 * result["gflop"].get<double>() / result["ms_median"].get<double>();
   result["images_per_second"] = 1e3 * static_cast<double>(batch) / result["ms_median"].get<double>();
-  if (command.operators || command.shapes) result["operators"] = with_operators(body, command.shapes);
+  if (command.operators || command.shapes)
+    result["operators"] = with_operators(body, command.shapes, model.device());
   return result;
 }
 
@@ -94,6 +120,7 @@ Json train_job(const BenchCommand& command, const BenchCase& bench_case, Objecti
   Json result =
       measured(command, bench_case, bench.student(), bench_case.batch, passes, [&] { bench.step(); });
   result["loss"] = bench.loss();
+  result["played"] = bench.steps_played();
   return result;
 }
 
@@ -122,9 +149,12 @@ Json first_image_job(const BenchCommand& command, const BenchCase& bench_case) {
 }
 
 Json matmul_job(const BenchCase& bench_case) {
-  const MatmulPeak peak = measure_matmul_peak(parse_device(bench_case.device), number_type(bench_case.dtype),
-                                              bench_case.max_seconds);
-  return {{"gflops_per_second", peak.gflops_per_second}, {"matrix_size", peak.size}};
+  const torch::Device device = parse_device(bench_case.device);
+  const MatmulPeak peak = measure_matmul_peak(device, number_type(bench_case.dtype), bench_case.max_seconds);
+  Json result = timings_and_memory(peak.repeats, device);
+  result["gflops_per_second"] = peak.gflops_per_second;
+  result["matrix_size"] = peak.size;
+  return result;
 }
 
 Json run_job(const BenchCommand& command, const BenchCase& bench_case, BenchJob job) {

@@ -3,8 +3,6 @@
 #include <array>
 #include <chrono>
 
-#include "cm/bench/measurement.h"
-
 namespace cm {
 namespace {
 
@@ -27,7 +25,7 @@ MatmulPeak measure_matmul_peak(const torch::Device& device, torch::ScalarType dt
         device, [&] { at::mm_out(product, a, b); });
     const double flops = 2 * static_cast<double>(n) * static_cast<double>(n) * static_cast<double>(n);
     const double rate = flops / smallest(repeats.wall_ms) / 1e6;
-    if (rate > peak.gflops_per_second) peak = {.gflops_per_second = rate, .size = n};
+    if (rate > peak.gflops_per_second) peak = {.gflops_per_second = rate, .size = n, .repeats = repeats};
   }
   return peak;
 }

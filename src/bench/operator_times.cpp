@@ -8,10 +8,13 @@
 #include <sstream>
 #include <unordered_map>
 
+#include "cm/bench/measurement.h"
+
 namespace cm {
 namespace {
 
-// The calls that are open on this thread, and what has been added up.
+// The calls that are open, and what has been added up. The backward pass on a GPU has a thread of its own,
+// for which the caller waits.
 struct Frame {
   std::string name;
   double start;
@@ -22,14 +25,16 @@ struct Recorder {
   std::vector<Frame> open;
   std::unordered_map<std::string, OperatorTime> found;
   double covered = 0;
-  bool by_shape = false;
+  bool by_shape;
+  torch::Device device;
 };
 
-thread_local Recorder* recorder = nullptr;
+Recorder* recorder = nullptr;
 
-double thread_ms() {
+double now_ms() {
+  synchronize(recorder->device);
   timespec time{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  clock_gettime(recorder->device.is_cpu() ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC, &time);
   return 1e3 * static_cast<double>(time.tv_sec) + 1e-6 * static_cast<double>(time.tv_nsec);
 }
 
@@ -46,7 +51,7 @@ std::string name_of(const at::RecordFunction& function) {
 std::unique_ptr<at::ObserverContext> begin_operator(const at::RecordFunction& function) {
   if (recorder == nullptr) return nullptr;
   const std::string name = name_of(function);  // here: operators in place may change their inputs
-  recorder->open.push_back({.name = name, .start = thread_ms(), .inner = 0});
+  recorder->open.push_back({.name = name, .start = now_ms(), .inner = 0});
   return nullptr;
 }
 
@@ -54,7 +59,7 @@ void end_operator(const at::RecordFunction&, at::ObserverContext*) {
   if (recorder == nullptr || recorder->open.empty()) return;
   const Frame frame = std::move(recorder->open.back());
   recorder->open.pop_back();
-  const double whole = thread_ms() - frame.start;
+  const double whole = now_ms() - frame.start;
   OperatorTime& entry = recorder->found[frame.name];
   entry.self_ms += whole - frame.inner;
   ++entry.calls;
@@ -67,15 +72,15 @@ void end_operator(const at::RecordFunction&, at::ObserverContext*) {
 
 }  // namespace
 
-std::vector<OperatorTime> operator_times(const std::function<void()>& body, bool by_shape) {
-  Recorder here;
-  here.by_shape = by_shape;
+std::vector<OperatorTime> operator_times(const std::function<void()>& body, bool by_shape,
+                                         const torch::Device& device) {
+  Recorder here{.open = {}, .found = {}, .by_shape = by_shape, .device = device};
   recorder = &here;
   const auto handle = at::addThreadLocalCallback(
       at::RecordFunctionCallback(begin_operator, end_operator).needsInputs(by_shape));
-  const double start = thread_ms();
+  const double start = now_ms();
   body();
-  const double whole = thread_ms() - start;
+  const double whole = now_ms() - start;
   at::removeCallback(handle);
   recorder = nullptr;
   std::vector<OperatorTime> operators;
@@ -93,7 +98,7 @@ std::string operator_table(const std::vector<OperatorTime>& operators, int64_t s
   for (const auto& entry : operators) total += entry.self_ms;
   const auto count = static_cast<double>(steps);
   std::ostringstream out;
-  out << std::left << std::setw(58) << "self processor time, a step" << std::right << std::setw(10) << "ms"
+  out << std::left << std::setw(58) << "own time, a step" << std::right << std::setw(10) << "ms"
       << std::setw(8) << "%" << std::setw(10) << "calls" << '\n';
   for (const auto& entry : operators) {
     if (entry.self_ms < total / 100) continue;

@@ -44,6 +44,14 @@ class Jobs(ExecutableTest):
         self.assertGreater(line["peak_rss_mb"], 10)
         self.assertGreater(line["parameters"], 10_000)
 
+    def assert_kernels_ran(self, line, job):
+        calls = line["kernels"]
+        self.assertGreater(calls["group_norm"]["by_kernel"], 0)
+        self.assertEqual({path for name, call in calls.items() if name != "convolution_3x3" for path in call["by_operators"]}, set())
+        training = {"by_kernel": 1, "by_operators": {}} if job.startswith("train") else None
+        self.assertEqual([calls.get(name) for name in ("norm_of", "adam_update")], [training, training])
+        self.assertEqual(line.get("played"), 0 if training else None)
+
     def test_training_and_sampling(self):
         case = write_case("jobs.json")
         forward = set()
@@ -53,6 +61,7 @@ class Jobs(ExecutableTest):
                 self.assert_timings(line, job)
                 self.assertEqual((line["steps"], line["batch"], line["threads"]), (2, 2, 1))
                 forward.add(round(1e9 * line["gflop"] / passes))
+                self.assert_kernels_ran(line, job)
         self.assertEqual(len(forward), 1, "flops of one pass differ between jobs")
 
     def test_options_override_the_case(self):
@@ -90,6 +99,8 @@ class Jobs(ExecutableTest):
     def test_matmul_peak(self):
         line = line_of("--job", "matmul_peak", "--config", write_case("peak.json"), "--max-seconds", 0.1)
         self.assertGreater(line["gflops_per_second"], 0.5)
+        self.assertAlmostEqual(line["gflops_per_second"], 2e-6 * line["matrix_size"] ** 3 / line["ms_min"], places=6)
+        self.assertGreater(line["peak_rss_mb"], 10)
 
     def test_mistakes(self):
         case, job = write_case("fine.json"), ("cm-bench", "--job")

@@ -34,6 +34,10 @@ class Rows(unittest.TestCase):
     def test_ours_has_no_ratio(self):
         self.assertEqual(compare.comparison_row(compare.OURS, [line(10)], [line(10)])[5:], ["", "", ""])
 
+    def test_memory_of_a_gpu_stands_beside_the_process_s(self):
+        lines = [line(10, peak_device_mb=mebibytes) for mebibytes in (4000, 4002)]
+        self.assertEqual(compare.comparison_row("peer", lines, lines)[4], "300, GPU 4001")
+
     def test_one_round_has_no_spread(self):
         self.assertEqual(compare.comparison_row("peer", [line(15)], [line(10)])[5], "1.50")
 

@@ -52,8 +52,9 @@ struct BenchCommand {
 };
 
 // Prints, as the last line of stdout, one JSON object: `ms_median`, `ms_min` and `cpu_ms_median` of a
-// training step or a sampled batch, `peak_rss_mb`, `parameters`, `gflop` of the job's arithmetic, and what
-// was timed. Returns 0. InputError for an unknown job or dtype and a broken case.
+// training step or a sampled batch, `peak_rss_mb`, on a GPU `peak_device_mb`, `parameters`, `gflop` of the
+// job's arithmetic, which path the `kernels` took (cm/kernels/paths.h), how many training steps were `played`
+// from a recording, and what was timed. Returns 0. InputError for an unknown job or dtype and a broken case.
 int run_bench_command(const BenchCommand& command);
 
 }  // namespace cm

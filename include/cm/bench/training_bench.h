@@ -34,6 +34,8 @@ class TrainingBench {
   const Model& student() const { return student_; }
   // Of the last step.
   double loss() const { return loss_; }
+  // Trainer::steps_played.
+  int64_t steps_played() const { return trainer_->steps_played(); }
 
  private:
   RunConfig config_;
