@@ -179,7 +179,10 @@ TEST(ImageFiles, LayoutsWithoutClearClassesAreRefused) {
 
 TEST(ImageFiles, ArchivesOfOtherSystemsAreRead) {
   const TemporaryFolder folder;
-  test::write_zip(folder / "x.zip", {{"cats\\a.png", png_of(1)}, {"./dogs/a.png", png_of(2)}});
+  test::write_zip(folder / "x.zip", {{"__MACOSX/", ""},
+                                     {"__MACOSX/._a.png", "x"},
+                                     {"cats\\a.png", png_of(1)},
+                                     {"./dogs/a.png", png_of(2)}});
   const ImageFiles images(folder / "x.zip");
   EXPECT_THAT(values_of(images), ElementsAre(1, 2));
   EXPECT_THAT(labels_of(images), ElementsAre(0, 1));

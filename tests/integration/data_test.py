@@ -82,10 +82,13 @@ class DataTest(ExecutableTest):
             (folder / "dogs" / name).write_text("no image")
         shutil.make_archive(folder, "zip", folder)  # deflated
 
-        size = ("data.kind=folder", "data.image_size=8")
         for path in (folder, FOLDER / "pets.zip"):
-            done = must_run("cm-data", "--config", tiny_config(), "--out", path.name + "-out", f"data.path={path}", *size)
-            self.assertRegex(done.err, rf"{path.name}: 9 image\(s\); left out: 3 hidden \(dogs/.*1 without an image's suffix \(dogs/names.txt\)\n")
+            command = ("cm-data", "--config", tiny_config(), "--out", path.name + "-out", f"data.path={path}")
+            self.assertRegex(
+                must_run(*command, "data.kind=folder", "data.image_size=8").err,
+                rf"{path.name}: 9 image\(s\); left out: 3 hidden \(dogs/.*, …\), "
+                r"1 without an image's suffix \(dogs/names\.txt\)\n",
+            )
             arrays = load_npz(FOLDER / (path.name + "-out") / "samples.npz")
             self.assertEqual(arrays["arr_1"].tolist(), [0] * 7 + [1] * 2)
             self.assertEqual(arrays["arr_0"][:7].tolist(), [picture.tolist()] * 7)
