@@ -213,7 +213,7 @@ class TrainCommandTest(RefusalTest):
         self.assert_refused(run(*training("edm", "/dev/null/run")), r"/dev/null/run: Not a directory", code=1)
 
     def test_more_memory_than_there_is(self):
-        result = run(*training("edm", OUT, "model.channels=16384", "model.channel_mult=[1024]", "--dry-run"))
+        result = run(*training("edm", OUT, "model.channels=2048", "model.channel_mult=[1024]", "--dry-run"))
         self.assert_refused(result, r"out of memory; use a smaller", code=1)
 
 
