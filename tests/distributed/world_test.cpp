@@ -147,11 +147,11 @@ std::string said_by_waiting(const std::vector<int64_t>& there, int64_t size) {
 TEST(World, OneOfThoseThatWaitSaysForWhomAndNothingElse) {
   const auto line = [](const std::string& who, const std::string& whom, const std::string& seconds) {
     return testing::MatchesRegex(
-        concat("[^\n]*warning: ", who, ", as RANK and WORLD_SIZE say, waits at 127\\.0\\.0\\.1:[0-9]+ for ",
+        concat("[^\n]*warning: ", who, R"(, as RANK and WORLD_SIZE say, waits at 127\.0\.0\.1:[0-9]+ for )",
                whom, ", up to ", seconds, " s; start all, or unset these variables to run alone\n"));
   };
   EXPECT_THAT(said_by_waiting({0, 2}, 4), line("rank 0 of 4", "ranks 1, 3", "2"));
-  EXPECT_THAT(said_by_waiting({1}, 2), line("rank 1 of 2", "rank 0", "1\\.5"));
+  EXPECT_THAT(said_by_waiting({1}, 2), line("rank 1 of 2", "rank 0", R"(1\.5)"));
 }
 
 }  // namespace
