@@ -1,6 +1,8 @@
 # cm_module(NAME LINK public… PRIVATE_LINK private…): the static library cm_NAME from src/NAME/*.cpp. Several files are compiled
 # as one, which halves the build: LibTorch's headers cost each compilation seconds even when they are precompiled. Names in the
 # anonymous namespaces of a module must differ.
+set(CM_COMPILED_SINGLY "" CACHE STRING "Modules whose files are each compiled alone (scripts/mutate.sh)")
+mark_as_advanced(CM_COMPILED_SINGLY)
 
 add_library(cm_flags INTERFACE)
 target_compile_features(cm_flags INTERFACE cxx_std_20)
@@ -32,7 +34,10 @@ function(cm_module name)
   list(FILTER sources EXCLUDE REGEX "/base/log\\.cpp$")
   add_library(cm_${name} STATIC ${sources})
   add_library(cm::${name} ALIAS cm_${name})
-  set_target_properties(cm_${name} PROPERTIES EXPORT_NAME ${name} UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 8)
+  set_target_properties(cm_${name} PROPERTIES EXPORT_NAME ${name} UNITY_BUILD_BATCH_SIZE 8)
+  if(NOT name IN_LIST CM_COMPILED_SINGLY)
+    set_target_properties(cm_${name} PROPERTIES UNITY_BUILD ON)
+  endif()
   target_include_directories(cm_${name} PUBLIC
     $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
   target_compile_features(cm_${name} PUBLIC cxx_std_20)
