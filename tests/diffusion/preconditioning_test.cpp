@@ -26,6 +26,21 @@ Tensor zero_network(const Tensor& x, const Tensor&) {
   return torch::zeros_like(x);
 }
 
+TEST(Preconditioning, TellsDiffusionFromConsistencyAndTimesApart) {
+  struct Kind {
+    Parameterization parameterization;
+    bool is_diffusion;
+    bool has_trig_time;
+  };
+  for (const Kind& kind :
+       {Kind{Parameterization::edm, true, false}, Kind{Parameterization::skip, false, false},
+        Kind{Parameterization::piecewise, false, false}, Kind{Parameterization::trig, false, true},
+        Kind{Parameterization::trig_diffusion, true, true}}) {
+    EXPECT_EQ(is_diffusion(kind.parameterization), kind.is_diffusion) << to_string(kind.parameterization);
+    EXPECT_EQ(has_trig_time(kind.parameterization), kind.has_trig_time) << to_string(kind.parameterization);
+  }
+}
+
 TEST(Preconditioning, AConsistencyFunctionIsTheIdentityAtSigmaMin) {
   const SigmaOptions options;
   const Tensor x = some_images();

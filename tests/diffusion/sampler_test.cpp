@@ -151,7 +151,7 @@ TEST(Sampler, WithoutChurnItIsTheOdeWalk) {
 
 TEST(Sampler, ChurnRaisesTheLevelsInItsRangeOnly) {
   const Tensor x_T = torch::ones({1, 2});
-  const Churn churn{.s_churn = 0.5, .s_tmin = 1, .s_tmax = 50};
+  const Churn churn{.s_churn = 0.5, .s_tmin = 2, .s_tmax = 40};  // both ends belong to it
   const auto levels = levels_called([&](const Denoiser& d) {
     sample_churned(Solver::euler, d, x_T, {80, 40, 2, 0.5, 0}, churn, always_ones(x_T));
   });

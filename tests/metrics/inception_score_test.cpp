@@ -31,6 +31,15 @@ TEST(InceptionScore, AveragesOverChunksThatMayBeShort) {
 TEST(InceptionScore, RefusesWhatIsNoDistribution) {
   EXPECT_THAT(message_of<InputError>([] { inception_score(torch::ones({3, 4})); }), HasSubstr("sum to 1"));
   EXPECT_THAT(message_of<InputError>([] { inception_score(torch::full({3, 4}, NAN)); }), HasSubstr("NaN"));
+  EXPECT_THAT(message_of<InputError>([] {
+                inception_score(torch::tensor({{1.5, -0.5}}));
+              }),
+              HasSubstr("negative"));
+  EXPECT_THAT(message_of<InputError>([] {
+                inception_score(torch::tensor({{0.5, 0.502}}));
+              }),
+              HasSubstr("sum to 1"));
+  EXPECT_NEAR(inception_score(torch::tensor({{0.5, 0.5005}})), 1, 1e-3);  // rounded to half precision
   EXPECT_THAT(message_of<InputError>([] { inception_score(torch::ones({0, 4})); }), HasSubstr("got 0"));
 }
 

@@ -90,7 +90,11 @@ std::string complaint_about(const LevelOptions& options) {
 }
 
 TEST(Curriculum, LevelsThatCannotBeAreMistakes) {
-  EXPECT_EQ(complaint_about(kImageNet), "");
+  for (const LevelOptions& smallest :
+       {kImageNet, LevelOptions{.schedule = LevelSchedule::fixed, .s0 = 2},
+        LevelOptions{.schedule = LevelSchedule::doubling, .s0 = 20, .s1 = 20}}) {
+    EXPECT_EQ(complaint_about(smallest), "");
+  }
   EXPECT_EQ(complaint_about({.schedule = LevelSchedule::fixed, .s0 = 1}),
             "s0 must be at least 2 for a fixed grid, got 1");
   EXPECT_EQ(complaint_about({.schedule = LevelSchedule::doubling, .s0 = 20, .s1 = 10}),
