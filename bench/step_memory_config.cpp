@@ -21,7 +21,9 @@ ImageSpec image_of(const DataOptions& data, const std::string& path, int64_t cla
     case DatasetKind::folder:
     case DatasetKind::patches:
       if (!data.image_size) throw InputError(concat(path, ": data.image_size is needed here"));
-      return {.channels = data.channels, .size = *data.image_size, .classes = labelled(classes)};
+      return {.channels = data.channels.value_or(kDefaultChannels),
+              .size = *data.image_size,
+              .classes = labelled(classes)};
     case DatasetKind::npz:
       throw InputError(concat(path, ": data.kind npz does not tell the images' size"));
   }

@@ -84,7 +84,7 @@ Tensor edit_batch(const EditOptions& options, const Model& model, const SamplerO
   const auto constraint = constraint_of(options, y, there(part.known));
   const Tensor start = start_of(options, y, constraint, there(noise.x_T));
   const NoiseSource draws = [&](int64_t step) { return noise.noise(step).to(device); };
-  const double epsilon = model.options().sigma.min;
+  const double epsilon = walk_end(model.options());
   if (constraint) {
     return edit_multistep(clamped(denoiser), *constraint, start, sampler.sigmas, epsilon, draws);
   }

@@ -28,11 +28,11 @@ SamplerRequest whole_grid(const ModelOptions& model) {
 }
 
 SamplerOptions constrained_walk(const EditOptions& options, const ModelOptions& model) {
-  if (model.parameterization == Parameterization::edm) {
-    throw InputError(
-        concat(to_string(options.task),
-               " needs a consistency model, and this checkpoint is a diffusion model (edm); distill "
-               "it with cm-train-cd, or use it with stroke, denoise or interpolate"));
+  if (is_diffusion(model.parameterization)) {
+    throw InputError(concat(to_string(options.task),
+                            " needs a consistency model, and this checkpoint is a diffusion model (",
+                            to_string(model.parameterization),
+                            "); distill it with cm-train-cd, or use it with stroke, denoise or interpolate"));
   }
   if (!options.steps && options.sigmas.empty()) return choose_sampler(whole_grid(model), model);
   return choose_sampler({.kind = SamplerKind::multistep, .steps = options.steps, .sigmas = options.sigmas},

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <filesystem>
 #include <iostream>
+#include <utility>
 
 #include "cm/base/error.h"
 #include "cm/base/log.h"
@@ -18,7 +19,6 @@
 #include "cm/io/image.h"
 #include "cm/metrics/evaluate.h"
 #include "cm/training/checkpoint.h"
-#include "cm/training/guided_model.h"
 #include "cm/training/interrupt.h"
 
 namespace cm {
@@ -72,11 +72,14 @@ Plan plan_of(const SearchCommand& command) {
   const ResolvedWeights weights = resolve_weights(command.checkpoint, command.ema);
   const ModelOptions model = read_weight_header(weights.file).options;
   check_model(model, weights.file);
-  check_guidance(model, command.guidance, concat("--guidance ", command.guidance));
   const int64_t grid = command.grid.value_or(grid_levels(model));
   check_steps(command.steps, grid);
-  const Tensor labels = class_labels(command.classes, model.image.classes, command.count);
-  return {metric, device, {.weights = weights, .model = model, .sampler = {}, .labels = labels}, grid};
+  SampleSetPlan samples{.weights = weights, .model = model, .sampler = {}, .labels = {}};
+  // Where every walk begins.
+  samples.sampler =
+      choose_sampler({.kind = SamplerKind::onestep, .guidance = command.guidance}, samples.model);
+  samples.labels = class_labels(command.classes, model.image.classes, command.count);
+  return {metric, device, std::move(samples), grid};
 }
 
 // Whatever the values depend on. Batch and device change them by rounding only.

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "cm/base/error.h"
+#include "cm/base/log.h"
 #include "cm/base/text.h"
 #include "cm/data/cifar10.h"
 #include "cm/data/digits.h"
@@ -37,10 +38,12 @@ std::unique_ptr<Dataset> open_kind(const DataOptions& options) {
     case DatasetKind::digits:
       return open_digits(options.path, options.labels);
     case DatasetKind::folder:
-      return open_image_folder(options.path, options.image_size.value(), options.channels, options.labels);
+      return open_image_folder(options.path, options.image_size.value(),
+                               options.channels.value_or(kDefaultChannels), options.labels);
     case DatasetKind::patches:
-      return open_patches(options.path, options.image_size.value_or(kPatchSize), options.channels,
-                          options.labels, options.patches.value_or(PatchOptions()));
+      return open_patches(options.path, options.image_size.value_or(kPatchSize),
+                          options.channels.value_or(kDefaultChannels), options.labels,
+                          options.patches.value_or(PatchOptions()));
     case DatasetKind::cifar10:
       return open_cifar10(options.path, options.labels);
     case DatasetKind::npz:
@@ -65,8 +68,8 @@ Examples first_examples(const Dataset& dataset, int64_t count) {
 
 void validate(const DataOptions& options, const Complain& complain) {
   if (options.path.empty()) complain("path", concat("must be given: ", expected_path(options.kind)));
-  if (options.channels != 1 && options.channels != 3) {
-    complain("channels", concat("must be 1 (grey) or 3 (RGB), got ", options.channels));
+  if (options.channels && *options.channels != 1 && *options.channels != 3) {
+    complain("channels", concat("must be 1 (grey) or 3 (RGB), got ", *options.channels));
   }
   if (options.kind == DatasetKind::folder && !options.image_size) {
     complain("image_size",
@@ -94,6 +97,11 @@ std::unique_ptr<Dataset> open_dataset(const DataOptions& options) {
     throw InputError(concat(options.path, ": its images are ", dataset->image_size(),
                             " pixels wide, but data.image_size is ", *options.image_size,
                             "; leave it out (only image files are resized)"));
+  }
+  if (options.channels && *options.channels != dataset->channels()) {
+    log_warning(concat(options.path, ": its images have ", dataset->channels(),
+                       " channel(s) and keep them; data.channels ", *options.channels,
+                       " is for image files and patches alone"));
   }
   return dataset;
 }

@@ -56,7 +56,17 @@ Tensor solver_step(Solver solver, const Denoiser& denoiser, const Tensor& x, con
 }
 
 Solver rule_to_zero(Solver solver) {
-  return solver == Solver::dpm ? Solver::dpm : Solver::euler;
+  switch (solver) {
+    case Solver::dpm:
+      return Solver::dpm;
+    case Solver::euler:
+    case Solver::heun:
+    case Solver::midpoint:
+    case Solver::dpm_solver_2:
+    case Solver::rk4:
+      return Solver::euler;
+  }
+  TORCH_INTERNAL_ASSERT(false, "not a solver");
 }
 
 int64_t evaluations(Solver solver) {

@@ -43,7 +43,7 @@ int64_t noise_levels(const LevelOptions& options, int64_t step, int64_t total_st
       return static_cast<int64_t>(std::min(s0 * std::exp2(doublings), s1)) + 1;
     }
   }
-  return 0;
+  TORCH_INTERNAL_ASSERT(false, "not a schedule");
 }
 
 double target_decay(const DecayOptions& options, int64_t s0, int64_t levels) {
@@ -57,7 +57,7 @@ double target_decay(const DecayOptions& options, int64_t s0, int64_t levels) {
     case DecaySchedule::adaptive_paper:
       return std::exp(numerator / static_cast<double>(levels));
   }
-  return 0;
+  TORCH_INTERNAL_ASSERT(false, "not a schedule");
 }
 
 }  // namespace cm

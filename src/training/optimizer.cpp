@@ -45,7 +45,7 @@ double learning_rate(const OptimizerOptions& options, int64_t step, int64_t tota
     case LearningRateDecay::cosine:
       return options.lr * 0.5 * (1 + std::cos(std::numbers::pi * progress));
   }
-  return options.lr;
+  TORCH_INTERNAL_ASSERT(false, "not a decay");
 }
 
 Optimizer::Optimizer(const OptimizerOptions& options, std::vector<Tensor> parameters)

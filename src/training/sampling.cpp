@@ -102,6 +102,7 @@ void check_distilled(const SamplerRequest& request, int64_t n) {
                           "--sampler and --steps"));
 }
 
+// Of a walk down the ODE.
 Solver solver_of(SamplerKind kind) {
   switch (kind) {
     case SamplerKind::heun:
@@ -113,11 +114,31 @@ Solver solver_of(SamplerKind kind) {
     case SamplerKind::euler:
     case SamplerKind::ancestral:
     case SamplerKind::progdist:
+      return Solver::euler;
     case SamplerKind::onestep:
     case SamplerKind::multistep:
-      return Solver::euler;
+      break;
   }
-  return Solver::euler;
+  TORCH_INTERNAL_ASSERT(false, "the sampler ", to_string(kind), " has no solver");
+}
+
+// EDM's extra noise has its place in the steps down the ODE.
+void check_churn(const Churn& churn, SamplerKind kind) {
+  switch (kind) {
+    case SamplerKind::euler:
+    case SamplerKind::heun:
+    case SamplerKind::midpoint:
+    case SamplerKind::dpm:
+      return;
+    case SamplerKind::onestep:
+    case SamplerKind::multistep:
+    case SamplerKind::ancestral:
+    case SamplerKind::progdist:
+      break;
+  }
+  if (churn.s_churn == 0) return;
+  throw InputError(concat("--s-churn adds noise to the steps of euler, heun, midpoint and dpm; the ",
+                          to_string(kind), " sampler takes none; leave it out"));
 }
 
 std::vector<int64_t> image_shape(const ModelOptions& model) {
@@ -148,6 +169,7 @@ SamplerOptions choose_sampler(const SamplerRequest& request, const ModelOptions&
     throw InputError(
         "--sigmas and --indices are for multistep sampling; a diffusion model's samplers take --steps");
   }
+  check_churn(options.churn, options.kind);
   const int64_t steps = request.steps.value_or(model.distilled_steps.value_or(kDenoiserSteps));
   switch (options.kind) {
     case SamplerKind::onestep:
@@ -179,6 +201,7 @@ namespace {
 int64_t denoiser_calls(const SamplerOptions& options) {
   if (options.kind == SamplerKind::onestep) return 1;
   const auto steps = static_cast<int64_t>(options.sigmas.size()) - 1;
+  if (options.kind == SamplerKind::multistep) return steps;
   const Solver solver = solver_of(options.kind);
   if (options.sigmas.back() > 0) return steps * evaluations(solver);
   return (steps - 1) * evaluations(solver) + evaluations(rule_to_zero(solver));

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "cm/base/error.h"
+#include "cm/base/text.h"
 #include "support/closeness.h"
 #include "support/each_near.h"
 #include "support/message_of.h"
@@ -56,8 +57,20 @@ TEST(EditWalk, ConstrainedTasksTakeTheAskedPoints) {
   EXPECT_THAT(edit_walk(asking(EditTask::inpaint, kNone, 1), kStudent).sigmas, each_near({80, 0.002}, 1e-4));
   EXPECT_THAT(edit_walk(asking(EditTask::inpaint, kNone, kNone, {80, 5, 1}), kStudent).sigmas,
               each_near({80, 5, 1, 0.002}, 1e-12));
-  EXPECT_THAT(message_of<InputError>([] { edit_walk(asking(EditTask::superres), kTeacher); }),
-              HasSubstr("superres needs a consistency model, and this checkpoint is a diffusion model"));
+}
+
+TEST(EditWalk, ConstrainedTasksNeedAConsistencyModel) {
+  for (const auto& [kind, name] : EnumNames<Parameterization>::names) {
+    const ModelOptions model = test::tiny_options(kind);
+    if (is_diffusion(kind)) {
+      EXPECT_THAT(message_of<InputError>([&] { edit_walk(asking(EditTask::superres), model); }),
+                  HasSubstr(concat("superres needs a consistency model, and this checkpoint is a diffusion "
+                                   "model (",
+                                   name, "); distill it with cm-train-cd")));
+    } else {
+      EXPECT_EQ(edit_walk(asking(EditTask::superres), model).sigmas.back(), walk_end(model)) << name;
+    }
+  }
 }
 
 TEST(EditWalk, StrokesWalkDownFromTheirLevel) {

@@ -9,6 +9,7 @@ namespace cm {
 namespace {
 
 using testing::AllOf;
+using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::StartsWith;
@@ -16,6 +17,17 @@ using testing::StartsWith;
 std::vector<std::string> mistakes_in_run(const std::string& text,
                                          const std::vector<std::string>& overrides = {}) {
   return mistakes_of([&] { read_run(text, overrides); });
+}
+
+TEST(RunConfig, EveryObjectiveRefusesTheSectionsOfAllOthers) {
+  for (const auto& objective : all_names<ObjectiveKind>()) {
+    for (const auto& section : all_names<ObjectiveKind>()) {
+      const auto mistakes = mistakes_in_run(concat("objective: ", objective, "\n", section, ": {}\n"));
+      const auto refusals = Contains(HasSubstr(
+          concat(section, " belongs to objective ", section, ", but objective is ", objective, "; remove")));
+      EXPECT_THAT(mistakes, refusals.Times(objective == section ? 0 : 1));
+    }
+  }
 }
 
 TEST(RunConfig, LpipsNeedsItsWeights) {

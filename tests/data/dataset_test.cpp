@@ -5,6 +5,7 @@
 
 #include "cm/base/error.h"
 #include "cm/base/files.h"
+#include "cm/base/text.h"
 #include "cm/data/memory_dataset.h"
 #include "cm/io/image.h"
 #include "cm/io/npz.h"
@@ -65,6 +66,29 @@ TEST(OpenDataset, SaysWhatAMissingPathShouldBe) {
 TEST(OpenDataset, RefusesAnotherSizeThanIsStored) {
   EXPECT_THAT(complaint({.path = kDigits, .image_size = 16}),
               HasSubstr("are 8 pixels wide, but data.image_size is 16"));
+}
+
+// Digits are grey, CIFAR-10 is in colour, an archive as it is.
+TEST(OpenDataset, SaysThatStoredChannelsStay) {
+  const TemporaryFolder folder;
+  write_file_atomically(folder / "c.bin", std::string(3073, '\0'));
+  save_npz(folder / "d.npz", {{"arr_0", torch::zeros({1, 4, 4, 3}, torch::kUInt8)}});
+  DataOptions digits{.path = kDigits};
+  DataOptions cifar10{.kind = DatasetKind::cifar10, .path = folder / "c.bin"};
+  DataOptions npz{.kind = DatasetKind::npz, .path = folder / "d.npz"};
+  for (DataOptions* options : {&digits, &cifar10, &npz}) {
+    const int64_t stored = open_dataset(*options)->channels();
+    for (const int64_t asked : {stored, 4 - stored}) {
+      options->channels = asked;
+      testing::internal::CaptureStderr();
+      EXPECT_EQ(open_dataset(*options)->channels(), stored);
+      const std::string said =
+          asked == stored ? "" : concat(options->path, ": its images have ", stored, " channel(s)");
+      const std::string line = testing::internal::GetCapturedStderr();
+      EXPECT_EQ(line.empty(), asked == stored);
+      EXPECT_THAT(line, HasSubstr(said));
+    }
+  }
 }
 
 TEST(DataOptions, AreCheckedTogether) {

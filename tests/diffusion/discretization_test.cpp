@@ -105,6 +105,9 @@ TEST(Discretization, MaxMustExceedMin) {
   EXPECT_EQ(complaint, "");
   validate(SigmaOptions{.min = 2, .max = 1}, note);
   EXPECT_EQ(complaint, "max must be above min (2), got 1");
+  complaint.clear();
+  validate(SigmaOptions{.min = 2, .max = 2}, note);
+  EXPECT_EQ(complaint, "max must be above min (2), got 2");
 }
 
 }  // namespace

@@ -195,6 +195,14 @@ TEST(Editing, ImagesThatDoNotFitAreMistakes) {
               }),
               HasSubstr("factor of super-resolution must divide the image's sides, got 3 for 8 × 8"));
   EXPECT_THAT(message_of<InputError>([] {
+                known_patch_means(torch::zeros({1, 3, 9, 8}), 3);
+              }),
+              HasSubstr("got 3 for 8 × 9"));
+  EXPECT_THAT(message_of<InputError>([] {
+                known_patch_means(torch::zeros({1, 3, 8, 9}), 3);
+              }),
+              HasSubstr("got 3 for 9 × 8"));
+  EXPECT_THAT(message_of<InputError>([] {
                 known_patch_means(torch::zeros({1, 3, 8, 8}), 0);
               }),
               HasSubstr("got 0"));
@@ -223,7 +231,7 @@ TEST(Editing, SphericalInterpolationWalksTheGreatArc) {
 }
 
 TEST(Editing, WhereThereIsNoArcTheInterpolationIsStraight) {
-  const Tensor a = torch::tensor({1.0, 2.0});
+  const Tensor a = torch::tensor({3.0, 4.0});  // of length 5: no angle at all, not even by rounding
   EXPECT_LT(largest_difference(spherical_interpolation(a, a, {0.3})[0], a), 1e-6);
   EXPECT_LT(largest_difference(spherical_interpolation(a, 3 * a, {0.5})[0], 2 * a), 1e-6);
   EXPECT_LT(largest_difference(spherical_interpolation(a, -a, {0.5})[0], 0 * a), 1e-6);

@@ -2,7 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <numbers>
+#include <optional>
+#include <stdexcept>
 
 #include "cm/base/random.h"
 #include "support/closeness.h"
@@ -41,15 +44,33 @@ TEST(Preconditioning, TellsDiffusionFromConsistencyAndTimesApart) {
   }
 }
 
-TEST(Preconditioning, AConsistencyFunctionIsTheIdentityAtSigmaMin) {
+// The level at which a consistency function is the identity; a denoiser has none.
+std::optional<double> boundary_of(Parameterization kind, const SigmaOptions& options) {
+  switch (kind) {
+    case Parameterization::skip:
+    case Parameterization::piecewise:
+      return options.min;
+    case Parameterization::trig:
+      return 0;
+    case Parameterization::edm:
+    case Parameterization::trig_diffusion:
+      return std::nullopt;
+  }
+  throw std::logic_error("not a parameterization");
+}
+
+TEST(Preconditioning, AConsistencyFunctionIsTheIdentityAtItsBoundary) {
   const SigmaOptions options;
   const Tensor x = some_images();
-  for (const auto kind : {Parameterization::skip, Parameterization::piecewise}) {
+  for (const auto& [kind, name] : EnumNames<Parameterization>::names) {
+    const auto boundary = boundary_of(kind, options);
+    EXPECT_EQ(is_diffusion(kind), !boundary) << name;
+    if (!boundary) continue;
     const Denoiser f = precondition(kind, options, 1000, arbitrary_network);
-    EXPECT_LT(largest_difference(f(x, torch::full({5}, options.min)), x), 1e-7) << to_string(kind);
+    EXPECT_LT(largest_difference(f(x, torch::full({5}, *boundary)), x), 1e-7) << name;
     const Tensor in_double = x.to(torch::kFloat64);
-    const Tensor epsilon = torch::full({5}, options.min, torch::kFloat64);
-    EXPECT_TRUE(torch::equal(f(in_double, epsilon), in_double)) << to_string(kind);
+    const Tensor epsilon = torch::full({5}, *boundary, torch::kFloat64);
+    EXPECT_TRUE(torch::equal(f(in_double, epsilon), in_double)) << name;
   }
 }
 
@@ -59,6 +80,9 @@ TEST(Preconditioning, TheEndOfAnFp32GridIsSigmaMin) {
   for (const auto kind : {Parameterization::skip, Parameterization::piecewise}) {
     const Denoiser f = precondition(kind, {}, 1000, arbitrary_network);
     EXPECT_LT(largest_difference(f(x, grid_end), x), 1e-6) << to_string(kind);
+    // 0.002 in fp32 is more than 0.002.
+    const Tensor rounded_up = torch::full({1}, 0.002F).to(torch::kFloat64);
+    EXPECT_LT(largest_difference(f(x.to(torch::kFloat64), rounded_up), x), 1e-6) << to_string(kind);
   }
 }
 
@@ -72,30 +96,37 @@ TEST(Preconditioning, PiecewiseIsTheNetworkAboveSigmaMin) {
   EXPECT_TRUE(torch::equal(f(x, sigma), network));
 }
 
-// The EDM scalings are the denoiser of N(0, σ_data²) plus what the network has to add: nothing, for that
-// data.
-TEST(Preconditioning, EdmWithoutNetworkDenoisesAGaussian) {
+// A diffusion model's scalings are the denoiser of N(0, σ_data²) plus what the network has to add: nothing,
+// for that data.
+TEST(Preconditioning, ADenoiserWithoutNetworkDenoisesAGaussian) {
   const test::Gaussian data{torch::zeros({1}), 0.5};
   const Tensor x = some_images().to(torch::kFloat64);
   const Tensor sigma = torch::tensor({0.002, 0.1, 0.5, 3.0, 80.0}, torch::kFloat64);
-  const Denoiser denoiser = precondition(Parameterization::edm, {}, 1000, zero_network);
-  EXPECT_LT(largest_difference(denoiser(x, sigma), test::denoiser_of(data)(x, sigma)), 1e-14);
+  for (const auto& [kind, name] : EnumNames<Parameterization>::names) {
+    if (!is_diffusion(kind)) continue;
+    const Denoiser denoiser = precondition(kind, {}, 1000, zero_network);
+    EXPECT_LT(largest_difference(denoiser(x, sigma), test::denoiser_of(data)(x, sigma)), 1e-14) << name;
+  }
 }
 
 TEST(Preconditioning, ScalingsKeepUnitVariance) {
   const Tensor sigma = torch::tensor({0.002, 0.3, 1.0, 80.0}, torch::kFloat64);
   const Tensor variance = sigma.square() + 0.25;
-  const Scalings edm = scalings(Parameterization::edm, {}, sigma);
-  const Tensor input_variance = edm.c_in.square() * variance;
-  EXPECT_LT(largest_difference(input_variance, torch::ones(4)), 1e-14);
-  // Var[x₀ − c_skip x_σ] = c_out²: the network's target has variance 1.
-  const Tensor target = (1 - edm.c_skip).square() * 0.25 + (edm.c_skip * sigma).square();
-  EXPECT_LT(largest_difference(target / edm.c_out.square(), torch::ones(4)), 1e-12);
+  for (const auto& [kind, name] : EnumNames<Parameterization>::names) {
+    const auto [c_skip, c_out, c_in] = scalings(kind, {}, sigma);
+    EXPECT_LT(largest_difference(c_in.square() * variance, torch::ones(4)), 1e-14) << name;
+    if (!is_diffusion(kind)) continue;
+    // Var[x₀ − c_skip x_σ] = c_out²: the network's target has variance 1.
+    const Tensor target = (1 - c_skip).square() * 0.25 + (c_skip * sigma).square();
+    EXPECT_LT(largest_difference(target / c_out.square(), torch::ones(4)), 1e-12) << name;
+  }
 }
 
 TEST(Preconditioning, NetworkTimeIsAThousandQuartersOfTheLogarithm) {
   const Tensor time = network_time(torch::tensor({1.0, std::numbers::e}, torch::kFloat64), 1000);
   EXPECT_LT(largest_difference(time, torch::tensor({0.0, 250.0}, torch::kFloat64)), 1e-12);
+  const double at_zero = network_time(torch::zeros({1}, torch::kFloat64), 1000).item<double>();
+  EXPECT_NEAR(at_zero, 250 * std::log(1e-44), 1e-9);
 }
 
 }  // namespace

@@ -103,6 +103,15 @@ TEST(TernarySearch, LeavesRoomForTheLaterPoints) {
   }
 }
 
+// The optimum is the point that the later one needs: the best of those before it is found.
+TEST(TernarySearch, SearchesAgainWhereTheOptimumIsTheLaterPoints) {
+  for (int64_t grid = 4; grid < 60; ++grid) {
+    const auto first = search_time_points(valley_at(grid - 2), kLower, 3, grid).front();
+    EXPECT_EQ(first.chosen, grid - 3) << grid;
+    EXPECT_EQ(first.brackets.back().right, grid - 2) << grid;
+  }
+}
+
 TEST(TernarySearch, WithNoiseNothingThatWasTriedIsBetterThanTheChoice) {
   for (int64_t seed = 0; seed < 200; ++seed) {
     const PointsScore noise = [seed](const Points& points) {

@@ -2,22 +2,36 @@
 
 #include <gtest/gtest.h>
 
+#include <stdexcept>
+
 #include "support/closeness.h"
 
 namespace cm {
 namespace {
 
+// At σ = 0.5, 1 and 2, of data with σ_d = 0.5.
+std::vector<double> weights_by_hand(Weighting kind) {
+  switch (kind) {
+    case Weighting::snr:
+      return {4, 1, 0.25};
+    case Weighting::snr_plus_1:
+      return {5, 2, 1.25};
+    case Weighting::karras:
+      return {8, 5, 4.25};
+    case Weighting::truncated_snr:
+      return {4, 1, 1};
+    case Weighting::uniform:
+      return {1, 1, 1};
+  }
+  throw std::logic_error("not a weighting");
+}
+
 TEST(Weighting, HandValues) {
   const Tensor sigma = torch::tensor({0.5, 1.0, 2.0}, torch::kFloat64);
-  const auto expect = [&](Weighting kind, const std::vector<double>& expected) {
-    const Tensor difference = weight(kind, sigma, 0.5) - torch::tensor(expected, torch::kFloat64);
-    EXPECT_LT(test::largest(difference), 1e-14) << to_string(kind);
-  };
-  expect(Weighting::snr, {4, 1, 0.25});
-  expect(Weighting::snr_plus_1, {5, 2, 1.25});
-  expect(Weighting::karras, {8, 5, 4.25});
-  expect(Weighting::truncated_snr, {4, 1, 1});
-  expect(Weighting::uniform, {1, 1, 1});
+  for (const auto& [kind, name] : EnumNames<Weighting>::names) {
+    const Tensor expected = torch::tensor(weights_by_hand(kind), torch::kFloat64);
+    EXPECT_LT(test::largest_difference(weight(kind, sigma, 0.5), expected), 1e-14) << name;
+  }
 }
 
 // EDM's choice: λ(σ) c_out(σ)² = 1, so that every noise level asks as much of the network.

@@ -1,6 +1,7 @@
 """What a user can get wrong: exit code 2, one clear line a mistake, and nothing written or overwritten."""
 
 import json
+import re
 import shutil
 import subprocess
 import unittest
@@ -9,14 +10,18 @@ import zipfile
 import numpy
 from PIL import Image
 from support import (
+    BIN,
     DIGITS,
     FOLDER,
     TINY,
+    TRAINERS,
     ExecutableTest,
     contents,
     load_tensors,
     metadata_of,
+    must_run,
     run,
+    run_all,
     save_tensors,
     student,
     teacher,
@@ -172,14 +177,20 @@ class TrainCommandTest(RefusalTest):
     def test_cuda_without_a_gpu(self):
         self.assert_refused(run(*training("edm", OUT, "--device", "cuda")), r"this machine has 0 usable GPU")
 
-    def test_another_executables_objective(self):
-        for_ct = ("cm-train-ct", "--config", tiny_config(), "--out", OUT)
-        self.assert_all_refused(
-            {
-                for_ct: r"objective is edm, which cm-train-ct does not train \(it trains \{ct, ict, ect, continuous_ct, sct\}\)",
-                ("cm-train-edm", *for_ct[1:], "objective=ict"): r"objective is ict, which cm-train-edm does not",
-            }
-        )
+    def test_every_objective_has_one_executable(self):
+        """Each names its own where it refuses another's."""
+        names = sorted(path.name for path in BIN.glob("cm-train-*"))
+        strangers = ["ict" if TRAINERS["edm"] == name else "edm" for name in names]
+        given = ("--config", tiny_config(), "--out", OUT)
+        refused = run_all([(name, *given, f"objective={stranger}") for name, stranger in zip(names, strangers)])
+        trained = []
+        for stranger, result in zip(strangers, refused):
+            own = rf"objective is {stranger}, which {result.name} does not train \(it trains \{{(.*)\}}\)"
+            self.assert_refused(result, own)
+            trained += [(objective, result.name) for objective in re.search(own, result.err)[1].split(", ")]
+        self.assertEqual(sorted(trained), sorted(TRAINERS.items()))
+        everything = re.search(r"(?m)^objective: one of \{(.*)\}", must_run("cm-train-edm", "--help-config").out)
+        self.assertEqual(everything[1].split(", "), list(TRAINERS))
 
     def test_folders_that_hold_something_are_left_alone(self):
         foreign = FOLDER / "foreign"

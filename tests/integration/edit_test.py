@@ -165,13 +165,23 @@ class GuaranteeTest(EditTest):
         self.assertLessEqual(numpy.abs(difference[in_range(tensors["x"])]).max(), 1)
 
     def test_with_nothing_known_inpainting_is_sampling(self):
+        """So it is where the model's boundary is not at sigma.min: as much noise is added at a small time point."""
         noise = numpy.random.default_rng(5).standard_normal((2, 1, 8, 8), numpy.float32)
         draws = save_tensors(FOLDER / "draws.safetensors", {"x_T": noise * 80, "noise.0": noise})
-        walk = ("--noise", draws, "--sigmas", "80,1.5", "--class", "4")
-        must_run("cm-sample", "--checkpoint", student(), *walk, "--num", "2", "--float", "--out", "plain")
+        walk = ("--noise", draws, "--class", "4", "--num", "2")
         picture = write_picture("any.png", random_pixels(6, 8, 8))
-        _, tensors = edit("free", "inpaint", "--input", picture, "--box", "0,0,8,8", "--num", "2", *walk)
-        numpy.testing.assert_array_equal(tensors["x"], load_tensors(FOLDER / "plain" / "samples.safetensors")["x"])
+        for name, model in {"skip": student(), "trig": train("sct", "trig", "train.steps=1")}.items():
+            with self.subTest(name):
+                sampling = ("cm-sample", "--checkpoint", model, "--float", "--out", f"plain-{name}")
+                must_run(*sampling, *walk, "--sigmas", "80,0.01")
+                x = load_tensors(FOLDER / f"plain-{name}" / "samples.safetensors")["x"]
+                given = ("--input", picture, *walk)
+                free = ("--box", "0,0,8,8", "--sigmas", "80,0.01")
+                _, inpainted = edit(f"free-{name}", "inpaint", *given, *free, checkpoint=model)
+                numpy.testing.assert_array_equal(inpainted["x"], x)
+                from_noise = ("--sigma", "80", "--sigmas", "0.01")
+                _, stroke = edit(f"stroke-{name}", "stroke", *given, *from_noise, checkpoint=model)
+                numpy.testing.assert_array_equal(stroke["x"], x)
 
     def test_stroke_and_denoise_start_where_they_are_told(self):
         noise = numpy.random.default_rng(7).standard_normal((1, 1, 8, 8), numpy.float32)
@@ -186,6 +196,18 @@ class GuaranteeTest(EditTest):
         self.assert_close(stroke["x"], load_tensors(FOLDER / "two" / "samples.safetensors")["x"])
         self.assert_close(denoised["x"], load_tensors(FOLDER / "one" / "samples.safetensors")["x"])
         numpy.testing.assert_array_equal(denoised["noisy"], noise)
+
+    def test_results_have_the_classes_of_the_input_or_those_asked_for(self):
+        def superres(name, *arguments):
+            given = ("--input", DIGITS, "--factor", "2", "--steps", "3", "--num", "5")
+            return edit(f"classes-{name}", "superres", *given, *arguments)[1]["x"]
+
+        own = superres("own", "--batch", "2")  # the digits 0 to 4
+        self.assert_close(superres("same", "--class", "0,1,2,3,4"), own)
+        threes = superres("threes", "--class", "3")
+        self.assertEqual(load_npz(FOLDER / "classes-threes" / "results.npz")["arr_1"].tolist(), [3] * 5)
+        for digit in range(5):
+            (self.assert_close if digit == 3 else self.assert_differ)(threes[digit], own[digit])
 
     def test_little_noise_changes_little(self):
         pixels = random_pixels(9, 8, 8)

@@ -84,6 +84,18 @@ class OutputTest(SampleTest):
         self.assertLess((scaled - truncated).max(), 1)
         self.assertTrue((nearest != truncated).any())
 
+    def test_extra_noise_is_added_within_its_range_of_levels(self):
+        def x(name, *options):
+            walk = ("--num", "2", "--steps", "4", "--sampler", "heun")
+            return sample(f"churn-{name}", teacher(), *walk, *options)[2]
+
+        plain = x("none")
+        numpy.testing.assert_array_equal(x("above", "--s-churn", "1", "--s-tmin", "81"), plain)
+        numpy.testing.assert_array_equal(x("below", "--s-churn", "1", "--s-tmax", "0.001"), plain)
+        churned = x("all", "--s-churn", "1")
+        self.assert_differ(churned, plain)
+        self.assert_differ(x("quiet", "--s-churn", "1", "--s-noise", "0"), churned)
+
     def test_an_earlier_output_is_kept_unless_forced(self):
         sample("kept", student(), "--num", "1")
         before = (FOLDER / "kept" / "samples.npz").read_bytes()

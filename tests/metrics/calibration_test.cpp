@@ -6,6 +6,7 @@
 #include "cm/base/error.h"
 #include "cm/base/random.h"
 #include "cm/io/image.h"
+#include "cm/metrics/frechet.h"
 #include "cm/metrics/statistics.h"
 #include "support/message_of.h"
 
@@ -41,6 +42,12 @@ TEST(Calibration, GaussianImagesDependOnSeedAndIndexAlone) {
   EXPECT_FALSE(torch::equal(gaussian_images(images, 5, 1), gaussian_images(images, 5, 2)));
 }
 
+// They are drawn 4,096 at a time.
+TEST(Calibration, ManyGaussianImagesDoNotRepeat) {
+  const Tensor drawn = gaussian_images(correlated_images(50), 4096 + 16, 1);
+  EXPECT_FALSE(torch::equal(drawn.slice(0, 0, 16), drawn.slice(0, 4096)));
+}
+
 TEST(Calibration, GaussianImagesOfAConstantSetAreItsImage) {
   const Tensor images = torch::full({3, 1, 2, 2}, 77, torch::kUInt8);
   EXPECT_TRUE(torch::equal(gaussian_images(images, 3, 0), images));
@@ -54,6 +61,18 @@ TEST(Calibration, FloorShrinksWithTheSet) {
   EXPECT_GT(large, 0);
   EXPECT_GT(small / large, 4);
   EXPECT_LT(small / large, 25);
+}
+
+// Split i by draw 1 + i.
+TEST(Calibration, TheFloorIsTheMeanOverItsSplits) {
+  const Tensor features = normal({.seed = 2}, sample_range(0, 40), {3});
+  double sum = 0;
+  for (int64_t split = 0; split < kFloorSplits; ++split) {
+    const RandomKey key{.seed = 7, .purpose = Purpose::evaluation, .step = static_cast<uint32_t>(1 + split)};
+    const Tensor shuffled = features.index_select(0, torch::tensor(permutation(key, 40), torch::kInt64));
+    sum += frechet_distance(moments_of(shuffled.slice(0, 0, 20)), moments_of(shuffled.slice(0, 20)));
+  }
+  EXPECT_NEAR(frechet_floor(features, 7), sum / static_cast<double>(kFloorSplits), 1e-12);
 }
 
 TEST(Calibration, RefusesSetsThatAreTooSmallAndImagesThatAreTooLarge) {

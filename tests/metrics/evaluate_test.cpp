@@ -3,13 +3,18 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
+#include <set>
+#include <stdexcept>
 
 #include "cm/base/error.h"
 #include "cm/base/random.h"
 #include "cm/io/image.h"
+#include "cm/metrics/calibration.h"
 #include "cm/metrics/digit_classifier.h"
 #include "cm/metrics/frechet.h"
+#include "cm/metrics/frechet_extrapolation.h"
 #include "cm/metrics/inception_score.h"
 #include "metrics/classifier_file.h"
 #include "support/message_of.h"
@@ -25,8 +30,6 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 
 const std::vector<Metric> kFrechetAndRecall = {Metric::frechet, Metric::recall};
-const std::vector<Metric> kAll = {Metric::frechet, Metric::precision, Metric::recall, Metric::class_accuracy};
-
 ImageSet images(const std::string& path, int64_t count, uint64_t seed, const ImageShape& shape = kTiny) {
   const Tensor x =
       normal({.seed = seed}, sample_range(0, count), {shape.channels, shape.height, shape.width});
@@ -34,7 +37,7 @@ ImageSet images(const std::string& path, int64_t count, uint64_t seed, const Ima
 }
 
 std::unique_ptr<FeatureExtractor> one_pixel_features() {
-  const test::TemporaryFolder folder;
+  static const test::TemporaryFolder folder;
   test::save(test::one_pixel_classifier(), folder / "c.safetensors");
   return make_features({.source = (folder / "c.safetensors").string(), .resize = std::nullopt}, kTiny,
                        torch::kCPU);
@@ -53,10 +56,18 @@ std::string mistake(const ImageSet& samples, const ImageSet& reference, const Ev
   return message_of<InputError>([&] { evaluate(samples, reference_of(reference), pixels, options); });
 }
 
-TEST(Evaluate, ASetAgainstItselfIsPerfect) {
-  ImageSet set = images("a.npz", 30, 1);
+// The classes that one_pixel_features sees.
+ImageSet labelled_images(const std::string& path, int64_t count, uint64_t seed) {
+  ImageSet set = images(path, count, seed);
   set.labels = (from_uint8(set.pixels).select(2, 0).select(2, 0).flatten() > 0.5).to(torch::kInt64);
-  const auto scores = scores_of(set, set, *one_pixel_features(), {.metrics = kAll, .batch_size = 7});
+  return set;
+}
+
+TEST(Evaluate, ASetAgainstItselfIsPerfect) {
+  const ImageSet set = labelled_images("a.npz", 30, 1);
+  const std::vector<Metric> metrics = {Metric::frechet, Metric::precision, Metric::recall,
+                                       Metric::class_accuracy};
+  const auto scores = scores_of(set, set, *one_pixel_features(), {.metrics = metrics, .batch_size = 7});
   EXPECT_NEAR(scores.at("frechet"), 0, 1e-9);
   EXPECT_DOUBLE_EQ(scores.at("precision"), 1);
   EXPECT_DOUBLE_EQ(scores.at("recall"), 1);
@@ -82,13 +93,23 @@ TEST(Evaluate, ClassAccuracyCountsTheLabelsThatAgree) {
   EXPECT_DOUBLE_EQ(scores.at("class_accuracy"), 0.75);
 }
 
+Tensor flat_pixels(const Tensor& pixels) {
+  return from_uint8(pixels).flatten(1);
+}
+
 TEST(Evaluate, CalibrationRelatesFrechetToAGaussian) {
   const ImageSet samples = images("a.npz", 60, 1);
-  const ImageSet reference = images("b.npz", 60, 2);
+  const ImageSet reference = images("b.npz", 50, 2);
   const PixelFeatures pixels(kTiny, torch::kCPU);
-  const auto scores = scores_of(samples, reference, pixels, {.calibrate = true, .seed = 4});
-  EXPECT_GT(scores.at("frechet_floor"), 0);
+  const auto scores =
+      scores_of(samples, reference, pixels, {.calibrate = true, .extrapolate = true, .seed = 4});
+  const auto truth = moments_of(flat_pixels(reference.pixels));
+  EXPECT_DOUBLE_EQ(scores.at("frechet_floor"), frechet_floor(flat_pixels(reference.pixels), 4));
+  const Tensor drawn = gaussian_images(reference.pixels, 60, 4);
+  EXPECT_DOUBLE_EQ(scores.at("frechet_gaussian"), frechet_distance(moments_of(flat_pixels(drawn)), truth));
   EXPECT_DOUBLE_EQ(scores.at("frechet_relative"), scores.at("frechet") / scores.at("frechet_gaussian"));
+  EXPECT_DOUBLE_EQ(scores.at("frechet_infinity"),
+                   extrapolated_frechet(flat_pixels(samples.pixels), rooted(truth), 4));
 }
 
 TEST(Evaluate, ParsesMetricNames) {
@@ -133,6 +154,7 @@ class PixelInception : public PixelFeatures {
   using PixelFeatures::PixelFeatures;
   bool is_inception() const override { return true; }
   Details details() const override { return {{kResizeDetail, "tensorflow"}}; }
+  int64_t classes() const override { return width(); }
   Activations operator()(const Tensor& pixels, const Wanted& wanted) const override {
     asked_.push_back(wanted);
     Activations all = PixelFeatures::operator()(pixels, wanted);
@@ -164,6 +186,67 @@ TEST(Evaluate, InceptionHasFidSfidAndInceptionScore) {
   EXPECT_NEAR(scores.at("is"), inception_score(logits.softmax(1)), 1e-6);
 }
 
+// Each kind of features with the metrics that it has.
+struct MeasuredFeatures {
+  std::shared_ptr<const FeatureExtractor> extractor;
+  std::vector<Metric> metrics;
+};
+
+std::vector<MeasuredFeatures> all_features() {
+  std::vector<MeasuredFeatures> all = {{std::make_shared<PixelFeatures>(kTiny, torch::kCPU), {}},
+                                       {one_pixel_features(), {Metric::class_accuracy}},
+                                       {std::make_shared<PixelInception>(kTiny, torch::kCPU),
+                                        {Metric::class_accuracy, Metric::sfid, Metric::inception_score}}};
+  for (auto& [extractor, metrics] : all) {
+    metrics.push_back(extractor->is_inception() ? Metric::fid : Metric::frechet);
+    for (const Metric metric : {Metric::kid, Metric::precision, Metric::recall}) metrics.push_back(metric);
+  }
+  return all;
+}
+
+// Why a metric is not computed; empty where it is.
+std::string refusal(Metric metric, const FeatureExtractor& extractor, const ImageSet& samples,
+                    const std::optional<Reference>& reference) {
+  try {
+    evaluate(samples, reference, extractor, {.metrics = {metric}});
+  } catch (const InputError& mistake) {
+    return mistake.what();
+  }
+  return "";
+}
+
+TEST(Evaluate, FeaturesHaveTheirMetricsAndNoOthers) {
+  const ImageSet set = labelled_images("a.npz", 9, 1);
+  std::set<Metric> had;
+  for (const auto& [extractor, metrics] : all_features()) {
+    for (const auto& [metric, name] : EnumNames<Metric>::names) {
+      const bool has = std::ranges::find(metrics, metric) != metrics.end();
+      if (has) had.insert(metric);
+      const std::string refused = refusal(metric, *extractor, set, reference_of(set));
+      EXPECT_EQ(refused.empty(), has) << name << " of " << extractor->name() << ": " << refused;
+    }
+  }
+  EXPECT_EQ(had.size(), EnumNames<Metric>::names.size());
+}
+
+// What one metric needs is not what another happened to ask for.
+TEST(Evaluate, AMetricAloneIsThatOfAllTogether) {
+  const ImageSet samples = labelled_images("a.npz", 40, 1);
+  const ImageSet reference = images("b.npz", 50, 2);
+  for (const auto& [extractor, metrics] : all_features()) {
+    const auto together = scores_of(samples, reference, *extractor, {.metrics = metrics, .seed = 3});
+    size_t scores = 0;
+    for (const Metric metric : metrics) {
+      for (const auto& [name, value] :
+           scores_of(samples, reference, *extractor, {.metrics = {metric}, .seed = 3})) {
+        EXPECT_EQ(value, together.at(name)) << name << " of " << extractor->name();
+        ++scores;
+      }
+    }
+    EXPECT_EQ(scores, together.size());
+  }
+}
+
 TEST(Evaluate, AsksForNoMoreThanTheMetricsNeed) {
   const ImageSet set = images("a.npz", 9, 1);
   const auto asked = [&](Metric metric) {
@@ -179,6 +262,9 @@ TEST(Evaluate, AsksForNoMoreThanTheMetricsNeed) {
   EXPECT_THAT(asked(Metric::fid), ElementsAre("f", "f"));
   EXPECT_THAT(asked(Metric::sfid), ElementsAre("s", "s"));
   EXPECT_THAT(asked(Metric::inception_score), ElementsAre("l"));
+  for (const Metric metric : {Metric::kid, Metric::precision, Metric::recall}) {
+    EXPECT_THAT(asked(metric), ElementsAre("f", "f")) << to_string(metric);
+  }
 }
 
 TEST(Evaluate, TheInceptionScoreNeedsNoReference) {
@@ -209,23 +295,92 @@ TEST(Evaluate, RefusesAMetricUnderTheWrongName) {
               HasSubstr("in Inception features the Fréchet distance is fid"));
 }
 
+// By every metric, the reference itself is better than white images under wrong labels.
 TEST(Evaluate, KnowsWhichWayEachMetricIsBetter) {
-  EXPECT_TRUE(is_better(Metric::frechet, 1, 2));
-  EXPECT_FALSE(is_better(Metric::frechet, 2, 1));
-  EXPECT_TRUE(is_better(Metric::fid, 1, 2));
-  EXPECT_TRUE(is_better(Metric::sfid, 1, 2));
-  for (const Metric share :
-       {Metric::inception_score, Metric::precision, Metric::recall, Metric::class_accuracy}) {
-    EXPECT_TRUE(is_better(share, 0.9, 0.8)) << to_string(share);
-    EXPECT_FALSE(is_better(share, 0.8, 0.9)) << to_string(share);
+  ImageSet reference = images("a.npz", 40, 1);
+  ImageSet white = reference;
+  white.pixels = torch::full_like(reference.pixels, 255);
+  for (const auto& [extractor, metrics] : all_features()) {
+    if (const int64_t classes = extractor->classes(); classes > 0) {
+      const auto answers = [&, by = extractor](const ImageSet& set) {
+        return (*by)(set.pixels, {.logits = true}).logits.value().argmax(1);
+      };
+      reference.labels = answers(reference);
+      white.labels = (answers(white) + 1).remainder(classes);
+    }
+    for (const Metric metric : metrics) {
+      SCOPED_TRACE(to_string(metric) + " of " + extractor->name());
+      const auto score = [&](const ImageSet& samples) {
+        return evaluate(samples, reference_of(reference), *extractor, {.metrics = {metric}}).front().value;
+      };
+      EXPECT_TRUE(is_better(metric, score(reference), score(white)));
+      EXPECT_FALSE(is_better(metric, score(white), score(reference)));
+      EXPECT_FALSE(is_better(metric, 1, 1));
+    }
   }
-  EXPECT_FALSE(is_better(Metric::frechet, 1, 1));
-  EXPECT_FALSE(is_better(Metric::recall, 1, 1));
 }
 
 TEST(Evaluate, RefusesSetsOfOtherShapes) {
   EXPECT_THAT(mistake(images("a.npz", 9, 1), images("b.npz", 9, 2, {3, 4, 4}), {}),
               AllOf(HasSubstr("a.npz: images of 1×2×2"), HasSubstr("b.npz has 3×4×4")));
+}
+
+// What a metric compares the samples with, and how many images it takes.
+struct MetricNeeds {
+  bool reference;
+  bool reference_images;  // beyond their statistics
+  int64_t least;
+};
+
+MetricNeeds needs_of(Metric metric) {
+  switch (metric) {
+    case Metric::frechet:
+    case Metric::fid:
+    case Metric::sfid:
+      return {.reference = true, .reference_images = false, .least = 2};
+    case Metric::kid:
+      return {.reference = true, .reference_images = true, .least = 2};
+    case Metric::precision:
+    case Metric::recall:
+      return {.reference = true, .reference_images = true, .least = 4};
+    case Metric::inception_score:
+    case Metric::class_accuracy:
+      return {.reference = false, .reference_images = false, .least = 1};
+  }
+  throw std::logic_error("no such metric");
+}
+
+ReferenceStatistics image_statistics(const FeatureExtractor& features, const ImageSet& images,
+                                     int64_t batch) {
+  return statistics_of(images.header(), activations_of(images.pixels, features, {.spatial = true}, batch),
+                       features);
+}
+
+TEST(Evaluate, AMetricIsRefusedWithoutWhatItNeeds) {
+  const ImageSet set = labelled_images("a.npz", 9, 1);
+  for (const auto& [extractor, metrics] : all_features()) {
+    const Reference statistics{
+        .path = "s.npz", .images = std::nullopt, .statistics = image_statistics(*extractor, set, 9)};
+    for (const Metric metric : metrics) {
+      SCOPED_TRACE(to_string(metric) + " of " + extractor->name());
+      const auto refused = [&, by = extractor](const ImageSet& samples,
+                                               const std::optional<Reference>& reference) {
+        return refusal(metric, *by, samples, reference);
+      };
+      const auto says = [](bool expected, const std::string& words) {
+        return expected ? testing::Matcher<std::string>(HasSubstr(words)) : testing::IsEmpty();
+      };
+      const MetricNeeds needs = needs_of(metric);
+      EXPECT_THAT(refused(set, std::nullopt), says(needs.reference, "--reference is required"));
+      EXPECT_THAT(refused(set, statistics), says(needs.reference_images, "holds statistics and no images"));
+      EXPECT_THAT(refused(labelled_images("b.npz", needs.least, 1), reference_of(set)), testing::IsEmpty());
+      if (needs.least == 1) continue;
+      const ImageSet few = labelled_images("b.npz", needs.least - 1, 1);
+      const auto too_few = HasSubstr("needs at least " + std::to_string(needs.least));
+      EXPECT_THAT(refused(few, reference_of(set)), too_few);
+      EXPECT_THAT(refused(set, reference_of(few)), too_few);
+    }
+  }
 }
 
 TEST(Evaluate, RefusesTooFewImages) {
@@ -245,6 +400,12 @@ TEST(Evaluate, RefusesClassAccuracyWithoutLabelsOrClassifier) {
   EXPECT_THAT(
       message_of<InputError>([&] { evaluate(set, reference_of(set), *one_pixel_features(), accuracy); }),
       HasSubstr("labels reach from 7 to 7; the classifier knows 0 to 1"));
+  for (const int64_t outside : {-1, 2}) {
+    set.labels = torch::full({9}, outside, torch::kInt64);
+    EXPECT_THAT(
+        message_of<InputError>([&] { evaluate(set, reference_of(set), *one_pixel_features(), accuracy); }),
+        HasSubstr("labels reach from " + std::to_string(outside)));
+  }
 }
 
 TEST(Evaluate, RefusesCalibrationWithoutFrechet) {
@@ -267,12 +428,6 @@ TEST(Evaluate, KidIsTheKernelDistanceWithItsDeviation) {
   const auto expected = kernel_distance(features(samples), features(reference), {.seed = 3});
   EXPECT_DOUBLE_EQ(scores.at("kid"), expected.mean);
   EXPECT_DOUBLE_EQ(scores.at("kid_deviation"), expected.deviation);
-}
-
-ReferenceStatistics image_statistics(const FeatureExtractor& features, const ImageSet& images,
-                                     int64_t batch) {
-  return statistics_of(images.header(), activations_of(images.pixels, features, {.spatial = true}, batch),
-                       features);
 }
 
 TEST(Evaluate, StatisticsStandForTheReferencesImages) {

@@ -102,5 +102,28 @@ TEST(Features, RefuseValuesThatAreNotFinite) {
               HasSubstr("c.safetensors: gives features that are NaN or infinite"));
 }
 
+// Of features that are wanted without others.
+class BrokenFeatures : public PixelFeatures {
+ public:
+  using PixelFeatures::PixelFeatures;
+  Activations operator()(const Tensor& pixels, const Wanted& wanted) const override {
+    const Tensor broken = torch::full({pixels.size(0), 3}, std::numeric_limits<float>::quiet_NaN());
+    Activations all;
+    if (wanted.spatial) all.spatial = broken;
+    if (wanted.logits) all.logits = broken;
+    return all;
+  }
+};
+
+TEST(Features, RefuseEveryKindOfValueThatIsNotFinite) {
+  const BrokenFeatures broken(kTiny, torch::kCPU);
+  const Tensor pixels = torch::zeros({2, 1, 2, 2}, torch::kUInt8);
+  for (const Wanted& wanted : {Wanted{.features = false, .spatial = true, .logits = false},
+                               Wanted{.features = false, .spatial = false, .logits = true}}) {
+    EXPECT_THAT(message_of<InputError>([&] { activations_of(pixels, broken, wanted, 2); }),
+                HasSubstr("pixels: gives features that are NaN or infinite"));
+  }
+}
+
 }  // namespace
 }  // namespace cm

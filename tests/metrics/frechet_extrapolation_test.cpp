@@ -48,6 +48,7 @@ TEST(FrechetExtrapolation, RefusesTooFewImages) {
                 extrapolated_frechet(torch::zeros({19, 2}), unit_normal(2), 0);
               }),
               HasSubstr("at least 20 images, got 19"));
+  EXPECT_TRUE(std::isfinite(extrapolated_frechet(random_points(20, 2, 3), unit_normal(2), 0)));
 }
 
 }  // namespace

@@ -33,6 +33,13 @@ TEST(FrechetDistance, OfDiagonalGaussiansIsTheSumOverDimensions) {
   EXPECT_NEAR(frechet_distance(a, b), (1 + 0 + 4) + (4 + 0 + 0.25), 1e-12);
 }
 
+TEST(FrechetDistance, IsNeverNegative) {
+  for (uint64_t seed = 0; seed < 20; ++seed) {
+    const auto moments = moments_of(draws(seed, 30, 8));
+    EXPECT_GE(frechet_distance(moments, moments), 0) << seed;
+  }
+}
+
 TEST(FrechetDistance, OfRankOneGaussiansIsInClosedForm) {
   const Tensor u = draws(1, 1, 6)[0];
   const Tensor v = draws(2, 1, 6)[0];

@@ -43,12 +43,18 @@ TEST(InceptionFeatures, AreThoseOfTheNetworkOnItsInput) {
   const Tensor pixels = some_pixels(2);
   const auto expected = network.forward(inception_input(pixels, InceptionResize::clean),
                                         {.pool = true, .spatial = true, .logits = true});
-  const Activations found = features(pixels, {.features = true, .spatial = true, .logits = true});
-  EXPECT_TRUE(torch::equal(found.features, expected.pool));
-  EXPECT_TRUE(torch::equal(found.spatial.value(), expected.spatial));
-  EXPECT_TRUE(torch::equal(found.logits.value(), expected.logits));
-  const Activations spatial = features(pixels, {.features = false, .spatial = true});
-  EXPECT_FALSE(spatial.features.defined() || spatial.logits.has_value());
+  for (const Wanted& wanted : {Wanted{.features = true, .spatial = true, .logits = true},
+                               Wanted{.features = true, .spatial = false, .logits = false},
+                               Wanted{.features = false, .spatial = true, .logits = false},
+                               Wanted{.features = false, .spatial = false, .logits = true}}) {
+    const Activations found = features(pixels, wanted);
+    EXPECT_EQ(found.features.defined(), wanted.features);
+    EXPECT_EQ(found.spatial.has_value(), wanted.spatial);
+    EXPECT_EQ(found.logits.has_value(), wanted.logits);
+    EXPECT_TRUE(!wanted.features || torch::equal(found.features, expected.pool));
+    EXPECT_TRUE(!wanted.spatial || torch::equal(*found.spatial, expected.spatial));
+    EXPECT_TRUE(!wanted.logits || torch::equal(*found.logits, expected.logits));
+  }
 }
 
 TEST(InceptionFeatures, SayWhatTheNumbersDependOn) {

@@ -59,6 +59,30 @@ TEST(KernelDistance, SubsetsSurroundTheWhole) {
   EXPECT_NE(kernel_distance(a, b, {.subsets = 100, .subset_size = 100, .seed = 1}).mean, distance.mean);
 }
 
+// The same rows of a set on both sides would be six times as far below 0.
+TEST(KernelDistance, TheSubsetsOfBothSidesAreDrawnApart) {
+  const Tensor a = random_points(300, 8, 1);
+  const auto distance = kernel_distance(a, a, {.subsets = 100, .subset_size = 50, .seed = 0});
+  EXPECT_NEAR(distance.mean, squared_mmd(a, a), 5 * distance.deviation / 10);
+}
+
+TEST(KernelDistance, SmallerSubsetsDeviateMore) {
+  const Tensor a = random_points(400, 8, 1);
+  const Tensor b = random_points(400, 8, 2);
+  const auto deviation = [&](int64_t size) {
+    return kernel_distance(a, b, {.subsets = 100, .subset_size = size, .seed = 0}).deviation;
+  };
+  EXPECT_GT(deviation(25), 2 * deviation(200));
+}
+
+TEST(KernelDistance, TheDeviationIsDividedByTheNumberOfSubsets) {
+  const Tensor a = random_points(300, 8, 1);
+  const Tensor b = random_points(300, 8, 2);
+  const double first = kernel_distance(a, b, {.subsets = 1, .subset_size = 50}).mean;
+  const auto of_two = kernel_distance(a, b, {.subsets = 2, .subset_size = 50});
+  EXPECT_NEAR(of_two.deviation, std::abs(of_two.mean - first), 1e-12);
+}
+
 TEST(KernelDistance, RefusesWhatHasNoDistance) {
   EXPECT_THAT(message_of<InputError>([] {
                 kernel_distance(torch::zeros({1, 4}), torch::zeros({5, 4}), {});

@@ -60,6 +60,14 @@ TEST(Statistics, BlocksOfAMatrixEqualTheWhole) {
   EXPECT_LT(relative_difference(moments_of(x).covariance, torch::cov(x.to(torch::kFloat64).t())), 1e-12);
 }
 
+// Of a covariance of rank 1 one eigenvalue is left, and what rounding makes of the others is not.
+TEST(Statistics, TheRootOfACovarianceLeavesRoundingOut) {
+  const Tensor v = test::random_points(20, 1, 3);
+  const Tensor root = covariance_root(v.matmul(v.t()));
+  EXPECT_LT(relative_difference(root.matmul(root.t()), v.matmul(v.t())), 1e-12);
+  EXPECT_EQ((root.abs().amax(0) > 0).sum().item<int64_t>(), 1);
+}
+
 TEST(Statistics, RefuseFewerThanTwoSamples) {
   EXPECT_THAT(message_of<InputError>([] {
                 moments_of(torch::zeros({1, 4}));

@@ -103,18 +103,20 @@ TEST(Checkpoint, FourStepsAreTwoSavedAndTwoMore) {
 TEST(Checkpoint, InFp16TheLossScaleGoesOnToo) {
   TrainOptions options = test::tiny_train_options();
   options.dtype = ComputeType::fp16;
-  for (const auto method : {Method::cd, Method::pd}) {
+  // PD's teacher is made anew in step 3, so that the one which was loaded teaches from step 4 only if saved
+  // after 3.
+  for (const auto& [method, saved] : {std::pair{Method::cd, 2}, {Method::pd, 2}, {Method::pd, 3}}) {
     TinyRun whole(method, options);
     whole.compute_in(ComputeType::fp16);
-    whole.trainer.loss_scale()->restore(512, 1997);
+    whole.trainer.loss_scale()->restore(512, 1996);
     whole.train_to(4);
     EXPECT_EQ(whole.trainer.loss_scale()->value().item<double>(), 1024);
 
     const TemporaryFolder run;
     TinyRun first(method, options);
     first.compute_in(ComputeType::fp16);
-    first.trainer.loss_scale()->restore(512, 1997);
-    first.train_to(2);
+    first.trainer.loss_scale()->restore(512, 1996);
+    first.train_to(saved);
     save_checkpoint(run.path(), first.trainer, 0);
     TinyRun second(method, options);
     second.compute_in(ComputeType::fp16);
@@ -207,6 +209,9 @@ TEST(Checkpoint, LatestSwingsAndOldOnesGo) {
   const TemporaryFolder run;
   TinyRun edm(Method::edm);
   EXPECT_EQ(latest_checkpoint(run.path()), std::nullopt);
+  // Not ours to remove: what a user made of an old one.
+  fs::create_directories(run / "checkpoints/step-00000009-kept");
+  fs::create_directory_symlink("step-00000009-kept", run / "checkpoints/step-00000000");
   for (int64_t step = 1; step <= 4; ++step) {
     edm.train_to(step);
     save_checkpoint(run.path(), edm.trainer, 2);
@@ -214,7 +219,8 @@ TEST(Checkpoint, LatestSwingsAndOldOnesGo) {
     EXPECT_EQ(latest.filename(), "step-0000000" + std::to_string(step));
     EXPECT_EQ(checkpoint_summary(latest)->step, step);
   }
-  EXPECT_THAT(names_in(run / "checkpoints"), ElementsAre("latest", "step-00000003", "step-00000004"));
+  EXPECT_THAT(names_in(run / "checkpoints"),
+              ElementsAre("latest", "step-00000000", "step-00000009-kept", "step-00000003", "step-00000004"));
 }
 
 // Stages end after steps 2 and 5.

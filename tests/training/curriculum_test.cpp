@@ -61,6 +61,13 @@ TEST(Curriculum, DoublingStopsAtS1) {
   EXPECT_EQ(noise_levels(options, 3000, 300), 51);
 }
 
+// s1/s0 is rounded down: K' = ⌊1000/(log₂ 15 + 1)⌋ = 203, where log₂ 15.9 would give 200.
+TEST(Curriculum, TheDoublingsAreCountedByAWholeRatio) {
+  const LevelOptions options{.schedule = LevelSchedule::doubling, .s0 = 10, .s1 = 159};
+  EXPECT_EQ(noise_levels(options, 202, 1000), 11);
+  EXPECT_EQ(noise_levels(options, 203, 1000), 21);
+}
+
 TEST(Curriculum, ARunShorterThanItsDoublingsWorks) {
   EXPECT_EQ(noise_levels(kIct, 0, 2), 11);
   EXPECT_EQ(noise_levels(kIct, 1, 2), 21);
@@ -77,8 +84,8 @@ TEST(Curriculum, DecayHandValues) {
 }
 
 TEST(Curriculum, DecayZeroCopiesInEverySchedule) {
-  for (const auto schedule : {DecaySchedule::fixed, DecaySchedule::adaptive, DecaySchedule::adaptive_paper}) {
-    EXPECT_EQ(target_decay({.schedule = schedule, .mu = 0}, 2, 50), 0);
+  for (const auto& [schedule, name] : EnumNames<DecaySchedule>::names) {
+    EXPECT_EQ(target_decay({.schedule = schedule, .mu = 0}, 2, 50), 0) << name;
   }
 }
 
@@ -99,6 +106,7 @@ TEST(Curriculum, LevelsThatCannotBeAreMistakes) {
             "s0 must be at least 2 for a fixed grid, got 1");
   EXPECT_EQ(complaint_about({.schedule = LevelSchedule::doubling, .s0 = 20, .s1 = 10}),
             "s1 must be at least s0 (20), got 10");
+  EXPECT_EQ(complaint_about({.schedule = LevelSchedule::doubling, .s0 = 20, .s1 = 20}), "");
 }
 
 }  // namespace

@@ -101,6 +101,39 @@ TEST(Model, ACopyKeepsTheWeightsThatTheOriginalTrainsAwayFrom) {
   test::perturb(model, 2);
   EXPECT_TRUE(torch::equal(answer(copy), before));
   EXPECT_FALSE(torch::equal(answer(model), before));
+  model.compute_in(ComputeType::bf16);
+  EXPECT_EQ(model.frozen_copy(options).network().compute_type(), ComputeType::bf16);
+}
+
+// In units of 1/scale.
+double published_time_scale(Architecture architecture) {
+  switch (architecture) {
+    case Architecture::adm:
+      return 1000;
+    case Architecture::ddpmpp:
+    case Architecture::ncsnpp:
+      return 1;
+  }
+  throw std::logic_error("not an architecture");
+}
+
+TEST(Model, ANetworkGetsTheTimeThatItWasPublishedWith) {
+  const torch::NoGradGuard guard;
+  const Tensor x = normal({.seed = 1}, sample_range(0, 2), {1, 4, 4});
+  const Tensor sigma = torch::tensor({0.1F, 5.0F});
+  const Tensor labels = torch::tensor({0, 2});
+  for (const auto& [architecture, name] : EnumNames<Architecture>::names) {
+    ModelOptions options = test::tiny_options(Parameterization::edm);
+    options.network.architecture = architecture;
+    options.network.channel_mult = {1, 1};
+    const Model model = test::tiny_model(options, 1);
+    for (const Model& same : {model, model.frozen_copy(options)}) {
+      const Denoiser expected =
+          precondition(Parameterization::edm, options.sigma, published_time_scale(architecture),
+                       same.raw_network(labels, {}));
+      EXPECT_TRUE(torch::equal(same.denoiser(labels)(x, sigma), expected(x, sigma))) << name;
+    }
+  }
 }
 
 TEST(Model, WeightsOfAnotherNetworkAreAMistake) {

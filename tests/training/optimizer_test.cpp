@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <stdexcept>
 
 #include "support/closeness.h"
 
@@ -23,21 +24,46 @@ OptimizerOptions with_decay(LearningRateDecay decay) {
   return options;
 }
 
+// Of a rate of 0.5: after a quarter of the decay, after half of it and at its end.
+struct LaterRates {
+  double quarter;
+  double half_way;
+  double last;
+};
+
+LaterRates rates_by_hand(LearningRateDecay decay) {
+  switch (decay) {
+    case LearningRateDecay::constant:
+      return {0.5, 0.5, 0.5};
+    case LearningRateDecay::linear:
+      return {0.375, 0.25, 0};
+    case LearningRateDecay::cosine:
+      return {0.25 + std::sqrt(2) / 8, 0.25, 0};
+  }
+  throw std::logic_error("not a decay");
+}
+
 TEST(Optimizer, TheLearningRateWarmsUpAndDecays) {
   constexpr int64_t kSteps = 110;
-  const auto expect = [&](LearningRateDecay decay, double half_way, double last) {
+  for (const auto& [decay, name] : EnumNames<LearningRateDecay>::names) {
+    SCOPED_TRACE(name);
     const OptimizerOptions options = with_decay(decay);
+    const LaterRates later = rates_by_hand(decay);
     EXPECT_NEAR(learning_rate(options, 0, kSteps), 0.05, 1e-15);
     EXPECT_NEAR(learning_rate(options, 4, kSteps), 0.25, 1e-15);
     EXPECT_NEAR(learning_rate(options, 9, kSteps), 0.5, 1e-15);
     EXPECT_NEAR(learning_rate(options, 10, kSteps), 0.5, 1e-15);
-    EXPECT_NEAR(learning_rate(options, 60, kSteps), half_way, 1e-15);
-    EXPECT_NEAR(learning_rate(options, kSteps, kSteps), last, 1e-15);
-    EXPECT_NEAR(learning_rate(options, 2 * kSteps, kSteps), last, 1e-15);
-  };
-  expect(LearningRateDecay::constant, 0.5, 0.5);
-  expect(LearningRateDecay::linear, 0.25, 0);
-  expect(LearningRateDecay::cosine, 0.25, 0);
+    EXPECT_NEAR(learning_rate(options, 35, kSteps), later.quarter, 1e-15);
+    EXPECT_NEAR(learning_rate(options, 60, kSteps), later.half_way, 1e-15);
+    EXPECT_NEAR(learning_rate(options, kSteps, kSteps), later.last, 1e-15);
+    EXPECT_NEAR(learning_rate(options, 2 * kSteps, kSteps), later.last, 1e-15);
+  }
+}
+
+TEST(Optimizer, AWarmUpAsLongAsTheRunEndsAtTheFullRate) {
+  for (const auto& [decay, name] : EnumNames<LearningRateDecay>::names) {
+    EXPECT_EQ(learning_rate(with_decay(decay), 10, 10), 0.5) << name;
+  }
 }
 
 TEST(Optimizer, WithoutWarmUpTheFirstStepHasTheFullRate) {
@@ -67,7 +93,7 @@ TEST(Optimizer, RadamsFirstStepIsGradientDescent) {
 }
 
 TEST(Optimizer, EveryRuleFindsAMinimum) {
-  for (const auto rule : {OptimizerRule::radam, OptimizerRule::adam, OptimizerRule::adamw}) {
+  for (const auto& [rule, name] : EnumNames<OptimizerRule>::names) {
     const Tensor theta = parameter({3, -2});
     OptimizerOptions options;
     options.rule = rule;
@@ -77,7 +103,7 @@ TEST(Optimizer, EveryRuleFindsAMinimum) {
       (theta - 1).square().sum().backward();
       optimizer.step(0.05);
     }
-    EXPECT_LT(largest_difference(theta, torch::ones({2})), 0.01) << to_string(rule);
+    EXPECT_LT(largest_difference(theta, torch::ones({2})), 0.01) << name;
   }
 }
 
@@ -122,6 +148,15 @@ TEST(Optimizer, ClippingScalesTheWholeGradient) {
   };
   EXPECT_LT(largest_difference(stepped(1), torch::tensor({-0.6, 0.0, -0.8})), 1e-6);
   EXPECT_TRUE(torch::equal(stepped(10), torch::tensor({-3.0F, 0.0F, -4.0F})));
+}
+
+// clip/(norm + 1e−6), as LibTorch's clip_grad_norm_.
+TEST(Optimizer, TheFactorOfClippingIsLibTorchs) {
+  const auto factor = [](float norm, double clip) {
+    return clip_factor(torch::tensor(norm), clip).item<double>();
+  };
+  EXPECT_NEAR(factor(1e-6F, 1e-6), 0.5, 1e-6);
+  EXPECT_EQ(factor(0, 1e-3), 1);
 }
 
 TEST(Optimizer, AStepThatIsNotUsableChangesAndCountsNothing) {

@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include "cm/base/error.h"
+#include "cm/base/random.h"
+#include "cm/base/text.h"
 #include "cm/kernels/device_graph.h"
 #include "support/closeness.h"
 #include "support/devices.h"
@@ -124,7 +126,45 @@ TEST(Sampling, RequestsThatContradictThemselvesAreMistakes) {
               HasSubstr("must lie in 0 … 39 on a grid of 40 levels, got 40"));
   EXPECT_THAT(mistake_of({.indices = {5, 5}}), HasSubstr("--indices must increase"));
   EXPECT_THAT(mistake_of({.sigmas = {1, 80}}), HasSubstr("--sigmas must decrease, got 1 before 80"));
+  EXPECT_THAT(mistake_of({.sigmas = {80, 5, 5}}), HasSubstr("--sigmas must decrease, got 5 before 5"));
   EXPECT_THAT(mistake_of({.sigmas = {100}}), HasSubstr("--sigmas must lie in (0.002, 80], got 100"));
+  EXPECT_THAT(mistake_of({.sigmas = {80, 0.002}}), HasSubstr("in (0.002, 80], got 0.002"));
+}
+
+TEST(Sampling, ChurnAndClampAreTheRequests) {
+  const Churn churn{.s_churn = 5, .s_tmin = 0.1, .s_tmax = 50, .s_noise = 1.01};
+  const SamplerOptions options =
+      choose_sampler({.kind = SamplerKind::heun, .churn = churn, .clamp = false}, kTeacher);
+  EXPECT_EQ(options.churn.s_churn, 5);
+  EXPECT_EQ(options.churn.s_tmin, 0.1);
+  EXPECT_EQ(options.churn.s_tmax, 50);
+  EXPECT_EQ(options.churn.s_noise, 1.01);
+  EXPECT_FALSE(options.clamp);
+  EXPECT_TRUE(choose_sampler({}, kTeacher).clamp);
+}
+
+TEST(Sampling, ChurnIsForStepsDownTheOdeOnly) {
+  for (const auto& [kind, name] : EnumNames<SamplerKind>::names) {
+    const bool consistency = kind == SamplerKind::onestep || kind == SamplerKind::multistep;
+    const ModelOptions& model = consistency ? kStudent : kTeacher;
+    const bool takes = !consistency && kind != SamplerKind::ancestral && kind != SamplerKind::progdist;
+    const SamplerRequest request{.kind = kind, .churn = {.s_churn = 1}};
+    if (takes) {
+      EXPECT_EQ(choose_sampler(request, model).churn.s_churn, 1) << name;
+    } else {
+      EXPECT_THAT(mistake_of(request, model),
+                  HasSubstr(concat("--s-churn adds noise to the steps of euler, heun, midpoint and dpm; the ",
+                                   name, " sampler takes none")));
+    }
+  }
+}
+
+// Here of a walk that ends above ε, with noise.
+TEST(Sampling, ImagesAreInRangeWhateverTheWalkLeaves) {
+  const Model model = test::tiny_model(kStudent, 3);
+  const SamplerOptions noisy{.kind = SamplerKind::multistep, .sigmas = {80, 5}, .churn = {}};
+  const SampleNoise noise = seeded_noise(kStudent, noisy, 7, 0, 2);
+  EXPECT_EQ(test::largest(sample(model, noisy, noise, torch::tensor({0, 1}))), 1);
 }
 
 TEST(Sampling, NoiseDependsOnSeedAndSampleAlone) {
@@ -200,15 +240,36 @@ TEST(Sampling, StepByStepItIsTheWholeWalk) {
 }
 
 // Any callable can be walked: here the denoiser of a black image, which every sampler ends at.
-TEST(Sampling, AWalkNeedsADenoiserOnly) {
-  const Denoiser black = [](const Tensor& x, const Tensor&) { return torch::full_like(x, -1); };
-  for (const auto& name : all_names<SamplerKind>()) {
-    const auto kind = *from_name<SamplerKind>(name);
+TEST(Sampling, AWalkNeedsADenoiserOnlyAndCallsItAsOftenAsItSays) {
+  for (const auto& [kind, name] : EnumNames<SamplerKind>::names) {
+    int64_t calls = 0;
+    const Denoiser black = [&](const Tensor& x, const Tensor&) {
+      ++calls;
+      return torch::full_like(x, -1);
+    };
     const bool consistency = kind == SamplerKind::onestep || kind == SamplerKind::multistep;
     const ModelOptions& model = consistency ? kStudent : kTeacher;
     const SamplerOptions options = choose_sampler({.kind = kind}, model);
     const Tensor x = walk(black, options, seeded_noise(model, options, 7, 0, 2), model.sigma.min);
     EXPECT_LT(test::largest_difference(x, torch::full_like(x, -1)), 0.02) << name;
+    EXPECT_EQ(calls, evaluations(options)) << name;
+  }
+}
+
+// Multistep sampling ends at the level where the model is the identity.
+TEST(Sampling, AWalkEndsAtTheModelsBoundary) {
+  const RawNetwork network = [](const Tensor& x, const Tensor&) { return x + 17; };
+  const Tensor x = normal({.seed = 1}, sample_range(0, 2), {1, 4, 4}).to(torch::kFloat64);
+  for (const auto& [kind, name] : EnumNames<Parameterization>::names) {
+    if (is_diffusion(kind)) continue;
+    ModelOptions model = test::tiny_options(kind);
+    const Denoiser f = precondition(kind, model.sigma, 1000, network);
+    const Tensor end = torch::full({2}, walk_end(model), torch::kFloat64);
+    EXPECT_TRUE(torch::equal(f(x, end), x)) << name;
+    EXPECT_EQ(choose_sampler({.steps = 2}, model).sigmas.back(), walk_end(model)) << name;
+    EXPECT_EQ(choose_sampler({.indices = {0, 39}}, model).sigmas.back(), walk_end(model)) << name;
+    model.sampling.full_noise = true;
+    EXPECT_EQ(walk_end(model), 0) << name;
   }
 }
 

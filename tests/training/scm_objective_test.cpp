@@ -7,6 +7,7 @@
 #include "cm/diffusion/jvp.h"
 #include "cm/training/adaptive_weighting.h"
 #include "cm/training/sampling.h"
+#include "cm/training/scm_loss.h"
 #include "support/closeness.h"
 #include "support/each_near.h"
 #include "support/tiny_run.h"
@@ -46,6 +47,26 @@ TEST(ScmObjective, TheTangentWarmsUp) {
   EXPECT_FALSE(torch::equal(losses(0, 8), losses(0, 0)));
 }
 
+// In TrigFlow's terms, of the noisy images x + σ z: x_t = cos(t) (x + σ z), dx_t/dt = cos(t) σ_d z − sin(t)
+// x.
+TEST(ScmObjective, TheLossIsItsFormula) {
+  const Model student = trig_model(1);
+  const double sigma_data = student.options().sigma.data;
+  const TrainingBatch batch = trig_batch_at(2);
+  const Objective objective = sct_objective({.tangent_warmup_steps = 0}, student, 7);
+  const torch::NoGradGuard guard;
+  const Tensor z = objective.draw(batch).noise;
+  const Tensor sigma = objective.sigmas(batch.step, batch.samples).to(torch::kFloat32);
+  const Tensor t = (sigma / sigma_data).atan();
+  const Tensor x_t = per_sample(t.cos(), z) * (batch.x + per_sample(sigma, z) * z);
+  const Tensor velocity = per_sample(t.cos(), z) * sigma_data * z - per_sample(t.sin(), z) * batch.x;
+  const RawNetwork network = student.raw_network(batch.labels, {});
+  const Tensor tangent = scm_tangent(network, {x_t, t, velocity}, torch::ones_like(t), sigma_data);
+  const Tensor expected =
+      scm_loss(network(x_t / sigma_data, t), normalized_tangent(tangent, 0.1), torch::zeros_like(t));
+  EXPECT_LT(test::relative_difference(objective.losses(batch), expected), 1e-3);
+}
+
 // At r = 0 the gradient is that of TrigFlow's diffusion loss, whose minimum is the teacher: a student with
 // the teacher's weights has none.
 TEST(ScmObjective, AStudentThatIsItsTeacherStaysThereAtFirst) {
@@ -83,6 +104,8 @@ TEST(ScmObjective, TheWeightingLearnsTheLossOfEachLevel) {
     optimizer.step(3e-3);
   }
   EXPECT_LT(test::largest_difference(weighting->forward(sigma).exp() * losses, torch::ones(3)), 0.02);
+  // Of levels that lie close together nearly the same was learned.
+  EXPECT_LT(test::largest_difference(weighting->forward(1.01 * sigma), weighting->forward(sigma)), 0.05);
 }
 
 TEST(ScmObjective, TheTrainerTrainsTheWeightingToo) {

@@ -8,6 +8,7 @@
 
 #include "cm/base/error.h"
 #include "cm/base/files.h"
+#include "cm/data/loader.h"
 #include "cm/data/memory_dataset.h"
 #include "cm/io/json.h"
 #include "cm/training/checkpoint.h"
@@ -37,11 +38,23 @@ TrainOutcome train_tiny(TinyRun& run, const TrainOptions& options, const fs::pat
   return train(run.trainer, options, dataset, {}, folder);
 }
 
+std::vector<Json> logged_lines(const fs::path& run) {
+  std::istringstream text(read_file(run / "metrics.jsonl"));
+  std::vector<Json> lines;
+  for (std::string line; std::getline(text, line);) lines.push_back(Json::parse(line));
+  return lines;
+}
+
 std::vector<int64_t> logged_steps(const fs::path& run) {
-  std::istringstream lines(read_file(run / "metrics.jsonl"));
   std::vector<int64_t> steps;
-  for (std::string line; std::getline(lines, line);) steps.push_back(Json::parse(line).at("step"));
+  for (const Json& line : logged_lines(run)) steps.push_back(line.at("step"));
   return steps;
+}
+
+void expect_same_weights(const TinyRun& actual, const TinyRun& expected) {
+  const auto left = actual.student.parameters();
+  const auto right = expected.student.parameters();
+  for (size_t i = 0; i < right.size(); ++i) EXPECT_TRUE(torch::equal(left[i], right[i])) << i;
 }
 
 // What happens in the step `step` instead of it being only trained.
@@ -65,8 +78,7 @@ TEST(TrainLoop, LeavesLogsPicturesAndCheckpoints) {
   TinyRun run(Method::ct, options);
   EXPECT_EQ(train_tiny(run, options, folder.path()), TrainOutcome::finished);
   EXPECT_THAT(logged_steps(folder.path()), ElementsAre(1, 2, 3, 4, 5));
-  const Json first = Json::parse(
-      read_file(folder / "metrics.jsonl").substr(0, read_file(folder / "metrics.jsonl").find('\n')));
+  const Json first = logged_lines(folder.path()).front();
   for (const auto* key : {"loss", "gradient_norm", "learning_rate", "n", "mu", "images_per_second"}) {
     EXPECT_TRUE(first.contains(key)) << key;
   }
@@ -92,9 +104,33 @@ TEST(TrainLoop, AResumedRunEndsWhereAWholeOneDoes) {
   load_checkpoint(latest_checkpoint(folder.path()).value(), second.trainer);
   train_tiny(second, options, folder.path());
   EXPECT_THAT(logged_steps(folder.path()), ElementsAre(1, 2, 3, 4));
-  const auto expected = whole.student.parameters();
-  const auto actual = second.student.parameters();
-  for (size_t i = 0; i < expected.size(); ++i) EXPECT_TRUE(torch::equal(actual[i], expected[i])) << i;
+  expect_same_weights(second, whole);
+}
+
+// The loop written out: which batches it trains on, and what a line tells of the steps since the last one.
+TEST(TrainLoop, TrainsOnTheLoadersBatchesAndLogsTheirMeans) {
+  TrainOptions options = test::tiny_train_options();
+  options.steps = 3;
+  options.log_every = 2;
+  options.seed = 5;
+  const InMemoryDataset dataset = some_images();
+  const TemporaryFolder folder;
+  TinyRun run(Method::edm, options);
+  train(run.trainer, options, dataset, {.horizontal_flip = true}, folder.path());
+
+  TinyRun by_hand(Method::edm, options);
+  Loader loader(dataset, {.batch_size = options.batch_size, .seed = 5, .horizontal_flip = true});
+  std::vector<StepResult> results;
+  for (int64_t step = 0; step < options.steps; ++step) {
+    results.push_back(by_hand.trainer.step(loader.next()));
+  }
+  expect_same_weights(run, by_hand);
+  const std::vector<Json> lines = logged_lines(folder.path());
+  EXPECT_THAT(logged_steps(folder.path()), ElementsAre(2, 3));  // the last one always
+  const auto number = [](const Json& line, const char* key) { return line.at(key).get<double>(); };
+  EXPECT_NEAR(number(lines[0], "loss"), ((results[0].loss + results[1].loss) / 2).item<double>(), 1e-6);
+  EXPECT_NEAR(number(lines[0], "gradient_norm"), results[1].gradient_norm.item<double>(), 1e-6);
+  EXPECT_NEAR(number(lines[1], "loss"), results[2].loss.item<double>(), 1e-6);
 }
 
 TEST(TrainLoop, AnInterruptedRunSavesItsStep) {
@@ -111,6 +147,19 @@ TEST(TrainLoop, AnInterruptedRunSavesItsStep) {
             TrainOutcome::interrupted);
   EXPECT_EQ(latest_checkpoint(folder.path()).value().filename(), "step-00000003");
   EXPECT_THAT(logged_steps(folder.path()), ElementsAre(1, 2, 3));
+}
+
+TEST(TrainLoop, ARunInterruptedInItsLastStepIsFinished) {
+  const TemporaryFolder folder;
+  TinyRun run(Method::edm);
+  Objective objective = run.objective;
+  at_step(objective, 3, [](const Tensor& losses) {
+    std::raise(SIGTERM);
+    return losses;
+  });
+  Trainer trainer = trainer_with(objective, run);
+  EXPECT_EQ(train(trainer, test::tiny_train_options(), some_images(), {}, folder.path()),
+            TrainOutcome::finished);
 }
 
 TEST(TrainLoop, ANonFiniteStepNamesTheLastGoodCheckpoint) {
@@ -135,8 +184,20 @@ TEST(TrainLoop, ThePreviewDependsOnTheWeightsAndTheSeedAlone) {
   const Tensor picture = preview_picture(run.trainer, options);
   EXPECT_EQ(picture.scalar_type(), torch::kUInt8);
   EXPECT_TRUE(torch::equal(preview_picture(run.trainer, options), picture));
+  options.batch_size = 4;  // in two batches
+  EXPECT_TRUE(torch::equal(preview_picture(run.trainer, options), picture));
   options.seed = 1;
   EXPECT_FALSE(torch::equal(preview_picture(run.trainer, options), picture));
+}
+
+TEST(TrainLoop, ThePreviewIsOfTheAverageThatForgotItsStart) {
+  TrainOptions options = test::tiny_train_options();
+  options.sample_count = 2;
+  TinyRun run(Method::ct, options);
+  run.train_to(8);
+  const Tensor picture = preview_picture(run.trainer, options);
+  test::perturb(run.student, 5);
+  EXPECT_TRUE(torch::equal(preview_picture(run.trainer, options), picture));
 }
 
 }  // namespace

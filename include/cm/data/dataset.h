@@ -67,11 +67,13 @@ void fields(Visitor& visit, PatchOptions& o) {
   visit("seed", o.seed, "which patches: patch i depends on this seed and i alone", within(0, kLargestSeed));
 }
 
+inline constexpr int64_t kDefaultChannels = 3;  // of image folders and patches
+
 struct DataOptions {
   DatasetKind kind = DatasetKind::digits;
   std::string path = "";
   std::optional<int64_t> image_size = std::nullopt;
-  int64_t channels = 3;
+  std::optional<int64_t> channels = std::nullopt;
   bool labels = true;
   bool horizontal_flip = false;
   int64_t workers = 2;
@@ -88,7 +90,9 @@ void fields(Visitor& visit, DataOptions& o) {
         "side in pixels that image files are resized and centre-cropped to, and of patches (default 32); "
         "other data as stored",
         within(1, kLargestSide));
-  visit("channels", o.channels, "1 (grey) or 3 (RGB), for image files and patches", within(1, 3));
+  visit("channels", o.channels,
+        "1 (grey) or 3 (RGB): what image files and patches are brought to (default 3); other data as stored",
+        within(1, 3));
   visit("labels", o.labels, "use the labels that the data has (class-conditional training)");
   visit("horizontal_flip", o.horizontal_flip, "mirror every image with probability 1/2");
   visit("workers", o.workers, "threads that read ahead", within(1, 256));

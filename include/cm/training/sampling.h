@@ -53,8 +53,8 @@ int64_t grid_levels(const ModelOptions& model);
 // for a denoiser, one step for a consistency function; N steps: the model's own time points, or the grid's).
 // A model of progressive distillation knows the levels of its own grid only: progdist in its N steps.
 // InputError when the request contradicts itself or the model (a consistency sampler for a denoiser, indices
-// beyond the grid, 0 steps, other steps than a model was distilled to, guidance of a model that cannot be
-// guided).
+// beyond the grid, 0 steps, other steps than a model was distilled to, extra noise where there are no steps
+// down the ODE, guidance of a model that cannot be guided).
 SamplerOptions choose_sampler(const SamplerRequest& request, const ModelOptions& model);
 
 // ε of multistep sampling, which adds √(τ² − ε²) z at τ: the level where its walk ends. 0 for a model that
