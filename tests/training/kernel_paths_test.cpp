@@ -50,7 +50,7 @@ std::vector<PathCase> path_cases() {
 
 // Of fewer images LibTorch computes 1×1 convolutions by other code on the CPU, whose gradients have their
 // weights' strides in all dimensions.
-constexpr int64_t kBatch = 16;
+constexpr int64_t kStepImages = 16;
 constexpr int64_t kPasses = 4;
 
 // Consistency distillation: a step goes forward through four networks, the student, the target and twice the
@@ -75,13 +75,13 @@ struct DistillationRun {
 
   static TrainOptions train_options() {
     TrainOptions options = test::tiny_train_options();
-    options.batch_size = kBatch;
+    options.batch_size = kStepImages;
     return options;
   }
 
   void step() {
-    trainer.step(
-        {normal({.seed = 3}, sample_range(0, kBatch), {3, 8, 8}), torch::arange(kBatch).remainder(10)});
+    trainer.step({normal({.seed = 3}, sample_range(0, kStepImages), {3, 8, 8}),
+                  torch::arange(kStepImages).remainder(10)});
   }
 
   Model student;
@@ -94,7 +94,7 @@ struct DistillationRun {
 // processor that has not its instructions.
 std::optional<Obstacle> obstacle_to_any_winograd(const torch::Device& device) {
   const auto ones = [&](const std::vector<int64_t>& sizes) { return torch::ones(sizes, device); };
-  return obstacle_to_winograd(ones({kBatch, 16, 8, 8}), ones({16, 16, 3, 3}), ones({16}));
+  return obstacle_to_winograd(ones({kStepImages, 16, 8, 8}), ones({16, 16, 3, 3}), ones({16}));
 }
 
 void expect_narrow(const Model& model, const std::vector<std::string>& names) {
