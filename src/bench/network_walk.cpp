@@ -108,7 +108,6 @@ Segment NetworkWalk::res_block(const ResBlockShape& shape) {
 Segment NetworkWalk::attention(int64_t channels, int64_t side, int64_t heads) {
   const double image = numbers(channels, side);
   const double positions = numbers(1, side);
-  const double rows = static_cast<double>(heads) * positions;
   Segment segment;
   segment.input.computed = image;
   norm(channels, segment);
@@ -119,13 +118,7 @@ Segment NetworkWalk::attention(int64_t channels, int64_t side, int64_t heads) {
   segment.inner.computed = 5 * image;
   segment.gradients.computed = 6 * image;
   segment.forward.computed = 6 * image;
-  if (kernels_ == Kernels::fused) {
-    segment.inner.fp32 += rows;  // the logarithm of each row's sum
-  } else {
-    segment.inner.computed += rows * positions;
-    segment.gradients.computed += 2 * rows * positions;
-    segment.forward.computed += 2 * rows * positions;
-  }
+  segment.inner.fp32 += static_cast<double>(heads) * positions;  // the logarithm of each row's sum
   return segment;
 }
 

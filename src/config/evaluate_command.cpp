@@ -29,8 +29,9 @@ constexpr double kScoresTimeout = 24 * 3600;
 // One set of images to be measured.
 struct Subject {
   SetHeader header;
-  Json record = Json::object();       // how its images are made, for the report
-  std::function<PixelSource()> open;  // loads what has or makes the pixels
+  Json record = Json::object();                           // how its images are made, for the report
+  std::function<PixelSource()> open;                      // loads what has or makes the pixels
+  std::optional<ResolvedWeights> weights = std::nullopt;  // that make them
 };
 
 Subject subject_of(ImageSet images) {
@@ -55,7 +56,6 @@ Subject subject_of(const SampleSetPlan& plan, const EvaluateCommand& command, to
   const auto open = [plan, device, seed = command.common.seed.value_or(0),
                      rule = command.sampling.quantization,
                      compute = command.sampling.compute]() -> PixelSource {
-    say_weights(plan.weights);
     const auto model = std::make_shared<const Model>(open_model(plan.weights.file, device, compute));
     return [=](int64_t first, int64_t n) {
       const SampleNoise noise = seeded_noise(plan.model, plan.sampler, seed, first, n);
@@ -64,7 +64,8 @@ Subject subject_of(const SampleSetPlan& plan, const EvaluateCommand& command, to
   };
   return {.header = header_of(plan, command.sampling.count),
           .record = record_of(plan, command.sampling.compute.dtype),
-          .open = open};
+          .open = open,
+          .weights = plan.weights};
 }
 
 std::vector<Subject> subjects_of(const EvaluateCommand& command, torch::Device device) {
@@ -160,6 +161,7 @@ Json measure(const EvaluateCommand& command, const Subject& subject, const Featu
       activations_of(header.count, subject.open(), extractor, wanted_of(command, evaluator, extractor),
                      command.sampling.batch, world);
   if (!world.is_first()) return nullptr;
+  if (subject.weights) say_weights(*subject.weights);
   if (command.statistics) {
     save_statistics(*command.statistics, statistics_of(header, activations, extractor));
     std::cerr << "the statistics of " << header.count << " images: " << *command.statistics << '\n';

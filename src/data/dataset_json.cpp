@@ -1,30 +1,28 @@
 #include "dataset_json.h"
 
-#include <nlohmann/json.hpp>
 #include <unordered_map>
 
 #include "cm/base/error.h"
 #include "cm/base/text.h"
 #include "cm/data/dataset.h"
+#include "cm/io/json.h"
 
 namespace cm {
 namespace {
 
-using nlohmann::json;
-
-bool is_class(const json& value) {
+bool is_class(const Json& value) {
   return value.is_number_integer() && value >= 0 && value < kMaxClasses;
 }
 
 // As in the file; the beginning of what is long.
-std::string shown(const json& value) {
+std::string shown(const Json& value) {
   constexpr size_t kLongest = 60;
-  const std::string text = value.dump();
+  const std::string text = json_text(value);
   return text.size() <= kLongest ? text : text.substr(0, kLongest) + "…";
 }
 
-json list_in(const std::string& text, const std::string& where) {
-  json root = json::parse(text, nullptr, /*allow_exceptions=*/false);
+Json list_in(const std::string& text, const std::string& where) {
+  Json root = Json::parse(text, nullptr, /*allow_exceptions=*/false);
   const bool has_labels = root.is_object() && root.contains("labels");
   if (has_labels && (root["labels"].is_null() || root["labels"].is_array())) return std::move(root["labels"]);
   throw InputError(
@@ -34,10 +32,10 @@ json list_in(const std::string& text, const std::string& where) {
 }
 
 // The class of each file that is named.
-std::unordered_map<std::string, int64_t> classes_in(const json& list, const std::string& where,
+std::unordered_map<std::string, int64_t> classes_in(const Json& list, const std::string& where,
                                                     FileMistakes& mistakes) {
   std::unordered_map<std::string, int64_t> classes;
-  for (const json& pair : list) {
+  for (const Json& pair : list) {
     if (!pair.is_array() || pair.size() != 2 || !pair[0].is_string()) {
       mistakes.add(concat(where, ": has the label ", shown(pair), ", expected a pair [file, class]"));
       continue;
@@ -60,7 +58,7 @@ std::unordered_map<std::string, int64_t> classes_in(const json& list, const std:
 
 std::vector<int64_t> labels_in_json(const std::string& text, const std::string& where,
                                     const std::vector<FileTree::File>& images, FileMistakes& mistakes) {
-  const json list = list_in(text, where);
+  const Json list = list_in(text, where);
   if (list.is_null()) return {};
   auto classes = classes_in(list, where, mistakes);
   if (mistakes.any()) return {};

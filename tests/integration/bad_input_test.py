@@ -86,7 +86,7 @@ class ConfigTest(RefusalTest):
         self.refuse(
             "micro.yaml",
             TINY.replace("micro_batch_size: 2", "micro_batch_size: 3"),
-            r"micro\.yaml:21:21: train\.micro_batch_size must divide batch_size \(4\), got 3",
+            r"micro\.yaml:22:21: train\.micro_batch_size must divide batch_size \(4\), got 3",
         )
         self.refuse(
             "sections.yaml",

@@ -220,7 +220,7 @@ TEST(Checkpoint, LatestSwingsAndOldOnesGo) {
     EXPECT_EQ(checkpoint_summary(latest)->step, step);
   }
   EXPECT_THAT(names_in(run / "checkpoints"),
-              ElementsAre("latest", "step-00000000", "step-00000009-kept", "step-00000003", "step-00000004"));
+              ElementsAre("latest", "step-00000000", "step-00000003", "step-00000004", "step-00000009-kept"));
 }
 
 // Stages end after steps 2 and 5.

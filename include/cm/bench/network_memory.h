@@ -6,10 +6,10 @@
 
 namespace cm {
 
-// How normalisation and attention are computed, on which depends what they keep.
+// How normalisation is computed, on which depends what it keeps.
 enum class Kernels {
-  fused,      // norm, scale, shift and SiLU as one, keeping its input; attention without its matrix
-  operators,  // LibTorch's own, one after another, keeping what lies between; attention's matrix as well
+  fused,      // norm, scale, shift and SiLU as one, keeping its input
+  operators,  // LibTorch's own, one after another, keeping what lies between
 };
 template <>
 struct EnumNames<Kernels> {
