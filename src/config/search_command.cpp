@@ -209,7 +209,6 @@ int run_search_command(const SearchCommand& command) {
   evaluator.check(samples);
   const Model model = open_model(plan.samples.weights.file, plan.device, command.compute);
   SearchFolder folder(command.out, settings_of(command, plan), command.resume);
-  say_weights(plan.samples.weights);
 
   const InterruptGuard interrupt;
   SharedWalk walk(model, plan.samples.labels,
@@ -233,6 +232,7 @@ int run_search_command(const SearchCommand& command) {
               << " evaluations kept; go on with the same command and --resume\n";
     return 0;
   }
+  say_weights(plan.samples.weights);
   finish(command, report, folder);
   return 0;
 }

@@ -91,8 +91,8 @@ class ConfigTest(RefusalTest):
         self.refuse(
             "sections.yaml",
             TINY + "cd:\n  n: 18\nteacher:\n  checkpoint: nowhere\n",
-            r"sections\.yaml:26:1: cd belongs to objective cd, but objective is edm",
-            r"sections\.yaml:29:15: teacher\.checkpoint is not used by objective edm",
+            r"sections\.yaml:27:1: cd belongs to objective cd, but objective is edm",
+            r"sections\.yaml:30:15: teacher\.checkpoint is not used by objective edm",
         )
 
     def test_keys_that_are_missing(self):
