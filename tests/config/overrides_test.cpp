@@ -75,12 +75,12 @@ TEST(Overrides, OtherValuesAreWhatWasTyped) {
                                  "{x}",
                                  "'s Hertogenbosch",
                                  "'a' or 'b'",
-                                 "\"a\" # \"b\"",
+                                 R"("a" # "b")",
                                  "\"",
                                  " padded ",
                                  "tab\tbed",
                                  "two\nlines",
-                                 "back\\slash",
+                                 R"(back\slash)",
                                  "---",
                                  "photos\xff"}) {
     const auto [root, mistakes] = override_with("", {"name=" + text});
@@ -93,8 +93,8 @@ TEST(Overrides, OtherValuesAreWhatWasTyped) {
 
 TEST(Overrides, QuotesAroundTheWholeAreYamls) {
   const std::vector<std::pair<std::string, std::string>> cases = {
-      {"'a # b'", "a # b"}, {"\"a # b\"", "a # b"},
-      {"'it''s'", "it's"},  {"\"say \\\"x\\\"\"", "say \"x\""},
+      {"'a # b'", "a # b"}, {R"("a # b")", "a # b"},
+      {"'it''s'", "it's"},  {R"("say \"x\"")", R"(say "x")"},
       {"'null'", "null"},   {"''", ""},
       {" 'x' ", "x"}};
   for (const auto& [typed, text] : cases) {

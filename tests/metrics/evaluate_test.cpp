@@ -300,10 +300,11 @@ TEST(Evaluate, KnowsWhichWayEachMetricIsBetter) {
   ImageSet reference = images("a.npz", 40, 1);
   ImageSet white = reference;
   white.pixels = torch::full_like(reference.pixels, 255);
-  for (const auto& [extractor, metrics] : all_features()) {
+  for (const auto& [features, metrics] : all_features()) {
+    const auto& extractor = features;  // which lambdas may refer to
     if (const int64_t classes = extractor->classes(); classes > 0) {
-      const auto answers = [&, by = extractor](const ImageSet& set) {
-        return (*by)(set.pixels, {.logits = true}).logits.value().argmax(1);
+      const auto answers = [&](const ImageSet& set) {
+        return (*extractor)(set.pixels, {.logits = true}).logits.value().argmax(1);
       };
       reference.labels = answers(reference);
       white.labels = (answers(white) + 1).remainder(classes);
