@@ -7,7 +7,8 @@
 #     --no-install  install nothing (see scripts/setup.sh)
 #
 # By default in src/diffusion, src/training and src/metrics. It builds in build-mutants/ and leaves the sources as they are. It
-# can be stopped (Ctrl-C): a change that was tried is not tried again until its file is another.
+# can be stopped (Ctrl-C): a change that was tried is tried again only when its file, or for one that was not noticed any test, is
+# another.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

@@ -59,13 +59,21 @@ class Tests:
     def __init__(self, name):
         self.name = name
         self.link = link_command(name)
-        self.allowed = None  # seconds; as long as it takes until known
+        self.allowed = {}  # seconds, by suites
 
     def uses(self, module):
         return f"libcm_{module}.a" in self.link
 
-    def passes(self, executable, suites=()):
-        """Whether all tests pass, or those of some suites."""
+    def notices(self, suites=()):
+        """Whether a test of the suites, or any, fails with the change or takes far longer than without."""
+        if suites not in self.allowed:
+            begin = time.monotonic()
+            if not self.passes(BUILD / "bin" / self.name, suites, limit=None):
+                sys.exit(f"mutate.sh: {self.name} fails without any change; mend that first")
+            self.allowed[suites] = 3 * (time.monotonic() - begin) + 10
+        return not self.passes(MUTANT / self.name, suites, self.allowed[suites])
+
+    def passes(self, executable, suites, limit):
         choice = [f"--gtest_filter={':'.join(f'{suite}.*:*/{suite}.*' for suite in suites)}"] if suites else []
         settings = {"OMP_NUM_THREADS": "1", "GTEST_FAIL_FAST": "1", "GTEST_TOTAL_SHARDS": str(SHARDS)}
         parts = [
@@ -79,7 +87,7 @@ class Tests:
         try:
             while any(part.poll() is None for part in parts):
                 failed = any(part.poll() not in (None, 0) for part in parts)
-                if failed or (self.allowed and time.monotonic() - begin > self.allowed):
+                if failed or (limit and time.monotonic() - begin > limit):
                     return False
                 time.sleep(0.05)
             return all(part.returncode == 0 for part in parts)
@@ -88,20 +96,12 @@ class Tests:
                 part.kill()
                 part.wait()
 
-    def learn_time(self):
-        begin = time.monotonic()
-        if not self.passes(BUILD / "bin" / self.name):
-            sys.exit(f"mutate.sh: {self.name} fails without any change; mend that first")
-        seconds = time.monotonic() - begin
-        self.allowed = 3 * seconds + 30
-        print(f"{self.name} takes {seconds:.0f} s", flush=True)
-
 
 def suites_of(source):
     """Those of the test file that mirrors a source file."""
     mirror = ROOT / "tests" / source.parent.name / f"{source.stem}_test.cpp"
     text = mirror.read_text() if mirror.exists() else ""
-    return sorted(set(re.findall(r"^TEST(?:_F|_P)?\((\w+),", text, re.MULTILINE)))
+    return tuple(sorted(set(re.findall(r"^TEST(?:_F|_P)?\((\w+),", text, re.MULTILINE))))
 
 
 class Compilations:
@@ -143,16 +143,20 @@ def fate_of(mutant, compilations, tests):
             continue
         link = re.sub(rf"(?<=\s)libcm_{module}\.a", f"mutant/libcm_{module}.a", test.link)
         subprocess.run(link.replace(f"-o bin/{test.name}", f"-o mutant/{test.name}"), cwd=BUILD, shell=True, check=True)
-        if test.name == f"{module}_test" and suites and not test.passes(MUTANT / test.name, suites):
+        if test.name == f"{module}_test" and suites and test.notices(suites):
             return f"{test.name} {' '.join(suites)}"
-        if not test.passes(MUTANT / test.name):
+        if test.notices():
             return test.name
     return SURVIVED
 
 
 def known_fates():
+    """{key: fate}, and the keys of what survived tests that have changed since."""
     lines = RESULTS.read_text().splitlines() if RESULTS.exists() else []
-    return {line["key"]: line["fate"] for line in map(json.loads, lines)}
+    found = {line["key"]: line for line in map(json.loads, lines)}
+    newest = max(file.stat().st_mtime for file in (ROOT / "tests").rglob("*.*"))
+    again = {key for key, line in found.items() if line["fate"] == SURVIVED and line["time"] < newest}
+    return {key: line["fate"] for key, line in found.items()}, again
 
 
 def chosen_mutants(paths):
@@ -160,22 +164,21 @@ def chosen_mutants(paths):
     return [mutant for file in files for mutant in mutants_of(file.relative_to(ROOT), file.read_text())]
 
 
-def work(mutants, fates, minutes):
-    """Adds to `fates` until the time is over."""
+def work(mutants, fates, again, minutes):
+    """Adds to `fates` until the time is over; tries `again` what is there."""
     tests = [Tests(name) for name in build({mutant.path.parent.name for mutant in mutants})]
     compilations = Compilations()
-    for test in tests:
-        test.learn_time()
     end = time.monotonic() + 60 * minutes
     for mutant in mutants:
         if time.monotonic() > end:
             break
-        if mutant.key in fates:
+        if mutant.key in fates and mutant.key not in again:
             continue
         begin = time.monotonic()
         fates[mutant.key] = fate_of(mutant, compilations, tests)
+        line = {"key": mutant.key, "mutant": str(mutant), "fate": fates[mutant.key], "time": time.time()}
         with RESULTS.open("a") as file:
-            file.write(json.dumps({"key": mutant.key, "mutant": str(mutant), "fate": fates[mutant.key]}) + "\n")
+            file.write(json.dumps(line) + "\n")
         print(f"{mutant}: {fates[mutant.key]} ({time.monotonic() - begin:.0f} s)", flush=True)
 
 
@@ -197,10 +200,10 @@ def main():
     arguments = parser.parse_args()
     paths = arguments.paths or [ROOT / "src" / module for module in MODULES]
     mutants = in_order(chosen_mutants([path.resolve() for path in paths]), arguments.seed)
-    fates = known_fates()
+    fates, again = known_fates()
     try:
         if arguments.minutes > 0:
-            work(mutants, fates, arguments.minutes)
+            work(mutants, fates, again, arguments.minutes)
     except KeyboardInterrupt:
         pass
     report(mutants, fates)

@@ -45,6 +45,7 @@ TEST(Method, ContinuousTimeNeedsADifferentiableParameterization) {
   const Method ct = method_of(
       read_run("objective: continuous_ct\ncontinuous_ct: {distance: lpips}\nlpips: {weights: w}\n"));
   EXPECT_EQ(ct.distance->kind, Distance::lpips);
+  EXPECT_FALSE(ct.last_levels);
   EXPECT_FALSE(ct.needs_teacher);
 }
 
@@ -54,6 +55,8 @@ TEST(Method, TheGridOfSamplingIsTheTrainingsLast) {
   EXPECT_FALSE(method_of(read_run("objective: continuous_ct\n")).last_levels);
   const std::string ct = "objective: ct\nct: {levels: {schedule: progressive, s0: 2, s1: 150}}\n";
   EXPECT_EQ(method_of(read_run(ct)).last_levels, 151);
+  const std::string ict = "objective: ict\nict: {levels: {schedule: doubling, s0: 10, s1: 40}}\n";
+  EXPECT_EQ(method_of(read_run(ict)).last_levels, 41);
 }
 
 }  // namespace

@@ -5,12 +5,14 @@
 
 #include <set>
 
+#include "cm/base/error.h"
 #include "cm/base/text.h"
 #include "cm/config/field_help.h"
 #include "cm/config/method.h"
 #include "cm/config/yaml_reader.h"
 #include "cm/training/weight_file.h"
 #include "support/closeness.h"
+#include "support/message_of.h"
 #include "support/shipped_data.h"
 #include "support/temporary_folder.h"
 #include "support/tiny_run.h"
@@ -18,22 +20,34 @@
 namespace cm {
 namespace {
 
+using testing::AllOf;
+using testing::HasSubstr;
 using testing::UnorderedElementsAreArray;
 
 // The tests of training sweep over these, which are lists of their own below this module.
 static_assert(std::size(test::kMethods) == EnumNames<ObjectiveKind>::names.size());
 
-// The weight file of a diffusion model of the digits, which can be guided.
-std::string diffusion_model(Parameterization parameterization) {
+// Of a diffusion model of the digits, which can be guided.
+ModelOptions digits_model(Parameterization parameterization = Parameterization::edm) {
+  ModelOptions options = test::tiny_options(parameterization);
+  options.image = {.channels = 1, .size = 8, .classes = 10};
+  options.network.dropout = 0.2;
+  options.label_dropout = 0.1;
+  return options;
+}
+
+// A weight file of such a model, by a name of its own.
+std::string weight_file_of(const ModelOptions& options, const std::string& name) {
   static const test::TemporaryFolder folder;
-  const std::filesystem::path path = folder / to_string(parameterization);
+  const std::filesystem::path path = folder / name;
   if (!std::filesystem::exists(path)) {
-    ModelOptions options = test::tiny_options(parameterization);
-    options.image = {.channels = 1, .size = 8, .classes = 10};
-    options.label_dropout = 0.1;
     save_weights(path, options, test::tiny_model(options, 1).named_weights());
   }
   return path.string();
+}
+
+std::string diffusion_model(Parameterization parameterization) {
+  return weight_file_of(digits_model(parameterization), to_string(parameterization));
 }
 
 Method method_named(const std::string& objective) {
@@ -153,6 +167,83 @@ TEST(TrainingRun, EveryOptionOfAnObjectiveChangesWhatItTrains) {
   EXPECT_THAT(changed, UnorderedElementsAreArray(all));
 }
 
+TEST(TrainingRun, AllNetworksComputeInTheAskedType) {
+  TrainingRun run(tiny_digits_run("cd", {"train.dtype=bf16"}), torch::kCPU);
+  EXPECT_EQ(run.student().network().compute_type(), ComputeType::bf16);
+  EXPECT_EQ(run.trainer().target()->network().compute_type(), ComputeType::bf16);
+}
+
+void expect_equal_weights(const NamedTensors& actual, const NamedTensors& expected) {
+  ASSERT_EQ(actual.size(), expected.size());
+  for (const auto& [name, weights] : expected) EXPECT_TRUE(torch::equal(actual.at(name), weights)) << name;
+}
+
+TEST(TrainingRun, StudentAndTargetStartFromTheTeacherOrFromInit) {
+  const NamedTensors teacher = load_weight_file(diffusion_model(Parameterization::edm)).weights;
+  TrainingRun distilled(tiny_digits_run("cd", {}), torch::kCPU);
+  expect_equal_weights(distilled.student().named_weights(), teacher);
+  expect_equal_weights(distilled.trainer().target()->named_weights(), teacher);
+
+  ModelOptions wide = digits_model();
+  wide.network.channels = 64;
+  const std::string init = weight_file_of(wide, "wide");
+  const TrainingRun tuned(tiny_digits_run("cd", {"model=null", concat("init.checkpoint=", init)}),
+                          torch::kCPU);
+  expect_equal_weights(tuned.student().named_weights(), load_weight_file(init).weights);
+}
+
+// Its network is the teacher's or init's where the config has none, but for the dropout.
+TEST(TrainingRun, ANetworkOfAnotherRunIsTakenWithoutItsDropout) {
+  const TrainingRun run(tiny_digits_run("cd", {"model=null"}), torch::kCPU);
+  EXPECT_EQ(run.config().model->dropout, 0);
+  EXPECT_EQ(run.student().options().network.dropout, 0);
+}
+
+TEST(TrainingRun, RandomWeightsComeFromTheSeed) {
+  const auto weights = [](const std::string& seed) {
+    const TrainingRun run(tiny_digits_run("ict", {concat("train.seed=", seed)}), torch::kCPU);
+    return run.student().parameters().front();
+  };
+  EXPECT_TRUE(torch::equal(weights("3"), weights("3")));
+  EXPECT_FALSE(torch::equal(weights("3"), weights("4")));
+}
+
+TEST(TrainingRun, TheSamplingGridIsTheObjectivesUnlessGiven) {
+  const auto grid = [](const std::vector<std::string>& overrides) {
+    return TrainingRun(tiny_digits_run("cd", overrides), torch::kCPU).student().options().sampling.grid;
+  };
+  EXPECT_EQ(grid({"cd.n=12"}), 12);
+  EXPECT_EQ(grid({"cd.n=12", "sampling.grid=40"}), 40);
+}
+
+TEST(TrainingRun, ATeacherOfOtherImagesIsAMistake) {
+  const auto mistake = [](const ImageSpec& image) {
+    ModelOptions options = digits_model();
+    options.image = image;
+    const std::string name = concat(image.channels, "-", image.size, "-", image.classes);
+    const auto config = tiny_digits_run("cd", {concat("teacher.checkpoint=", weight_file_of(options, name))});
+    return test::message_of<InputError>([&] { const TrainingRun run(config, torch::kCPU); });
+  };
+  const auto than_data_gives = HasSubstr(") than data gives (1 × 8 × 8, 10 classes)");
+  EXPECT_THAT(mistake({.channels = 3, .size = 8, .classes = 10}),
+              AllOf(HasSubstr("was trained on other images (3 × 8 × 8, 10 classes"), than_data_gives));
+  EXPECT_THAT(mistake({.channels = 1, .size = 16, .classes = 10}), than_data_gives);
+  EXPECT_THAT(mistake({.channels = 1, .size = 8, .classes = 9}), than_data_gives);
+}
+
+// Four copies of a student: weights, gradients and two moments.
+TEST(TrainingRun, TheSummaryCountsWhatTheRunHolds) {
+  const auto memory = [](const std::string& objective, double copies) {
+    const TrainingRun run(tiny_digits_run(objective, {"ema.rates=[0.5, 0.9, 0.99]"}), torch::kCPU);
+    const auto parameters = static_cast<double>(parameter_count(run.student().network()));
+    EXPECT_THAT(run.summary(),
+                HasSubstr(concat("\nmemory      ", human_bytes(4 * copies * parameters), " for")));
+  };
+  memory("edm", 4 + 3);
+  memory("ct", 4 + 3 + 1);
+  memory("cd", 4 + 3 + 2);
+}
+
 TEST(TrainingRun, EveryTeacherIsGuided) {
   for (const auto& objective : all_names<ObjectiveKind>()) {
     if (!method_named(objective).needs_teacher) continue;
@@ -171,8 +262,8 @@ TEST(TrainingRun, ATeacherThatStagesReplaceKeepsItsFp32Weights) {
     EXPECT_EQ(to_string(held->network().compute_type()), type);
     for (const auto& [name, weights] : held->named_weights()) {
       EXPECT_EQ(weights.scalar_type(), torch::kFloat32) << name;
-      EXPECT_TRUE(torch::equal(weights, teacher.at(name))) << name;
     }
+    expect_equal_weights(held->named_weights(), teacher);
   }
 }
 

@@ -12,6 +12,7 @@ from support import (
     ExecutableTest,
     load_npz,
     load_tensors,
+    metadata_of,
     must_run,
     save_tensors,
     student,
@@ -58,6 +59,14 @@ def colour_model():
         numpy.savez(FOLDER / "colours.npz", colour_pixels(16))
         train("ict", "colour", "data.kind=npz", f"data.path={FOLDER / 'colours.npz'}", "train.steps=1")
     return FOLDER / "colour"
+
+
+def louder(name, run):
+    """The run's trained weights with fifty times the answer."""
+    weights = run / "checkpoints" / "latest" / "model.safetensors"
+    tensors = load_tensors(weights)
+    tensors["out.2.weight"] = 50 * tensors["out.2.weight"]
+    return save_tensors(FOLDER / f"{name}.safetensors", tensors, metadata_of(weights))
 
 
 def patch_means(x, side):
@@ -165,16 +174,19 @@ class GuaranteeTest(EditTest):
         self.assertLessEqual(numpy.abs(difference[in_range(tensors["x"])]).max(), 1)
 
     def test_with_nothing_known_inpainting_is_sampling(self):
-        """So it is where the model's boundary is not at sigma.min: as much noise is added at a small time point."""
+        """So it is where the model's boundary is not at sigma.min: as much noise is added at a small time point. The
+        networks are loud, so that what they answer is clamped."""
         noise = numpy.random.default_rng(5).standard_normal((2, 1, 8, 8), numpy.float32)
         draws = save_tensors(FOLDER / "draws.safetensors", {"x_T": noise * 80, "noise.0": noise})
         walk = ("--noise", draws, "--class", "4", "--num", "2")
         picture = write_picture("any.png", random_pixels(6, 8, 8))
-        for name, model in {"skip": student(), "trig": train("sct", "trig", "train.steps=1")}.items():
+        for name, run in {"skip": student(), "trig": train("sct", "trig", "train.steps=1")}.items():
             with self.subTest(name):
+                model = louder(f"loud-{name}", run)
                 sampling = ("cm-sample", "--checkpoint", model, "--float", "--out", f"plain-{name}")
                 must_run(*sampling, *walk, "--sigmas", "80,0.01")
                 x = load_tensors(FOLDER / f"plain-{name}" / "samples.safetensors")["x"]
+                self.assertTrue((numpy.abs(x) == 1).any())
                 given = ("--input", picture, *walk)
                 free = ("--box", "0,0,8,8", "--sigmas", "80,0.01")
                 _, inpainted = edit(f"free-{name}", "inpaint", *given, *free, checkpoint=model)

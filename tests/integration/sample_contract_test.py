@@ -5,7 +5,18 @@ import unittest
 
 import numpy
 from PIL import Image
-from support import FOLDER, ExecutableTest, load_npz, load_tensors, must_run, save_tensors, student, teacher, train
+from support import (
+    FOLDER,
+    ExecutableTest,
+    load_npz,
+    load_tensors,
+    metadata_of,
+    must_run,
+    save_tensors,
+    student,
+    teacher,
+    train,
+)
 
 # Batches of other sizes: the same sums in another order. A walk begins with numbers of ±240, whose last fp32 bit is 1.5e-5.
 FLOAT_TOLERANCE = 1e-4
@@ -95,6 +106,17 @@ class OutputTest(SampleTest):
         churned = x("all", "--s-churn", "1")
         self.assert_differ(churned, plain)
         self.assert_differ(x("quiet", "--s-churn", "1", "--s-noise", "0"), churned)
+
+    def test_answers_beyond_the_range_are_clamped_unless_told_otherwise(self):
+        weights = teacher() / "checkpoints" / "latest" / "model.safetensors"
+        tensors = load_tensors(weights)
+        tensors["out.2.weight"] = 50 * tensors["out.2.weight"]
+        loud = save_tensors(FOLDER / "loud.safetensors", tensors, metadata_of(weights))
+        walk = ("--num", "2", "--steps", "2")
+        clamped = sample("clamped", loud, *walk)[2]
+        unclamped = sample("unclamped", loud, *walk, "--no-clamp")[2]
+        self.assert_differ(unclamped, clamped)
+        self.assertEqual(numpy.abs(unclamped).max(), 1)  # as all images
 
     def test_an_earlier_output_is_kept_unless_forced(self):
         sample("kept", student(), "--num", "1")
