@@ -18,20 +18,28 @@ uint64_t seed_of(const RunConfig& config) {
   return static_cast<uint64_t>(config.train.seed);
 }
 
-ResolvedWeights weights_of(const WeightSource& source) {
-  return resolve_weights(*source.checkpoint, source.ema);
+// Weights that come from elsewhere, and what their file says of them.
+struct Source {
+  ResolvedWeights weights;
+  ModelOptions options;
+};
+
+// nullopt where none are named.
+std::optional<Source> open_source(const WeightSource& named) {
+  if (!named.checkpoint) return std::nullopt;
+  const ResolvedWeights weights = resolve_weights(*named.checkpoint, named.ema);
+  return Source{weights, read_weight_header(weights.file).options};
+}
+
+// For the summary.
+std::string described(const char* what, const ResolvedWeights& weights) {
+  return concat("\n", what, weights.file.string(), "\n            ", weights.why);
 }
 
 // Another run's network as this run's default: consistency models train without dropout.
 UNetOptions without_dropout(UNetOptions network) {
   network.dropout = 0;
   return network;
-}
-
-UNetOptions network_for(const RunConfig& config) {
-  if (config.model) return *config.model;
-  const WeightSource& source = config.init.checkpoint ? config.init : config.teacher;
-  return without_dropout(read_weight_header(weights_of(source).file).options.network);
 }
 
 void check_fits(const UNetOptions& network, const ImageSpec& image) {
@@ -98,18 +106,17 @@ std::optional<double> distilled_guidance(const RunConfig& config, const std::opt
   return teacher ? teacher->options().guidance : std::nullopt;
 }
 
-// The weights that the student starts from; nullopt for random ones. A network that takes its time as
-// arctan(σ/σ_d) can't go on as one that takes ¼ ln σ, nor the other way round.
-std::optional<ResolvedWeights> start_weights(const RunConfig& config) {
-  const bool from_init = config.init.checkpoint.has_value();
-  if (!from_init && !config.teacher.checkpoint) return std::nullopt;
-  auto start = weights_of(from_init ? config.init : config.teacher);
-  const Parameterization theirs = read_weight_header(start.file).options.parameterization;
-  if (has_trig_time(theirs) == has_trig_time(*config.parameterization)) return start;
+// The weights that the student starts from, those of `source` (init, or else the teacher); nullopt for random
+// ones. A network that takes its time as arctan(σ/σ_d) can't go on as one that takes ¼ ln σ, nor the other
+// way round.
+std::optional<ResolvedWeights> start_weights(const RunConfig& config, const std::optional<Source>& source) {
+  if (!source) return std::nullopt;
+  const Parameterization theirs = source->options.parameterization;
+  if (has_trig_time(theirs) == has_trig_time(*config.parameterization)) return source->weights;
   const auto other =
       concat(": its network takes time as ", to_string(theirs), " gives it, which a student of ",
              to_string(*config.parameterization), " can't start from");
-  if (from_init) {
+  if (config.init.checkpoint) {
     throw InputError(concat("init.checkpoint ", *config.init.checkpoint, other,
                             has_trig_time(theirs) ? "; use one of edm, skip or piecewise"
                                                   : "; use one of trig or trig_diffusion"));
@@ -196,10 +203,10 @@ TrainingRun::TrainingRun(const RunConfig& config, const torch::Device& device, c
   const ImageSpec image{
       .channels = dataset_->channels(), .size = dataset_->image_size(), .classes = dataset_->classes()};
   lpips_ = lpips_for(config_, image, device);
-  if (config_.teacher.checkpoint) {
-    const ResolvedWeights resolved = weights_of(config_.teacher);
-    const auto& file = resolved.file;
-    sources_ += concat("\nteacher     ", resolved.file.string(), "\n            ", resolved.why);
+  const auto teacher = open_source(config_.teacher);
+  if (teacher) {
+    const auto& file = teacher->weights.file;
+    sources_ += described("teacher     ", teacher->weights);
     WeightFile weights = load_weight_file(file);
     if (is_bare_unet(file)) take_as_denoiser(weights.options, *config_.teacher.checkpoint);
     check_teacher(weights.options, image, *config_.teacher.checkpoint);
@@ -214,7 +221,9 @@ TrainingRun::TrainingRun(const RunConfig& config, const torch::Device& device, c
     teacher_->compute_in(config_.train.dtype);
   }
   check_label_dropout(config_, image, teacher_);
-  config_.model = network_for(config_);
+  const auto init = open_source(config_.init);
+  const auto& source = init ? init : teacher;
+  if (!config_.model) config_.model = without_dropout(source.value().options.network);
   check_fits(*config_.model, image);
   check_twice_differentiable(config_);
   const ModelOptions options{.network = *config_.model,
@@ -225,10 +234,10 @@ TrainingRun::TrainingRun(const RunConfig& config, const torch::Device& device, c
                              .distilled_steps = std::nullopt,
                              .label_dropout = config_.train.label_dropout,
                              .guidance = distilled_guidance(config_, teacher_)};
-  const auto start = start_weights(config_);
+  const auto start = start_weights(config_, source);
   student_.emplace(options, device, start ? std::nullopt : std::optional(seed_of(config_)));
   if (start) {
-    sources_ += concat("\nstart       ", start->file.string(), "\n            ", start->why);
+    sources_ += described("start       ", *start);
     load_weights(start->file, *student_);
   }
   student_->compute_in(config_.train.dtype);

@@ -16,14 +16,6 @@ constexpr uint64_t kDeflateLimit = 1'032;  // the most that deflate can shrink a
 
 }  // namespace
 
-std::string zip_message(int code) {
-  zip_error_t error;
-  zip_error_init_with_code(&error, code);
-  std::string text = zip_error_strerror(&error);
-  zip_error_fini(&error);
-  return text;
-}
-
 ZipStream::ZipStream(zip* archive, uint64_t index, std::string where)
     : where_(std::move(where)), file_(zip_fopen_index(archive, index, 0), zip_fclose) {
   if (!file_) throw InputError(concat(where_, ": could not be read: ", zip_strerror(archive)));

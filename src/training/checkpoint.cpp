@@ -241,12 +241,12 @@ std::optional<CheckpointSummary> checkpoint_summary(const fs::path& folder) {
 
 std::optional<WeightOrigin> origin_of(const fs::path& weights) {
   const fs::path checkpoint = weights.parent_path();
-  const auto summary = checkpoint_summary(checkpoint);
-  if (!summary) return std::nullopt;
+  if (!fs::exists(checkpoint / kState)) return std::nullopt;
   const fs::path above = checkpoint.parent_path();
   const fs::path run = above.filename() == kCheckpoints ? above.parent_path() : above;
-  return WeightOrigin{
-      .run = run.empty() ? fs::path(".") : run, .step = summary->step, .ema = rate_of(weights)};
+  return WeightOrigin{.run = run.empty() ? fs::path(".") : run,
+                      .step = read_state(checkpoint)["step"].get<int64_t>(),
+                      .ema = rate_of(weights)};
 }
 
 void load_checkpoint(const fs::path& checkpoint, Trainer& trainer) {

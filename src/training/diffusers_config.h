@@ -1,3 +1,4 @@
+// One of diffusers' JSON files.
 #pragma once
 
 #include <filesystem>
@@ -10,7 +11,7 @@
 
 namespace cm {
 
-// One of diffusers' JSON files; a key that it leaves out has diffusers' default.
+// A key that the file leaves out has diffusers' default.
 class DiffusersConfig {
  public:
   explicit DiffusersConfig(std::filesystem::path path) : path_(std::move(path)) {

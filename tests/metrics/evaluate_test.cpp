@@ -17,38 +17,29 @@
 #include "cm/metrics/frechet_extrapolation.h"
 #include "cm/metrics/inception_score.h"
 #include "metrics/classifier_file.h"
+#include "metrics/evaluated.h"
 #include "support/message_of.h"
 #include "support/temporary_folder.h"
 
 namespace cm {
 namespace {
 
+using test::image_statistics;
+using test::images;
 using test::kTiny;
 using test::message_of;
+using test::PixelInception;
+using test::scores_of;
 using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
 const std::vector<Metric> kFrechetAndRecall = {Metric::frechet, Metric::recall};
-ImageSet images(const std::string& path, int64_t count, uint64_t seed, const ImageShape& shape = kTiny) {
-  const Tensor x =
-      normal({.seed = seed}, sample_range(0, count), {shape.channels, shape.height, shape.width});
-  return {.path = path, .pixels = to_uint8(x * 0.3), .labels = std::nullopt};
-}
-
 std::unique_ptr<FeatureExtractor> one_pixel_features() {
   static const test::TemporaryFolder folder;
   test::save(test::one_pixel_classifier(), folder / "c.safetensors");
   return make_features({.source = (folder / "c.safetensors").string(), .resize = std::nullopt}, kTiny,
                        torch::kCPU);
-}
-
-std::map<std::string, double> scores_of(const ImageSet& samples, const ImageSet& reference,
-                                        const FeatureExtractor& extractor, const EvaluationOptions& options) {
-  std::map<std::string, double> scores;
-  for (const auto& [name, value] : evaluate(samples, reference_of(reference), extractor, options))
-    scores[name] = value;
-  return scores;
 }
 
 std::string mistake(const ImageSet& samples, const ImageSet& reference, const EvaluationOptions& options) {
@@ -147,28 +138,6 @@ TEST(Evaluate, AnEvaluatorComputesTheReferenceOnce) {
   }
   EXPECT_EQ(features.images(), 50 + 2 * 40);
 }
-
-// Stands in for Inception: pixels as features, three times those as spatial features, and as logits.
-class PixelInception : public PixelFeatures {
- public:
-  using PixelFeatures::PixelFeatures;
-  bool is_inception() const override { return true; }
-  Details details() const override { return {{kResizeDetail, "tensorflow"}}; }
-  int64_t classes() const override { return width(); }
-  Activations operator()(const Tensor& pixels, const Wanted& wanted) const override {
-    asked_.push_back(wanted);
-    Activations all = PixelFeatures::operator()(pixels, wanted);
-    const Tensor x = all.features;
-    if (!wanted.features) all.features = Tensor();
-    if (wanted.spatial) all.spatial = 3 * x;
-    if (wanted.logits) all.logits = 3 * x;
-    return all;
-  }
-  const std::vector<Wanted>& asked() const { return asked_; }
-
- private:
-  mutable std::vector<Wanted> asked_;
-};
 
 TEST(Evaluate, InceptionHasFidSfidAndInceptionScore) {
   const ImageSet samples = images("a.npz", 40, 1);
@@ -351,12 +320,6 @@ MetricNeeds needs_of(Metric metric) {
   throw std::logic_error("no such metric");
 }
 
-ReferenceStatistics image_statistics(const FeatureExtractor& features, const ImageSet& images,
-                                     int64_t batch) {
-  return statistics_of(images.header(), activations_of(images.pixels, features, {.spatial = true}, batch),
-                       features);
-}
-
 TEST(Evaluate, AMetricIsRefusedWithoutWhatItNeeds) {
   const ImageSet set = labelled_images("a.npz", 9, 1);
   for (const auto& [extractor, metrics] : all_features()) {
@@ -429,98 +392,6 @@ TEST(Evaluate, KidIsTheKernelDistanceWithItsDeviation) {
   const auto expected = kernel_distance(features(samples), features(reference), {.seed = 3});
   EXPECT_DOUBLE_EQ(scores.at("kid"), expected.mean);
   EXPECT_DOUBLE_EQ(scores.at("kid_deviation"), expected.deviation);
-}
-
-TEST(Evaluate, StatisticsStandForTheReferencesImages) {
-  const ImageSet samples = images("a.npz", 40, 1);
-  const ImageSet set = images("b.npz", 50, 2);
-  const PixelInception inception(kTiny, torch::kCPU);
-  const EvaluationOptions options = {.metrics = {Metric::fid, Metric::sfid}, .extrapolate = true};
-  const Reference statistics{
-      .path = "s.npz", .images = std::nullopt, .statistics = image_statistics(inception, set, 7)};
-  const auto by_images = scores_of(samples, set, inception, options);
-  for (const auto& [name, value] : evaluate(samples, statistics, inception, options)) {
-    EXPECT_NEAR(value, by_images.at(name), 1e-9 * (1 + by_images.at(name))) << name;
-  }
-  EXPECT_TRUE(by_images.contains("fid_infinity"));
-}
-
-TEST(Evaluate, RefusesStatisticsThatDoNotServe) {
-  const ImageSet samples = images("a.npz", 9, 1);
-  const PixelInception inception(kTiny, torch::kCPU);
-  const PixelFeatures pixels(kTiny, torch::kCPU);
-  const auto refusal = [&](const ReferenceStatistics& statistics, const FeatureExtractor& features,
-                           const EvaluationOptions& options) {
-    const Reference reference{.path = "s.npz", .images = std::nullopt, .statistics = statistics};
-    return message_of<InputError>([&] { evaluate(samples, reference, features, options); });
-  };
-  ReferenceStatistics statistics = image_statistics(inception, samples, 9);
-  const EvaluationOptions fid = {.metrics = {Metric::fid}};
-  EXPECT_THAT(refusal(statistics, inception, {.metrics = {Metric::recall}}),
-              HasSubstr("s.npz: holds statistics and no images"));
-  statistics.identity = R"({"name":"other"})";
-  EXPECT_THAT(refusal(statistics, inception, fid),
-              HasSubstr(R"(are of the features {"name":"other"}, not of)"));
-  statistics.identity = "";
-  EXPECT_THAT(refusal(statistics, pixels, {}),
-              HasSubstr("taken for Inception's, but the features are pixels"));
-  statistics.spatial.reset();
-  EXPECT_THAT(refusal(statistics, inception, {.metrics = {Metric::sfid}, .resize_named = true}),
-              HasSubstr("no mu_s and sigma_s"));
-  statistics.features = {.mean = torch::zeros({3}, torch::kFloat64),
-                         .covariance = torch::eye(3, torch::kFloat64)};
-  EXPECT_THAT(refusal(statistics, inception, {.metrics = {Metric::fid}, .resize_named = true}),
-              HasSubstr("are 3 wide, the features 4"));
-}
-
-// As PixelInception, by another rule of resizing.
-class CleanPixelInception : public PixelInception {
- public:
-  using PixelInception::PixelInception;
-  Details details() const override { return {{kResizeDetail, "clean"}}; }
-};
-
-TEST(Evaluate, StatisticsCountUnderTheirOwnRuleOfResizing) {
-  const ImageSet samples = images("a.npz", 9, 1);
-  const PixelInception tensorflow(kTiny, torch::kCPU);
-  const CleanPixelInception clean(kTiny, torch::kCPU);
-  // "" where they are taken.
-  const auto answer = [&](const ReferenceStatistics& statistics, const FeatureExtractor& features,
-                          bool named) {
-    const Reference reference{.path = "s.npz", .images = std::nullopt, .statistics = statistics};
-    const EvaluationOptions options{.metrics = {Metric::fid}, .resize_named = named};
-    try {
-      evaluate(samples, reference, features, options);
-    } catch (const InputError& mistake) {
-      return std::string(mistake.what());
-    }
-    return std::string();
-  };
-  const ReferenceStatistics ours = image_statistics(clean, samples, 9);
-  EXPECT_EQ(answer(ours, clean, false), "");
-  for (const bool named : {false, true}) {
-    EXPECT_THAT(answer(ours, tensorflow, named),
-                HasSubstr("s.npz: the statistics are of images resized as clean, not as tensorflow; give "
-                          "--resize clean"));
-  }
-  ReferenceStatistics official = ours;
-  official.identity = "";
-  EXPECT_EQ(answer(official, tensorflow, false), "");
-  EXPECT_THAT(answer(official, clean, true),
-              HasSubstr("resized as tensorflow (mu_s is the official evaluator's), not as clean"));
-  ReferenceStatistics others = official;  // as pytorch-fid and clean-fid write them
-  others.spatial.reset();
-  EXPECT_THAT(answer(others, tensorflow, false),
-              AllOf(HasSubstr("s.npz: these statistics do not say how their images were resized"),
-                    HasSubstr("say so with --resize: pytorch for pytorch-fid's")));
-  EXPECT_EQ(answer(others, tensorflow, true), "");
-  EXPECT_EQ(answer(others, clean, true), "");
-}
-
-TEST(Evaluate, RefusesStatisticsOfASingleImage) {
-  const PixelInception inception(kTiny, torch::kCPU);
-  EXPECT_THAT(message_of<InputError>([&] { image_statistics(inception, images("a.npz", 1, 1), 1); }),
-              HasSubstr("a.npz: 1 image(s), but statistics needs at least 2"));
 }
 
 TEST(Evaluate, WarnsOfTooFewImages) {

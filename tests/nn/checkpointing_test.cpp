@@ -5,6 +5,7 @@
 #include "cm/nn/unet.h"
 #include "support/closeness.h"
 #include "support/random_batch.h"
+#include "support/small_unet.h"
 
 namespace cm {
 namespace {
@@ -44,12 +45,8 @@ TEST(Checkpointing, TheBlockRunsAgainInTheBackwardPassOnly) {
 
 // Output, then every parameter's gradient, of a small U-Net with dropout.
 std::vector<Tensor> pass(Architecture architecture, bool checkpoint) {
-  UNetOptions options;
-  options.architecture = architecture;
-  options.channels = 32;
+  UNetOptions options = test::small_unet(architecture);
   options.channel_mult = {1, 1};
-  options.res_blocks = 1;
-  options.attention_resolutions = {4};
   options.dropout = 0.3;
   options.activation_checkpointing = checkpoint;
   const auto network = make_unet(options, {.channels = 1, .size = 8}, 5);

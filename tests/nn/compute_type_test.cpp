@@ -6,6 +6,7 @@
 #include "cm/base/random.h"
 #include "cm/nn/unet.h"
 #include "support/closeness.h"
+#include "support/small_unet.h"
 
 namespace cm {
 namespace {
@@ -19,12 +20,7 @@ struct NetworkCase {
 };
 
 UNetOptions small(Architecture architecture) {
-  UNetOptions options;
-  options.architecture = architecture;
-  options.channels = 32;
-  options.channel_mult = {1, 2};
-  options.res_blocks = 1;
-  options.attention_resolutions = {4};
+  UNetOptions options = test::small_unet(architecture);
   options.dropout = 0.25;
   return options;
 }

@@ -7,6 +7,7 @@
 #include "cm/base/random.h"
 #include "support/closeness.h"
 #include "support/message_of.h"
+#include "support/small_unet.h"
 
 namespace cm {
 namespace {
@@ -29,11 +30,8 @@ UNetOptions digits_network() {
 constexpr ImageSpec kDigits{.channels = 1, .size = 8, .classes = 10};
 
 UNetOptions small_network() {
-  UNetOptions options;
-  options.channels = 32;
+  UNetOptions options = test::small_unet();
   options.channel_mult = {1, 1};
-  options.res_blocks = 1;
-  options.attention_resolutions = {4};
   return options;
 }
 

@@ -10,6 +10,7 @@
 #include "cm/training/trainer.h"
 #include "support/devices.h"
 #include "support/operators.h"
+#include "support/small_unet.h"
 #include "support/tiny_run.h"
 
 namespace cm {
@@ -27,12 +28,7 @@ struct PathCase {
 
 // Two levels of blocks, one of them with attention.
 UNetOptions two_levels(Architecture architecture) {
-  UNetOptions options;
-  options.architecture = architecture;
-  options.channels = 32;
-  options.channel_mult = {1, 2};
-  options.res_blocks = 1;
-  options.attention_resolutions = {4};
+  UNetOptions options = test::small_unet(architecture);
   options.head_channels = 16;
   return options;
 }

@@ -64,6 +64,13 @@ void at_step(Objective& objective, int64_t step, const std::function<Tensor(cons
   };
 }
 
+void interrupt_at(Objective& objective, int64_t step) {
+  at_step(objective, step, [](const Tensor& losses) {
+    std::raise(SIGTERM);
+    return losses;
+  });
+}
+
 Trainer trainer_with(const Objective& objective, TinyRun& run) {
   return {test::tiny_train_options(), {}, {.rates = {0.5}}, objective, run.student, nullptr};
 }
@@ -137,10 +144,7 @@ TEST(TrainLoop, AnInterruptedRunSavesItsStep) {
   const TemporaryFolder folder;
   TinyRun run(Method::edm);
   Objective objective = run.objective;
-  at_step(objective, 2, [](const Tensor& losses) {
-    std::raise(SIGTERM);
-    return losses;
-  });
+  interrupt_at(objective, 2);
   Trainer trainer = trainer_with(objective, run);
   const InMemoryDataset dataset = some_images();
   EXPECT_EQ(train(trainer, test::tiny_train_options(), dataset, {}, folder.path()),
@@ -153,10 +157,7 @@ TEST(TrainLoop, ARunInterruptedInItsLastStepIsFinished) {
   const TemporaryFolder folder;
   TinyRun run(Method::edm);
   Objective objective = run.objective;
-  at_step(objective, 3, [](const Tensor& losses) {
-    std::raise(SIGTERM);
-    return losses;
-  });
+  interrupt_at(objective, 3);
   Trainer trainer = trainer_with(objective, run);
   EXPECT_EQ(train(trainer, test::tiny_train_options(), some_images(), {}, folder.path()),
             TrainOutcome::finished);
