@@ -3,8 +3,8 @@
 
 #include "cm/base/limits.h"
 #include "cm/bench/bench_command.h"
-#include "cm/config/command_line.h"
-#include "cm/config/number_option.h"
+#include "cm/cli/command_line.h"
+#include "cm/cli/number_option.h"
 
 int main(int argc, char** argv) {
   CLI::App app(

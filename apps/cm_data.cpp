@@ -1,9 +1,9 @@
 // Writes the images that a configuration trains on: to look at, to compare with, to edit.
 #include <CLI/CLI.hpp>
 
-#include "cm/config/command_line.h"
-#include "cm/config/data_command.h"
-#include "cm/config/number_option.h"
+#include "cm/cli/command_line.h"
+#include "cm/cli/data_command.h"
+#include "cm/cli/number_option.h"
 
 int main(int argc, char** argv) {
   CLI::App app("Writes the images that a configuration trains on: samples.npz and grid.png.", "cm-data");

@@ -3,10 +3,10 @@
 #include <CLI/CLI.hpp>
 
 #include "cm/base/limits.h"
-#include "cm/config/compute_options.h"
-#include "cm/config/edit_command.h"
-#include "cm/config/guidance_option.h"
-#include "cm/config/number_option.h"
+#include "cm/cli/compute_options.h"
+#include "cm/cli/edit_command.h"
+#include "cm/cli/guidance_option.h"
+#include "cm/cli/number_option.h"
 
 namespace {
 

@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "cm/base/text.h"
-#include "cm/config/evaluate_command.h"
-#include "cm/config/number_option.h"
+#include "cm/cli/evaluate_command.h"
+#include "cm/cli/number_option.h"
 
 namespace {
 

@@ -1,8 +1,8 @@
 // Tells what a weight file, a checkpoint or a run is.
 #include <CLI/CLI.hpp>
 
-#include "cm/config/command_line.h"
-#include "cm/config/info_command.h"
+#include "cm/cli/command_line.h"
+#include "cm/cli/info_command.h"
 
 int main(int argc, char** argv) {
   CLI::App app("Tells what a weight file, checkpoint or run is: network, parameters, step, averages.",

@@ -1,8 +1,8 @@
 // Samples a checkpoint: one step, several steps, or a diffusion model's ODE.
 #include <CLI/CLI.hpp>
 
-#include "cm/config/number_option.h"
-#include "cm/config/sample_command.h"
+#include "cm/cli/number_option.h"
+#include "cm/cli/sample_command.h"
 
 int main(int argc, char** argv) {
   CLI::App app("Samples a checkpoint: writes samples.npz and grid.png.", "cm-sample");

@@ -2,11 +2,11 @@
 #include <CLI/CLI.hpp>
 
 #include "cm/base/limits.h"
-#include "cm/config/command_line.h"
-#include "cm/config/compute_options.h"
-#include "cm/config/guidance_option.h"
-#include "cm/config/number_option.h"
-#include "cm/config/search_command.h"
+#include "cm/cli/command_line.h"
+#include "cm/cli/compute_options.h"
+#include "cm/cli/guidance_option.h"
+#include "cm/cli/number_option.h"
+#include "cm/cli/search_command.h"
 
 int main(int argc, char** argv) {
   CLI::App app(

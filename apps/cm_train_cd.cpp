@@ -1,5 +1,5 @@
 // Distills a diffusion model into a consistency model.
-#include "cm/config/train_command.h"
+#include "cm/cli/train_command.h"
 
 int main(int argc, char** argv) {
   return cm::train_main(argc, argv, "cm-train-cd", "Distills a diffusion model into a consistency model.",

@@ -1,5 +1,5 @@
 // Trains a diffusion model, the teacher of consistency distillation.
-#include "cm/config/train_command.h"
+#include "cm/cli/train_command.h"
 
 int main(int argc, char** argv) {
   return cm::train_main(argc, argv, "cm-train-edm", "Trains a diffusion model (EDM).",

@@ -1,5 +1,5 @@
 // Distills a diffusion model into one of fewer steps.
-#include "cm/config/train_command.h"
+#include "cm/cli/train_command.h"
 
 int main(int argc, char** argv) {
   return cm::train_main(argc, argv, "cm-train-pd",

@@ -13,8 +13,8 @@
 #include "cm/bench/lpips_memory.h"
 #include "cm/bench/measured_memory.h"
 #include "cm/bench/step_memory.h"
-#include "cm/config/command_line.h"
-#include "cm/config/number_option.h"
+#include "cm/cli/command_line.h"
+#include "cm/cli/number_option.h"
 #include "step_memory_config.h"
 
 namespace {

@@ -2,7 +2,7 @@
 
 #include "cm/base/error.h"
 #include "cm/base/text.h"
-#include "cm/config/yaml_reader.h"
+#include "cm/yaml/reader.h"
 
 namespace cm {
 namespace {

@@ -3,7 +3,7 @@
 
 #include <filesystem>
 
-#include "cm/config/run_config.h"
+#include "cm/run/run_config.h"
 
 namespace cm {
 

@@ -12,8 +12,8 @@
 #include <ATen/Parallel.h>
 
 #include "cm/base/limits.h"
-#include "cm/config/command_line.h"
-#include "cm/config/number_option.h"
+#include "cm/cli/command_line.h"
+#include "cm/cli/number_option.h"
 #include "cm/io/json.h"
 #include "cm/metrics/inception_features.h"
 

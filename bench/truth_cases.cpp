@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include "cm/config/method.h"
+#include "cm/run/method.h"
 
 namespace cm::truths {
 namespace {

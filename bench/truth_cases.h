@@ -4,9 +4,9 @@
 #include <string>
 #include <vector>
 
-#include "cm/config/run_config.h"
 #include "cm/diffusion/gaussian_mixture.h"
 #include "cm/io/json.h"
+#include "cm/run/run_config.h"
 
 namespace cm::truths {
 

@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <chrono>
 
-#include "cm/config/method.h"
-#include "cm/config/objective_of.h"
 #include "cm/diffusion/sampler.h"
 #include "cm/nn/perceptron.h"
+#include "cm/run/method.h"
+#include "cm/run/objective_of.h"
 #include "cm/training/formula_model.h"
 #include "cm/training/trainer.h"
 

@@ -12,8 +12,8 @@
 #include "cm/base/files.h"
 #include "cm/base/limits.h"
 #include "cm/base/log.h"
-#include "cm/config/command_line.h"
-#include "cm/config/number_option.h"
+#include "cm/cli/command_line.h"
+#include "cm/cli/number_option.h"
 #include "truth_run.h"
 
 namespace {

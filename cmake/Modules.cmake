@@ -21,6 +21,13 @@ add_library(cm_log OBJECT ${PROJECT_SOURCE_DIR}/src/base/log.cpp)
 target_include_directories(cm_log PRIVATE ${PROJECT_SOURCE_DIR}/include)
 target_link_libraries(cm_log PRIVATE cm_flags spdlog::spdlog)
 
+# For targets whose time goes to the modules below them, and compilation's to optimising options and messages.
+function(cm_little_optimisation)
+  foreach(target IN LISTS ARGN)
+    target_compile_options(${target} PRIVATE $<$<CONFIG:Release>:-O1>)
+  endforeach()
+endfunction()
+
 # One precompiled header for all that sees LibTorch.
 add_library(cm_pch OBJECT ${PROJECT_SOURCE_DIR}/cmake/pch.cpp)
 target_link_libraries(cm_pch PRIVATE cm_flags cm_torch)

@@ -13,7 +13,7 @@
 #include "cm/bench/operator_times.h"
 #include "cm/bench/sampling_bench.h"
 #include "cm/bench/training_bench.h"
-#include "cm/config/command_line.h"
+#include "cm/cli/command_line.h"
 #include "cm/io/json.h"
 #include "cm/kernels/paths.h"
 

@@ -1,7 +1,7 @@
 #include "cm/bench/sampling_bench.h"
 
 #include "cm/bench/training_bench.h"
-#include "cm/config/compute_options.h"
+#include "cm/cli/compute_options.h"
 #include "cm/io/image.h"
 
 namespace cm {

@@ -4,7 +4,7 @@
 
 #include "cm/base/error.h"
 #include "cm/bench/lpips_memory.h"
-#include "cm/config/method.h"
+#include "cm/run/method.h"
 
 namespace cm {
 namespace {

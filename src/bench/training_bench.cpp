@@ -4,9 +4,9 @@
 
 #include "cm/base/random.h"
 #include "cm/base/text.h"
-#include "cm/config/method.h"
-#include "cm/config/objective_of.h"
 #include "cm/io/image.h"
+#include "cm/run/method.h"
+#include "cm/run/objective_of.h"
 
 namespace cm {
 namespace {

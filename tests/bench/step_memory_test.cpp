@@ -4,7 +4,7 @@
 
 #include "cm/base/error.h"
 #include "cm/bench/measured_memory.h"
-#include "cm/config/yaml_reader.h"
+#include "cm/yaml/reader.h"
 
 namespace cm {
 namespace {

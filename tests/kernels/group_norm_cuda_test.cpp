@@ -4,9 +4,9 @@
 #include <gmock/gmock.h>
 #include <torch/csrc/autograd/autograd.h>
 
-#include "../../src/kernels/group_norm_launches.cuh"
 #include "kernels/group_norm_cases.h"
 #include "kernels/guarded_array.h"
+#include "src/kernels/group_norm_launches.cuh"
 
 namespace cm {
 namespace {

@@ -1,4 +1,4 @@
-#include "../../src/kernels/group_norm_plan.h"
+#include "src/kernels/group_norm_plan.h"
 
 #include <gtest/gtest.h>
 

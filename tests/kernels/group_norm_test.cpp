@@ -8,9 +8,9 @@
 
 #include <limits>
 
-#include "../../src/kernels/cuda_call.h"
 #include "cm/base/random.h"
 #include "kernels/group_norm_cases.h"
+#include "src/kernels/cuda_call.h"
 #include "support/closeness.h"
 #include "support/devices.h"
 #include "support/message_of.h"

@@ -3,11 +3,11 @@
 // Behind it:
 #include <gmock/gmock.h>
 
-#include "../../src/kernels/multi_tensor_launches.cuh"
 #include "cm/base/random.h"
 #include "cm/kernels/multi_tensor.h"
 #include "kernels/adam_cases.h"
 #include "kernels/guarded_array.h"
+#include "src/kernels/multi_tensor_launches.cuh"
 #include "support/closeness.h"
 
 namespace cm {

@@ -5,10 +5,10 @@
 
 #include <cmath>
 
-#include "../../src/kernels/cuda_call.h"
 #include "cm/base/random.h"
 #include "cm/kernels/paths.h"
 #include "kernels/adam_cases.h"
+#include "src/kernels/cuda_call.h"
 #include "support/closeness.h"
 #include "support/devices.h"
 #include "support/message_of.h"

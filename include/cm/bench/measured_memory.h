@@ -6,8 +6,8 @@
 
 #include "cm/bench/bench_case.h"
 #include "cm/bench/network_memory.h"
-#include "cm/config/run_config.h"
 #include "cm/nn/network.h"
+#include "cm/run/run_config.h"
 
 namespace cm {
 

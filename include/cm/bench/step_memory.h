@@ -2,7 +2,7 @@
 #pragma once
 
 #include "cm/bench/network_memory.h"
-#include "cm/config/run_config.h"
+#include "cm/run/run_config.h"
 
 namespace cm {
 

@@ -7,7 +7,7 @@
 #include <optional>
 
 #include "cm/bench/bench_case.h"
-#include "cm/config/run_config.h"
+#include "cm/run/run_config.h"
 #include "cm/training/run_log.h"
 #include "cm/training/trainer.h"
 

@@ -1,0 +1,27 @@
+// The body of cm-sample: images from a checkpoint.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "cm/cli/command_line.h"
+#include "cm/cli/sample_set.h"
+
+namespace cm {
+
+struct SampleCommand {
+  CommonOptions common;
+  std::string checkpoint;
+  std::optional<double> ema;
+  SampleSetOptions samples;
+  std::string out;
+  std::optional<std::string> noise;  // safetensors with x_T and noise.0, noise.1, …
+  bool write_float = false;
+  bool write_pngs = false;
+};
+
+// Samples and writes samples.npz, grid.png and what else was asked for into `out`; returns 0. InputError for
+// mistakes in the command, before anything is computed or written.
+int run_sample_command(const SampleCommand& command);
+
+}  // namespace cm

@@ -1,0 +1,37 @@
+// The body of cm-search: the time points of multistep sampling that a metric likes best.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "cm/cli/command_line.h"
+#include "cm/cli/compute_options.h"
+#include "cm/cli/reference_options.h"
+
+namespace cm {
+
+struct SearchCommand {
+  CommonOptions common;
+  std::string checkpoint;
+  std::optional<double> ema;
+  int64_t steps = 2;
+  std::optional<int64_t> grid;  // default: grid_levels of the model
+  std::string metric = "frechet";
+  ReferenceOptions reference;
+  int64_t count = 2000;                // samples an evaluation
+  std::optional<std::string> classes;  // as SampleCommand's
+  double guidance = 1;                 // towards them
+  int64_t batch = 64;
+  ComputeOptions compute = {};
+  std::string out;
+  bool resume = false;
+};
+
+// Searches by cm/diffusion/ternary_search.h, keeps every evaluation in `out` (cm/cli/search_folder.h),
+// prints what was tried and, last, the line "--sigmas …" that cm-sample takes. An interruption ends it with
+// all evaluations kept. Returns 0. InputError for mistakes in the command, before anything is computed or
+// written.
+int run_search_command(const SearchCommand& command);
+
+}  // namespace cm

@@ -1,0 +1,45 @@
+// From a configuration to something that trains.
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "cm/nn/lpips.h"
+#include "cm/run/run_config.h"
+#include "cm/training/trainer.h"
+
+namespace cm {
+
+// Everything a run consists of. Built once; its parts refer to one another, so it stays where it is.
+class TrainingRun {
+ public:
+  // Opens the data, builds the networks and loads the weights they start from. InputError for what does not
+  // fit: a data file, a network for these images, a teacher of another shape or kind, a distance for other
+  // images, a batch that the ranks of `world` can't share.
+  TrainingRun(const RunConfig& config, const torch::Device& device, const World& world = World());
+  TrainingRun(const TrainingRun&) = delete;
+  TrainingRun& operator=(const TrainingRun&) = delete;
+
+  // The config with everything that was left open filled in.
+  const RunConfig& config() const { return config_; }
+  const Dataset& dataset() const { return *dataset_; }
+  Trainer& trainer() { return *trainer_; }
+  const Model& student() const { return *student_; }
+  const Objective& objective() const { return objective_; }
+
+  // Images, which weights of a teacher and a start are taken and why, parameters and memory, for people.
+  std::string summary() const;
+
+ private:
+  RunConfig config_;
+  std::unique_ptr<Dataset> dataset_;
+  std::shared_ptr<const Lpips> lpips_;  // where the objective's distance is lpips
+  std::string sources_;                 // of the weights, for summary()
+  std::optional<Model> teacher_;
+  std::optional<Model> student_;
+  std::optional<Model> target_;
+  Objective objective_;
+  std::unique_ptr<Trainer> trainer_;
+};
+
+}  // namespace cm

@@ -1,0 +1,192 @@
+#include "cm/cli/edit_command.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <filesystem>
+#include <iostream>
+
+#include "cm/base/files.h"
+#include "cm/base/log.h"
+#include "cm/base/text.h"
+#include "cm/cli/class_labels.h"
+#include "cm/cli/compute_options.h"
+#include "cm/cli/edit_input.h"
+#include "cm/cli/edit_walk.h"
+#include "cm/cli/image_output.h"
+#include "cm/diffusion/editing.h"
+#include "cm/distributed/launch.h"
+#include "cm/training/checkpoint.h"
+#include "cm/training/guided_model.h"
+
+namespace cm {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int64_t kFrames = 8;  // of an interpolation
+constexpr int64_t kTilesInGrid = 100;
+constexpr int64_t kRowsInGrid = 10;
+
+ImageOutput output_of(const EditOptions& options) {
+  return {.folder = options.out,
+          .image = "result",
+          .write_float = options.write_float,
+          .write_pngs = options.write_pngs,
+          .quantization = Quantization::nearest};
+}
+
+// interpolate has no pictures, and one class unless told otherwise.
+EditInput input_of(const EditOptions& options, const ImageSpec& image) {
+  if (options.task != EditTask::interpolate) return read_edit_input(options, image);
+  const auto classes = options.classes || image.classes == 0 ? options.classes : "0";
+  EditInput input;
+  input.labels = class_labels(classes, image.classes, options.count.value_or(kFrames));
+  return input;
+}
+
+// Rows of a tensor that may be undefined.
+Tensor rows(const Tensor& tensor, int64_t first, int64_t n) {
+  return tensor.defined() ? tensor.narrow(0, first, n) : tensor;
+}
+
+std::optional<Constraint> constraint_of(const EditOptions& options, const Tensor& y, const Tensor& known) {
+  switch (options.task) {
+    case EditTask::inpaint:
+      return known_pixels(y, known);
+    case EditTask::colorize:
+      return known_luma(y);
+    case EditTask::superres:
+      return known_patch_means(y, *options.factor);
+    case EditTask::stroke:
+    case EditTask::denoise:
+    case EditTask::interpolate:
+      return std::nullopt;
+  }
+  TORCH_INTERNAL_ASSERT(false, "not a task");
+}
+
+// The point that the walk starts from.
+Tensor start_of(const EditOptions& options, const Tensor& y, const std::optional<Constraint>& constraint,
+                const Tensor& x_T) {
+  if (options.noise || options.task == EditTask::interpolate) return x_T;
+  if (constraint) return known_part(*constraint) + x_T;
+  return options.task == EditTask::stroke || options.add_noise ? y + x_T : y;
+}
+
+Tensor edit_batch(const EditOptions& options, const Model& model, const SamplerOptions& sampler,
+                  const EditInput& part, const SampleNoise& noise) {
+  const torch::NoGradGuard guard;
+  const torch::Device device = model.device();
+  const auto there = [&](const Tensor& tensor) { return tensor.defined() ? tensor.to(device) : tensor; };
+  const Denoiser denoiser = guided_denoiser(model, there(part.labels), sampler.guidance);
+  const Tensor y = there(part.reference);
+  const auto constraint = constraint_of(options, y, there(part.known));
+  const Tensor start = start_of(options, y, constraint, there(noise.x_T));
+  const NoiseSource draws = [&](int64_t step) { return noise.noise(step).to(device); };
+  const double epsilon = walk_end(model.options());
+  if (constraint) {
+    return edit_multistep(clamped(denoiser), *constraint, start, sampler.sigmas, epsilon, draws);
+  }
+  return walk(denoiser, sampler, {start, draws}, epsilon).clamp(-1, 1);
+}
+
+// What the model was given, where that is not the pictures themselves: the known part, or the noisy pictures.
+NamedTensors given_to_model(const EditOptions& options, const EditInput& input, const BatchDraws& draws) {
+  if (const auto constraint = constraint_of(options, input.reference, input.known)) {
+    return {{"known", known_part(*constraint)}};
+  }
+  if (!options.add_noise) return {};
+  const Tensor x_T = draws(0, input.reference.size(0)).x_T;
+  return {{"noisy", start_of(options, input.reference, std::nullopt, x_T)}};
+}
+
+// One row a result: the picture, what the model was given if that is another (luma as grey), the result. Many
+// results stand side by side; those of interpolate follow one another.
+Tensor grid_of(const EditOptions& options, const EditInput& input, const NamedTensors& given,
+               const Tensor& x) {
+  std::vector<Tensor> columns;
+  if (input.reference.defined()) columns.push_back(input.reference);
+  for (const auto& [name, tensor] : given) {
+    columns.push_back(options.task == EditTask::colorize ? grey_level(tensor).expand_as(tensor) : tensor);
+  }
+  columns.push_back(x);
+  const auto width = static_cast<int64_t>(columns.size());
+  const int64_t shown = std::min(x.size(0), kTilesInGrid / width);
+  const int64_t side_by_side =
+      width == 1 ? std::min(shown, kRowsInGrid) : (shown + kRowsInGrid - 1) / kRowsInGrid;
+  for (auto& column : columns) column = to_uint8(column.narrow(0, 0, shown));
+  return make_grid(torch::stack(columns, 1).flatten(0, 1), width * side_by_side);
+}
+
+// The options that decide a result, as given, and what was found at --input.
+Json record_of(const EditOptions& options, const EditInput& input) {
+  Json record = {{"task", to_string(options.task)}};
+  if (options.input) record["input"] = *options.input;
+  if (options.mask) record["mask"] = *options.mask;
+  if (!options.box.empty()) record["box"] = options.box;
+  if (options.factor) {
+    record["factor"] = *options.factor;
+    record["small_pictures"] = input.small_pictures;
+  }
+  if (options.sigma) record["sigma"] = *options.sigma;
+  if (options.add_noise) record["add_noise"] = true;
+  if (options.classes) record["class"] = *options.classes;
+  if (options.noise) {
+    record["noise"] = *options.noise;
+  } else if (!options.seeds.empty()) {
+    record["seeds"] = options.seeds;
+  } else {
+    record["seed"] = options.common.seed.value_or(0);
+  }
+  record["pictures"] = input.pictures;
+  return record;
+}
+
+void report(const EditOptions& options, const ResolvedWeights& weights, const SamplerOptions& sampler,
+            int64_t count, double seconds) {
+  std::cout << to_string(options.task) << ": " << count << " results of " << weights.file.string() << " ("
+            << weights.why << "), " << evaluations(sampler) << " evaluations and "
+            << shortest(std::round(1e5 * seconds / static_cast<double>(count)) / 100)
+            << " ms each: " << (fs::path(options.out) / "results.npz").string() << '\n';
+}
+
+}  // namespace
+
+int run_edit_command(const EditOptions& options) {
+  check_alone(launch_of_this_process(), "cm-edit");
+  check_options(options);
+  check_output(output_of(options), options.common.force);
+  const torch::Device device = parse_device(options.common.device);
+  const ResolvedWeights weights = resolve_weights(options.checkpoint, options.ema);
+  const ModelOptions model_options = read_weight_header(weights.file).options;
+  const SamplerOptions sampler = edit_walk(options, model_options);
+  const EditInput input = input_of(options, model_options.image);
+  const int64_t count = input.reference.defined() ? input.reference.size(0) : options.count.value_or(kFrames);
+  const BatchDraws draws = edit_draws(options, model_options, sampler, count);
+  const Model model = open_model(weights.file, device, options.compute);
+
+  const auto start = std::chrono::steady_clock::now();
+  const Tensor x = in_batches(to_string(options.task), count, options.batch, [&](int64_t first, int64_t n) {
+    const EditInput part{.reference = rows(input.reference, first, n),
+                         .known = rows(input.known, first, n),
+                         .labels = rows(input.labels, first, n),
+                         .pictures = {},
+                         .small_pictures = 0,
+                         .remarks = {}};
+    return edit_batch(options, model, sampler, part, draws(first, n));
+  });
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+
+  const NamedTensors given = given_to_model(options, input, draws);
+  write_images(output_of(options), x, input.labels, grid_of(options, input, given, x), given);
+  Json record = record_of(options, input);
+  record.update(walk_record(weights.file, sampler, count, options.batch, seconds));
+  record["dtype"] = to_string(options.compute.dtype);
+  write_file_atomically(fs::path(options.out) / "edit.json", json_text(record, 2) + "\n");
+  for (const auto& remark : input.remarks) log_warning(remark);
+  report(options, weights, sampler, count, seconds);
+  return 0;
+}
+
+}  // namespace cm

@@ -1,0 +1,89 @@
+#include "cm/cli/image_output.h"
+
+#include <algorithm>
+#include <iomanip>
+#include <optional>
+
+#include "cm/base/error.h"
+#include "cm/base/progress.h"
+#include "cm/base/text.h"
+#include "cm/distributed/spread.h"
+#include "cm/io/npz.h"
+
+namespace cm {
+namespace {
+
+namespace fs = std::filesystem;
+
+fs::path archive_of(const ImageOutput& output) {
+  return output.folder / (output.image + "s.npz");
+}
+
+}  // namespace
+
+void check_output(const ImageOutput& output, bool force) {
+  const fs::path archive = archive_of(output);
+  if (fs::exists(archive) && !force) {
+    throw InputError(concat(archive.string(), ": exists already; --force writes over it"));
+  }
+  if (fs::exists(output.folder) && !fs::is_directory(output.folder)) {
+    throw InputError(concat("--out ", output.folder.string(), ": is a file; name a folder"));
+  }
+}
+
+Tensor in_batches(const std::string& what, int64_t count, int64_t batch,
+                  const std::function<Tensor(int64_t first, int64_t n)>& make, const World& world) {
+  std::optional<Progress> progress;
+  if (world.is_first()) progress.emplace(what, count);
+  int64_t done = 0;
+  return spread_batches(world, count, batch, [&](int64_t first, int64_t n) {
+    Tensor made = make(first, n).cpu();
+    done = std::min(count, done + n * world.size());  // the other ranks keep about the same pace
+    if (progress) progress->update(done);
+    return made;
+  });
+}
+
+void write_pixels(const ImageOutput& output, const Tensor& pixels, const Tensor& labels, const Tensor& grid) {
+  fs::create_directories(output.folder);
+  NpzArrays arrays = {{"arr_0", pixels.permute({0, 2, 3, 1}).contiguous()}};
+  if (labels.defined()) arrays["arr_1"] = labels;
+  if (output.write_pngs) {
+    for (int64_t i = 0; i < pixels.size(0); ++i) {
+      const std::string name = concat(output.image, "-", std::setw(6), std::setfill('0'), i, ".png");
+      write_png(output.folder / name, pixels[i]);
+    }
+  }
+  write_png(output.folder / "grid.png", grid);
+  save_npz(archive_of(output), arrays);
+}
+
+void write_images(const ImageOutput& output, const Tensor& x, const Tensor& labels, const Tensor& grid,
+                  const NamedTensors& beside) {
+  if (output.write_float) {
+    fs::create_directories(output.folder);
+    NamedTensors tensors = beside;
+    tensors["x"] = x;
+    save_safetensors(output.folder / (output.image + "s.safetensors"), tensors);
+  }
+  write_pixels(output, to_uint8(x, output.quantization), labels, grid);
+}
+
+Json sampler_record(const SamplerOptions& sampler) {
+  return {{"sampler", to_string(sampler.kind)},
+          {"sigmas", sampler.sigmas},
+          {"guidance", sampler.guidance},
+          {"evaluations", evaluations(sampler)}};
+}
+
+Json walk_record(const fs::path& weights, const SamplerOptions& sampler, int64_t count, int64_t batch,
+                 double seconds) {
+  Json record = {{"checkpoint", weights.string()},
+                 {"count", count},
+                 {"batch", batch},
+                 {"milliseconds_per_image", 1000 * seconds / static_cast<double>(count)}};
+  record.update(sampler_record(sampler));
+  return record;
+}
+
+}  // namespace cm

@@ -1,0 +1,49 @@
+#include "cm/cli/shared_walk.h"
+
+#include <utility>
+
+#include "cm/base/text.h"
+#include "cm/cli/image_output.h"
+
+namespace cm {
+
+SharedWalk::SharedWalk(const Model& model, const Tensor& labels, SharedWalkOptions options)
+    : model_(model), labels_(labels), options_(std::move(options)) {}
+
+Tensor SharedWalk::images(const std::vector<double>& sigmas) {
+  TORCH_CHECK(!sigmas.empty(), "a walk needs a time point");
+  if (sigmas.size() == 1) return first(sigmas.front());
+  const std::vector<double> beginning(sigmas.begin(), sigmas.end() - 1);
+  if (beginning != beginning_) {
+    kept_ = images(beginning);
+    beginning_ = beginning;
+  }
+  return next(kept_, sigmas);
+}
+
+Tensor SharedWalk::first(double sigma_max) const {
+  const SamplerOptions onestep{
+      .kind = SamplerKind::onestep, .sigmas = {sigma_max}, .churn = {}, .guidance = options_.guidance};
+  return in_batches("sampling", options_.count, options_.batch, [&](int64_t first, int64_t n) {
+    options_.before_batch();
+    return sample(model_, onestep, seeded_noise(model_.options(), onestep, options_.seed, first, n),
+                  labels_of(first, n));
+  });
+}
+
+Tensor SharedWalk::next(const Tensor& x, const std::vector<double>& sigmas) const {
+  const auto step = static_cast<int64_t>(sigmas.size()) - 2;  // the draw between the last two points
+  const std::string what = concat("sampling at sigma ", sigmas.back());
+  return in_batches(what, options_.count, options_.batch, [&](int64_t first, int64_t n) {
+    options_.before_batch();
+    const Tensor z = seeded_draws(model_.options(), options_.seed, first, n)(step);
+    return sample_next(model_, x.narrow(0, first, n), sigmas.back(), z, labels_of(first, n),
+                       options_.guidance);
+  });
+}
+
+Tensor SharedWalk::labels_of(int64_t first, int64_t n) const {
+  return labels_.defined() ? labels_.narrow(0, first, n) : labels_;
+}
+
+}  // namespace cm

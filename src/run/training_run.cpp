@@ -1,0 +1,275 @@
+#include "cm/run/training_run.h"
+
+#include "cm/base/error.h"
+#include "cm/base/log.h"
+#include "cm/base/random.h"
+#include "cm/base/text.h"
+#include "cm/run/method.h"
+#include "cm/run/objective_of.h"
+#include "cm/training/checkpoint.h"
+#include "cm/training/diffusers_folder.h"
+#include "cm/training/guided_model.h"
+#include "cm/training/lpips_file.h"
+
+namespace cm {
+namespace {
+
+uint64_t seed_of(const RunConfig& config) {
+  return static_cast<uint64_t>(config.train.seed);
+}
+
+// Weights that come from elsewhere, and what their file says of them.
+struct Source {
+  ResolvedWeights weights;
+  ModelOptions options;
+};
+
+// nullopt where none are named.
+std::optional<Source> open_source(const WeightSource& named) {
+  if (!named.checkpoint) return std::nullopt;
+  const ResolvedWeights weights = resolve_weights(*named.checkpoint, named.ema);
+  return Source{weights, read_weight_header(weights.file).options};
+}
+
+// For the summary.
+std::string described(const char* what, const ResolvedWeights& weights) {
+  return concat("\n", what, weights.file.string(), "\n            ", weights.why);
+}
+
+// Another run's network as this run's default: consistency models train without dropout.
+UNetOptions without_dropout(UNetOptions network) {
+  network.dropout = 0;
+  return network;
+}
+
+void check_fits(const UNetOptions& network, const ImageSpec& image) {
+  std::vector<std::string> mistakes;
+  validate_for(network, image, [&](const std::string& key, const std::string& sentence) {
+    mistakes.push_back(concat("model.", key, " ", sentence));
+  });
+  if (!mistakes.empty()) throw InputError(mistakes);
+}
+
+// Of a U-Net that lies without its pipeline we read that it is a consistency function.
+void take_as_denoiser(ModelOptions& teacher, const std::string& source) {
+  log_warning(
+      concat("teacher.checkpoint ", source,
+             ": diffusers' U-Net alone does not say whether it is a diffusion model's; it is taken as "
+             "one (edm)"));
+  teacher.parameterization = Parameterization::edm;
+}
+
+void check_teacher(const ModelOptions& teacher, const ImageSpec& image, const std::string& source) {
+  if (!is_diffusion(teacher.parameterization)) {
+    throw InputError(concat("teacher.checkpoint ", source, ": is a consistency model (",
+                            to_string(teacher.parameterization), "); a diffusion model is needed"));
+  }
+  const auto text = [](const ImageSpec& spec) {
+    return concat(spec.channels, " × ", spec.size, " × ", spec.size, ", ", spec.classes, " classes");
+  };
+  const bool same = teacher.image.channels == image.channels && teacher.image.size == image.size &&
+                    teacher.image.classes == image.classes;
+  if (!same) {
+    throw InputError(concat("teacher.checkpoint ", source, ": was trained on other images (",
+                            text(teacher.image), ") than data gives (", text(image), ")"));
+  }
+}
+
+// A student of progressive distillation is a denoiser at its own levels only: the next student can halve its
+// steps, nothing else can be learned from it.
+void check_distilled_teacher(const RunConfig& config, int64_t steps) {
+  if (config.pd && 2 * config.pd->start_steps == steps) return;
+  throw InputError(concat("teacher.checkpoint ", *config.teacher.checkpoint, ": was distilled to ", steps,
+                          " sampling steps and is a denoiser at those levels only; ",
+                          config.pd && steps > 1
+                              ? concat("pd.start_steps must be ", steps / 2, ", got ", config.pd->start_steps)
+                              : "name the model that was distilled"));
+}
+
+void check_label_dropout(const RunConfig& config, const ImageSpec& image,
+                         const std::optional<Model>& teacher) {
+  if (config.train.label_dropout == 0) return;
+  if (image.classes == 0) {
+    throw InputError(concat("train.label_dropout ", config.train.label_dropout, ": ", config.data.path,
+                            " gives no classes that could be dropped; set it to 0"));
+  }
+  if (teacher && teacher->options().label_dropout == 0) {
+    throw InputError(concat("train.label_dropout ", config.train.label_dropout, ": teacher.checkpoint ",
+                            *config.teacher.checkpoint,
+                            " was trained without it and can't teach the null class; set it to 0"));
+  }
+}
+
+// What the student will have learned: by its teacher's guidance, or of a teacher that had learned it.
+std::optional<double> distilled_guidance(const RunConfig& config, const std::optional<Model>& teacher) {
+  if (config.teacher.guidance != 1) return config.teacher.guidance;
+  return teacher ? teacher->options().guidance : std::nullopt;
+}
+
+// The weights that the student starts from, those of `source` (init, or else the teacher); nullopt for random
+// ones. A network that takes its time as arctan(σ/σ_d) can't go on as one that takes ¼ ln σ, nor the other
+// way round.
+std::optional<ResolvedWeights> start_weights(const RunConfig& config, const std::optional<Source>& source) {
+  if (!source) return std::nullopt;
+  const Parameterization theirs = source->options.parameterization;
+  if (has_trig_time(theirs) == has_trig_time(*config.parameterization)) return source->weights;
+  const auto other =
+      concat(": its network takes time as ", to_string(theirs), " gives it, which a student of ",
+             to_string(*config.parameterization), " can't start from");
+  if (config.init.checkpoint) {
+    throw InputError(concat("init.checkpoint ", *config.init.checkpoint, other,
+                            has_trig_time(theirs) ? "; use one of edm, skip or piecewise"
+                                                  : "; use one of trig or trig_diffusion"));
+  }
+  log_info(
+      concat("teacher.checkpoint ", *config.teacher.checkpoint, other, ": it starts from random weights"));
+  return std::nullopt;
+}
+
+// The network of the objective's distance, if it is one.
+std::shared_ptr<const Lpips> lpips_for(const RunConfig& config, const ImageSpec& image,
+                                       const torch::Device& device) {
+  const auto distance = method_of(config).distance;
+  if (!distance || distance->kind != Distance::lpips) return nullptr;
+  if (image.channels != 3) {
+    throw InputError(concat(to_string(config.objective), ".distance: lpips compares images of 3 channels, ",
+                            config.data.path, " has ", image.channels, "; choose another distance"));
+  }
+  return load_lpips(*config.lpips.weights, device);
+}
+
+// A loss with a gradient through u differentiates the network twice, which recomputed blocks cannot be.
+void check_twice_differentiable(const RunConfig& config) {
+  const bool twice = config.continuous_cd && !config.continuous_cd->stop_gradient;
+  if (twice && config.model->activation_checkpointing) {
+    throw InputError(
+        "continuous_cd.stop_gradient: false does not go with model.activation_checkpointing; set that to "
+        "false, or "
+        "stop_gradient to true");
+  }
+}
+
+// The objective's own section, and what the objective implies.
+void fill_in(RunConfig& config) {
+  switch (config.objective) {
+    case ObjectiveKind::edm:
+      config.edm = config.edm.value_or(EdmOptions());
+      break;
+    case ObjectiveKind::cd:
+      config.cd = config.cd.value_or(CdOptions());
+      break;
+    case ObjectiveKind::ct:
+      config.ct = config.ct.value_or(CtOptions());
+      break;
+    case ObjectiveKind::ict:
+      config.ict = config.ict.value_or(IctOptions());
+      break;
+    case ObjectiveKind::ect:
+      config.ect = config.ect.value_or(EctOptions());
+      break;
+    case ObjectiveKind::continuous_cd:
+      config.continuous_cd = config.continuous_cd.value_or(ContinuousOptions());
+      break;
+    case ObjectiveKind::continuous_ct:
+      config.continuous_ct = config.continuous_ct.value_or(ContinuousOptions());
+      break;
+    case ObjectiveKind::pd:
+      config.pd = config.pd.value_or(PdOptions());
+      break;
+    case ObjectiveKind::sct:
+      config.sct = config.sct.value_or(ScmOptions());
+      break;
+    case ObjectiveKind::scd:
+      config.scd = config.scd.value_or(ScmOptions());
+      break;
+  }
+  if (config.data.kind == DatasetKind::patches)
+    config.data.patches = config.data.patches.value_or(PatchOptions());
+  config.parameterization = parameterization_of(config);
+  if (!config.sampling.grid) config.sampling.grid = method_of(config).last_levels;
+}
+
+std::string processes(const World& world) {
+  return world.size() == 1 ? "" : concat(", shared by ", world.size(), " processes");
+}
+
+}  // namespace
+
+TrainingRun::TrainingRun(const RunConfig& config, const torch::Device& device, const World& world)
+    : config_(config) {
+  fill_in(config_);
+  rank_batch_size(config_.train, world);
+  dataset_ = open_dataset(config_.data);
+  const ImageSpec image{
+      .channels = dataset_->channels(), .size = dataset_->image_size(), .classes = dataset_->classes()};
+  lpips_ = lpips_for(config_, image, device);
+  const auto teacher = open_source(config_.teacher);
+  if (teacher) {
+    const auto& file = teacher->weights.file;
+    sources_ += described("teacher     ", teacher->weights);
+    WeightFile weights = load_weight_file(file);
+    if (is_bare_unet(file)) take_as_denoiser(weights.options, *config_.teacher.checkpoint);
+    check_teacher(weights.options, image, *config_.teacher.checkpoint);
+    if (weights.options.distilled_steps) check_distilled_teacher(config_, *weights.options.distilled_steps);
+    const double guidance = config_.teacher.guidance;
+    check_guidance(weights.options, guidance,
+                   concat("teacher.guidance ", guidance, " of ", *config_.teacher.checkpoint));
+    // One that stages replace belongs to the checkpoints, with all that its weights tell.
+    const bool stays = config_.objective != ObjectiveKind::pd;
+    teacher_.emplace(
+        make_model(weights, device, file.string(), stays ? config_.train.dtype : ComputeType::fp32));
+    teacher_->compute_in(config_.train.dtype);
+  }
+  check_label_dropout(config_, image, teacher_);
+  const auto init = open_source(config_.init);
+  const auto& source = init ? init : teacher;
+  if (!config_.model) config_.model = without_dropout(source.value().options.network);
+  check_fits(*config_.model, image);
+  check_twice_differentiable(config_);
+  const ModelOptions options{.network = *config_.model,
+                             .image = image,
+                             .parameterization = *config_.parameterization,
+                             .sigma = config_.sigma,
+                             .sampling = config_.sampling,
+                             .distilled_steps = std::nullopt,
+                             .label_dropout = config_.train.label_dropout,
+                             .guidance = distilled_guidance(config_, teacher_)};
+  const auto start = start_weights(config_, source);
+  student_.emplace(options, device, start ? std::nullopt : std::optional(seed_of(config_)));
+  if (start) {
+    sources_ += described("start       ", *start);
+    load_weights(start->file, *student_);
+  }
+  student_->compute_in(config_.train.dtype);
+  if (method_of(config_).has_target) {
+    target_.emplace(options, device);
+    copy_weights(student_->network(), target_->network(), "target");
+    target_->freeze();
+    target_->compute_in(config_.train.dtype);
+  }
+  objective_ = objective_of(config_,
+                            {.student = *student_,
+                             .target = target_ ? &*target_ : nullptr,
+                             .teacher = teacher_ ? &*teacher_ : nullptr},
+                            lpips_);
+  trainer_ = std::make_unique<Trainer>(config_.train, config_.optimizer, config_.ema, objective_, *student_,
+                                       target_ ? &*target_ : nullptr, world);
+}
+
+std::string TrainingRun::summary() const {
+  const ImageSpec& image = student_->options().image;
+  const auto parameters = static_cast<double>(parameter_count(student_->network()));
+  // Weights, gradient and two moments of the student; target, teacher; the averages. All are fp32.
+  const double copies =
+      4 + (target_ ? 1 : 0) + (teacher_ ? 1 : 0) + static_cast<double>(config_.ema.rates.size());
+  const double numbers = parameters * copies + (lpips_ ? static_cast<double>(parameter_count(*lpips_)) : 0);
+  return concat("objective   ", to_string(config_.objective), ", ", config_.train.steps, " steps of ",
+                config_.train.batch_size, " images", processes(trainer_->world()), "\ndata        ",
+                dataset_->size(), " images, ", image.channels, " × ", image.size, " × ", image.size, ", ",
+                image.classes, " classes", sources_, "\nnetwork     ", human_count(parameters),
+                " parameters\nmemory      ", human_bytes(4 * numbers), " for weights, gradients, optimizer, ",
+                "averages", target_ ? ", target" : "", teacher_ ? ", teacher" : "", lpips_ ? ", LPIPS" : "",
+                "; activations come on top");
+}
+
+}  // namespace cm

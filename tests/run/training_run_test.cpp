@@ -1,0 +1,271 @@
+#include "cm/run/training_run.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "cm/base/error.h"
+#include "cm/base/text.h"
+#include "cm/run/method.h"
+#include "cm/training/weight_file.h"
+#include "cm/yaml/field_help.h"
+#include "cm/yaml/reader.h"
+#include "support/closeness.h"
+#include "support/message_of.h"
+#include "support/shipped_data.h"
+#include "support/temporary_folder.h"
+#include "support/tiny_run.h"
+
+namespace cm {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::UnorderedElementsAreArray;
+
+// The tests of training sweep over these, which are lists of their own below this module.
+static_assert(std::size(test::kMethods) == EnumNames<ObjectiveKind>::names.size());
+
+// Of a diffusion model of the digits, which can be guided.
+ModelOptions digits_model(Parameterization parameterization = Parameterization::edm) {
+  ModelOptions options = test::tiny_options(parameterization);
+  options.image = {.channels = 1, .size = 8, .classes = 10};
+  options.network.dropout = 0.2;
+  options.label_dropout = 0.1;
+  return options;
+}
+
+// A weight file of such a model, by a name of its own.
+std::string weight_file_of(const ModelOptions& options, const std::string& name) {
+  static const test::TemporaryFolder folder;
+  const std::filesystem::path path = folder / name;
+  if (!std::filesystem::exists(path)) {
+    save_weights(path, options, test::tiny_model(options, 1).named_weights());
+  }
+  return path.string();
+}
+
+std::string diffusion_model(Parameterization parameterization) {
+  return weight_file_of(digits_model(parameterization), to_string(parameterization));
+}
+
+Method method_named(const std::string& objective) {
+  RunConfig config;
+  config.objective = from_name<ObjectiveKind>(objective).value();
+  return method_of(config);
+}
+
+RunConfig tiny_digits_run(const std::string& objective, const std::vector<std::string>& overrides) {
+  std::string text = concat("objective: ", objective, "\ndata: {path: ", test::kDigits,
+                            "}\nmodel: {channels: 32, channel_mult: [1], res_blocks: 1, "
+                            "attention_resolutions: []}\ntrain: {steps: 4, batch_size: 2}\n");
+  const Method method = method_named(objective);
+  const bool trig = has_trig_time(method.parameterizations.front());
+  const auto start = diffusion_model(trig ? Parameterization::trig_diffusion : Parameterization::edm);
+  if (method.needs_teacher) text += concat("teacher: {checkpoint: ", start, "}\n");
+  if (method.needs_init) text += concat("init: {checkpoint: ", start, "}\n");
+  return read_config<RunConfig>(parse_yaml(text, "run.yaml"), overrides);
+}
+
+// The run's last step in numbers: losses, the length of their gradient, noise levels, N(k) and μ(k).
+Tensor last_step_of(const std::string& objective, const std::vector<std::string>& overrides) {
+  TrainingRun run(tiny_digits_run(objective, overrides), torch::kCPU);
+  const int64_t step = run.config().train.steps - 1;
+  const RandomKey key{.seed = 21, .purpose = Purpose::evaluation};
+  const Batch images{normal(key, sample_range(0, 4), {1, 8, 8}).clamp(-1, 1), torch::tensor({0, 3, 7, 9})};
+  const TrainingBatch batch = test::training_batch(images, step);
+  const CurriculumPoint point = run.objective().curriculum(step);
+  const Tensor losses = run.objective().losses(batch);
+  losses.sum().backward();
+  const Tensor length = gradient_norm(run.student().parameters());
+  return torch::cat({losses.detach().to(torch::kFloat64), length.to(torch::kFloat64).unsqueeze(0),
+                     run.objective().sigmas(step, batch.samples),
+                     torch::tensor({static_cast<double>(point.levels.value_or(0)), point.decay.value_or(0)},
+                                   torch::kFloat64)});
+}
+
+// A change of an option, behind those that it needs to count, as overrides.
+using Change = std::vector<std::string>;
+
+std::string key_of(const Change& change) {
+  return change.back().substr(0, change.back().find('='));
+}
+
+std::string section_of(const std::string& key) {
+  return key.substr(0, key.find('.'));
+}
+
+const std::vector<Change> kChanges = {
+    {"edm.p_mean=1"},
+    {"edm.p_std=0.2"},
+    {"edm.weighting=snr"},
+    {"cd.n=5"},
+    {"cd.solver=euler"},
+    {"cd.distance=l1"},
+    {"cd.weighting=snr"},
+    {"cd.mu=0.5"},
+    {"ct.levels.schedule=doubling"},
+    {"ct.levels.s0=20"},
+    {"ct.levels.s1=10"},
+    {"ct.target.schedule=fixed"},
+    {"ct.target.mu=0.5"},
+    {"ct.distance=l1"},
+    {"ct.weighting=snr"},
+    {"ict.levels.schedule=progressive"},
+    {"ict.levels.s0=5"},
+    {"ict.levels.s1=20"},
+    {"ict.p_mean=1"},
+    {"ict.p_std=0.2"},
+    {"ict.distance=l2"},
+    {"ict.huber_c=0.1"},
+    {"ect.p_mean=1"},
+    {"ect.p_std=0.2"},
+    {"ect.q=4"},
+    {"ect.k=1"},
+    {"ect.b=3"},
+    {"ect.steps_per_stage=1"},
+    {"ect.huber_c=0.1"},
+    {"continuous_cd.stop_gradient=false"},
+    {"continuous_cd.stop_gradient=false", "continuous_cd.distance=l1"},
+    {"continuous_cd.weight=limit"},
+    {"continuous_cd.weighting=snr"},
+    {"continuous_ct.weight=limit"},
+    {"continuous_ct.weighting=snr"},
+    {"pd.start_steps=8"},
+    {"pd.steps_per_stage=1"},
+    {"pd.start_steps=2", "pd.steps_two=1"},
+    {"pd.distance=l1"},
+    {"pd.weighting=snr"},
+    {"sct.p_mean=1"},
+    {"sct.p_std=0.2"},
+    {"sct.tangent_warmup_steps=1"},
+    {"sct.tangent_c=1"},
+    {"scd.p_mean=1"},
+    {"scd.p_std=0.2"},
+    {"scd.tangent_warmup_steps=1"},
+    {"scd.tangent_c=1"},
+};
+
+// Of consistency training in continuous time: it has one value on the CPU without LPIPS.
+const std::vector<std::string> kWithoutAlternative = {"continuous_ct.stop_gradient",
+                                                      "continuous_ct.distance"};
+
+TEST(TrainingRun, EveryOptionOfAnObjectiveChangesWhatItTrains) {
+  std::vector<std::string> changed = kWithoutAlternative;
+  for (const Change& change : kChanges) {
+    const std::string objective = section_of(change.back());
+    changed.push_back(key_of(change));
+    const Tensor before = last_step_of(objective, {change.begin(), change.end() - 1});
+    EXPECT_GT(test::elementwise_difference(last_step_of(objective, change), before), 1e-4) << change.back();
+  }
+  std::vector<std::string> all;
+  for (const FieldHelp& field : field_help<RunConfig>()) {
+    const bool of_objective = from_name<ObjectiveKind>(section_of(field.key)).has_value();
+    if (of_objective && !field.type.starts_with("a section")) all.push_back(field.key);
+  }
+  EXPECT_THAT(changed, UnorderedElementsAreArray(all));
+}
+
+TEST(TrainingRun, AllNetworksComputeInTheAskedType) {
+  TrainingRun run(tiny_digits_run("cd", {"train.dtype=bf16"}), torch::kCPU);
+  EXPECT_EQ(run.student().network().compute_type(), ComputeType::bf16);
+  EXPECT_EQ(run.trainer().target()->network().compute_type(), ComputeType::bf16);
+}
+
+void expect_equal_weights(const NamedTensors& actual, const NamedTensors& expected) {
+  ASSERT_EQ(actual.size(), expected.size());
+  for (const auto& [name, weights] : expected) EXPECT_TRUE(torch::equal(actual.at(name), weights)) << name;
+}
+
+TEST(TrainingRun, StudentAndTargetStartFromTheTeacherOrFromInit) {
+  const NamedTensors teacher = load_weight_file(diffusion_model(Parameterization::edm)).weights;
+  TrainingRun distilled(tiny_digits_run("cd", {}), torch::kCPU);
+  expect_equal_weights(distilled.student().named_weights(), teacher);
+  expect_equal_weights(distilled.trainer().target()->named_weights(), teacher);
+
+  ModelOptions wide = digits_model();
+  wide.network.channels = 64;
+  const std::string init = weight_file_of(wide, "wide");
+  const TrainingRun tuned(tiny_digits_run("cd", {"model=null", concat("init.checkpoint=", init)}),
+                          torch::kCPU);
+  expect_equal_weights(tuned.student().named_weights(), load_weight_file(init).weights);
+}
+
+// Its network is the teacher's or init's where the config has none, but for the dropout.
+TEST(TrainingRun, ANetworkOfAnotherRunIsTakenWithoutItsDropout) {
+  const TrainingRun run(tiny_digits_run("cd", {"model=null"}), torch::kCPU);
+  EXPECT_EQ(run.config().model->dropout, 0);
+  EXPECT_EQ(run.student().options().network.dropout, 0);
+}
+
+TEST(TrainingRun, RandomWeightsComeFromTheSeed) {
+  const auto weights = [](const std::string& seed) {
+    const TrainingRun run(tiny_digits_run("ict", {concat("train.seed=", seed)}), torch::kCPU);
+    return run.student().parameters().front();
+  };
+  EXPECT_TRUE(torch::equal(weights("3"), weights("3")));
+  EXPECT_FALSE(torch::equal(weights("3"), weights("4")));
+}
+
+TEST(TrainingRun, TheSamplingGridIsTheObjectivesUnlessGiven) {
+  const auto grid = [](const std::vector<std::string>& overrides) {
+    return TrainingRun(tiny_digits_run("cd", overrides), torch::kCPU).student().options().sampling.grid;
+  };
+  EXPECT_EQ(grid({"cd.n=12"}), 12);
+  EXPECT_EQ(grid({"cd.n=12", "sampling.grid=40"}), 40);
+}
+
+TEST(TrainingRun, ATeacherOfOtherImagesIsAMistake) {
+  const auto mistake = [](const ImageSpec& image) {
+    ModelOptions options = digits_model();
+    options.image = image;
+    const std::string name = concat(image.channels, "-", image.size, "-", image.classes);
+    const auto config = tiny_digits_run("cd", {concat("teacher.checkpoint=", weight_file_of(options, name))});
+    return test::message_of<InputError>([&] { const TrainingRun run(config, torch::kCPU); });
+  };
+  const auto than_data_gives = HasSubstr(") than data gives (1 × 8 × 8, 10 classes)");
+  EXPECT_THAT(mistake({.channels = 3, .size = 8, .classes = 10}),
+              AllOf(HasSubstr("was trained on other images (3 × 8 × 8, 10 classes"), than_data_gives));
+  EXPECT_THAT(mistake({.channels = 1, .size = 16, .classes = 10}), than_data_gives);
+  EXPECT_THAT(mistake({.channels = 1, .size = 8, .classes = 9}), than_data_gives);
+}
+
+// Four copies of a student: weights, gradients and two moments.
+TEST(TrainingRun, TheSummaryCountsWhatTheRunHolds) {
+  const auto memory = [](const std::string& objective, double copies) {
+    const TrainingRun run(tiny_digits_run(objective, {"ema.rates=[0.5, 0.9, 0.99]"}), torch::kCPU);
+    const auto parameters = static_cast<double>(parameter_count(run.student().network()));
+    EXPECT_THAT(run.summary(),
+                HasSubstr(concat("\nmemory      ", human_bytes(4 * copies * parameters), " for")));
+  };
+  memory("edm", 4 + 3);
+  memory("ct", 4 + 3 + 1);
+  memory("cd", 4 + 3 + 2);
+}
+
+TEST(TrainingRun, EveryTeacherIsGuided) {
+  for (const auto& objective : all_names<ObjectiveKind>()) {
+    if (!method_named(objective).needs_teacher) continue;
+    const Tensor guided = last_step_of(objective, {"teacher.guidance=3"});
+    EXPECT_GT(test::elementwise_difference(guided, last_step_of(objective, {})), 1e-4) << objective;
+  }
+}
+
+// Its weights are written with each checkpoint, and the next stage's are the student's.
+TEST(TrainingRun, ATeacherThatStagesReplaceKeepsItsFp32Weights) {
+  const NamedTensors teacher = load_weight_file(diffusion_model(Parameterization::edm)).weights;
+  for (const std::string type : {"fp16", "bf16"}) {
+    TrainingRun run(tiny_digits_run("pd", {concat("train.dtype=", type)}), torch::kCPU);
+    const Model* held = run.trainer().stage_teacher();
+    ASSERT_NE(held, nullptr);
+    EXPECT_EQ(to_string(held->network().compute_type()), type);
+    for (const auto& [name, weights] : held->named_weights()) {
+      EXPECT_EQ(weights.scalar_type(), torch::kFloat32) << name;
+    }
+    expect_equal_weights(held->named_weights(), teacher);
+  }
+}
+
+}  // namespace
+}  // namespace cm
