@@ -2,6 +2,5 @@
 #include "cm/cli/train_command.h"
 
 int main(int argc, char** argv) {
-  return cm::train_main(argc, argv, "cm-train-cd", "Distills a diffusion model into a consistency model.",
-                        {cm::ObjectiveKind::cd, cm::ObjectiveKind::continuous_cd, cm::ObjectiveKind::scd});
+  return cm::train_main(argc, argv, "cm-train-cd", "Distills a diffusion model into a consistency model.");
 }

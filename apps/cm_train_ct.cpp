@@ -2,7 +2,5 @@
 #include "cm/cli/train_command.h"
 
 int main(int argc, char** argv) {
-  return cm::train_main(argc, argv, "cm-train-ct", "Trains a consistency model without a teacher.",
-                        {cm::ObjectiveKind::ct, cm::ObjectiveKind::ict, cm::ObjectiveKind::ect,
-                         cm::ObjectiveKind::continuous_ct, cm::ObjectiveKind::sct});
+  return cm::train_main(argc, argv, "cm-train-ct", "Trains a consistency model without a teacher.");
 }

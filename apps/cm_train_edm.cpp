@@ -2,6 +2,5 @@
 #include "cm/cli/train_command.h"
 
 int main(int argc, char** argv) {
-  return cm::train_main(argc, argv, "cm-train-edm", "Trains a diffusion model (EDM).",
-                        {cm::ObjectiveKind::edm});
+  return cm::train_main(argc, argv, "cm-train-edm", "Trains a diffusion model (EDM).");
 }

@@ -3,6 +3,5 @@
 
 int main(int argc, char** argv) {
   return cm::train_main(argc, argv, "cm-train-pd",
-                        "Distills a diffusion model into one of fewer and fewer steps, down to one.",
-                        {cm::ObjectiveKind::pd});
+                        "Distills a diffusion model into one of fewer and fewer steps, down to one.");
 }

@@ -215,7 +215,8 @@ void measure_steps(const Arguments& arguments) {
              {"case", "objective", "images", "state without gradients", "peak", "of it gradients, computed"});
   for (const std::string& path : arguments.measured) {
     if (!path.ends_with(".json")) continue;
-    for (const auto objective : {cm::ObjectiveKind::edm, cm::ObjectiveKind::cd, cm::ObjectiveKind::ct}) {
+    for (const auto objective :
+         {cm::kObjective<cm::EdmOptions>, cm::kObjective<cm::CdOptions>, cm::kObjective<cm::CtOptions>}) {
       measure_step(cm::read_bench_case(path), objective);
     }
   }

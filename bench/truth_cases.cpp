@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include "cm/run/method.h"
+#include "cm/run/run_config.h"
 
 namespace cm::truths {
 namespace {
@@ -17,9 +17,10 @@ constexpr int64_t kEctStages = 8;
 // N = 16, 8 and 4 take one seventh of the steps each, N = 2 and N = 1 two.
 constexpr int64_t kPdSevenths = 7;
 
-RunConfig base(ObjectiveKind objective, int64_t steps, int64_t seed) {
+template <class Options>
+RunConfig trained_by(const Options& options, int64_t steps, int64_t seed) {
   RunConfig config;
-  config.objective = objective;
+  config.train_by(options);
   config.sigma.data = sigma_data(mixture());
   config.optimizer.lr = 1e-3;
   config.optimizer.decay = LearningRateDecay::cosine;
@@ -32,35 +33,22 @@ RunConfig base(ObjectiveKind objective, int64_t steps, int64_t seed) {
 }
 
 // μ = 0, as the paper has it for CIFAR-10.
-Case distillation(const RunConfig& base, Solver solver, int64_t n) {
-  Case one{.name = concat("cd-", to_string(solver), "-", n), .config = base, .from_diffusion = true};
-  one.config.cd = CdOptions{.n = n, .solver = solver, .mu = 0};
-  return one;
+Case distillation(Solver solver, int64_t n, int64_t steps, int64_t seed) {
+  return {.name = concat("cd-", to_string(solver), "-", n),
+          .config = trained_by(CdOptions{.n = n, .solver = solver, .mu = 0}, steps, seed),
+          .from_diffusion = true};
 }
 
 // Grids whose levels are among those of the next, so that all can be measured at the same ones.
-void add_distillation(std::vector<Case>& cases, const RunConfig& base) {
-  for (const int64_t n : {5, 9, 17, 33}) cases.push_back(distillation(base, Solver::euler, n));
-  for (const Solver solver :
-       {Solver::heun, Solver::midpoint, Solver::dpm, Solver::dpm_solver_2, Solver::rk4}) {
-    cases.push_back(distillation(base, solver, 17));
+void add_distillation(std::vector<Case>& cases, int64_t steps, int64_t seed) {
+  for (const int64_t n : {5, 9, 17, 33}) cases.push_back(distillation(Solver::euler, n, steps, seed));
+  for (const auto& [solver, name] : EnumNames<Solver>::names) {
+    if (solver != Solver::euler) cases.push_back(distillation(solver, 17, steps, seed));
   }
-  Case average = distillation(base, Solver::heun, 17);
+  Case average = distillation(Solver::heun, 17, steps, seed);
   average.name += "-mu-0.95";
-  average.config.cd->mu = 0.95;
+  average.config.section<CdOptions>()->mu = 0.95;
   cases.push_back(average);
-}
-
-void add_training(std::vector<Case>& cases, const RunConfig& base) {
-  for (const int64_t n : {17, 65}) {
-    Case one{.name = concat("ct-", n), .config = base};
-    one.config.ct = CtOptions{.levels = {.schedule = LevelSchedule::fixed, .s0 = n}, .target = {.mu = 0}};
-    cases.push_back(one);
-  }
-  Case progressive{.name = "ct", .config = base};
-  progressive.config.ct = CtOptions{.levels = {.s1 = kLastCtLevels},
-                                    .target = {.schedule = DecaySchedule::adaptive, .mu = kFirstCtDecay}};
-  cases.push_back(progressive);
 }
 
 }  // namespace
@@ -76,37 +64,35 @@ double sigma_data(const GaussianMixture& data) {
 }
 
 std::vector<Case> cases(int64_t steps, int64_t seed) {
-  const auto with = [&](ObjectiveKind objective) { return base(objective, steps, seed); };
   std::vector<Case> all;
-  all.push_back({.name = "edm", .config = with(ObjectiveKind::edm)});
-  add_distillation(all, with(ObjectiveKind::cd));
-
-  Case continuous{
-      .name = "continuous_cd", .config = with(ObjectiveKind::continuous_cd), .from_diffusion = true};
-  continuous.config.continuous_cd = ContinuousOptions{.weight = ContinuousWeight::limit};
-  continuous.config.optimizer.clip_norm.reset();
-  all.push_back(continuous);
-  continuous.name = "continuous_cd-through-tangent";
-  continuous.config.continuous_cd->stop_gradient = false;
-  all.push_back(continuous);
-  all.push_back({.name = "scd", .config = with(ObjectiveKind::scd)});
-  all.back().config.scd = ScmOptions{.tangent_warmup_steps = steps / 4};
-
-  Case progressive{.name = "pd", .config = with(ObjectiveKind::pd), .from_diffusion = true};
-  progressive.config.pd =
-      PdOptions{.start_steps = 16, .steps_per_stage = std::max<int64_t>(1, steps / kPdSevenths)};
-  all.push_back(progressive);
-
-  add_training(all, with(ObjectiveKind::ct));
-  all.push_back({.name = "ict", .config = with(ObjectiveKind::ict)});
-  all.back().config.ict = IctOptions{};
-  all.back().config.ict->levels.s1 = kLastIctLevels;
-  all.push_back({.name = "ect", .config = with(ObjectiveKind::ect), .from_diffusion = true});
-  all.back().config.ect = EctOptions{.steps_per_stage = std::max<int64_t>(1, steps / kEctStages)};
-  all.push_back({.name = "continuous_ct", .config = with(ObjectiveKind::continuous_ct)});
-  all.back().config.continuous_ct = ContinuousOptions{.weight = ContinuousWeight::limit};
-  all.push_back({.name = "sct", .config = with(ObjectiveKind::sct)});
-  all.back().config.sct = ScmOptions{.tangent_warmup_steps = steps / 4};
+  const auto add = [&](const std::string& name, const auto& options, bool from_diffusion = false) {
+    all.push_back(
+        {.name = name, .config = trained_by(options, steps, seed), .from_diffusion = from_diffusion});
+  };
+  add("edm", EdmOptions{});
+  add_distillation(all, steps, seed);
+  ContinuousCdOptions continuous{{.weight = ContinuousWeight::limit}};
+  add("continuous_cd", continuous, /*from_diffusion=*/true);
+  all.back().config.optimizer.clip_norm.reset();
+  continuous.stop_gradient = false;
+  add("continuous_cd-through-tangent", continuous, /*from_diffusion=*/true);
+  all.back().config.optimizer.clip_norm.reset();
+  add("scd", ScdOptions{{.tangent_warmup_steps = steps / 4}});
+  add("pd", PdOptions{.start_steps = 16, .steps_per_stage = std::max<int64_t>(1, steps / kPdSevenths)},
+      /*from_diffusion=*/true);
+  for (const int64_t n : {17, 65}) {
+    add(concat("ct-", n),
+        CtOptions{.levels = {.schedule = LevelSchedule::fixed, .s0 = n}, .target = {.mu = 0}});
+  }
+  add("ct", CtOptions{.levels = {.s1 = kLastCtLevels},
+                      .target = {.schedule = DecaySchedule::adaptive, .mu = kFirstCtDecay}});
+  IctOptions improved;
+  improved.levels.s1 = kLastIctLevels;
+  add("ict", improved);
+  add("ect", EctOptions{.steps_per_stage = std::max<int64_t>(1, steps / kEctStages)},
+      /*from_diffusion=*/true);
+  add("continuous_ct", ContinuousCtOptions{{.weight = ContinuousWeight::limit}});
+  add("sct", SctOptions{{.tangent_warmup_steps = steps / 4}});
   return all;
 }
 

@@ -5,8 +5,7 @@
 
 #include "cm/diffusion/sampler.h"
 #include "cm/nn/perceptron.h"
-#include "cm/run/method.h"
-#include "cm/run/objective_of.h"
+#include "cm/run/run_config.h"
 #include "cm/training/formula_model.h"
 #include "cm/training/trainer.h"
 
@@ -60,14 +59,15 @@ double rms_at_start(const Denoiser& f, const Reference& reference) {
 // What the student has learned to compute: f itself, or a sampler's walk by its denoiser.
 Denoiser learned_function(const Model& student, const RunConfig& config, int64_t pd_steps) {
   if (!is_diffusion(student.options().parameterization)) return student.denoiser();
-  if (config.objective == ObjectiveKind::pd) {
+  if (method_of(config).has_stages) {
     return walk_of(Solver::euler, student.denoiser(), config.sigma, pd_steps + 1);
   }
   return walk_of(Solver::heun, student.denoiser(), config.sigma, kWalkLevels);
 }
 
 int64_t pd_steps_at(const RunConfig& config, int64_t step) {
-  return config.pd ? pd_stage(*config.pd, step, config.train.steps).sampler_steps : 0;
+  const auto& pd = config.section<PdOptions>();
+  return pd ? pd_stage(*pd, step, config.train.steps).sampler_steps : 0;
 }
 
 // The walk whose end the method learns, by the exact denoiser: what it cannot do better than.
@@ -75,9 +75,9 @@ Json grid_rms(const RunConfig& config, const Reference& reference) {
   const auto error = [&](Solver solver, int64_t n) {
     return rms_at_start(walk_of(solver, denoiser_of(reference.data), config.sigma, n), reference);
   };
-  if (config.cd) return error(config.cd->solver, config.cd->n);
-  if (config.pd) return error(Solver::euler, 2 * config.pd->start_steps + 1);
-  if (config.objective == ObjectiveKind::edm) return error(Solver::heun, kWalkLevels);
+  if (const auto& cd = config.section<CdOptions>()) return error(cd->solver, cd->n);
+  if (const auto& pd = config.section<PdOptions>()) return error(Solver::euler, 2 * pd->start_steps + 1);
+  if (config.objective == kObjective<EdmOptions>) return error(Solver::heun, kWalkLevels);
   return nullptr;
 }
 
@@ -118,7 +118,7 @@ Study::Trained Study::train(const Case& one) {
     const int64_t step = trainer.steps_done();
     trainer.step(batch_of(config, step));
     const bool ends_stage = step + 1 == config.train.steps || trainer.begins_stage(step + 1);
-    if (config.pd && ends_stage) {
+    if (method_of(config).has_stages && ends_stage) {
       if (result.stages.is_null()) result.stages = Json::array();
       result.stages.push_back({{"n", pd_steps_at(config, step)}, {"rms", error_after(step)}});
     }
@@ -137,7 +137,7 @@ Json Study::row(const Case& one) {
               {"seconds", trained.seconds},
               {"untrained_rms", trained.untrained_rms},
               {"grid_rms", grid_rms(one.config, reference_)}};
-  row.update(measure(f, reference_, /*at_every_level=*/!one.config.pd));
+  row.update(measure(f, reference_, /*at_every_level=*/!method_of(one.config).has_stages));
   row["stages"] = trained.stages;
   return row;
 }

@@ -75,14 +75,14 @@ class Study:
 
         def commands(resuming: bool) -> list[list[str]]:
             resuming = resuming and (folder / "checkpoints" / "latest").exists()
-            command = [str(BIN / training.program), "--config", str(rows.CONFIGS / f"{training.config}.yaml")]
+            command = [training.program(BIN), "--config", str(rows.CONFIGS / f"{training.config}.yaml")]
             command += ["--out", str(folder), "--device", self.device, "--resume" if resuming else "--force"]
             return [command + [f"{key}={value}" for key, value in settings.items()]]
 
         return Task(
             f"train-{training.name}",
             commands,
-            cost=training.steps(self.scale) * STEP_SECONDS[training.objective],
+            cost=training.steps(self.scale) * STEP_SECONDS.get(training.objective, 0.2),
             needs=tuple(f"train-{name}" for name in training.needs),
             reads=(rows.CONFIGS / f"{training.config}.yaml",),
             is_complete=(folder / f"checkpoints/step-{training.steps(self.scale):08d}").exists,

@@ -1,5 +1,8 @@
 """What is trained and measured on the digits: the rows of docs/results.md and the points of its figures."""
 
+import functools
+import json
+import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -8,15 +11,12 @@ import yaml
 CONFIGS = Path("configs/digits")
 CURVE_POINTS = 5  # checkpoints of a run whose course over training is drawn
 
-# What --quick shortens along with the training: counts of steps.
-COUNTS_OF_STEPS = (
-    ("train", "steps"),
-    ("pd", "steps_per_stage"),
-    ("pd", "steps_two"),
-    ("ect", "steps_per_stage"),
-    ("sct", "tangent_warmup_steps"),
-    ("scd", "tangent_warmup_steps"),
-)
+
+@functools.cache
+def methods(binaries: Path) -> dict[str, dict]:
+    """Objective → what its executable says of it: {"executable", "needs_teacher", "needs_init", ...}."""
+    listed = subprocess.run([binaries / "cm-train-edm", "--list-methods"], check=True, capture_output=True, text=True)
+    return {method["objective"]: method for method in json.loads(listed.stdout)}
 
 
 @dataclass(frozen=True)
@@ -41,18 +41,17 @@ class Training:
     def objective(self) -> str:
         return self.options()["objective"]
 
-    @property
-    def program(self) -> str:
-        kinds = {"edm": "edm", "cd": "cd", "continuous_cd": "cd", "scd": "cd", "pd": "pd"}
-        return f"cm-train-{kinds.get(self.objective, 'ct')}"
+    def program(self, binaries: Path) -> str:
+        return str(binaries / methods(binaries)[self.objective]["executable"])
 
     def overrides(self, scale: float) -> dict:
         """key → value for the command line; `scale` < 1 trains shorter."""
         values = dict(self.settings)
         options = self.options()
-        for section, key in COUNTS_OF_STEPS:
-            if scale != 1 and key in options.get(section, {}):
-                values[f"{section}.{key}"] = max(1, round(options[section][key] * scale))
+        for section in ("train", self.objective):
+            for key, value in options.get(section, {}).items():
+                if scale != 1 and "steps" in key and key != "start_steps":  # of training, not of sampling
+                    values[f"{section}.{key}"] = max(1, round(value * scale))
         if self.curve:
             values |= {"train.checkpoint_every": self.steps(scale) // CURVE_POINTS, "train.keep_checkpoints": 0}
         return values

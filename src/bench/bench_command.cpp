@@ -160,11 +160,11 @@ Json matmul_job(const BenchCase& bench_case) {
 Json run_job(const BenchCommand& command, const BenchCase& bench_case, BenchJob job) {
   switch (job) {
     case BenchJob::train_edm:
-      return train_job(command, bench_case, ObjectiveKind::edm, 3);
+      return train_job(command, bench_case, kObjective<EdmOptions>, 3);
     case BenchJob::train_cd:
-      return train_job(command, bench_case, ObjectiveKind::cd, 6);
+      return train_job(command, bench_case, kObjective<CdOptions>, 6);
     case BenchJob::train_ct:
-      return train_job(command, bench_case, ObjectiveKind::ct, 4);
+      return train_job(command, bench_case, kObjective<CtOptions>, 4);
     case BenchJob::sample_onestep:
       return sample_job(command, bench_case, SamplerKind::onestep);
     case BenchJob::sample_multistep2:

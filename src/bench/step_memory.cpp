@@ -4,7 +4,7 @@
 
 #include "cm/base/error.h"
 #include "cm/bench/lpips_memory.h"
-#include "cm/run/method.h"
+#include "cm/run/run_config.h"
 
 namespace cm {
 namespace {
@@ -13,28 +13,6 @@ constexpr double kFp32 = 4;
 // Images in fp32 that a loss holds: the data, the noise, x_t, the network's scaled input, the target's
 // answer, the student's, their difference.
 constexpr int64_t kImagesOfLoss = 7;
-
-bool takes_tangent(ObjectiveKind objective) {
-  switch (objective) {
-    case ObjectiveKind::continuous_cd:
-    case ObjectiveKind::continuous_ct:
-    case ObjectiveKind::sct:
-    case ObjectiveKind::scd:
-      return true;
-    case ObjectiveKind::edm:
-    case ObjectiveKind::cd:
-    case ObjectiveKind::ct:
-    case ObjectiveKind::ict:
-    case ObjectiveKind::ect:
-    case ObjectiveKind::pd:
-      return false;
-  }
-  TORCH_INTERNAL_ASSERT(false, "not an objective");
-}
-
-bool differentiates_twice(const std::optional<ContinuousOptions>& options) {
-  return options && !options->stop_gradient;
-}
 
 // A dual number has two, and LibTorch's operators compute with them.
 double tangent_peak(const StepSetup& setup) {
@@ -56,15 +34,15 @@ double peak_of_passes(const StepSetup& setup, const NetworkSizes& student) {
 
 StepSetup step_setup(const RunConfig& config, const ImageSpec& image) {
   if (!config.model) throw InputError("model: the network must be given to count its memory");
-  if (differentiates_twice(config.continuous_cd) || differentiates_twice(config.continuous_ct)) {
+  const Method method = method_of(config);
+  if (method.derivative == Derivative::through_tangent) {
     throw InputError("stop_gradient false: the memory of a loss that differentiates twice is not known");
   }
-  const Method method = method_of(config);
   return {.network = *config.model,
           .image = image,
           .target = method.has_target,
           .teacher = method.needs_teacher,
-          .tangent = takes_tangent(config.objective),
+          .tangent = method.derivative == Derivative::tangent,
           .lpips = method.distance && method.distance->kind == Distance::lpips,
           .averages = static_cast<int64_t>(config.ema.rates.size())};
 }

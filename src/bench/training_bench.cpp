@@ -5,8 +5,7 @@
 #include "cm/base/random.h"
 #include "cm/base/text.h"
 #include "cm/io/image.h"
-#include "cm/run/method.h"
-#include "cm/run/objective_of.h"
+#include "cm/run/run_config.h"
 
 namespace cm {
 namespace {

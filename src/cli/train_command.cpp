@@ -41,12 +41,14 @@ RunConfig read_run_config(const TrainCommand& command, bool resume) {
   if (command.common.seed) overrides.push_back(concat("train.seed=", *command.common.seed));
   const auto config = read_config<RunConfig>(
       load_yaml(own ? (fs::path(command.out) / kConfigName).string() : *command.config), overrides);
-  if (std::ranges::find(command.objectives, config.objective) == command.objectives.end()) {
+  const std::string trained_by(name_of(config.objective).executable);
+  if (trained_by != command.program) {
     std::vector<std::string> names;
-    for (const ObjectiveKind kind : command.objectives) names.push_back(to_string(kind));
+    for (const MethodName& name : kMethodNames) {
+      if (name.executable == command.program) names.emplace_back(name.objective);
+    }
     throw InputError(concat("objective is ", to_string(config.objective), ", which ", command.program,
-                            " does not train (it trains {", join(names),
-                            "}); see cm-train-edm, cm-train-cd, cm-train-ct, cm-train-pd"));
+                            " does not train (it trains {", join(names), "}); see ", trained_by));
   }
   return config;
 }
@@ -214,6 +216,24 @@ std::vector<const char*> with_joined_resume(int argc, const char* const* argv) {
   return arguments;
 }
 
+// [{"objective", "executable", "needs_teacher", "needs_init", "has_stages", "parameterizations"}, …] of all
+// methods, by their defaults.
+Json methods_record() {
+  Json record = Json::array();
+  for (const auto& [kind, objective] : EnumNames<ObjectiveKind>::names) {
+    const Method method = method_by_default(kind);
+    Json parameterizations = Json::array();
+    for (const Parameterization one : method.parameterizations) parameterizations.push_back(to_string(one));
+    record.push_back({{"objective", objective},
+                      {"executable", name_of(kind).executable},
+                      {"needs_teacher", method.needs_teacher},
+                      {"needs_init", method.needs_init},
+                      {"has_stages", method.has_stages},
+                      {"parameterizations", parameterizations}});
+  }
+  return record;
+}
+
 Resume resume_of(const std::string& word) {
   if (word.empty()) return Resume::no;
   if (word == "true") return Resume::yes;  // CLI11's word for a flag alone
@@ -223,13 +243,13 @@ Resume resume_of(const std::string& word) {
 
 }  // namespace
 
-int train_main(int argc, const char* const* argv, const std::string& program, const std::string& description,
-               const std::vector<ObjectiveKind>& objectives) {
+int train_main(int argc, const char* const* argv, const std::string& program,
+               const std::string& description) {
   CLI::App app(description, program);
   TrainCommand command;
   command.program = program;
-  command.objectives = objectives;
   bool help_config = false;
+  bool list_methods = false;
   app.add_option("--config", command.config, "YAML file with the run's configuration (see configs/)");
   app.add_option("--out", command.out,
                  "folder of the run: config, metrics, samples and checkpoints go there");
@@ -242,11 +262,17 @@ int train_main(int argc, const char* const* argv, const std::string& program, co
   app.add_flag("--dry-run", command.dry_run, "check everything, print sizes, run one step, write nothing");
   app.add_flag("--help-config", help_config,
                "list every key of the configuration, with type, range and default");
+  app.add_flag("--list-methods", list_methods,
+               "list every method with its executable and what it needs, as JSON");
   add_common_options(app, command.common);
   const std::vector<const char*> arguments = with_joined_resume(argc, argv);
   return run_command(app, static_cast<int>(arguments.size()), arguments.data(), [&] {
     if (help_config) {
       std::cout << describe_fields<RunConfig>();
+      return 0;
+    }
+    if (list_methods) {
+      std::cout << json_text(methods_record(), 2) << '\n';
       return 0;
     }
     command.resume = resume_of(resume);

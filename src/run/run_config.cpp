@@ -1,21 +1,29 @@
 #include "cm/run/run_config.h"
 
 #include <algorithm>
+#include <map>
 
 #include "cm/base/text.h"
-#include "cm/run/method.h"
 #include "cm/training/lpips_file.h"
 
 namespace cm {
 namespace {
 
-void complain_of_section(const RunConfig& config, ObjectiveKind kind, bool present,
-                         const Complain& complain) {
-  if (present && config.objective != kind) {
-    complain(to_string(kind),
-             concat("belongs to objective ", to_string(kind), ", but objective is ",
-                    to_string(config.objective), "; remove the section or change objective"));
-  }
+void complain_of_sections(const RunConfig& config, const Complain& complain) {
+  for_each_section(config.sections, [&]<class Options>(const std::optional<Options>& section) {
+    if (!section || config.objective == kObjective<Options>) return;
+    const std::string name(Options::name.objective);
+    complain(name, concat("belongs to objective ", name, ", but objective is ", to_string(config.objective),
+                          "; remove the section or change objective"));
+  });
+}
+
+// visitor(options) for the options of the config's objective.
+template <class Visitor>
+void with_options(const RunConfig& config, const Visitor& visitor) {
+  with_section(config.sections, config.objective, [&]<class Options>(const std::optional<Options>& section) {
+    visitor(section.value_or(Options()));
+  });
 }
 
 void complain_of_lpips(const RunConfig& config, const Method& method, const Complain& complain) {
@@ -68,26 +76,54 @@ void complain_of_parameterization(const RunConfig& config, const Method& method,
 
 }  // namespace
 
+std::string default_parameterizations() {
+  std::map<std::string, std::vector<std::string>> methods;
+  for (const auto& [kind, name] : EnumNames<ObjectiveKind>::names) {
+    methods[to_string(method_by_default(kind).parameterizations.front())].emplace_back(name);
+  }
+  std::vector<std::string> phrases;
+  for (const auto& [parameterization, names] : methods) {
+    phrases.push_back(concat(parameterization, " for ", join(names)));
+  }
+  return join(phrases, "; ");
+}
+
+std::string methods_with_teacher() {
+  std::vector<std::string> names;
+  for (const auto& [kind, name] : EnumNames<ObjectiveKind>::names) {
+    if (method_by_default(kind).needs_teacher) names.emplace_back(name);
+  }
+  return join(names);
+}
+
+Method method_of(const RunConfig& config) {
+  Method method;
+  with_options(config, [&](const auto& options) { method = method_of(options, config.train.steps); });
+  return method;
+}
+
+Objective objective_of(const RunConfig& config, const ObjectiveModels& models) {
+  const Method method = method_of(config);
+  TORCH_CHECK(!method.has_target || models.target, "the objective needs a target");
+  TORCH_CHECK(!method.needs_teacher || models.teacher, "the objective needs a teacher");
+  Binding binding{.student = models.student,
+                  .target = models.target,
+                  .teacher = models.teacher,
+                  .guidance = config.teacher.guidance,
+                  .total_steps = config.train.steps,
+                  .seed = static_cast<uint64_t>(config.train.seed)};
+  if (method.distance) binding.distance = make_distance(*method.distance, models.lpips);
+  Objective objective;
+  with_options(config, [&](const auto& options) { objective = objective_of(options, binding); });
+  return objective;
+}
+
 Parameterization parameterization_of(const RunConfig& config) {
   return config.parameterization.value_or(method_of(config).parameterizations.front());
 }
 
 void validate(const RunConfig& config, const Complain& complain) {
-  complain_of_section(config, ObjectiveKind::edm, config.edm.has_value(), complain);
-  complain_of_section(config, ObjectiveKind::cd, config.cd.has_value(), complain);
-  complain_of_section(config, ObjectiveKind::ct, config.ct.has_value(), complain);
-  complain_of_section(config, ObjectiveKind::ict, config.ict.has_value(), complain);
-  complain_of_section(config, ObjectiveKind::ect, config.ect.has_value(), complain);
-  complain_of_section(config, ObjectiveKind::continuous_cd, config.continuous_cd.has_value(), complain);
-  complain_of_section(config, ObjectiveKind::continuous_ct, config.continuous_ct.has_value(), complain);
-  if (config.continuous_ct && !config.continuous_ct->stop_gradient) {
-    complain("continuous_ct.stop_gradient",
-             "must be true: without it the gradient of consistency training is biased; continuous_cd can do "
-             "without");
-  }
-  complain_of_section(config, ObjectiveKind::pd, config.pd.has_value(), complain);
-  complain_of_section(config, ObjectiveKind::sct, config.sct.has_value(), complain);
-  complain_of_section(config, ObjectiveKind::scd, config.scd.has_value(), complain);
+  complain_of_sections(config, complain);
   const Method method = method_of(config);
   complain_of_teacher(config, method, complain);
   complain_of_init(config, method, complain);

@@ -4,8 +4,6 @@
 #include "cm/base/log.h"
 #include "cm/base/random.h"
 #include "cm/base/text.h"
-#include "cm/run/method.h"
-#include "cm/run/objective_of.h"
 #include "cm/training/checkpoint.h"
 #include "cm/training/diffusers_folder.h"
 #include "cm/training/guided_model.h"
@@ -13,10 +11,6 @@
 
 namespace cm {
 namespace {
-
-uint64_t seed_of(const RunConfig& config) {
-  return static_cast<uint64_t>(config.train.seed);
-}
 
 // Weights that come from elsewhere, and what their file says of them.
 struct Source {
@@ -78,12 +72,13 @@ void check_teacher(const ModelOptions& teacher, const ImageSpec& image, const st
 // A student of progressive distillation is a denoiser at its own levels only: the next student can halve its
 // steps, nothing else can be learned from it.
 void check_distilled_teacher(const RunConfig& config, int64_t steps) {
-  if (config.pd && 2 * config.pd->start_steps == steps) return;
+  const auto needed = method_of(config).teacher_steps;
+  if (needed == steps) return;
   throw InputError(concat("teacher.checkpoint ", *config.teacher.checkpoint, ": was distilled to ", steps,
                           " sampling steps and is a denoiser at those levels only; ",
-                          config.pd && steps > 1
-                              ? concat("pd.start_steps must be ", steps / 2, ", got ", config.pd->start_steps)
-                              : "name the model that was distilled"));
+                          needed && steps > 1 ? concat(to_string(config.objective), ".start_steps must be ",
+                                                       steps / 2, ", got ", *needed / 2)
+                                              : "name the model that was distilled"));
 }
 
 void check_label_dropout(const RunConfig& config, const ImageSpec& image,
@@ -140,49 +135,20 @@ std::shared_ptr<const Lpips> lpips_for(const RunConfig& config, const ImageSpec&
 
 // A loss with a gradient through u differentiates the network twice, which recomputed blocks cannot be.
 void check_twice_differentiable(const RunConfig& config) {
-  const bool twice = config.continuous_cd && !config.continuous_cd->stop_gradient;
+  const bool twice = method_of(config).derivative == Derivative::through_tangent;
   if (twice && config.model->activation_checkpointing) {
     throw InputError(
-        "continuous_cd.stop_gradient: false does not go with model.activation_checkpointing; set that to "
-        "false, or "
-        "stop_gradient to true");
+        concat(to_string(config.objective),
+               ".stop_gradient: false does not go with model.activation_checkpointing; set that to "
+               "false, or stop_gradient to true"));
   }
 }
 
 // The objective's own section, and what the objective implies.
 void fill_in(RunConfig& config) {
-  switch (config.objective) {
-    case ObjectiveKind::edm:
-      config.edm = config.edm.value_or(EdmOptions());
-      break;
-    case ObjectiveKind::cd:
-      config.cd = config.cd.value_or(CdOptions());
-      break;
-    case ObjectiveKind::ct:
-      config.ct = config.ct.value_or(CtOptions());
-      break;
-    case ObjectiveKind::ict:
-      config.ict = config.ict.value_or(IctOptions());
-      break;
-    case ObjectiveKind::ect:
-      config.ect = config.ect.value_or(EctOptions());
-      break;
-    case ObjectiveKind::continuous_cd:
-      config.continuous_cd = config.continuous_cd.value_or(ContinuousOptions());
-      break;
-    case ObjectiveKind::continuous_ct:
-      config.continuous_ct = config.continuous_ct.value_or(ContinuousOptions());
-      break;
-    case ObjectiveKind::pd:
-      config.pd = config.pd.value_or(PdOptions());
-      break;
-    case ObjectiveKind::sct:
-      config.sct = config.sct.value_or(ScmOptions());
-      break;
-    case ObjectiveKind::scd:
-      config.scd = config.scd.value_or(ScmOptions());
-      break;
-  }
+  with_section(config.sections, config.objective, [](auto& section) {
+    section = section.value_or(typename std::decay_t<decltype(section)>::value_type());
+  });
   if (config.data.kind == DatasetKind::patches)
     config.data.patches = config.data.patches.value_or(PatchOptions());
   config.parameterization = parameterization_of(config);
@@ -215,7 +181,7 @@ TrainingRun::TrainingRun(const RunConfig& config, const torch::Device& device, c
     check_guidance(weights.options, guidance,
                    concat("teacher.guidance ", guidance, " of ", *config_.teacher.checkpoint));
     // One that stages replace belongs to the checkpoints, with all that its weights tell.
-    const bool stays = config_.objective != ObjectiveKind::pd;
+    const bool stays = !method_of(config_).has_stages;
     teacher_.emplace(
         make_model(weights, device, file.string(), stays ? config_.train.dtype : ComputeType::fp32));
     teacher_->compute_in(config_.train.dtype);
@@ -235,7 +201,8 @@ TrainingRun::TrainingRun(const RunConfig& config, const torch::Device& device, c
                              .label_dropout = config_.train.label_dropout,
                              .guidance = distilled_guidance(config_, teacher_)};
   const auto start = start_weights(config_, source);
-  student_.emplace(options, device, start ? std::nullopt : std::optional(seed_of(config_)));
+  student_.emplace(options, device,
+                   start ? std::nullopt : std::optional(static_cast<uint64_t>(config_.train.seed)));
   if (start) {
     sources_ += described("start       ", *start);
     load_weights(start->file, *student_);
@@ -247,11 +214,10 @@ TrainingRun::TrainingRun(const RunConfig& config, const torch::Device& device, c
     target_->freeze();
     target_->compute_in(config_.train.dtype);
   }
-  objective_ = objective_of(config_,
-                            {.student = *student_,
-                             .target = target_ ? &*target_ : nullptr,
-                             .teacher = teacher_ ? &*teacher_ : nullptr},
-                            lpips_);
+  objective_ = objective_of(config_, {.student = *student_,
+                                      .target = target_ ? &*target_ : nullptr,
+                                      .teacher = teacher_ ? &*teacher_ : nullptr,
+                                      .lpips = lpips_});
   trainer_ = std::make_unique<Trainer>(config_.train, config_.optimizer, config_.ema, objective_, *student_,
                                        target_ ? &*target_ : nullptr, world);
 }

@@ -3,9 +3,7 @@
 
 #include "cm/diffusion/weighting.h"
 #include "cm/training/level_pairs.h"
-#include "cm/training/losses.h"
-#include "cm/training/model.h"
-#include "cm/training/objective.h"
+#include "cm/training/method.h"
 
 namespace cm {
 
@@ -14,12 +12,14 @@ struct ConsistencyParts {
   std::function<HostPairs(int64_t step, const std::vector<int64_t>& samples)> draw_pairs;
   std::function<Tensor(const SigmaPair& pair)> weight;
   std::function<PreviousPoint(const Tensor& labels)> previous;
-  DistanceFunction distance;
 };
 
-Objective consistency_objective(const Model& student, const Model& target, uint64_t seed,
-                                const ConsistencyParts& parts,
+// `target` is the student itself where the method has no network for it.
+Objective consistency_objective(const Binding& binding, const Model& target, const ConsistencyParts& parts,
                                 std::function<CurriculumPoint(int64_t)> curriculum);
+
+// What a run must know of them, by their distance and the grid's last N.
+Method consistency_method(const DistanceChoice& distance, int64_t last_levels);
 
 // λ at the larger level, as in the release (the paper writes λ(t_n); the same for uniform).
 std::function<Tensor(const SigmaPair& pair)> weight_at_larger_level(Weighting weighting,

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "cm/base/text.h"
+#include "cm/training/continuous_losses.h"
 #include "cm/training/guided_model.h"
 #include "draws.h"
 
@@ -87,8 +88,17 @@ std::function<Tensor(const Denoiser& f, const TrajectoryPoint& point, const Tens
   };
 }
 
-Objective continuous_objective(const ContinuousOptions& options, const DistanceFunction& distance,
-                               const Model& student, uint64_t seed, const PointOf& point_of) {
+// Skip alone: the loss needs ∂f/∂σ everywhere, which the piecewise f does not have at ε (CM Appendix C).
+Method continuous_method(const ContinuousOptions& options) {
+  return {.parameterizations = {Parameterization::skip},
+          .distance = DistanceChoice{.kind = options.distance},
+          .derivative = options.stop_gradient ? Derivative::tangent : Derivative::through_tangent};
+}
+
+Objective continuous_objective(const ContinuousOptions& options, const Binding& binding,
+                               const PointOf& point_of) {
+  const Model& student = binding.student;
+  const uint64_t seed = binding.seed;
   const SigmaOptions range = student.options().sigma;
   const auto sigmas = [range, seed](int64_t step, const std::vector<int64_t>& samples) {
     return karras_level(range, draw_uniform(seed, step, samples));
@@ -96,15 +106,15 @@ Objective continuous_objective(const ContinuousOptions& options, const DistanceF
   const auto draw = [seed, sigmas](const TrainingBatch& batch) {
     return draws_of(seed, batch, {sigmas(batch.step, batch.samples)});
   };
-  const auto losses = [=, loss = loss_of(options, distance), &student](const TrainingBatch& batch,
-                                                                       const Draws& draws) {
+  const auto losses = [=, loss = loss_of(options, binding.distance), &student](const TrainingBatch& batch,
+                                                                               const Draws& draws) {
     const Tensor& sigma = draws.levels[0];
     const TrajectoryPoint point = point_of(batch, sigma, draws.noise);
     // One mask for f and its tangent, which are passes of their own.
     const Denoiser f = student.denoiser(batch.labels, dropout_key(seed, batch));
     return loss(f, point, weight_of(options, range, sigma));
   };
-  return {losses_by(draw, losses), draw, sigmas, [](int64_t) { return CurriculumPoint{}; }};
+  return drawn_objective(draw, losses, sigmas);
 }
 
 }  // namespace
@@ -121,21 +131,37 @@ void validate(const ContinuousOptions& options, const Complain& complain) {
   }
 }
 
-Objective continuous_cd_objective(const ContinuousOptions& options, const DistanceFunction& distance,
-                                  const Model& student, const Model& teacher, uint64_t seed,
-                                  double guidance) {
-  const PointOf of_teacher = [&teacher, guidance](const TrainingBatch& batch, const Tensor& sigma,
-                                                  const Tensor& z) {
+Method method_of(const ContinuousCdOptions& options, int64_t) {
+  Method method = continuous_method(options);
+  method.needs_teacher = true;
+  return method;
+}
+
+Objective objective_of(const ContinuousCdOptions& options, const Binding& binding) {
+  const PointOf of_teacher = [&teacher = *binding.teacher, guidance = binding.guidance](
+                                 const TrainingBatch& batch, const Tensor& sigma, const Tensor& z) {
     return on_trajectory_of(guided_denoiser(teacher, batch.labels, guidance),
                             batch.x + per_sample(sigma, z) * z, sigma);
   };
-  return continuous_objective(options, distance, student, seed, of_teacher);
+  return continuous_objective(options, binding, of_teacher);
 }
 
-Objective continuous_ct_objective(const ContinuousOptions& options, const DistanceFunction& distance,
-                                  const Model& student, uint64_t seed) {
+void validate(const ContinuousCtOptions& options, const Complain& complain) {
+  validate(static_cast<const ContinuousOptions&>(options), complain);
+  if (!options.stop_gradient) {
+    complain("stop_gradient",
+             "must be true: without it the gradient of consistency training is biased; continuous_cd can do "
+             "without");
+  }
+}
+
+Method method_of(const ContinuousCtOptions& options, int64_t) {
+  return continuous_method(options);
+}
+
+Objective objective_of(const ContinuousCtOptions& options, const Binding& binding) {
   TORCH_CHECK(options.stop_gradient, "consistency training in continuous time needs stop_gradient");
-  return continuous_objective(options, distance, student, seed,
+  return continuous_objective(options, binding,
                               [](const TrainingBatch& batch, const Tensor& sigma, const Tensor& z) {
                                 return TrajectoryPoint{batch.x + per_sample(sigma, z) * z, sigma, z};
                               });

@@ -53,11 +53,12 @@ Draws draws_of(uint64_t seed, const TrainingBatch& batch, const std::vector<Tens
   return draws;
 }
 
-std::function<Tensor(const TrainingBatch& batch)> losses_by(
-    std::function<Draws(const TrainingBatch& batch)> draw, DrawnLosses losses) {
-  return [draw = std::move(draw), losses = std::move(losses)](const TrainingBatch& batch) {
+Objective drawn_objective(std::function<Draws(const TrainingBatch& batch)> draw, DrawnLosses losses,
+                          std::function<Tensor(int64_t step, const std::vector<int64_t>& samples)> sigmas) {
+  const auto losses_of = [draw, losses = std::move(losses)](const TrainingBatch& batch) {
     return losses(batch, batch.draws ? *batch.draws : draw(batch));
   };
+  return {.losses = losses_of, .draw = std::move(draw), .sigmas = std::move(sigmas)};
 }
 
 Tensor on_device_of(const Tensor& x, const Tensor& host) {

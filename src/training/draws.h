@@ -41,8 +41,8 @@ Draws draws_of(uint64_t seed, const TrainingBatch& batch, const std::vector<Tens
 // An objective's loss as a function of a batch with its draws.
 using DrawnLosses = std::function<Tensor(const TrainingBatch& batch, const Draws& draws)>;
 
-// Objective::losses of it: draws where the batch brings none.
-std::function<Tensor(const TrainingBatch& batch)> losses_by(
-    std::function<Draws(const TrainingBatch& batch)> draw, DrawnLosses losses);
+// Of these parts: its losses draw where the batch brings no draws.
+Objective drawn_objective(std::function<Draws(const TrainingBatch& batch)> draw, DrawnLosses losses,
+                          std::function<Tensor(int64_t step, const std::vector<int64_t>& samples)> sigmas);
 
 }  // namespace cm

@@ -13,7 +13,14 @@ Tensor ect_previous_level(const EctOptions& options, const Tensor& t, int64_t st
   return (t * (1 - std::pow(options.q, -(stage + 1)) * widening)).clamp_min(0);
 }
 
-Objective ect_objective(const EctOptions& options, const Model& student, uint64_t seed) {
+// Skip: its scalings at sampling, with ε at sigma.min; in training those of ε = 0.
+Method method_of(const EctOptions&, int64_t) {
+  return {.needs_init = true, .parameterizations = {Parameterization::skip}};
+}
+
+Objective objective_of(const EctOptions& options, const Binding& binding) {
+  const Model& student = binding.student;
+  const uint64_t seed = binding.seed;
   const auto levels = [options, seed](int64_t step, const std::vector<int64_t>& samples) {
     return draw_lognormal({options.p_mean, options.p_std}, seed, step, samples);
   };
@@ -33,7 +40,7 @@ Objective ect_objective(const EctOptions& options, const Model& student, uint64_
     return consistency_loss(denoiser, identity_at_zero(denoiser), data_step(), distance, batch.x, draws.noise,
                             pair, weight);
   };
-  return {losses_by(draw, losses), draw, levels, [](int64_t) { return CurriculumPoint{}; }};
+  return drawn_objective(draw, losses, levels);
 }
 
 }  // namespace cm

@@ -5,7 +5,13 @@
 
 namespace cm {
 
-Objective edm_objective(const EdmOptions& options, const Model& student, uint64_t seed) {
+Method method_of(const EdmOptions&, int64_t) {
+  return {.parameterizations = {Parameterization::edm, Parameterization::trig_diffusion}};
+}
+
+Objective objective_of(const EdmOptions& options, const Binding& binding) {
+  const Model& student = binding.student;
+  const uint64_t seed = binding.seed;
   const auto sigmas = [options, seed](int64_t step, const std::vector<int64_t>& samples) {
     return draw_lognormal({options.p_mean, options.p_std}, seed, step, samples);
   };
@@ -18,7 +24,7 @@ Objective edm_objective(const EdmOptions& options, const Model& student, uint64_
     return denoising_loss(denoiser, batch.x, draws.noise, sigma,
                           weight(options.weighting, sigma, student.options().sigma.data));
   };
-  return {losses_by(draw, losses), draw, sigmas, [](int64_t) { return CurriculumPoint{}; }};
+  return drawn_objective(draw, losses, sigmas);
 }
 
 }  // namespace cm

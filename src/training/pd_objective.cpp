@@ -26,10 +26,20 @@ Stage pd_stage(const PdOptions& options, int64_t step, int64_t total_steps) {
   return stage;
 }
 
-Objective pd_objective(const PdOptions& options, const DistanceFunction& distance, const Model& student,
-                       Model& teacher, int64_t total_steps, uint64_t seed, double guidance) {
-  const auto stage = [options, total_steps](int64_t step) { return pd_stage(options, step, total_steps); };
-  const SigmaOptions sigma = student.options().sigma;
+Method method_of(const PdOptions& options, int64_t) {
+  return {.needs_teacher = true,
+          .has_stages = true,
+          .parameterizations = {Parameterization::edm},
+          .distance = DistanceChoice{.kind = options.distance},
+          .teacher_steps = 2 * options.start_steps};
+}
+
+Objective objective_of(const PdOptions& options, const Binding& binding) {
+  const uint64_t seed = binding.seed;
+  const auto stage = [options, total_steps = binding.total_steps](int64_t step) {
+    return pd_stage(options, step, total_steps);
+  };
+  const SigmaOptions sigma = binding.student.options().sigma;
   const auto draw_steps = [stage, sigma, seed](int64_t step, const std::vector<int64_t>& samples) {
     return uniform_halved_steps(sigma, stage(step).sampler_steps, draw_uniform(seed, step, samples));
   };
@@ -37,23 +47,22 @@ Objective pd_objective(const PdOptions& options, const DistanceFunction& distanc
     const HostHalvedSteps steps = draw_steps(batch.step, batch.samples);
     return draws_of(seed, batch, {steps.t, steps.mid, steps.end});
   };
-  const auto losses = [=, &student, &teacher, weighting = options.weighting](const TrainingBatch& batch,
-                                                                             const Draws& draws) {
+  const auto losses = [=, &student = binding.student, &teacher = *binding.teacher,
+                       distance = binding.distance, guidance = binding.guidance,
+                       weighting = options.weighting](const TrainingBatch& batch, const Draws& draws) {
     const HalvedStep step{draws.levels[0], draws.levels[1], draws.levels[2]};
     const double w = teacher.options().guidance ? 1 : guidance;
     return progressive_loss(student.denoiser(batch.labels, dropout_key(seed, batch)),
                             guided_denoiser(teacher, batch.labels, w), distance, batch.x, draws.noise, step,
                             weight(weighting, step.t, sigma.data));
   };
-  return {.losses = losses_by(draw, losses),
-          .draw = draw,
-          .sigmas = [draw_steps](int64_t step,
-                                 const std::vector<int64_t>& samples) { return draw_steps(step, samples).t; },
-          .curriculum =
-              [stage](int64_t step) {
-                return CurriculumPoint{stage(step).sampler_steps, {}};
-              },
-          .stages = Stages{.at = stage, .teacher = &teacher}};
+  Objective objective =
+      drawn_objective(draw, losses, [draw_steps](int64_t step, const std::vector<int64_t>& samples) {
+        return draw_steps(step, samples).t;
+      });
+  objective.curriculum = [stage](int64_t step) { return CurriculumPoint{stage(step).sampler_steps, {}}; };
+  objective.stages = Stages{.at = stage, .teacher = binding.teacher};
+  return objective;
 }
 
 }  // namespace cm

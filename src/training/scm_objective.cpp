@@ -19,8 +19,16 @@ double tangent_warmup(const ScmOptions& options, int64_t step) {
   return static_cast<double>(step) / static_cast<double>(options.tangent_warmup_steps);
 }
 
-Objective scm_objective(const ScmOptions& options, const Model& student, const Velocity& velocity,
-                        uint64_t seed) {
+// No distance and no grid.
+Method scm_method(bool needs_teacher) {
+  return {.needs_teacher = needs_teacher,
+          .parameterizations = {Parameterization::trig},
+          .derivative = Derivative::tangent};
+}
+
+Objective scm_objective(const ScmOptions& options, const Binding& binding, const Velocity& velocity) {
+  const Model& student = binding.student;
+  const uint64_t seed = binding.seed;
   AdaptiveWeighting weighting(seed);
   weighting->to(student.device());
   const auto sigmas = [options, seed](int64_t step, const std::vector<int64_t>& samples) {
@@ -44,30 +52,37 @@ Objective scm_objective(const ScmOptions& options, const Model& student, const V
     const Tensor g = scm_tangent(network, point, r, sigma_data);
     return scm_loss(network(x_t / sigma_data, t), normalized_tangent(g, c), weighting->forward(sigma));
   };
-  Objective objective{losses_by(draw, losses), draw, sigmas, [](int64_t) { return CurriculumPoint{}; }};
+  Objective objective = drawn_objective(draw, losses, sigmas);
   objective.learned = weighting.ptr();
   return objective;
 }
 
 }  // namespace
 
-Objective sct_objective(const ScmOptions& options, const Model& student, uint64_t seed) {
+Method method_of(const SctOptions&, int64_t) {
+  return scm_method(/*needs_teacher=*/false);
+}
+
+Objective objective_of(const SctOptions& options, const Binding& binding) {
   const Velocity of_data = [](const TrainingBatch& batch, const Tensor& z, const Tensor& /*x_t*/,
                               const Tensor& t) {
     return per_sample(t.cos(), z) * z - per_sample(t.sin(), z) * batch.x;
   };
-  return scm_objective(options, student, of_data, seed);
+  return scm_objective(options, binding, of_data);
 }
 
-Objective scd_objective(const ScmOptions& options, const Model& student, const Model& teacher, uint64_t seed,
-                        double guidance) {
-  const double sigma_data = student.options().sigma.data;
-  const Velocity of_teacher = [&teacher, guidance, sigma_data](const TrainingBatch& batch,
-                                                               const Tensor& /*z*/, const Tensor& x_t,
-                                                               const Tensor& t) {
+Method method_of(const ScdOptions&, int64_t) {
+  return scm_method(/*needs_teacher=*/true);
+}
+
+Objective objective_of(const ScdOptions& options, const Binding& binding) {
+  const double sigma_data = binding.student.options().sigma.data;
+  const Velocity of_teacher = [&teacher = *binding.teacher, guidance = binding.guidance, sigma_data](
+                                  const TrainingBatch& batch, const Tensor& /*z*/, const Tensor& x_t,
+                                  const Tensor& t) {
     return trig_velocity(guided_denoiser(teacher, batch.labels, guidance), x_t, t, sigma_data);
   };
-  return scm_objective(options, student, of_teacher, seed);
+  return scm_objective(options, binding, of_teacher);
 }
 
 }  // namespace cm

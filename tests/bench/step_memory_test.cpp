@@ -44,9 +44,9 @@ StepSetup small_setup(const std::string& config = "objective: edm\n") {
 // counted too much.
 TEST(StepMemory, IsWhatStepsTake) {
   for (const auto& [objective, config] :
-       {std::pair<ObjectiveKind, std::string>{ObjectiveKind::edm, "objective: edm\n"},
-        {ObjectiveKind::cd, "objective: cd\nteacher: {checkpoint: t}\n"},
-        {ObjectiveKind::ct, "objective: ct\n"}}) {
+       {std::pair<ObjectiveKind, std::string>{kObjective<EdmOptions>, "objective: edm\n"},
+        {kObjective<CdOptions>, "objective: cd\nteacher: {checkpoint: t}\n"},
+        {kObjective<CtOptions>, "objective: ct\n"}}) {
     const BenchCase bench_case = small_steps_case();
     const MeasuredStep measured = measured_step(bench_case, objective);
     const StepMemory computed = step_memory(setup_of(bench_case, config));

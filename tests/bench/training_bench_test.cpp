@@ -29,7 +29,7 @@ TEST(TrainingBench, NoLayerIsZero) {
 }
 
 TEST(TrainingBench, AStepTrains) {
-  for (const auto objective : {ObjectiveKind::edm, ObjectiveKind::cd, ObjectiveKind::ct}) {
+  for (const auto objective : {kObjective<EdmOptions>, kObjective<CdOptions>, kObjective<CtOptions>}) {
     TrainingBench bench(tiny_case(), objective, torch::kCPU);
     const Tensor before = bench.student().parameters().front().clone();
     bench.step();

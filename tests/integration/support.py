@@ -7,6 +7,7 @@ import atexit
 import concurrent.futures
 import functools
 import hashlib
+import json
 import os
 import pathlib
 import shutil
@@ -64,10 +65,6 @@ train:
   keep_checkpoints: 0
 """
 
-TRAINERS = {"edm": "cm-train-edm", "cd": "cm-train-cd", "ct": "cm-train-ct", "ict": "cm-train-ct", "ect": "cm-train-ct",
-            "continuous_cd": "cm-train-cd", "continuous_ct": "cm-train-ct", "sct": "cm-train-ct",
-            "scd": "cm-train-cd", "pd": "cm-train-pd"}  # fmt: skip
-
 # What would show that an exception got through to the user as it was thrown.
 RAW_EXCEPTION = r"terminate called|frame #|Exception raised|what\(\)|c10::|std::|enforce fail|\[json|filesystem error"
 
@@ -117,6 +114,10 @@ def must_run(name, *arguments, **settings):
     return result
 
 
+METHODS = {method["objective"]: method for method in json.loads(must_run("cm-train-edm", "--list-methods").out)}
+TRAINERS = {objective: method["executable"] for objective, method in METHODS.items()}
+
+
 @functools.cache
 def tiny_config():
     path = FOLDER / "tiny.yaml"
@@ -127,11 +128,11 @@ def tiny_config():
 def training(objective, out, *arguments):
     """The command (name, argument, ...) that trains the tiny network."""
     command = [TRAINERS[objective], "--config", tiny_config(), "--out", out, f"objective={objective}"]
-    if TRAINERS[objective] in ("cm-train-cd", "cm-train-pd"):
+    if METHODS[objective]["needs_teacher"]:
         command.append(f"teacher.checkpoint={teacher()}")
-    if objective == "pd":
+    if METHODS[objective]["has_stages"]:
         command.extend(PD_STAGES)
-    if objective == "ect":
+    if METHODS[objective]["needs_init"]:
         command.append(f"init.checkpoint={teacher()}")
     return (*command, *arguments)
 

@@ -30,6 +30,16 @@ TEST(RunConfig, EveryObjectiveRefusesTheSectionsOfAllOthers) {
   }
 }
 
+TEST(RunConfig, AMethodIsAskedWithTheConfigsOptionsAndSteps) {
+  EXPECT_EQ(method_of(read_run("objective: cd\nteacher: {checkpoint: t}\ncd: {n: 12}\n")).last_levels, 12);
+  const std::string ct = "objective: ct\nct: {levels: {schedule: progressive, s0: 2, s1: 150}}\n";
+  EXPECT_EQ(method_of(read_run(ct)).last_levels, 151);
+  RunConfig config;
+  config.train_by(CdOptions{.n = 5});
+  EXPECT_EQ(to_string(config.objective), "cd");
+  EXPECT_EQ(method_of(config).last_levels, 5);
+}
+
 TEST(RunConfig, LpipsNeedsItsWeights) {
   const std::string ct = "objective: ct\nct:\n  distance: lpips\n";
   EXPECT_THAT(mistakes_in_run(ct + "lpips: {weights: w}\n"), ElementsAre());

@@ -23,7 +23,7 @@ inline OptimizerOptions plain_descent() {
 
 // An edm objective with its loss, and so its gradient, times a factor in the steps given.
 inline Objective scaled_in(const std::vector<int64_t>& steps, double factor, const Model& student) {
-  Objective objective = edm_objective({}, student, 7);
+  Objective objective = objective_of(EdmOptions{}, {.student = student, .seed = 7});
   objective.losses = [whole = objective.losses, steps, factor](const TrainingBatch& batch) {
     const bool scaled = std::ranges::find(steps, batch.step) != steps.end();
     return scaled ? whole(batch) * factor : whole(batch);

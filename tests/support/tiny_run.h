@@ -1,48 +1,50 @@
 // A whole training run of a method with tiny models (support/tiny_model.h).
 #pragma once
 
-#include "cm/training/cd_objective.h"
-#include "cm/training/continuous_objective.h"
-#include "cm/training/ct_objective.h"
-#include "cm/training/distance_function.h"
-#include "cm/training/ect_objective.h"
-#include "cm/training/edm_objective.h"
-#include "cm/training/ict_objective.h"
-#include "cm/training/pd_objective.h"
-#include "cm/training/scm_objective.h"
+#include <concepts>
+
+#include "cm/training/methods.h"
 #include "cm/training/trainer.h"
 #include "support/tiny_model.h"
 
 namespace cm::test {
 
-enum class Method { edm, cd, ct, ict, ect, continuous_cd, continuous_ct, sct, scd, pd };
+inline const std::vector<ObjectiveKind> kMethods = [] {
+  std::vector<ObjectiveKind> all;
+  for (const auto& entry : EnumNames<ObjectiveKind>::names) all.push_back(entry.value);
+  return all;
+}();
 
-inline constexpr Method kMethods[] = {
-    Method::edm,           Method::cd,  Method::ct,  Method::ict, Method::ect, Method::continuous_cd,
-    Method::continuous_ct, Method::sct, Method::scd, Method::pd};
+// A method's options for a run of a few steps, where its defaults are for a long one.
+template <class Options>
+void shorten(Options&) {}
 
-inline Parameterization parameterization_of(Method method) {
-  switch (method) {
-    case Method::edm:
-    case Method::pd:
-      return Parameterization::edm;
-    case Method::cd:
-    case Method::ct:
-    case Method::ict:
-    case Method::ect:
-    case Method::continuous_cd:
-    case Method::continuous_ct:
-      return Parameterization::skip;
-    case Method::sct:
-    case Method::scd:
-      return Parameterization::trig;
-  }
-  return Parameterization::skip;
+inline void shorten(EctOptions& options) {
+  options.steps_per_stage = 2;
+}
+
+template <std::derived_from<ScmOptions> Options>
+void shorten(Options& options) {
+  options.tangent_warmup_steps = 3;
 }
 
 // Stages of 4, 2 and 1 sampling steps that begin at training steps 0, 2 and 5.
-inline PdOptions tiny_pd_options() {
-  return {.start_steps = 4, .steps_per_stage = 2, .steps_two = 3};
+inline void shorten(PdOptions& options) {
+  options = {.start_steps = 4, .steps_per_stage = 2, .steps_two = 3};
+}
+
+// A method's objective by its shortened options, with the distance that they name.
+inline Objective shortened_objective(ObjectiveKind kind, Binding binding) {
+  const Method method = method_by_default(kind);
+  if (method.distance) binding.distance = make_distance(*method.distance);
+  Objective objective;
+  MethodSections none;
+  with_section(none, kind, [&]<class Options>(std::optional<Options>&) {
+    Options options;
+    shorten(options);
+    objective = objective_of(options, binding);
+  });
+  return objective;
 }
 
 inline TrainOptions tiny_train_options() {
@@ -67,20 +69,23 @@ inline TrainingBatch training_batch(const Batch& batch, int64_t step) {
 }
 
 struct TinyRun {
-  explicit TinyRun(Method which, const TrainOptions& options = tiny_train_options(),
+  explicit TinyRun(ObjectiveKind which, const TrainOptions& options = tiny_train_options(),
                    const UNetOptions& network = tiny_network(/*dropout=*/0.2),
                    const EmaOptions& ema = {.rates = {0.5, 0.9}, .warmup = EmaWarmup::none})
-      : method(which),
-        teacher(tiny_model(model_options(Method::edm, network), 1)),
-        student(tiny_model(model_options(which, network), 2)),
-        target(tiny_model(model_options(which, network), 2)),
-        objective(make_objective(options)),
-        trainer(options, optimizer_options(), ema, objective, student, has_target() ? &target : nullptr) {}
+      : kind(which),
+        method(method_by_default(which)),
+        teacher(tiny_model(model_options(Parameterization::edm, network), 1)),
+        student(tiny_model(model_options(method.parameterizations.front(), network), 2)),
+        target(tiny_model(student.options(), 2)),
+        objective(shortened_objective(which, {.student = student,
+                                              .target = &target,
+                                              .teacher = &teacher,
+                                              .total_steps = options.steps,
+                                              .seed = static_cast<uint64_t>(options.seed)})),
+        trainer(options, optimizer_options(), ema, objective, student,
+                method.has_target ? &target : nullptr) {}
   TinyRun(const TinyRun&) = delete;
   TinyRun& operator=(const TinyRun&) = delete;
-
-  // CD and CT: the methods whose target network is an average.
-  bool has_target() const { return method == Method::cd || method == Method::ct; }
 
   void compute_in(ComputeType type) {
     for (Model* model : {&student, &target, &teacher}) model->compute_in(type);
@@ -91,6 +96,7 @@ struct TinyRun {
     while (trainer.steps_done() < step) trainer.step(tiny_batch(trainer.steps_done()));
   }
 
+  ObjectiveKind kind;
   Method method;
   Model teacher;
   Model student;
@@ -99,8 +105,8 @@ struct TinyRun {
   Trainer trainer;
 
  private:
-  static ModelOptions model_options(Method method, const UNetOptions& network) {
-    ModelOptions options = tiny_options(parameterization_of(method));
+  static ModelOptions model_options(Parameterization parameterization, const UNetOptions& network) {
+    ModelOptions options = tiny_options(parameterization);
     options.network = network;
     return options;
   }
@@ -109,34 +115,6 @@ struct TinyRun {
     OptimizerOptions options;
     options.lr = 1e-3;
     return options;
-  }
-
-  Objective make_objective(const TrainOptions& options) {
-    const auto seed = static_cast<uint64_t>(options.seed);
-    switch (method) {
-      case Method::edm:
-        return edm_objective({}, student, seed);
-      case Method::cd:
-        return cd_objective({}, make_distance({}), student, target, teacher, seed);
-      case Method::ct:
-        return ct_objective({}, make_distance({}), student, target, options.steps, seed);
-      case Method::ict:
-        return ict_objective({}, make_distance({.kind = Distance::pseudo_huber}), student, options.steps,
-                             seed);
-      case Method::ect:
-        return ect_objective({.steps_per_stage = 2}, student, seed);
-      case Method::continuous_cd:
-        return continuous_cd_objective({}, make_distance({}), student, teacher, seed);
-      case Method::continuous_ct:
-        return continuous_ct_objective({}, make_distance({}), student, seed);
-      case Method::pd:
-        return pd_objective(tiny_pd_options(), make_distance({}), student, teacher, options.steps, seed);
-      case Method::sct:
-        return sct_objective({.tangent_warmup_steps = 3}, student, seed);
-      case Method::scd:
-        return scd_objective({.tangent_warmup_steps = 3}, student, teacher, seed);
-    }
-    return {};
   }
 };
 

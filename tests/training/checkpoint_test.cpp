@@ -18,7 +18,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using test::message_of;
-using test::Method;
 using test::TemporaryFolder;
 using test::TinyRun;
 using testing::AllOf;
@@ -81,7 +80,7 @@ class SmallDisk {
 
 TEST(Checkpoint, FourStepsAreTwoSavedAndTwoMore) {
   for (const auto method : test::kMethods) {
-    SCOPED_TRACE(static_cast<int>(method));
+    SCOPED_TRACE(to_string(method));
     TinyRun whole(method);
     whole.train_to(4);
 
@@ -105,7 +104,8 @@ TEST(Checkpoint, InFp16TheLossScaleGoesOnToo) {
   options.dtype = ComputeType::fp16;
   // PD's teacher is made anew in step 3, so that the one which was loaded teaches from step 4 only if saved
   // after 3.
-  for (const auto& [method, saved] : {std::pair{Method::cd, 2}, {Method::pd, 2}, {Method::pd, 3}}) {
+  for (const auto& [method, saved] :
+       {std::pair{kObjective<CdOptions>, 2}, {kObjective<PdOptions>, 2}, {kObjective<PdOptions>, 3}}) {
     TinyRun whole(method, options);
     whole.compute_in(ComputeType::fp16);
     whole.trainer.loss_scale()->restore(512, 1996);
@@ -129,15 +129,15 @@ TEST(Checkpoint, InFp16TheLossScaleGoesOnToo) {
 
 // In a stage, at its end and in its first step, where the student becomes the teacher.
 TEST(Checkpoint, ARunInStagesGoesOnFromAnyStep) {
-  TinyRun whole(Method::pd);
+  TinyRun whole(kObjective<PdOptions>);
   whole.train_to(7);
   for (const int64_t saved : {1, 2, 3, 4, 5, 6}) {
     SCOPED_TRACE(saved);
     const TemporaryFolder run;
-    TinyRun first(Method::pd);
+    TinyRun first(kObjective<PdOptions>);
     first.train_to(saved);
     save_checkpoint(run.path(), first.trainer, 0);
-    TinyRun second(Method::pd);
+    TinyRun second(kObjective<PdOptions>);
     load_checkpoint(latest_checkpoint(run.path()).value(), second.trainer);
     expect_identical(first, second);
     second.train_to(7);
@@ -147,7 +147,7 @@ TEST(Checkpoint, ARunInStagesGoesOnFromAnyStep) {
 
 TEST(Checkpoint, WeightsOfAStageSayItsStepsAndTheirAveragesItsAge) {
   const TemporaryFolder run;
-  TinyRun pd(Method::pd);
+  TinyRun pd(kObjective<PdOptions>);
   pd.train_to(2);
   save_checkpoint(run.path(), pd.trainer, 0);
   pd.train_to(3);
@@ -171,7 +171,7 @@ TEST(Checkpoint, WeightsOfAStageSayItsStepsAndTheirAveragesItsAge) {
 TEST(Checkpoint, BuffersComeBackWithEverySetOfWeights) {
   const auto frequencies = [](const Model& model) { return model.named_weights().at("map_noise.freqs"); };
   const auto new_run = [] {
-    return TinyRun(Method::cd, test::tiny_train_options(), test::tiny_ncsnpp(/*dropout=*/0.2));
+    return TinyRun(kObjective<CdOptions>, test::tiny_train_options(), test::tiny_ncsnpp(/*dropout=*/0.2));
   };
   TinyRun whole = new_run();
   whole.train_to(4);
@@ -198,7 +198,7 @@ TEST(Checkpoint, BuffersComeBackWithEverySetOfWeights) {
 
 TEST(Checkpoint, HoldsAFileForEverySetOfWeights) {
   const TemporaryFolder run;
-  TinyRun cd(Method::cd);
+  TinyRun cd(kObjective<CdOptions>);
   save_checkpoint(run.path(), cd.trainer, 0);
   EXPECT_THAT(names_in(run / "checkpoints/step-00000000"),
               ElementsAre("ema-0.5.safetensors", "ema-0.9.safetensors", "model.safetensors",
@@ -207,7 +207,7 @@ TEST(Checkpoint, HoldsAFileForEverySetOfWeights) {
 
 TEST(Checkpoint, LatestSwingsAndOldOnesGo) {
   const TemporaryFolder run;
-  TinyRun edm(Method::edm);
+  TinyRun edm(kObjective<EdmOptions>);
   EXPECT_EQ(latest_checkpoint(run.path()), std::nullopt);
   // Not ours to remove: what a user made of an old one.
   fs::create_directories(run / "checkpoints/step-00000009-kept");
@@ -226,7 +226,7 @@ TEST(Checkpoint, LatestSwingsAndOldOnesGo) {
 // Stages end after steps 2 and 5.
 TEST(Checkpoint, TheLastOfEachStageStays) {
   const TemporaryFolder run;
-  TinyRun pd(Method::pd);
+  TinyRun pd(kObjective<PdOptions>);
   for (int64_t step = 1; step <= 7; ++step) {
     pd.train_to(step);
     save_checkpoint(run.path(), pd.trainer, 1);
@@ -237,7 +237,7 @@ TEST(Checkpoint, TheLastOfEachStageStays) {
 
 TEST(Checkpoint, SummaryTellsStepAndRates) {
   const TemporaryFolder run;
-  TinyRun edm(Method::edm);
+  TinyRun edm(kObjective<EdmOptions>);
   edm.train_to(1);
   save_checkpoint(run.path(), edm.trainer, 0);
   const auto summary = checkpoint_summary(run / "checkpoints/step-00000001");
@@ -250,7 +250,7 @@ TEST(Checkpoint, SummaryTellsStepAndRates) {
 
 TEST(Checkpoint, WeightsTellWhereInTrainingTheyWereSaved) {
   const TemporaryFolder run;
-  TinyRun edm(Method::edm);
+  TinyRun edm(kObjective<EdmOptions>);
   edm.train_to(2);
   save_checkpoint(run.path(), edm.trainer, 0);
   const fs::path checkpoint = run / "checkpoints/step-00000002";
@@ -271,7 +271,7 @@ TEST(Checkpoint, WeightsTellWhereInTrainingTheyWereSaved) {
 
 TEST(Checkpoint, AFullDiskLeavesTheLastOne) {
   const TemporaryFolder run;
-  TinyRun edm(Method::edm);
+  TinyRun edm(kObjective<EdmOptions>);
   edm.train_to(1);
   save_checkpoint(run.path(), edm.trainer, 1);
   edm.train_to(2);
@@ -281,14 +281,14 @@ TEST(Checkpoint, AFullDiskLeavesTheLastOne) {
                 HasSubstr("could not write"));
   }
   EXPECT_THAT(names_in(run / "checkpoints"), ElementsAre("latest", "step-00000001"));
-  TinyRun restored(Method::edm);
+  TinyRun restored(kObjective<EdmOptions>);
   load_checkpoint(latest_checkpoint(run.path()).value(), restored.trainer);
   EXPECT_EQ(restored.trainer.steps_done(), 1);
 }
 
 TEST(Checkpoint, WeightsAreChosenByTheirRate) {
   const TemporaryFolder run;
-  TinyRun edm(Method::edm);
+  TinyRun edm(kObjective<EdmOptions>);
   edm.train_to(1);
   save_checkpoint(run.path(), edm.trainer, 0);
   const fs::path first = run / "checkpoints/step-00000001";
@@ -317,7 +317,8 @@ TEST(Checkpoint, WeightsAreChosenByTheirRate) {
 TEST(Checkpoint, AStartsShareIsKeptWithTheAverageAndByResume) {
   const TemporaryFolder run;
   const EmaOptions options{.rates = {0.999}, .warmup = EmaWarmup::tensorflow};
-  TinyRun warm(Method::edm, test::tiny_train_options(), test::tiny_network(/*dropout=*/0.2), options);
+  TinyRun warm(kObjective<EdmOptions>, test::tiny_train_options(), test::tiny_network(/*dropout=*/0.2),
+               options);
   warm.train_to(3);
   save_checkpoint(run.path(), warm.trainer, 0);
   const fs::path first = run / "checkpoints/step-00000003";
@@ -328,7 +329,8 @@ TEST(Checkpoint, AStartsShareIsKeptWithTheAverageAndByResume) {
   EXPECT_NEAR(saved(first).start_share, share, 1e-15);
   EXPECT_EQ(resolve_weights(first).file, first / "ema-0.999.safetensors");
 
-  TinyRun resumed(Method::edm, test::tiny_train_options(), test::tiny_network(/*dropout=*/0.2), options);
+  TinyRun resumed(kObjective<EdmOptions>, test::tiny_train_options(), test::tiny_network(/*dropout=*/0.2),
+                  options);
   load_checkpoint(first, resumed.trainer);
   warm.train_to(5);
   resumed.train_to(5);
@@ -339,7 +341,7 @@ TEST(Checkpoint, AStartsShareIsKeptWithTheAverageAndByResume) {
 
 TEST(Checkpoint, AveragesThatDoNotTellWhatTheirStartWeighsHadNoWarmup) {
   const TemporaryFolder run;
-  TinyRun edm(Method::edm);
+  TinyRun edm(kObjective<EdmOptions>);
   edm.train_to(7);
   save_checkpoint(run.path(), edm.trainer, 0);
   const fs::path file = run / "checkpoints/step-00000007/ema-0.5.safetensors";
@@ -351,7 +353,7 @@ TEST(Checkpoint, AveragesThatDoNotTellWhatTheirStartWeighsHadNoWarmup) {
 
 TEST(Checkpoint, WeightsThatAreNotThereAreMistakes) {
   const TemporaryFolder run;
-  TinyRun edm(Method::edm);
+  TinyRun edm(kObjective<EdmOptions>);
   EXPECT_THAT(message_of<InputError>([&] { resolve_weights(run / "nowhere"); }),
               HasSubstr("nowhere: no such file or folder"));
   EXPECT_THAT(message_of<InputError>([&] { resolve_weights(run.path()); }),
@@ -366,7 +368,7 @@ TEST(Checkpoint, WeightsThatAreNotThereAreMistakes) {
 
 TEST(Checkpoint, AnotherNetworksOrABrokenCheckpointIsAMistake) {
   const TemporaryFolder run;
-  TinyRun ct(Method::ct);
+  TinyRun ct(kObjective<CtOptions>);
   save_checkpoint(run.path(), ct.trainer, 0);
   const fs::path checkpoint = run / "checkpoints/step-00000000";
 

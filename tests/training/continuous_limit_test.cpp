@@ -183,7 +183,7 @@ TEST(ContinuousLimit, TheObjectivesOfAnExactTeacherHaveTheSameGradient) {
   const Model student(options, torch::kCPU, maker, 4);
   ModelOptions of_teacher = options;
   of_teacher.parameterization = Parameterization::edm;
-  const Model teacher = formula_model(denoiser_of(two_clusters()), of_teacher, torch::kCPU);
+  Model teacher = formula_model(denoiser_of(two_clusters()), of_teacher, torch::kCPU);
   const TrainingBatch batch{
       .x = draw(two_clusters(), 0, 5, 0, sample_range(0, kSamples)).to(torch::kFloat32).view({-1, 2, 1, 1}),
       .labels = {},
@@ -198,9 +198,14 @@ TEST(ContinuousLimit, TheObjectivesOfAnExactTeacherHaveTheSameGradient) {
   };
   const Tensor discrete =
       static_cast<double>(kLevels - 1) *
-      gradient(cd_objective({.n = kLevels, .mu = 0}, make_distance({}), student, student, teacher, 6));
+      gradient(objective_of(CdOptions{.n = kLevels, .mu = 0}, {.student = student,
+                                                               .target = &student,
+                                                               .teacher = &teacher,
+                                                               .distance = make_distance({}),
+                                                               .seed = 6}));
   const Tensor continuous = gradient(
-      continuous_cd_objective({.weight = ContinuousWeight::limit}, make_distance({}), student, teacher, 6));
+      objective_of(ContinuousCdOptions{{.weight = ContinuousWeight::limit}},
+                   {.student = student, .teacher = &teacher, .distance = make_distance({}), .seed = 6}));
   EXPECT_GT(cosine(discrete, continuous), 0.9999);
   EXPECT_NEAR((discrete.norm() / continuous.norm()).item<double>(), 1, 0.01);
 }

@@ -31,9 +31,10 @@ struct Models {
     options.parameterization = Parameterization::edm;
     teacher.emplace(test::tiny_model(options, 2));
   }
-  Objective distillation(const ContinuousOptions& options) const {
+  Objective distillation(const ContinuousOptions& options) {
     const DistanceFunction distance = make_distance({.kind = options.distance});
-    return continuous_cd_objective(options, distance, *student, *teacher, 7);
+    return objective_of(ContinuousCdOptions{options},
+                        {.student = *student, .teacher = &*teacher, .distance = distance, .seed = 7});
   }
   std::optional<Model> student;
   std::optional<Model> teacher;
@@ -47,7 +48,7 @@ Tensor gradient_of(const Objective& objective, const Model& student, const Train
 }
 
 TEST(ContinuousObjective, TheRootOfTheNoiseLevelIsUniform) {
-  const Models models;
+  Models models;
   constexpr int64_t kDraws = 20'000;
   const Tensor sigma = models.distillation({}).sigmas(0, sample_range(0, kDraws));
   const double low = std::pow(0.002, 1.0 / 7);
@@ -59,13 +60,13 @@ TEST(ContinuousObjective, TheRootOfTheNoiseLevelIsUniform) {
 }
 
 TEST(ContinuousObjective, ItHasNeitherGridNorTarget) {
-  const Models models;
+  Models models;
   const CurriculumPoint point = models.distillation({}).curriculum(5);
   EXPECT_FALSE(point.levels || point.decay);
 }
 
 TEST(ContinuousObjective, TheLimitsWeightIsTheGridsSlope) {
-  const Models models;
+  Models models;
   const TrainingBatch batch = batch_of(1);
   const auto gradient = [&](const ContinuousOptions& options) {
     return gradient_of(models.distillation(options), *models.student, batch);
@@ -81,7 +82,7 @@ TEST(ContinuousObjective, TheLimitsWeightIsTheGridsSlope) {
 }
 
 TEST(ContinuousObjective, TheStopGradientFormReportsTheMeanSquareOfU) {
-  const Models models;
+  Models models;
   const TrainingBatch batch = batch_of(6);
   const Tensor reported = models.distillation({}).losses(batch);
   // ‖u‖ of the other form, whose loss it is.
@@ -91,9 +92,10 @@ TEST(ContinuousObjective, TheStopGradientFormReportsTheMeanSquareOfU) {
 }
 
 TEST(ContinuousObjective, TrainingsDirectionIsTheNoise) {
-  const Models models;
+  Models models;
   const TrainingBatch batch = batch_of(6);
-  const Objective training = continuous_ct_objective({}, kL2, *models.student, 7);
+  const Objective training =
+      objective_of(ContinuousCtOptions{}, {.student = *models.student, .distance = kL2, .seed = 7});
   const Tensor z = normal({.seed = 7, .purpose = Purpose::noise, .step = 3}, batch.samples, {1, 4, 4});
   const Tensor sigma = training.sigmas(3, batch.samples).to(torch::kFloat32);
   const TrajectoryPoint point{batch.x + per_sample(sigma, z) * z, sigma, z};
@@ -104,13 +106,13 @@ TEST(ContinuousObjective, TrainingsDirectionIsTheNoise) {
 
 // At dropout 0.5 the tangent of another mask would be another one altogether.
 TEST(ContinuousObjective, ATangentHasItsFunctionsDropoutMask) {
-  const Models models(/*dropout=*/0.5);
+  Models models(/*dropout=*/0.5);
   const TrainingBatch batch = batch_of(6);
   const auto size = [&](bool stop_gradient) {
     return models.distillation({.stop_gradient = stop_gradient}).losses(batch).detach();
   };
   EXPECT_LT(test::elementwise_difference(size(true), size(false).square() / 16), 1e-3);
-  const Models sober;
+  Models sober;
   EXPECT_GT(relative_difference(size(true), sober.distillation({}).losses(batch)), 1e-2);
 }
 
@@ -118,7 +120,7 @@ TEST(ContinuousObjective, EveryLossTrainsTheStudentAlone) {
   for (const bool stop_gradient : {true, false}) {
     for (const Distance distance : {Distance::l1, Distance::l2}) {
       if (stop_gradient && distance == Distance::l1) continue;
-      const Models models;
+      Models models;
       models.distillation({.stop_gradient = stop_gradient, .distance = distance})
           .losses(batch_of(6))
           .sum()
@@ -144,20 +146,25 @@ TEST(ContinuousObjective, LpipsMeasuresUByItsHessian) {
   batch.x = batch.x.repeat({1, 3, 4, 4});
   ModelOptions denoising = options;
   denoising.parameterization = Parameterization::edm;
-  const Model teacher = test::tiny_model(denoising, 2);
+  Model teacher = test::tiny_model(denoising, 2);
 
   ContinuousOptions through{.stop_gradient = false, .distance = Distance::lpips};
-  const Objective whole = continuous_cd_objective(through, d, student, teacher, 7);
+  const Objective whole = objective_of(ContinuousCdOptions{through},
+                                       {.student = student, .teacher = &teacher, .distance = d, .seed = 7});
   const Tensor size = whole.losses(batch);
   EXPECT_GT(size.item<double>(), 0);
   EXPECT_GT(test::largest(gradient_of(whole, student, batch)), 0);
   through.weight = ContinuousWeight::limit;
   const double slope = karras_slope({}, whole.sigmas(3, {0})).item<double>();
-  const Objective limit = continuous_cd_objective(through, d, student, teacher, 7);
+  const Objective limit = objective_of(ContinuousCdOptions{through},
+                                       {.student = student, .teacher = &teacher, .distance = d, .seed = 7});
   EXPECT_LT(relative_difference(limit.losses(batch), slope * slope * size), 1e-5);
 
   const ContinuousOptions held{.distance = Distance::lpips};
-  EXPECT_GT(test::largest(gradient_of(continuous_ct_objective(held, d, student, 7), student, batch)), 0);
+  EXPECT_GT(test::largest(gradient_of(
+                objective_of(ContinuousCtOptions{held}, {.student = student, .distance = d, .seed = 7}),
+                student, batch)),
+            0);
   for (const auto& parameter : lpips->parameters()) EXPECT_FALSE(parameter.grad().defined());
 }
 
@@ -179,9 +186,11 @@ TEST(ContinuousObjective, RefusesDistancesThatItHasNoLossFor) {
 }
 
 TEST(ContinuousObjective, TrainingNeedsTheStopGradient) {
-  const Models models;
-  EXPECT_THAT(test::message_of<c10::Error>(
-                  [&] { continuous_ct_objective({.stop_gradient = false}, kL2, *models.student, 7); }),
+  Models models;
+  EXPECT_THAT(test::message_of<c10::Error>([&] {
+                objective_of(ContinuousCtOptions{{.stop_gradient = false}},
+                             {.student = *models.student, .distance = kL2, .seed = 7});
+              }),
               HasSubstr("needs stop_gradient"));
 }
 

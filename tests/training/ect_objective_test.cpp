@@ -43,18 +43,18 @@ TEST(EctObjective, TheGapHalvesInEveryStage) {
 
 TEST(EctObjective, DrawsLogNormalLevels) {
   const Model student = test::tiny_model(test::tiny_options(), 1);
-  test::expect_log_normal_levels(ect_objective({}, student, 7), -1.1, 2.0);
+  test::expect_log_normal_levels(objective_of(EctOptions{}, {.student = student, .seed = 7}), -1.1, 2.0);
 }
 
 // Where every r is 0 the objective is EDM's, as a norm: (√(‖D(x_t, t) − x‖² + c²) − c)/t.
 TEST(EctObjective, AtRZeroTheTargetIsTheImage) {
   const Model student = test::tiny_model(test::tiny_options(), 1);
   const EctOptions options{.k = 1e6, .huber_c = 0.06};  // so wide a gap that r is 0 for all t
-  const Objective objective = ect_objective(options, student, 7);
+  const Objective objective = objective_of(options, {.student = student, .seed = 7});
   // EDM's objective draws the same ln t and noise: its loss is weight · mean (D − x)².
   const EdmOptions edm{.p_mean = -1.1, .p_std = 2.0, .weighting = Weighting::uniform};
   Model denoiser = test::tiny_model(test::tiny_options(Parameterization::edm), 1);
-  const Tensor square = edm_objective(edm, denoiser, 7).losses(batch_at(3)).detach() * 16;
+  const Tensor square = objective_of(edm, {.student = denoiser, .seed = 7}).losses(batch_at(3)).detach() * 16;
   const Tensor t = objective.sigmas(3, sample_range(0, 6)).to(torch::kFloat32);
   const Tensor expected = ((square + 0.06 * 0.06).sqrt() - 0.06) / t;
   EXPECT_LT(test::relative_difference(objective.losses(batch_at(3)), expected), 1e-5);
@@ -65,7 +65,7 @@ TEST(EctObjective, AtRZeroTheTargetIsTheImage) {
 TEST(EctObjective, TheLossHasALimitAsThePairsCloseUp) {
   const Model student = test::tiny_model(test::tiny_options(), 1);
   const auto losses_at = [&](double q) {
-    return ect_objective({.q = q}, student, 7).losses(batch_at(3)).detach();
+    return objective_of(EctOptions{.q = q}, {.student = student, .seed = 7}).losses(batch_at(3)).detach();
   };
   const Tensor fine = losses_at(32768);
   EXPECT_LT(test::elementwise_difference(losses_at(16384), fine), 0.05);
@@ -99,8 +99,8 @@ TEST(EctObjective, ADenoiserCanBeMadeTheIdentityAtZero) {
 TEST(EctObjective, TrainsByTheScalingsOfEdm) {
   const Model student = test::tiny_model(test::tiny_options(), 1);
   const Model diffusion = test::tiny_model(test::tiny_options(Parameterization::edm), 1);
-  const Tensor a = ect_objective({}, student, 7).losses(batch_at(0)).detach();
-  const Tensor b = ect_objective({}, diffusion, 7).losses(batch_at(0)).detach();
+  const Tensor a = objective_of(EctOptions{}, {.student = student, .seed = 7}).losses(batch_at(0)).detach();
+  const Tensor b = objective_of(EctOptions{}, {.student = diffusion, .seed = 7}).losses(batch_at(0)).detach();
   EXPECT_TRUE(torch::equal(a, b));
 }
 

@@ -13,7 +13,6 @@ namespace cm {
 namespace {
 
 using test::message_of;
-using test::Method;
 using testing::HasSubstr;
 
 ModelOptions guidable(Parameterization parameterization = Parameterization::edm) {
@@ -120,38 +119,24 @@ TEST(GuidedModel, MultistepSamplingIsGuidedInEveryStep) {
   EXPECT_GT(test::largest_difference(x, sample_next(model, first, 5, noise.noise(0), labels)), 1e-4);
 }
 
-// The losses of a batch by each method that distills a teacher.
-Tensor losses_of(Method method, Model teacher, double guidance) {
-  const Model student = test::tiny_model(test::tiny_options(test::parameterization_of(method)), 2);
-  const DistanceFunction d = make_distance({});
-  const TrainingBatch batch = test::training_batch(test::tiny_batch(0), 0);
-  const auto by = [&](const Objective& objective) { return objective.losses(batch).detach(); };
-  switch (method) {
-    case Method::cd:
-      return by(cd_objective({}, d, student, student, teacher, 7, guidance));
-    case Method::continuous_cd:
-      return by(continuous_cd_objective({}, d, student, teacher, 7, guidance));
-    case Method::pd:
-      return by(pd_objective(test::tiny_pd_options(), d, student, teacher, 4, 7, guidance));
-    case Method::scd:
-      return by(scd_objective({.tangent_warmup_steps = 0}, student, teacher, 7, guidance));
-    case Method::edm:
-    case Method::ct:
-    case Method::ict:
-    case Method::ect:
-    case Method::continuous_ct:
-    case Method::sct:
-      break;
-  }
-  return {};
+// The losses of a batch by a method that distills a teacher.
+Tensor losses_of(ObjectiveKind method, Model teacher, double guidance) {
+  const Model student =
+      test::tiny_model(test::tiny_options(method_by_default(method).parameterizations.front()), 2);
+  const Objective objective = test::shortened_objective(method, {.student = student,
+                                                                 .target = &student,
+                                                                 .teacher = &teacher,
+                                                                 .guidance = guidance,
+                                                                 .total_steps = 4,
+                                                                 .seed = 7});
+  return objective.losses(test::training_batch(test::tiny_batch(0), 0)).detach();
 }
-
-constexpr Method kDistillations[] = {Method::cd, Method::continuous_cd, Method::pd, Method::scd};
 
 // Guided by w = 0, a teacher is its null class, and so the teacher without what its classes add.
 TEST(GuidedModel, EveryDistillationFollowsTheGuidedTeacher) {
-  for (const Method method : kDistillations) {
-    SCOPED_TRACE(static_cast<int>(method));
+  for (const ObjectiveKind method : test::kMethods) {
+    if (!method_by_default(method).needs_teacher) continue;
+    SCOPED_TRACE(to_string(method));
     const Model teacher = test::tiny_model(guidable(), 1);
     const Tensor unguided = losses_of(method, teacher, 1);
     const Tensor by_null = losses_of(method, teacher, 0);
@@ -165,7 +150,8 @@ TEST(GuidedModel, ALaterTeacherOfProgressiveDistillationIsNotGuidedAgain) {
   ModelOptions learned = guidable();
   learned.guidance = 3;
   const Model later = test::tiny_model(learned, 1);
-  EXPECT_TRUE(torch::equal(losses_of(Method::pd, later, 3), losses_of(Method::pd, later, 1)));
+  EXPECT_TRUE(
+      torch::equal(losses_of(kObjective<PdOptions>, later, 3), losses_of(kObjective<PdOptions>, later, 1)));
 }
 
 }  // namespace

@@ -57,7 +57,12 @@ struct DistillationRun {
         target(options_of(network, Parameterization::skip), device, 1),
         teacher(options_of(network, Parameterization::edm), device, 2),
         trainer(train_options(), {}, {.rates = {0.5, 0.9}},
-                cd_objective({}, make_distance({}), student, target, teacher, 7), student, &target) {
+                objective_of(CdOptions{}, {.student = student,
+                                           .target = &target,
+                                           .teacher = &teacher,
+                                           .distance = make_distance({}),
+                                           .seed = 7}),
+                student, &target) {
     target.freeze();
     teacher.freeze();
   }
@@ -155,12 +160,6 @@ TEST(KernelPaths, AStepOfEveryArchitectureLeavesThemWhereItIsSaidAlone) {
   }
 }
 
-bool differentiates_forward(test::Method method) {
-  using test::Method;
-  return method == Method::continuous_cd || method == Method::continuous_ct || method == Method::sct ||
-         method == Method::scd;
-}
-
 // Every obstacle that the calls of all kernels met.
 std::map<Kernel, std::vector<Obstacle>> obstacles_in(const KernelCalls& calls) {
   std::map<Kernel, std::vector<Obstacle>> met;
@@ -171,12 +170,12 @@ std::map<Kernel, std::vector<Obstacle>> obstacles_in(const KernelCalls& calls) {
 }
 
 TEST(KernelPaths, OfAllMethodsThoseThatDifferentiateForwardAloneLeaveThem) {
-  for (const test::Method method : test::kMethods) {
-    SCOPED_TRACE(static_cast<int>(method));
+  for (const ObjectiveKind method : test::kMethods) {
+    SCOPED_TRACE(to_string(method));
     test::TinyRun run(method);
     const auto met = obstacles_in(kernel_calls_during([&] { run.train_to(2); }));
     std::map<Kernel, std::vector<Obstacle>> expected = {{Kernel::convolution_3x3, {Obstacle::channels}}};
-    if (differentiates_forward(method)) {
+    if (run.method.derivative != Derivative::none) {
       expected = {{Kernel::convolution_3x3, {Obstacle::tangent, Obstacle::channels}},
                   {Kernel::group_norm, {Obstacle::tangent}}};
     }

@@ -33,7 +33,7 @@ TEST(MixedPrecision, AStepInHalfPrecisionIsThatInFp32ToRounding) {
       run.compute_in(type);
       const Tensor before = flat(run.student.parameters());
       Trainer trainer(options, plain_descent(), {.rates = {}}, run.objective, run.student,
-                      run.has_target() ? &run.target : nullptr);
+                      run.method.has_target ? &run.target : nullptr);
       if (trainer.loss_scale() != nullptr) trainer.loss_scale()->restore(16, 0);  // no overflow anywhere
       const StepResult result = trainer.step(test::tiny_batch(1));
       EXPECT_TRUE(result.usable.item<bool>());
@@ -44,7 +44,7 @@ TEST(MixedPrecision, AStepInHalfPrecisionIsThatInFp32ToRounding) {
       return ((a - b).norm() / b.norm()).item<double>();
     };
     for (const auto type : {ComputeType::bf16, ComputeType::fp16}) {
-      SCOPED_TRACE(testing::Message() << static_cast<int>(method) << ' ' << to_string(type));
+      SCOPED_TRACE(testing::Message() << to_string(method) << ' ' << to_string(type));
       const auto [half_step, half_loss, half_norm] = trained(type);
       const double tolerance = type == ComputeType::bf16 ? 0.1 : 0.02;
       EXPECT_LT(relative(half_step, step), tolerance);

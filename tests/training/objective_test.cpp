@@ -17,7 +17,6 @@ namespace {
 using test::kL2;
 using test::kLevelDraws;
 using test::largest_difference;
-using test::Method;
 using test::TinyRun;
 
 TrainingBatch batch_from(int64_t size, int64_t first = 0, int64_t step = 3) {
@@ -40,13 +39,15 @@ void expect_frequency(double observed, double probability) {
 
 TEST(Objective, EdmDrawsLogNormalLevels) {
   const Model student = test::tiny_model(test::tiny_options(Parameterization::edm), 1);
-  const Objective objective = edm_objective({.p_mean = -1.2, .p_std = 1.2}, student, 7);
+  const Objective objective =
+      objective_of(EdmOptions{.p_mean = -1.2, .p_std = 1.2}, {.student = student, .seed = 7});
   test::expect_log_normal_levels(objective, -1.2, 1.2);
 }
 
 TEST(Objective, CdDrawsEveryPairEquallyOften) {
-  const Model model = test::tiny_model(test::tiny_options(), 1);
-  const Objective objective = cd_objective({.n = 6}, kL2, model, model, model, 7);
+  Model model = test::tiny_model(test::tiny_options(), 1);
+  const Objective objective = objective_of(
+      CdOptions{.n = 6}, {.student = model, .target = &model, .teacher = &model, .distance = kL2, .seed = 7});
   const auto share = frequencies(objective, 0);
   const auto grid = karras_sigmas({}, 6);
   ASSERT_EQ(share.size(), 5U);
@@ -55,9 +56,10 @@ TEST(Objective, CdDrawsEveryPairEquallyOften) {
 }
 
 TEST(Objective, IctDrawsPairsByTheirLogNormalMass) {
-  const Model model = test::tiny_model(test::tiny_options(), 1);
+  Model model = test::tiny_model(test::tiny_options(), 1);
   const IctOptions options{.levels = {.schedule = LevelSchedule::fixed, .s0 = 6}};
-  const auto share = frequencies(ict_objective(options, kL2, model, 100, 7), 0);
+  const auto share = frequencies(
+      objective_of(options, {.student = model, .distance = kL2, .total_steps = 100, .seed = 7}), 0);
   const auto grid = karras_sigmas({}, 6);
   const auto mass = [&](double sigma) {
     return std::erf((std::log(sigma) - options.p_mean) / (std::sqrt(2.0) * options.p_std));
@@ -70,12 +72,13 @@ TEST(Objective, IctDrawsPairsByTheirLogNormalMass) {
 }
 
 TEST(Objective, DrawsDependOnStepSampleAndSeedAlone) {
-  const Model model = test::tiny_model(test::tiny_options(Parameterization::edm), 1);
-  const Objective objective = edm_objective({}, model, 7);
+  Model model = test::tiny_model(test::tiny_options(Parameterization::edm), 1);
+  const Objective objective = objective_of(EdmOptions{}, {.student = model, .seed = 7});
   const Tensor all = objective.sigmas(2, sample_range(0, 8));
   EXPECT_TRUE(torch::equal(objective.sigmas(2, sample_range(5, 3)), all.narrow(0, 5, 3)));
   EXPECT_FALSE(torch::equal(objective.sigmas(3, sample_range(0, 8)), all));
-  EXPECT_FALSE(torch::equal(edm_objective({}, model, 8).sigmas(2, sample_range(0, 8)), all));
+  EXPECT_FALSE(torch::equal(
+      objective_of(EdmOptions{}, {.student = model, .seed = 8}).sigmas(2, sample_range(0, 8)), all));
 }
 
 // The losses of a batch are those of its parts, so that micro-batches and processes change nothing.
@@ -87,14 +90,14 @@ TEST(Objective, ABatchIsTheSumOfItsParts) {
     const Tensor parts =
         torch::cat({run.objective.losses(batch_from(5)), run.objective.losses(batch_from(7, 5))});
     EXPECT_EQ(whole.sizes(), torch::IntArrayRef({12}));
-    EXPECT_LT(test::elementwise_difference(parts, whole), 2e-4) << static_cast<int>(method);
+    EXPECT_LT(test::elementwise_difference(parts, whole), 2e-4) << to_string(method);
   }
 }
 
 // So that a step can be recorded and played with other draws.
 TEST(Objective, WithItsDrawsALossDoesNotDependOnTheStep) {
   for (const auto method : test::kMethods) {
-    SCOPED_TRACE(static_cast<int>(method));
+    SCOPED_TRACE(to_string(method));
     const TinyRun run(method, test::tiny_train_options(), test::tiny_network(/*dropout=*/0));
     const torch::NoGradGuard guard;
     TrainingBatch batch = batch_from(6, 0, /*step=*/1);
@@ -110,7 +113,7 @@ TEST(Objective, WithItsDrawsALossDoesNotDependOnTheStep) {
 }
 
 TEST(Objective, TheTeacherAndTheTargetGetNoGradient) {
-  for (const auto method : {Method::cd, Method::ct, Method::continuous_cd}) {
+  for (const auto method : {kObjective<CdOptions>, kObjective<CtOptions>, kObjective<ContinuousCdOptions>}) {
     const TinyRun run(method);
     run.objective.losses(batch_from(6)).mean().backward();
     for (const auto& parameter : run.student.parameters()) EXPECT_TRUE(parameter.grad().defined());
@@ -127,7 +130,10 @@ TEST(Objective, IctsTargetIsTheStudentWithoutGradient) {
     const Model student = test::tiny_model(test::tiny_options(), 1);
     const Model copy = test::tiny_model(test::tiny_options(), 1);
     const auto objective =
-        as_ict ? ict_objective(ict, kL2, student, 10, 7) : ct_objective(ct, kL2, student, copy, 10, 7);
+        as_ict
+            ? objective_of(ict, {.student = student, .distance = kL2, .total_steps = 10, .seed = 7})
+            : objective_of(
+                  ct, {.student = student, .target = &copy, .distance = kL2, .total_steps = 10, .seed = 7});
     objective.losses(batch_from(6)).mean().backward();
     return student.parameters().front().grad().clone();
   };
@@ -145,7 +151,8 @@ TEST(Objective, LpipsTrainsTheStudentAlone) {
   const DistanceFunction d = make_distance({.kind = Distance::lpips}, lpips);
   TrainingBatch batch = batch_from(1);
   batch.x = batch.x.repeat({1, 3, 1, 1});
-  const Objective objective = ct_objective({}, d, student, target, 10, 7);
+  const Objective objective = objective_of(
+      CtOptions{}, {.student = student, .target = &target, .distance = d, .total_steps = 10, .seed = 7});
   const Tensor losses = objective.losses(batch);
   EXPECT_GT(losses.item<double>(), 0);
   losses.sum().backward();
@@ -166,7 +173,9 @@ TEST(Objective, StudentAndTargetShareADropoutMask) {
   const Model target = test::tiny_model(options, 1);
   const CtOptions ct{.levels = {.schedule = LevelSchedule::fixed, .s0 = 2}};
   const TrainingBatch batch = batch_from(6);
-  const Tensor losses = ct_objective(ct, kL2, student, target, 10, 7).losses(batch);
+  const Tensor losses =
+      objective_of(ct, {.student = student, .target = &target, .distance = kL2, .total_steps = 10, .seed = 7})
+          .losses(batch);
   EXPECT_EQ(test::largest(losses), 0);
 
   const Tensor sigma = torch::ones({6});
@@ -179,7 +188,7 @@ TEST(Objective, EachStepAndMicroBatchHasItsOwnMask) {
   ModelOptions options = test::tiny_options(Parameterization::edm);
   options.network.dropout = 0.5;
   const Model student = test::tiny_model(options, 1);
-  const Objective objective = edm_objective({}, student, 7);
+  const Objective objective = objective_of(EdmOptions{}, {.student = student, .seed = 7});
   const torch::NoGradGuard guard;
   EXPECT_TRUE(torch::equal(objective.losses(batch_from(6)), objective.losses(batch_from(6))));
   // The same images, noise and levels behind another first sample.
@@ -195,18 +204,26 @@ TEST(Objective, EachStepAndMicroBatchHasItsOwnMask) {
 }
 
 TEST(Objective, CurriculaSayWhereAMethodStands) {
-  const Model model = test::tiny_model(test::tiny_options(), 1);
-  const auto edm = edm_objective({}, model, 1).curriculum(5);
+  Model model = test::tiny_model(test::tiny_options(), 1);
+  const auto edm = objective_of(EdmOptions{}, {.student = model, .seed = 1}).curriculum(5);
   EXPECT_FALSE(edm.levels || edm.decay);
-  const auto cd = cd_objective({.n = 18, .mu = 0.95}, kL2, model, model, model, 1).curriculum(5);
+  const auto cd =
+      objective_of(CdOptions{.n = 18, .mu = 0.95},
+                   {.student = model, .target = &model, .teacher = &model, .distance = kL2, .seed = 1})
+          .curriculum(5);
   EXPECT_EQ(cd.levels, 18);
   EXPECT_EQ(cd.decay, 0.95);
   const CtOptions options{.levels = {.s0 = 2, .s1 = 150},
                           .target = {.schedule = DecaySchedule::adaptive, .mu = 0.9}};
-  const auto ct = ct_objective(options, kL2, model, model, 100, 1).curriculum(0);
+  const auto ct =
+      objective_of(options,
+                   {.student = model, .target = &model, .distance = kL2, .total_steps = 100, .seed = 1})
+          .curriculum(0);
   EXPECT_EQ(ct.levels, 2);
   EXPECT_NEAR(ct.decay.value(), 0.81, 1e-12);
-  const auto ict = ict_objective({}, kL2, model, 400'000, 1).curriculum(50'000);
+  const auto ict =
+      objective_of(IctOptions{}, {.student = model, .distance = kL2, .total_steps = 400'000, .seed = 1})
+          .curriculum(50'000);
   EXPECT_EQ(ict.levels, 21);
   EXPECT_FALSE(ict.decay);
 }

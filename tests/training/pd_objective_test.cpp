@@ -53,7 +53,7 @@ TEST(PdObjective, StartStepsMustBeAPowerOfTwo) {
 }
 
 TEST(PdObjective, EveryStepOfTheStagesGridStartsEquallyOften) {
-  const test::TinyRun run(test::Method::pd);
+  const test::TinyRun run(kObjective<PdOptions>);
   constexpr int64_t kDraws = 20'000;
   for (const auto& [step, n] : {std::pair<int64_t, int64_t>{0, 4}, {2, 2}, {5, 1}}) {
     EXPECT_EQ(run.objective.curriculum(step).levels, n);

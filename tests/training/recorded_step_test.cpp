@@ -46,7 +46,7 @@ TEST(RecordedStep, OnTheCpuATrainerSaysWhyAndTrains) {
   const auto trained = [](bool graph) {
     TrainOptions options = test::tiny_train_options();
     options.cuda_graph = graph;
-    test::TinyRun run(test::Method::cd, options);
+    test::TinyRun run(kObjective<CdOptions>, options);
     run.train_to(4);
     return run.student.parameters().front().detach().clone();
   };
@@ -71,8 +71,8 @@ bool is_of_a_kernel(const std::string& path) {
 
 // What would wait for a GPU cannot be recorded on it. What copies from host memory can't be told here.
 TEST(RecordedStep, WhatIsToBeRecordedReadsNothingBack) {
-  for (const test::Method method : test::kMethods) {
-    SCOPED_TRACE(static_cast<int>(method));
+  for (const ObjectiveKind method : test::kMethods) {
+    SCOPED_TRACE(to_string(method));
     test::TinyRun run(method, test::tiny_train_options(), test::tiny_network(/*dropout=*/0));
     std::vector<std::string> waiting;
     int64_t recorded = 0;
@@ -104,7 +104,8 @@ TEST(RecordedStep, OnAGpuPlayedStepsAreThoseThatRunAsTheyAre) {
     optimizer.decay = LearningRateDecay::linear;
     Model student(test::tiny_options(Parameterization::edm), torch::kCUDA, 1);
     test::perturb(student, 1);
-    Trainer trainer(options, optimizer, {.rates = {0.5}}, edm_objective({}, student, 7), student, nullptr);
+    Trainer trainer(options, optimizer, {.rates = {0.5}},
+                    objective_of(EdmOptions{}, {.student = student, .seed = 7}), student, nullptr);
     for (int64_t step = 0; step < kSteps; ++step) trainer.step(test::tiny_batch(step));
     EXPECT_EQ(trainer.steps_played(), graph ? kSteps - 3 : 0);
     return test::flat(student.parameters()).cpu();

@@ -16,7 +16,6 @@
 namespace cm {
 namespace {
 
-using test::Method;
 using test::TinyRun;
 
 TrainingBatch trig_batch_at(int64_t step) {
@@ -29,7 +28,7 @@ Model trig_model(uint64_t seed, Parameterization parameterization = Parameteriza
 
 TEST(ScmObjective, DrawsLogNormalLevels) {
   const Model student = trig_model(1);
-  test::expect_log_normal_levels(sct_objective({}, student, 7), -1.0, 1.4);
+  test::expect_log_normal_levels(objective_of(SctOptions{}, {.student = student, .seed = 7}), -1.0, 1.4);
 }
 
 // r = k/H is 0 in step 0 and 1 from step H on.
@@ -38,7 +37,8 @@ TEST(ScmObjective, TheTangentWarmsUp) {
   const torch::NoGradGuard guard;
   const auto losses = [&](int64_t step, int64_t warmup) {
     // The draws depend on the step; the same step under another H must differ by r alone.
-    return sct_objective({.tangent_warmup_steps = warmup}, student, 7).losses(trig_batch_at(step));
+    return objective_of(SctOptions{{.tangent_warmup_steps = warmup}}, {.student = student, .seed = 7})
+        .losses(trig_batch_at(step));
   };
   EXPECT_TRUE(torch::equal(losses(8, 8), losses(8, 0)));
   EXPECT_TRUE(torch::equal(losses(9, 8), losses(9, 0)));
@@ -53,7 +53,8 @@ TEST(ScmObjective, TheLossIsItsFormula) {
   const Model student = trig_model(1);
   const double sigma_data = student.options().sigma.data;
   const TrainingBatch batch = trig_batch_at(2);
-  const Objective objective = sct_objective({.tangent_warmup_steps = 0}, student, 7);
+  const Objective objective =
+      objective_of(SctOptions{{.tangent_warmup_steps = 0}}, {.student = student, .seed = 7});
   const torch::NoGradGuard guard;
   const Tensor z = objective.draw(batch).noise;
   const Tensor sigma = objective.sigmas(batch.step, batch.samples).to(torch::kFloat32);
@@ -70,18 +71,21 @@ TEST(ScmObjective, TheLossIsItsFormula) {
 // At r = 0 the gradient is that of TrigFlow's diffusion loss, whose minimum is the teacher: a student with
 // the teacher's weights has none.
 TEST(ScmObjective, AStudentThatIsItsTeacherStaysThereAtFirst) {
-  const Model teacher = trig_model(1, Parameterization::trig_diffusion);
+  Model teacher = trig_model(1, Parameterization::trig_diffusion);
   const Model same = trig_model(1);
   const Model other = trig_model(2);
   const auto gradient = [&](const Model& student) {
-    scd_objective({}, student, teacher, 7).losses(trig_batch_at(0)).mean().backward();
+    objective_of(ScdOptions{}, {.student = student, .teacher = &teacher, .seed = 7})
+        .losses(trig_batch_at(0))
+        .mean()
+        .backward();
     return test::largest(student.parameters().front().grad());
   };
   EXPECT_LT(gradient(same), 1e-4 * gradient(other));
 }
 
 TEST(ScmObjective, TheTeacherGetsNoGradientAndTheStudentAndTheWeightingDo) {
-  const TinyRun run(Method::scd);
+  const TinyRun run(kObjective<ScdOptions>);
   run.objective.losses(trig_batch_at(2)).mean().backward();
   for (const auto& parameter : run.student.parameters()) EXPECT_TRUE(parameter.grad().defined());
   for (const auto& parameter : run.objective.learned->parameters()) EXPECT_TRUE(parameter.grad().defined());
@@ -109,7 +113,7 @@ TEST(ScmObjective, TheWeightingLearnsTheLossOfEachLevel) {
 }
 
 TEST(ScmObjective, TheTrainerTrainsTheWeightingToo) {
-  TinyRun run(Method::sct);
+  TinyRun run(kObjective<SctOptions>);
   const auto weight = [&] {
     return run.objective.learned->named_parameters()["linear.weight"].detach().clone();
   };

@@ -21,7 +21,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using test::message_of;
-using test::Method;
 using test::TemporaryFolder;
 using test::TinyRun;
 using testing::AllOf;
@@ -82,7 +81,7 @@ TEST(TrainLoop, LeavesLogsPicturesAndCheckpoints) {
   options.sample_every = 2;
   options.sample_count = 3;
   options.cuda_graph = true;
-  TinyRun run(Method::ct, options);
+  TinyRun run(kObjective<CtOptions>, options);
   EXPECT_EQ(train_tiny(run, options, folder.path()), TrainOutcome::finished);
   EXPECT_THAT(logged_steps(folder.path()), ElementsAre(1, 2, 3, 4, 5));
   const Json first = logged_lines(folder.path()).front();
@@ -99,15 +98,15 @@ TEST(TrainLoop, LeavesLogsPicturesAndCheckpoints) {
 TEST(TrainLoop, AResumedRunEndsWhereAWholeOneDoes) {
   const TrainOptions options = test::tiny_train_options();
   const TemporaryFolder whole_folder;
-  TinyRun whole(Method::edm, options);
+  TinyRun whole(kObjective<EdmOptions>, options);
   train_tiny(whole, options, whole_folder.path());
 
   const TemporaryFolder folder;
   TrainOptions half = options;
   half.steps = 2;
-  TinyRun first(Method::edm, options);
+  TinyRun first(kObjective<EdmOptions>, options);
   train_tiny(first, half, folder.path());
-  TinyRun second(Method::edm, options);
+  TinyRun second(kObjective<EdmOptions>, options);
   load_checkpoint(latest_checkpoint(folder.path()).value(), second.trainer);
   train_tiny(second, options, folder.path());
   EXPECT_THAT(logged_steps(folder.path()), ElementsAre(1, 2, 3, 4));
@@ -122,10 +121,10 @@ TEST(TrainLoop, TrainsOnTheLoadersBatchesAndLogsTheirMeans) {
   options.seed = 5;
   const InMemoryDataset dataset = some_images();
   const TemporaryFolder folder;
-  TinyRun run(Method::edm, options);
+  TinyRun run(kObjective<EdmOptions>, options);
   train(run.trainer, options, dataset, {.horizontal_flip = true}, folder.path());
 
-  TinyRun by_hand(Method::edm, options);
+  TinyRun by_hand(kObjective<EdmOptions>, options);
   Loader loader(dataset, {.batch_size = options.batch_size, .seed = 5, .horizontal_flip = true});
   std::vector<StepResult> results;
   for (int64_t step = 0; step < options.steps; ++step) {
@@ -142,7 +141,7 @@ TEST(TrainLoop, TrainsOnTheLoadersBatchesAndLogsTheirMeans) {
 
 TEST(TrainLoop, AnInterruptedRunSavesItsStep) {
   const TemporaryFolder folder;
-  TinyRun run(Method::edm);
+  TinyRun run(kObjective<EdmOptions>);
   Objective objective = run.objective;
   interrupt_at(objective, 2);
   Trainer trainer = trainer_with(objective, run);
@@ -155,7 +154,7 @@ TEST(TrainLoop, AnInterruptedRunSavesItsStep) {
 
 TEST(TrainLoop, ARunInterruptedInItsLastStepIsFinished) {
   const TemporaryFolder folder;
-  TinyRun run(Method::edm);
+  TinyRun run(kObjective<EdmOptions>);
   Objective objective = run.objective;
   interrupt_at(objective, 3);
   Trainer trainer = trainer_with(objective, run);
@@ -165,7 +164,7 @@ TEST(TrainLoop, ARunInterruptedInItsLastStepIsFinished) {
 
 TEST(TrainLoop, ANonFiniteStepNamesTheLastGoodCheckpoint) {
   const TemporaryFolder folder;
-  TinyRun run(Method::edm);
+  TinyRun run(kObjective<EdmOptions>);
   Objective objective = run.objective;
   at_step(objective, 3,
           [](const Tensor& losses) { return losses * std::numeric_limits<double>::infinity(); });
@@ -181,7 +180,7 @@ TEST(TrainLoop, ANonFiniteStepNamesTheLastGoodCheckpoint) {
 TEST(TrainLoop, ThePreviewDependsOnTheWeightsAndTheSeedAlone) {
   TrainOptions options = test::tiny_train_options();
   options.sample_count = 7;
-  TinyRun run(Method::ct, options);
+  TinyRun run(kObjective<CtOptions>, options);
   const Tensor picture = preview_picture(run.trainer, options);
   EXPECT_EQ(picture.scalar_type(), torch::kUInt8);
   EXPECT_TRUE(torch::equal(preview_picture(run.trainer, options), picture));
@@ -194,7 +193,7 @@ TEST(TrainLoop, ThePreviewDependsOnTheWeightsAndTheSeedAlone) {
 TEST(TrainLoop, ThePreviewIsOfTheAverageThatForgotItsStart) {
   TrainOptions options = test::tiny_train_options();
   options.sample_count = 2;
-  TinyRun run(Method::ct, options);
+  TinyRun run(kObjective<CtOptions>, options);
   run.train_to(8);
   const Tensor picture = preview_picture(run.trainer, options);
   test::perturb(run.student, 5);

@@ -19,7 +19,6 @@ using test::broken_in;
 using test::flat;
 using test::largest_difference;
 using test::message_of;
-using test::Method;
 using test::plain_descent;
 using test::TinyRun;
 using testing::AllOf;
@@ -38,7 +37,7 @@ TEST(Trainer, MicroBatchesAddUpToTheBatch) {
     };
     const auto [step, loss, norm] = trained(std::nullopt);
     const auto [micro_step, micro_loss, micro_norm] = trained(2);
-    EXPECT_LT(test::relative_difference(micro_step, step), 1e-5) << static_cast<int>(method);
+    EXPECT_LT(test::relative_difference(micro_step, step), 1e-5) << to_string(method);
     EXPECT_LT(test::relative_difference(micro_loss, loss), 3e-6);
     EXPECT_LT(test::relative_difference(micro_norm, norm), 1e-5);
     EXPECT_GT(test::largest(step), 0);
@@ -75,7 +74,7 @@ TEST(Trainer, RanksAddUpToTheBatch) {
     for (const int64_t ranks : {2, 3}) {
       test::on_ranks(ranks, [&, step = step, loss = loss, norm = norm](const World& world) {
         const auto [rank_step, rank_loss, rank_norm] = trained(world);
-        EXPECT_LT(test::relative_difference(rank_step, step), 1e-5) << static_cast<int>(method);
+        EXPECT_LT(test::relative_difference(rank_step, step), 1e-5) << to_string(method);
         EXPECT_LT(test::relative_difference(rank_loss, loss), 1e-5);
         EXPECT_LT(test::relative_difference(rank_norm, norm), 1e-5);
       });
@@ -87,7 +86,7 @@ TEST(Trainer, ANonFiniteLossOfOneRankIsSkippedByAll) {
   TrainOptions options = test::tiny_train_options();
   options.on_non_finite = OnNonFinite::skip;
   test::on_ranks(2, [&](const World& world) {
-    TinyRun run(Method::edm, options);
+    TinyRun run(kObjective<EdmOptions>, options);
     const Objective objective = world.is_first() ? run.objective : broken_in({0}, run.student);
     Trainer trainer(options, {}, {.rates = {}}, objective, run.student, nullptr, world);
     const Tensor before = flat(run.student.parameters());
@@ -101,12 +100,12 @@ TEST(Trainer, ANonFiniteLossOfOneRankIsSkippedByAll) {
 }
 
 TEST(Trainer, RanksTakeTheStateOfRankZero) {
-  for (const auto method : {Method::cd, Method::sct, Method::pd}) {
+  for (const auto method : {kObjective<CdOptions>, kObjective<SctOptions>, kObjective<PdOptions>}) {
     test::on_ranks(2, [&](const World& world) {
       TinyRun run(method);
       if (!world.is_first()) run.train_to(3);
       Trainer trainer(test::tiny_train_options(), {}, {.rates = {0.5}}, run.objective, run.student,
-                      run.has_target() ? &run.target : nullptr, world);
+                      run.method.has_target ? &run.target : nullptr, world);
       if (!world.is_first()) {
         for (const auto& moment : trainer.optimizer().first_moments()) moment.fill_(1);
         for (const auto& moment : trainer.optimizer().second_moments()) moment.fill_(1);
@@ -146,7 +145,7 @@ TEST(Trainer, RefusesABatchThatRanksCannotShare) {
 Tensor seen_labels(const TrainOptions& options, int64_t step, int64_t size) {
   Model student = test::tiny_model(test::tiny_options(Parameterization::edm), 1);
   std::vector<Tensor> seen;
-  Objective objective = edm_objective({}, student, 7);
+  Objective objective = objective_of(EdmOptions{}, {.student = student, .seed = 7});
   objective.losses = [&](const TrainingBatch& batch) {
     seen.push_back(batch.labels.clone());
     return student.parameters().front().sum() * torch::zeros({batch.labels.size(0)});
@@ -188,7 +187,7 @@ TEST(Trainer, WhichClassesAreHiddenDependsOnSeedStepAndSampleAlone) {
 }
 
 TEST(Trainer, TheTargetFollowsByItsDecayAndTheTeacherStays) {
-  TinyRun run(Method::cd);
+  TinyRun run(kObjective<CdOptions>);
   const Tensor teacher = flat(run.teacher.parameters());
   const Tensor target = flat(run.target.parameters());
   run.train_to(1);
@@ -200,7 +199,7 @@ TEST(Trainer, TheTargetFollowsByItsDecayAndTheTeacherStays) {
 }
 
 TEST(Trainer, TheEvaluationAveragesFollowTheStudent) {
-  TinyRun run(Method::edm);
+  TinyRun run(kObjective<EdmOptions>);
   const Tensor before = flat(run.student.parameters());
   run.train_to(1);
   const Tensor after = flat(run.student.parameters());
@@ -209,7 +208,7 @@ TEST(Trainer, TheEvaluationAveragesFollowTheStudent) {
 }
 
 TEST(Trainer, AStepCountsAndDropsItsGradients) {
-  TinyRun run(Method::ict);
+  TinyRun run(kObjective<IctOptions>);
   EXPECT_EQ(run.trainer.steps_done(), 0);
   run.train_to(2);
   EXPECT_EQ(run.trainer.steps_done(), 2);
@@ -217,7 +216,7 @@ TEST(Trainer, AStepCountsAndDropsItsGradients) {
 }
 
 TEST(Trainer, ClippingBoundsTheStep) {
-  TinyRun run(Method::edm);
+  TinyRun run(kObjective<EdmOptions>);
   OptimizerOptions options = plain_descent();
   options.clip_norm = 1e-3;
   Trainer trainer(test::tiny_train_options(), options, {.rates = {}}, run.objective, run.student, nullptr);
@@ -261,7 +260,7 @@ TEST(Trainer, ANonFiniteStepCanBeSkippedAndIsCounted) {
 
 // Stages begin at training steps 0, 2 and 5.
 TEST(Trainer, AStageMakesTheStudentTheTeacherAndStartsAnew) {
-  TinyRun run(Method::pd);
+  TinyRun run(kObjective<PdOptions>);
   const Tensor teacher = flat(run.teacher.parameters());
   run.train_to(2);
   EXPECT_TRUE(torch::equal(flat(run.teacher.parameters()), teacher));
@@ -287,7 +286,7 @@ TEST(Trainer, AStageMakesTheStudentTheTeacherAndStartsAnew) {
 TEST(Trainer, TheLearningRateTakesItsCourseInEveryStage) {
   TrainOptions options = test::tiny_train_options();
   options.steps = 9;
-  TinyRun run(Method::pd, options);
+  TinyRun run(kObjective<PdOptions>, options);
   OptimizerOptions optimizer;
   optimizer.lr = 12;
   optimizer.decay = LearningRateDecay::linear;
@@ -301,7 +300,7 @@ TEST(Trainer, TheLearningRateTakesItsCourseInEveryStage) {
 }
 
 TEST(Trainer, WithoutStagesWeightsSayNothingOfSteps) {
-  TinyRun run(Method::cd);
+  TinyRun run(kObjective<CdOptions>);
   run.train_to(2);
   EXPECT_EQ(run.trainer.stage_teacher(), nullptr);
   EXPECT_EQ(run.trainer.steps_in_stage(), 2);

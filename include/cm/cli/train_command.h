@@ -14,8 +14,7 @@ namespace cm {
 enum class Resume { no, yes, if_there };
 
 struct TrainCommand {
-  std::string program;                    // "cm-train-edm"
-  std::vector<ObjectiveKind> objectives;  // those it trains
+  std::string program;  // "cm-train-edm"
   CommonOptions common;
   std::optional<std::string> config;
   std::string out;
@@ -29,7 +28,6 @@ struct TrainCommand {
 int run_train_command(const TrainCommand& command);
 
 // The main of a training executable: its command line, then run_train_command.
-int train_main(int argc, const char* const* argv, const std::string& program, const std::string& description,
-               const std::vector<ObjectiveKind>& objectives);
+int train_main(int argc, const char* const* argv, const std::string& program, const std::string& description);
 
 }  // namespace cm

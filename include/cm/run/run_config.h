@@ -1,36 +1,16 @@
 // The configuration of a training run: one section an option struct of the modules below.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 
+#include "cm/base/text.h"
 #include "cm/data/dataset.h"
-#include "cm/training/cd_objective.h"
-#include "cm/training/continuous_objective.h"
-#include "cm/training/ct_objective.h"
-#include "cm/training/ect_objective.h"
-#include "cm/training/edm_objective.h"
-#include "cm/training/ict_objective.h"
-#include "cm/training/pd_objective.h"
-#include "cm/training/scm_objective.h"
+#include "cm/training/methods.h"
 #include "cm/training/trainer.h"
 
 namespace cm {
-
-enum class ObjectiveKind { edm, cd, ct, ict, ect, continuous_cd, continuous_ct, sct, scd, pd };
-template <>
-struct EnumNames<ObjectiveKind> {
-  static constexpr std::array names = {EnumName{ObjectiveKind::edm, "edm"},
-                                       EnumName{ObjectiveKind::cd, "cd"},
-                                       EnumName{ObjectiveKind::ct, "ct"},
-                                       EnumName{ObjectiveKind::ict, "ict"},
-                                       EnumName{ObjectiveKind::ect, "ect"},
-                                       EnumName{ObjectiveKind::continuous_cd, "continuous_cd"},
-                                       EnumName{ObjectiveKind::continuous_ct, "continuous_ct"},
-                                       EnumName{ObjectiveKind::sct, "sct"},
-                                       EnumName{ObjectiveKind::scd, "scd"},
-                                       EnumName{ObjectiveKind::pd, "pd"}};
-};
 
 // Weights that come from elsewhere.
 struct WeightSource {
@@ -71,21 +51,12 @@ void fields(Visitor& visit, LpipsSource& o) {
 }
 
 struct RunConfig {
-  ObjectiveKind objective = ObjectiveKind::edm;
+  ObjectiveKind objective = kObjective<EdmOptions>;
   DataOptions data;
   std::optional<UNetOptions> model;
   std::optional<Parameterization> parameterization;
   SigmaOptions sigma;
-  std::optional<EdmOptions> edm;
-  std::optional<CdOptions> cd;
-  std::optional<CtOptions> ct;
-  std::optional<IctOptions> ict;
-  std::optional<EctOptions> ect;
-  std::optional<ContinuousOptions> continuous_cd;
-  std::optional<ContinuousOptions> continuous_ct;
-  std::optional<PdOptions> pd;
-  std::optional<ScmOptions> sct;
-  std::optional<ScmOptions> scd;
+  MethodSections sections;
   LpipsSource lpips;
   TeacherSource teacher;
   WeightSource init;
@@ -93,35 +64,47 @@ struct RunConfig {
   EmaOptions ema;
   SamplingOptions sampling;
   TrainOptions train;
+
+  // The section of a method by its options.
+  template <class Options>
+  std::optional<Options>& section() {
+    return std::get<std::optional<Options>>(sections);
+  }
+  template <class Options>
+  const std::optional<Options>& section() const {
+    return std::get<std::optional<Options>>(sections);
+  }
+
+  // Trains by this method.
+  template <class Options>
+  void train_by(const Options& options) {
+    objective = kObjective<Options>;
+    section<Options>() = options;
+  }
 };
+
+// For the help: which method has which parameterization by default, and those that need a teacher.
+std::string default_parameterizations();
+std::string methods_with_teacher();
 
 template <class Visitor>
 void fields(Visitor& visit, RunConfig& o) {
   visit("objective", o.objective,
         "what is trained: a diffusion teacher, a consistency model by one of its methods, or a diffusion "
-        "model of "
-        "few steps");
+        "model of few steps");
   visit("data", o.data, "the images");
   visit("model", o.model, "the U-Net; absent: that of the teacher or of init, without dropout");
-  visit(
-      "parameterization", o.parameterization,
-      "how the network becomes a denoiser or consistency function; default: edm for edm and pd, trig for sct "
-      "and scd, skip for the others");
+  visit("parameterization", o.parameterization,
+        concat("how the network becomes a denoiser or consistency function; default: ",
+               default_parameterizations()));
   visit("sigma", o.sigma, "noise levels");
-  visit("edm", o.edm, "denoising score matching (EDM)");
-  visit("cd", o.cd, "consistency distillation (CM Algorithm 2)");
-  visit("ct", o.ct, "consistency training (CM Algorithm 3)");
-  visit("ict", o.ict, "improved consistency training (iCT)");
-  visit("ect", o.ect, "easy consistency tuning of a diffusion model, which init.checkpoint names (ECT)");
-  visit("continuous_cd", o.continuous_cd, "consistency distillation in continuous time (CM Appendix B.1)");
-  visit("continuous_ct", o.continuous_ct, "consistency training in continuous time (CM Appendix B.2)");
-  visit("pd", o.pd, "progressive distillation (PD)");
-  visit("sct", o.sct, "continuous-time consistency training in TrigFlow (sCM)");
-  visit("scd", o.scd, "continuous-time consistency distillation in TrigFlow (sCM)");
+  for_each_section(o.sections, [&visit]<class Options>(std::optional<Options>& section) {
+    visit(std::string(Options::name.objective), section, Options::name.help);
+  });
   visit("lpips", o.lpips, "the network of distance lpips");
   visit("teacher", o.teacher,
-        "the diffusion model that cd, continuous_cd, scd and pd distill; the student starts from its weights "
-        "where it takes time as the teacher does");
+        concat("the diffusion model that ", methods_with_teacher(),
+               " distill; the student starts from its weights where it takes time as the teacher does"));
   visit("init", o.init, "start weights, of the same network");
   visit("optimizer", o.optimizer, "optimizer and learning rate");
   visit("ema", o.ema, "evaluation averages");
@@ -133,7 +116,22 @@ void fields(Visitor& visit, RunConfig& o) {
 // is missing or unused, a parameterization that the objective can't train.
 void validate(const RunConfig& config, const Complain& complain);
 
+// What its objective tells of itself, by its section or the defaults.
+Method method_of(const RunConfig& config);
+
 // The parameterization that the config names or its objective implies.
 Parameterization parameterization_of(const RunConfig& config);
+
+// Models and distance's network that an objective is bound to, and which must outlive it: target, teacher and
+// LPIPS where method_of says so.
+struct ObjectiveModels {
+  const Model& student;
+  const Model* target = nullptr;
+  Model* teacher = nullptr;
+  std::shared_ptr<const Lpips> lpips = nullptr;
+};
+
+// By the section of config.objective, or its defaults, with draws from train.seed.
+Objective objective_of(const RunConfig& config, const ObjectiveModels& models);
 
 }  // namespace cm

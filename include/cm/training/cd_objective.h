@@ -4,13 +4,12 @@
 #include "cm/base/limits.h"
 #include "cm/diffusion/distance.h"
 #include "cm/diffusion/weighting.h"
-#include "cm/training/losses.h"
-#include "cm/training/model.h"
-#include "cm/training/objective.h"
+#include "cm/training/method.h"
 
 namespace cm {
 
 struct CdOptions {
+  static constexpr MethodName name{"cd", "cm-train-cd", "consistency distillation (CM Algorithm 2)"};
   int64_t n = 18;
   Solver solver = Solver::heun;
   Distance distance = Distance::l2;
@@ -27,10 +26,7 @@ void fields(Visitor& visit, CdOptions& o) {
   visit("mu", o.mu, "the target's decay μ; 0 copies the student", from_below(0, 1));
 }
 
-// `teacher` is an EDM denoiser with the student's classes. `distance`: what the options name, made by
-// make_distance (cm/training/distance_function.h). The teacher's steps are those of D_w, w = `guidance`
-// (cm/training/guided_model.h).
-Objective cd_objective(const CdOptions& options, const DistanceFunction& distance, const Model& student,
-                       const Model& target, const Model& teacher, uint64_t seed, double guidance = 1);
+Method method_of(const CdOptions& options, int64_t total_steps);
+Objective objective_of(const CdOptions& options, const Binding& binding);
 
 }  // namespace cm

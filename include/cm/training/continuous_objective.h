@@ -4,9 +4,7 @@
 
 #include "cm/diffusion/distance.h"
 #include "cm/diffusion/weighting.h"
-#include "cm/training/continuous_losses.h"
-#include "cm/training/model.h"
-#include "cm/training/objective.h"
+#include "cm/training/method.h"
 
 namespace cm {
 
@@ -41,16 +39,25 @@ void fields(Visitor& visit, ContinuousOptions& o) {
 // A distance that has no such loss.
 void validate(const ContinuousOptions& options, const Complain& complain);
 
-// What both objectives report as their loss: with stop_gradient, whose loss need not fall, the mean square of
-// u (unweighted); otherwise the loss. `distance`: what the options name, made by make_distance. `teacher` is
-// an EDM denoiser with the student's classes, guided by the weight `guidance`
-// (cm/training/guided_model.h).
-Objective continuous_cd_objective(const ContinuousOptions& options, const DistanceFunction& distance,
-                                  const Model& student, const Model& teacher, uint64_t seed,
-                                  double guidance = 1);
+// What both report as their loss: with stop_gradient, whose loss need not fall, the mean square of u
+// (unweighted); otherwise the loss.
 
-// Needs stop_gradient.
-Objective continuous_ct_objective(const ContinuousOptions& options, const DistanceFunction& distance,
-                                  const Model& student, uint64_t seed);
+struct ContinuousCdOptions : ContinuousOptions {
+  static constexpr MethodName name{"continuous_cd", "cm-train-cd",
+                                   "consistency distillation in continuous time (CM Appendix B.1)"};
+};
+
+Method method_of(const ContinuousCdOptions& options, int64_t total_steps);
+Objective objective_of(const ContinuousCdOptions& options, const Binding& binding);
+
+struct ContinuousCtOptions : ContinuousOptions {
+  static constexpr MethodName name{"continuous_ct", "cm-train-ct",
+                                   "consistency training in continuous time (CM Appendix B.2)"};
+};
+
+// That of both, and stop_gradient.
+void validate(const ContinuousCtOptions& options, const Complain& complain);
+Method method_of(const ContinuousCtOptions& options, int64_t total_steps);
+Objective objective_of(const ContinuousCtOptions& options, const Binding& binding);
 
 }  // namespace cm

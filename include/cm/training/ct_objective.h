@@ -4,14 +4,13 @@
 #include "cm/diffusion/distance.h"
 #include "cm/diffusion/weighting.h"
 #include "cm/training/curriculum.h"
-#include "cm/training/losses.h"
-#include "cm/training/model.h"
-#include "cm/training/objective.h"
+#include "cm/training/method.h"
 
 namespace cm {
 
 struct CtOptions {
-  LevelOptions levels;
+  static constexpr MethodName name{"ct", "cm-train-ct", "consistency training (CM Algorithm 3)"};
+  LevelOptions levels = {};
   DecayOptions target{.schedule = DecaySchedule::adaptive, .mu = 0.9};
   Distance distance = Distance::l2;
   Weighting weighting = Weighting::uniform;
@@ -25,7 +24,7 @@ void fields(Visitor& visit, CtOptions& o) {
   visit("weighting", o.weighting, "λ at the larger noise level");
 }
 
-Objective ct_objective(const CtOptions& options, const DistanceFunction& distance, const Model& student,
-                       const Model& target, int64_t total_steps, uint64_t seed);
+Method method_of(const CtOptions& options, int64_t total_steps);
+Objective objective_of(const CtOptions& options, const Binding& binding);
 
 }  // namespace cm

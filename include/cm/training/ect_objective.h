@@ -3,12 +3,14 @@
 #pragma once
 
 #include "cm/base/limits.h"
-#include "cm/training/model.h"
-#include "cm/training/objective.h"
+#include "cm/training/method.h"
 
 namespace cm {
 
 struct EctOptions {
+  static constexpr MethodName name{
+      "ect", "cm-train-ct",
+      "easy consistency tuning of a diffusion model, which init.checkpoint names (ECT)"};
   double p_mean = -1.1;
   double p_std = 2.0;
   double q = 2;
@@ -36,6 +38,8 @@ Tensor ect_previous_level(const EctOptions& options, const Tensor& t, int64_t st
 
 // loss = (√(‖D(x_t, t) − sg D(x_r, r)‖² + c²) − c)/(t − r) with EDM's scalings, whatever the student's
 // parameterization: D(x, 0) = x without a boundary at ε. The two share noise and dropout mask; x where r = 0.
-Objective ect_objective(const EctOptions& options, const Model& student, uint64_t seed);
+Objective objective_of(const EctOptions& options, const Binding& binding);
+
+Method method_of(const EctOptions& options, int64_t total_steps);
 
 }  // namespace cm

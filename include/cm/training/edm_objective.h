@@ -2,12 +2,12 @@
 #pragma once
 
 #include "cm/diffusion/weighting.h"
-#include "cm/training/model.h"
-#include "cm/training/objective.h"
+#include "cm/training/method.h"
 
 namespace cm {
 
 struct EdmOptions {
+  static constexpr MethodName name{"edm", "cm-train-edm", "denoising score matching (EDM)"};
   double p_mean = -1.2;
   double p_std = 1.2;
   Weighting weighting = Weighting::karras;
@@ -20,6 +20,7 @@ void fields(Visitor& visit, EdmOptions& o) {
   visit("weighting", o.weighting, "λ(σ)");
 }
 
-Objective edm_objective(const EdmOptions& options, const Model& student, uint64_t seed);
+Method method_of(const EdmOptions& options, int64_t total_steps);
+Objective objective_of(const EdmOptions& options, const Binding& binding);
 
 }  // namespace cm

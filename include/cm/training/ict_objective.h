@@ -3,13 +3,12 @@
 
 #include "cm/diffusion/distance.h"
 #include "cm/training/curriculum.h"
-#include "cm/training/losses.h"
-#include "cm/training/model.h"
-#include "cm/training/objective.h"
+#include "cm/training/method.h"
 
 namespace cm {
 
 struct IctOptions {
+  static constexpr MethodName name{"ict", "cm-train-ct", "improved consistency training (iCT)"};
   LevelOptions levels{.schedule = LevelSchedule::doubling, .s0 = 10, .s1 = 1280};
   double p_mean = -1.1;
   double p_std = 2.0;
@@ -26,7 +25,7 @@ void fields(Visitor& visit, IctOptions& o) {
   visit("huber_c", o.huber_c, "pseudo-Huber's c, divided by √(C·H·W)", above(0));
 }
 
-Objective ict_objective(const IctOptions& options, const DistanceFunction& distance, const Model& student,
-                        int64_t total_steps, uint64_t seed);
+Method method_of(const IctOptions& options, int64_t total_steps);
+Objective objective_of(const IctOptions& options, const Binding& binding);
 
 }  // namespace cm

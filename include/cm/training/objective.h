@@ -60,7 +60,7 @@ struct Objective {
   std::function<Draws(const TrainingBatch& batch)> draw;
   // The (larger) noise level of each sample, float64 [B] on the CPU: what `losses` uses, for messages.
   std::function<Tensor(int64_t step, const std::vector<int64_t>& samples)> sigmas;
-  std::function<CurriculumPoint(int64_t step)> curriculum;
+  std::function<CurriculumPoint(int64_t step)> curriculum = [](int64_t) { return CurriculumPoint{}; };
   std::optional<Stages> stages = std::nullopt;
   // What the loss itself learns, trained along with the student and of no use after training; null for most.
   std::shared_ptr<torch::nn::Module> learned = nullptr;

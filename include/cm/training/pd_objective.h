@@ -5,9 +5,7 @@
 #include "cm/base/limits.h"
 #include "cm/diffusion/distance.h"
 #include "cm/diffusion/weighting.h"
-#include "cm/training/losses.h"
-#include "cm/training/model.h"
-#include "cm/training/objective.h"
+#include "cm/training/method.h"
 
 namespace cm {
 
@@ -15,6 +13,7 @@ namespace cm {
 // training steps, that of N = 2 steps_two, and that of N = 1 the rest of the run. A run that ends earlier
 // leaves a student of more steps.
 struct PdOptions {
+  static constexpr MethodName name{"pd", "cm-train-pd", "progressive distillation (PD)"};
   int64_t start_steps = 4096;
   int64_t steps_per_stage = 50000;
   std::optional<int64_t> steps_two = std::nullopt;
@@ -44,11 +43,10 @@ void validate(const PdOptions& options, const Complain& complain);
 // The stage of step k of `total_steps`.
 Stage pd_stage(const PdOptions& options, int64_t step, int64_t total_steps);
 
-// `teacher` is an EDM denoiser with the student's classes, which each stage replaces. `distance`: what the
-// options name, made by make_distance (cm/training/distance_function.h). The first stage's teacher is guided
-// by the weight `guidance` (cm/training/guided_model.h); later ones say in ModelOptions::guidance that they
-// learned it, and are not guided again.
-Objective pd_objective(const PdOptions& options, const DistanceFunction& distance, const Model& student,
-                       Model& teacher, int64_t total_steps, uint64_t seed, double guidance = 1);
+Method method_of(const PdOptions& options, int64_t total_steps);
+
+// Each stage replaces the teacher. Only the first stage's is guided: later ones say in ModelOptions::guidance
+// that they learned it.
+Objective objective_of(const PdOptions& options, const Binding& binding);
 
 }  // namespace cm

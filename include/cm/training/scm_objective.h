@@ -3,8 +3,7 @@
 #pragma once
 
 #include "cm/base/limits.h"
-#include "cm/training/model.h"
-#include "cm/training/objective.h"
+#include "cm/training/method.h"
 
 namespace cm {
 
@@ -29,11 +28,21 @@ void fields(Visitor& visit, ScmOptions& o) {
 // Both train a student whose parameterization is trig, and with it an AdaptiveWeighting (Objective::learned).
 
 // dx_t/dt = cos(t) z − sin(t) x₀, from the data.
-Objective sct_objective(const ScmOptions& options, const Model& student, uint64_t seed);
+struct SctOptions : ScmOptions {
+  static constexpr MethodName name{"sct", "cm-train-ct",
+                                   "continuous-time consistency training in TrigFlow (sCM)"};
+};
 
-// dx_t/dt from the teacher, any diffusion model of the student's classes, guided by the weight `guidance`
-// (cm/training/guided_model.h).
-Objective scd_objective(const ScmOptions& options, const Model& student, const Model& teacher, uint64_t seed,
-                        double guidance = 1);
+Method method_of(const SctOptions& options, int64_t total_steps);
+Objective objective_of(const SctOptions& options, const Binding& binding);
+
+// dx_t/dt from the teacher, any diffusion model.
+struct ScdOptions : ScmOptions {
+  static constexpr MethodName name{"scd", "cm-train-cd",
+                                   "continuous-time consistency distillation in TrigFlow (sCM)"};
+};
+
+Method method_of(const ScdOptions& options, int64_t total_steps);
+Objective objective_of(const ScdOptions& options, const Binding& binding);
 
 }  // namespace cm
