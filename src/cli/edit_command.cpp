@@ -12,12 +12,10 @@
 #include "cm/cli/class_labels.h"
 #include "cm/cli/compute_options.h"
 #include "cm/cli/edit_input.h"
-#include "cm/cli/edit_walk.h"
 #include "cm/cli/image_output.h"
-#include "cm/diffusion/editing.h"
 #include "cm/distributed/launch.h"
+#include "cm/distributed/spread.h"
 #include "cm/training/checkpoint.h"
-#include "cm/training/guided_model.h"
 
 namespace cm {
 namespace {
@@ -45,60 +43,11 @@ EditInput input_of(const EditOptions& options, const ImageSpec& image) {
   return input;
 }
 
-// Rows of a tensor that may be undefined.
-Tensor rows(const Tensor& tensor, int64_t first, int64_t n) {
-  return tensor.defined() ? tensor.narrow(0, first, n) : tensor;
-}
-
-std::optional<Constraint> constraint_of(const EditOptions& options, const Tensor& y, const Tensor& known) {
-  switch (options.task) {
-    case EditTask::inpaint:
-      return known_pixels(y, known);
-    case EditTask::colorize:
-      return known_luma(y);
-    case EditTask::superres:
-      return known_patch_means(y, *options.factor);
-    case EditTask::stroke:
-    case EditTask::denoise:
-    case EditTask::interpolate:
-      return std::nullopt;
-  }
-  TORCH_INTERNAL_ASSERT(false, "not a task");
-}
-
-// The point that the walk starts from.
-Tensor start_of(const EditOptions& options, const Tensor& y, const std::optional<Constraint>& constraint,
-                const Tensor& x_T) {
-  if (options.noise || options.task == EditTask::interpolate) return x_T;
-  if (constraint) return known_part(*constraint) + x_T;
-  return options.task == EditTask::stroke || options.add_noise ? y + x_T : y;
-}
-
-Tensor edit_batch(const EditOptions& options, const Model& model, const SamplerOptions& sampler,
-                  const EditInput& part, const SampleNoise& noise) {
-  const torch::NoGradGuard guard;
-  const torch::Device device = model.device();
-  const auto there = [&](const Tensor& tensor) { return tensor.defined() ? tensor.to(device) : tensor; };
-  const Denoiser denoiser = guided_denoiser(model, there(part.labels), sampler.guidance);
-  const Tensor y = there(part.reference);
-  const auto constraint = constraint_of(options, y, there(part.known));
-  const Tensor start = start_of(options, y, constraint, there(noise.x_T));
-  const NoiseSource draws = [&](int64_t step) { return noise.noise(step).to(device); };
-  const double epsilon = walk_end(model.options());
-  if (constraint) {
-    return edit_multistep(clamped(denoiser), *constraint, start, sampler.sigmas, epsilon, draws);
-  }
-  return walk(denoiser, sampler, {start, draws}, epsilon).clamp(-1, 1);
-}
-
 // What the model was given, where that is not the pictures themselves: the known part, or the noisy pictures.
 NamedTensors given_to_model(const EditOptions& options, const EditInput& input, const BatchDraws& draws) {
-  if (const auto constraint = constraint_of(options, input.reference, input.known)) {
-    return {{"known", known_part(*constraint)}};
-  }
+  if (const auto constraint = constraint_of(options, input)) return {{"known", known_part(*constraint)}};
   if (!options.add_noise) return {};
-  const Tensor x_T = draws(0, input.reference.size(0)).x_T;
-  return {{"noisy", start_of(options, input.reference, std::nullopt, x_T)}};
+  return {{"noisy", edit_start(options, input, draws(0, input.reference.size(0)).x_T)}};
 }
 
 // One row a result: the picture, what the model was given if that is another (luma as grey), the result. Many
@@ -163,19 +112,14 @@ int run_edit_command(const EditOptions& options) {
   const SamplerOptions sampler = edit_walk(options, model_options);
   const EditInput input = input_of(options, model_options.image);
   const int64_t count = input.reference.defined() ? input.reference.size(0) : options.count.value_or(kFrames);
-  const BatchDraws draws = edit_draws(options, model_options, sampler, count);
+  const uint64_t seed = options.common.seed.value_or(0);
+  const BatchDraws draws = edit_draws(options, model_options, sampler, seed, count);
   const Model model = open_model(weights.file, device, options.compute);
-
   const auto start = std::chrono::steady_clock::now();
-  const Tensor x = in_batches(to_string(options.task), count, options.batch, [&](int64_t first, int64_t n) {
-    const EditInput part{.reference = rows(input.reference, first, n),
-                         .known = rows(input.known, first, n),
-                         .labels = rows(input.labels, first, n),
-                         .pictures = {},
-                         .small_pictures = 0,
-                         .remarks = {}};
-    return edit_batch(options, model, sampler, part, draws(first, n));
-  });
+  const auto make = [&](int64_t first, int64_t n) {
+    return edit(model, options, sampler, input.rows(first, n), draws(first, n));
+  };
+  const Tensor x = spread_batches(World(), count, options.batch, make, to_string(options.task));
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 
   const NamedTensors given = given_to_model(options, input, draws);

@@ -1,13 +1,9 @@
 #include "cm/cli/image_output.h"
 
-#include <algorithm>
 #include <iomanip>
-#include <optional>
 
 #include "cm/base/error.h"
-#include "cm/base/progress.h"
 #include "cm/base/text.h"
-#include "cm/distributed/spread.h"
 #include "cm/io/npz.h"
 
 namespace cm {
@@ -29,19 +25,6 @@ void check_output(const ImageOutput& output, bool force) {
   if (fs::exists(output.folder) && !fs::is_directory(output.folder)) {
     throw InputError(concat("--out ", output.folder.string(), ": is a file; name a folder"));
   }
-}
-
-Tensor in_batches(const std::string& what, int64_t count, int64_t batch,
-                  const std::function<Tensor(int64_t first, int64_t n)>& make, const World& world) {
-  std::optional<Progress> progress;
-  if (world.is_first()) progress.emplace(what, count);
-  int64_t done = 0;
-  return spread_batches(world, count, batch, [&](int64_t first, int64_t n) {
-    Tensor made = make(first, n).cpu();
-    done = std::min(count, done + n * world.size());  // the other ranks keep about the same pace
-    if (progress) progress->update(done);
-    return made;
-  });
 }
 
 void write_pixels(const ImageOutput& output, const Tensor& pixels, const Tensor& labels, const Tensor& grid) {

@@ -11,6 +11,7 @@
 #include "cm/cli/compute_options.h"
 #include "cm/cli/image_output.h"
 #include "cm/cli/ranks.h"
+#include "cm/distributed/spread.h"
 #include "cm/io/json.h"
 #include "cm/training/replay.h"
 
@@ -54,7 +55,7 @@ Tensor sample_all(const SampleCommand& command, const Opened& opened, const Worl
                                             : seeded_noise(plan.model, plan.sampler, seed, first, n);
     return planned_samples(plan, *opened.model, noise, first, n);
   };
-  return in_batches("sampling", command.samples.count, command.samples.batch, make, world);
+  return spread_batches(world, command.samples.count, command.samples.batch, make, "sampling");
 }
 
 // What was done, beside the samples, so that a folder explains itself.

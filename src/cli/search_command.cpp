@@ -14,12 +14,12 @@
 #include "cm/cli/sample_set.h"
 #include "cm/cli/search_folder.h"
 #include "cm/cli/search_report.h"
-#include "cm/cli/shared_walk.h"
 #include "cm/distributed/launch.h"
 #include "cm/io/image.h"
 #include "cm/metrics/evaluate.h"
 #include "cm/training/checkpoint.h"
 #include "cm/training/interrupt.h"
+#include "cm/training/shared_walk.h"
 
 namespace cm {
 namespace {

@@ -15,11 +15,6 @@
 namespace cm {
 
 enum class Processor { any, avx2, avx512 };
-template <>
-struct EnumNames<Processor> {
-  static constexpr std::array names = {EnumName{Processor::any, "any"}, EnumName{Processor::avx2, "avx2"},
-                                       EnumName{Processor::avx512, "avx512"}};
-};
 
 // The environment variable CM_PROCESSOR names a lesser one, whose code then runs: to test it and to compare.
 // InputError when it names none.

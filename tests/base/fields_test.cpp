@@ -6,11 +6,6 @@
 namespace cm {
 
 enum class Colour { red, dark_blue };
-template <>
-struct EnumNames<Colour> {
-  static constexpr std::array names = {EnumName{Colour::red, "red"},
-                                       EnumName{Colour::dark_blue, "dark_blue"}};
-};
 
 namespace {
 
@@ -70,6 +65,26 @@ TEST(Fields, ConceptsSeeWhatAStructDescribes) {
   EXPECT_FALSE(HasValidate<Colour>);
   EXPECT_TRUE(NamedEnum<Colour>);
   EXPECT_FALSE(NamedEnum<Brush>);
+}
+
+enum class Shade { light, very_dark, none };
+enum class Single { only };
+
+}  // namespace
+
+template <>
+inline constexpr std::string_view kNameOf<Shade::very_dark> = "very-dark";
+
+namespace {
+
+TEST(EnumNames, AreTheIdentifiersUnlessAValueIsCalledOtherwise) {
+  EXPECT_EQ(all_names<Shade>(), (std::vector<std::string>{"light", "very-dark", "none"}));
+  EXPECT_EQ(all_names<Single>(), std::vector<std::string>{"only"});
+  EXPECT_EQ(to_string(Shade::very_dark), "very-dark");
+  EXPECT_EQ(to_string(Shade::none), "none");
+  EXPECT_EQ(from_name<Shade>("very-dark"), Shade::very_dark);
+  EXPECT_FALSE(from_name<Shade>("very_dark"));
+  EXPECT_EQ(to_string(static_cast<Shade>(3)), "?");
 }
 
 }  // namespace

@@ -8,10 +8,6 @@
 namespace cm {
 
 enum class Shape { round, square };
-template <>
-struct EnumNames<Shape> {
-  static constexpr std::array names = {EnumName{Shape::round, "round"}, EnumName{Shape::square, "square"}};
-};
 
 namespace {
 

@@ -22,13 +22,6 @@ enum class ErrorKind { relative, elementwise, absolute, exact };
 
 }  // namespace cm::test
 
-template <>
-struct cm::EnumNames<cm::test::ErrorKind> {
-  using Kind = test::ErrorKind;
-  static constexpr std::array names = {EnumName{Kind::relative, "relative"},
-                                       EnumName{Kind::elementwise, "elementwise"},
-                                       EnumName{Kind::absolute, "absolute"}, EnumName{Kind::exact, "exact"}};
-};
 
 namespace cm::test {
 

@@ -36,12 +36,6 @@ inline void validate(const Optimizer& o, const Complain& complain) {
 }  // namespace cm::example
 
 namespace cm {
-template <>
-struct EnumNames<example::Distance> {
-  static constexpr std::array names = {EnumName{example::Distance::l1, "l1"},
-                                       EnumName{example::Distance::l2, "l2"},
-                                       EnumName{example::Distance::pseudo_huber, "pseudo_huber"}};
-};
 }  // namespace cm
 
 namespace cm::example {

@@ -8,11 +8,12 @@
 //   }
 //
 // A Visitor is called as visit(key, value, help) or visit(key, value, help, range). A value is a bool,
-// int64_t, double, std::string, an enum with EnumNames, an optional or vector of these, or another struct
+// int64_t, double, std::string, an enum class, an optional or vector of these, or another struct
 // with fields. Rules that tie several fields together stand in `void validate(const X&, const Complain&)`
 // beside the struct.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <functional>
@@ -20,6 +21,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -57,10 +59,23 @@ inline Range from_below(double min, double max) {
 // ("must be …, got …").
 using Complain = std::function<void(const std::string& key, const std::string& sentence)>;
 
-// Specialise with `static constexpr std::array names = {EnumName{E::a, "a"}, …}`: values spelled as the YAML
-// spells them.
-template <class E>
-struct EnumNames;
+namespace detail {
+
+// "heun" of Solver::heun; something with a ")" where there is no such value. Of GCC's and Clang's
+// "… [with auto value = cm::Solver::heun; …]".
+template <auto value>
+constexpr std::string_view identifier() {
+  std::string_view text = __PRETTY_FUNCTION__;
+  text.remove_prefix(text.find("value = ") + 8);
+  text = text.substr(0, text.find_first_of(";]"));
+  return text.substr(text.rfind(':') + 1);
+}
+
+}  // namespace detail
+
+// What a value is called in YAML and on the command line: its identifier, unless this is specialised for it.
+template <auto value>
+inline constexpr std::string_view kNameOf = detail::identifier<value>();
 
 template <class E>
 struct EnumName {
@@ -69,12 +84,30 @@ struct EnumName {
 };
 
 template <class E>
-EnumName(E, std::string_view) -> EnumName<E>;  // compilers before clang 17 don't deduce aggregates
+EnumName(E, std::string_view) -> EnumName<E>;
+
+namespace detail {
+
+// The values of E from 0 on, with their names.
+template <class E, size_t... places>
+constexpr auto named_values(std::index_sequence<places...>) {
+  constexpr size_t count = (size_t{0} + ... + (identifier<E{places}>().find(')') == std::string_view::npos));
+  const std::array<EnumName<E>, sizeof...(places)> all{EnumName<E>{E{places}, kNameOf<E{places}>}...};
+  std::array<EnumName<E>, count> named{};
+  std::copy_n(all.begin(), count, named.begin());
+  return named;
+}
+
+}  // namespace detail
+
+// The values of an enum class and their names, in the order of their declaration: 0, 1, 2, …, fewer than 32.
+template <class E>
+struct EnumNames {
+  static constexpr auto names = detail::named_values<E>(std::make_index_sequence<32>());
+};
 
 template <class E>
-concept NamedEnum = requires {
-  EnumNames<E>::names;
-};
+concept NamedEnum = std::is_enum_v<E> && !std::is_convertible_v<E, int>;  // an enum class
 
 template <NamedEnum E>
 std::string to_string(E value) {

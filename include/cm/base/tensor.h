@@ -21,4 +21,9 @@ auto no_grad(Body&& body) {
   return body();
 }
 
+// Rows first … first + n − 1 of a tensor that may be undefined.
+inline Tensor rows(const Tensor& tensor, int64_t first, int64_t n) {
+  return tensor.defined() ? tensor.narrow(0, first, n) : tensor;
+}
+
 }  // namespace cm

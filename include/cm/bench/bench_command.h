@@ -20,18 +20,6 @@ enum class BenchJob {
   first_image,        // what that process does
   matmul_peak,        // how fast the device multiplies matrices
 };
-template <>
-struct EnumNames<BenchJob> {
-  static constexpr std::array names = {EnumName{BenchJob::train_edm, "train_edm"},
-                                       EnumName{BenchJob::train_cd, "train_cd"},
-                                       EnumName{BenchJob::train_ct, "train_ct"},
-                                       EnumName{BenchJob::sample_onestep, "sample_onestep"},
-                                       EnumName{BenchJob::sample_multistep2, "sample_multistep2"},
-                                       EnumName{BenchJob::sample_heun18, "sample_heun18"},
-                                       EnumName{BenchJob::cold_start, "cold_start"},
-                                       EnumName{BenchJob::first_image, "first_image"},
-                                       EnumName{BenchJob::matmul_peak, "matmul_peak"}};
-};
 
 struct BenchCommand {
   std::string job;

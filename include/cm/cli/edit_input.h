@@ -10,11 +10,8 @@
 
 namespace cm {
 
-// One row a result: the pictures are repeated in order until there are --num.
-struct EditInput {
-  Tensor reference;                   // y, fp32 [N, C, S, S] in [−1, 1]
-  Tensor known;                       // inpaint: bool [N, 1, S, S]; undefined otherwise
-  Tensor labels;                      // int64 [N]; undefined for a model without classes
+// The pictures are repeated in order until there are --num.
+struct EditInput : EditPictures {
   std::vector<std::string> pictures;  // their names, before they are repeated
   int64_t small_pictures = 0;         // superres: how many of them were the small pictures themselves
   std::vector<std::string> remarks;   // what the user may not have meant

@@ -3,11 +3,9 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <functional>
 #include <string>
 
 #include "cm/base/tensor.h"
-#include "cm/distributed/world.h"
 #include "cm/io/image.h"
 #include "cm/io/json.h"
 #include "cm/io/safetensors.h"
@@ -25,12 +23,6 @@ struct ImageOutput {
 
 // InputError when the folder is a file, or holds such an .npz already and `force` is not given.
 void check_output(const ImageOutput& output, bool force);
-
-// make(first, n) → [n, …] for batches of at most `batch` images, joined to [count, …] on the CPU; spread over
-// the ranks of `world` (cm/distributed/spread.h), and undefined on all but rank 0. A progress bar says
-// `what`.
-Tensor in_batches(const std::string& what, int64_t count, int64_t batch,
-                  const std::function<Tensor(int64_t first, int64_t n)>& make, const World& world = World());
 
 // Into the folder, which is made: the .npz (arr_0 uint8 [N, H, W, C]; arr_1 int64 [N], the labels, where
 // defined) of the images `pixels`, uint8 [N, C, H, W]; grid.png, the picture `grid` (uint8 [C, H, W]); if

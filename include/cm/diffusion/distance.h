@@ -15,14 +15,7 @@ enum class Distance {
   lpips,         // perceptual, by a network (cm/nn/lpips.h): no formula of a and b alone
 };
 template <>
-struct EnumNames<Distance> {
-  static constexpr std::array names = {EnumName{Distance::l1, "l1"},
-                                       EnumName{Distance::l2, "l2"},
-                                       EnumName{Distance::linf, "linf"},
-                                       EnumName{Distance::l2_32, "l2-32"},
-                                       EnumName{Distance::pseudo_huber, "pseudo_huber"},
-                                       EnumName{Distance::lpips, "lpips"}};
-};
+inline constexpr std::string_view kNameOf<Distance::l2_32> = "l2-32";
 
 inline constexpr double kHuberC = 0.00054;
 

@@ -20,13 +20,6 @@ enum class Parameterization {
   trig,  // a consistency function of TrigFlow (sCM), with f(x, 0) = x; the network's time is arctan(σ/σ_d)
   trig_diffusion,  // a diffusion model's denoiser of TrigFlow: trig's scalings and time
 };
-template <>
-struct EnumNames<Parameterization> {
-  static constexpr std::array names = {
-      EnumName{Parameterization::edm, "edm"}, EnumName{Parameterization::skip, "skip"},
-      EnumName{Parameterization::piecewise, "piecewise"}, EnumName{Parameterization::trig, "trig"},
-      EnumName{Parameterization::trig_diffusion, "trig_diffusion"}};
-};
 
 // Whether it makes a diffusion model's denoiser; otherwise a consistency function.
 bool is_diffusion(Parameterization parameterization);

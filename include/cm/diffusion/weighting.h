@@ -8,12 +8,9 @@ namespace cm {
 
 enum class Weighting { snr, snr_plus_1, karras, truncated_snr, uniform };
 template <>
-struct EnumNames<Weighting> {
-  static constexpr std::array names = {
-      EnumName{Weighting::snr, "snr"}, EnumName{Weighting::snr_plus_1, "snr+1"},
-      EnumName{Weighting::karras, "karras"}, EnumName{Weighting::truncated_snr, "truncated-snr"},
-      EnumName{Weighting::uniform, "uniform"}};
-};
+inline constexpr std::string_view kNameOf<Weighting::snr_plus_1> = "snr+1";
+template <>
+inline constexpr std::string_view kNameOf<Weighting::truncated_snr> = "truncated-snr";
 
 // snr: 1/σ²; snr+1: 1/σ² + 1; karras: 1/σ² + 1/σ_d²; truncated-snr: max(1/σ², 1); uniform: 1. Of sigma's
 // shape.

@@ -13,11 +13,6 @@ namespace cm {
 // How [−1, 1] becomes uint8: `nearest` rounds (x + 1) · 127.5 to even, `truncate` cuts it, as the official
 // release does.
 enum class Quantization { nearest, truncate };
-template <>
-struct EnumNames<Quantization> {
-  static constexpr std::array names = {EnumName{Quantization::nearest, "nearest"},
-                                       EnumName{Quantization::truncate, "truncate"}};
-};
 
 // fp32 [−1, 1] (clamped) → uint8, same shape and device.
 Tensor to_uint8(const Tensor& x, Quantization quantization = Quantization::nearest);

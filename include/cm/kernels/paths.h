@@ -24,16 +24,6 @@ enum class Kernel {
   adam_update,
   update_averages,  // one call an average
 };
-template <>
-struct EnumNames<Kernel> {
-  static constexpr std::array names = {EnumName{Kernel::convolution_3x3, "convolution_3x3"},
-                                       EnumName{Kernel::convolution_3x3_gradient, "convolution_3x3_gradient"},
-                                       EnumName{Kernel::group_norm, "group_norm"},
-                                       EnumName{Kernel::group_norm_gradient, "group_norm_gradient"},
-                                       EnumName{Kernel::norm_of, "norm_of"},
-                                       EnumName{Kernel::adam_update, "adam_update"},
-                                       EnumName{Kernel::update_averages, "update_averages"}};
-};
 
 // What keeps a kernel from a call.
 enum class Obstacle {
@@ -53,22 +43,21 @@ enum class Obstacle {
   numbers,     // of a step, which are none of its types on the parameters' device
 };
 template <>
-struct EnumNames<Obstacle> {
-  static constexpr std::array names = {EnumName{Obstacle::device, "no kernel on the device"},
-                                       EnumName{Obstacle::processor, "processor without AVX2"},
-                                       EnumName{Obstacle::autocast, "autocast"},
-                                       EnumName{Obstacle::type, "type"},
-                                       EnumName{Obstacle::tangent, "tangent"},
-                                       EnumName{Obstacle::twice, "differentiated twice"},
-                                       EnumName{Obstacle::layout, "no strided array"},
-                                       EnumName{Obstacle::strides, "strides"},
-                                       EnumName{Obstacle::empty, "empty"},
-                                       EnumName{Obstacle::size, "size"},
-                                       EnumName{Obstacle::channels, "channels no multiple of 16"},
-                                       EnumName{Obstacle::odd_side, "odd side"},
-                                       EnumName{Obstacle::few_pixels, "few pixels"},
-                                       EnumName{Obstacle::numbers, "numbers not on the device"}};
-};
+inline constexpr std::string_view kNameOf<Obstacle::device> = "no kernel on the device";
+template <>
+inline constexpr std::string_view kNameOf<Obstacle::processor> = "processor without AVX2";
+template <>
+inline constexpr std::string_view kNameOf<Obstacle::twice> = "differentiated twice";
+template <>
+inline constexpr std::string_view kNameOf<Obstacle::layout> = "no strided array";
+template <>
+inline constexpr std::string_view kNameOf<Obstacle::channels> = "channels no multiple of 16";
+template <>
+inline constexpr std::string_view kNameOf<Obstacle::odd_side> = "odd side";
+template <>
+inline constexpr std::string_view kNameOf<Obstacle::few_pixels> = "few pixels";
+template <>
+inline constexpr std::string_view kNameOf<Obstacle::numbers> = "numbers not on the device";
 
 // Counts a call of a kernel, and returns the obstacle to it, if there is one.
 std::optional<Obstacle> counted(Kernel kernel, std::optional<Obstacle> obstacle);

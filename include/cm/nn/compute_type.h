@@ -18,12 +18,6 @@ enum class ComputeType {
   bf16,
   fp16,  // training scales the loss (cm/training/loss_scale.h)
 };
-template <>
-struct EnumNames<ComputeType> {
-  static constexpr std::array names = {
-      EnumName{ComputeType::fp32, "fp32"}, EnumName{ComputeType::tf32, "tf32"},
-      EnumName{ComputeType::bf16, "bf16"}, EnumName{ComputeType::fp16, "fp16"}};
-};
 
 // Of a trunk's activations.
 torch::Dtype number_type(ComputeType type);

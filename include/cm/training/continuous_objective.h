@@ -14,11 +14,6 @@ enum class ContinuousWeight {
   limit,  // that of a discrete objective of N → ∞ levels: λ dσ/dv with v the fraction of the grid, dσ/dv =
           // ρ (T^{1/ρ} − ε^{1/ρ}) σ^{1 − 1/ρ}; for uᵀHu, the limit of a square, λ (dσ/dv)²
 };
-template <>
-struct EnumNames<ContinuousWeight> {
-  static constexpr std::array names = {EnumName{ContinuousWeight::uniform, "uniform"},
-                                       EnumName{ContinuousWeight::limit, "limit"}};
-};
 
 struct ContinuousOptions {
   bool stop_gradient = true;

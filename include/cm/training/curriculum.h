@@ -15,12 +15,6 @@ enum class LevelSchedule {
                 // release)
   doubling,  // N(k) = min(s0 2^⌊k/K'⌋, s1) + 1, K' = ⌊K/(log₂⌊s1/s0⌋ + 1)⌋ (iCT §3.4)
 };
-template <>
-struct EnumNames<LevelSchedule> {
-  static constexpr std::array names = {EnumName{LevelSchedule::fixed, "fixed"},
-                                       EnumName{LevelSchedule::progressive, "progressive"},
-                                       EnumName{LevelSchedule::doubling, "doubling"}};
-};
 
 struct LevelOptions {
   LevelSchedule schedule = LevelSchedule::progressive;
@@ -45,12 +39,6 @@ enum class DecaySchedule {
   fixed,           // μ = mu
   adaptive,        // μ(k) = exp(s0 ln mu / (N(k) − 1)), as the release computes it
   adaptive_paper,  // μ(k) = exp(s0 ln mu / N(k)), as CM writes it
-};
-template <>
-struct EnumNames<DecaySchedule> {
-  static constexpr std::array names = {EnumName{DecaySchedule::fixed, "fixed"},
-                                       EnumName{DecaySchedule::adaptive, "adaptive"},
-                                       EnumName{DecaySchedule::adaptive_paper, "adaptive_paper"}};
 };
 
 struct DecayOptions {

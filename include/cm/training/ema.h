@@ -17,12 +17,6 @@ enum class EmaWarmup {
   tensorflow,  // min(rate, (1 + k)/(10 + k)): TensorFlow's ExponentialMovingAverage with num_updates
   edm,  // min(rate, 2^(−1/(0.05 k))): a half-life of at most 5 % of what was seen (EDM's ema_rampup_ratio)
 };
-template <>
-struct EnumNames<EmaWarmup> {
-  static constexpr std::array names = {EnumName{EmaWarmup::none, "none"},
-                                       EnumName{EmaWarmup::tensorflow, "tensorflow"},
-                                       EnumName{EmaWarmup::edm, "edm"}};
-};
 
 struct EmaOptions {
   std::vector<double> rates = {0.999, 0.9999, 0.9999432189950708};

@@ -18,20 +18,8 @@ enum class OptimizerRule {
   adam,   // Kingma & Ba 2014 (arXiv 1412.6980), weight decay added to the gradient
   adamw,  // Adam with decoupled weight decay (Loshchilov & Hutter 2017, arXiv 1711.05101)
 };
-template <>
-struct EnumNames<OptimizerRule> {
-  static constexpr std::array names = {EnumName{OptimizerRule::radam, "radam"},
-                                       EnumName{OptimizerRule::adam, "adam"},
-                                       EnumName{OptimizerRule::adamw, "adamw"}};
-};
 
 enum class LearningRateDecay { constant, linear, cosine };
-template <>
-struct EnumNames<LearningRateDecay> {
-  static constexpr std::array names = {EnumName{LearningRateDecay::constant, "constant"},
-                                       EnumName{LearningRateDecay::linear, "linear"},
-                                       EnumName{LearningRateDecay::cosine, "cosine"}};
-};
 
 struct OptimizerOptions {
   OptimizerRule rule = OptimizerRule::radam;

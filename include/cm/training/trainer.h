@@ -28,11 +28,6 @@ enum class OnNonFinite {
   stop,  // ends it with an Error
   skip,  // leaves the weights as they are for this step, and counts it
 };
-template <>
-struct EnumNames<OnNonFinite> {
-  static constexpr std::array names = {EnumName{OnNonFinite::stop, "stop"},
-                                       EnumName{OnNonFinite::skip, "skip"}};
-};
 
 struct TrainOptions {
   int64_t steps = 1000;

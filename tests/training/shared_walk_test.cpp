@@ -1,4 +1,4 @@
-#include "cm/cli/shared_walk.h"
+#include "cm/training/shared_walk.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,9 +1,9 @@
-#include "cm/cli/shared_walk.h"
+#include "cm/training/shared_walk.h"
 
 #include <utility>
 
 #include "cm/base/text.h"
-#include "cm/cli/image_output.h"
+#include "cm/distributed/spread.h"
 
 namespace cm {
 
@@ -24,26 +24,24 @@ Tensor SharedWalk::images(const std::vector<double>& sigmas) {
 Tensor SharedWalk::first(double sigma_max) const {
   const SamplerOptions onestep{
       .kind = SamplerKind::onestep, .sigmas = {sigma_max}, .churn = {}, .guidance = options_.guidance};
-  return in_batches("sampling", options_.count, options_.batch, [&](int64_t first, int64_t n) {
+  const auto make = [&](int64_t first, int64_t n) {
     options_.before_batch();
     return sample(model_, onestep, seeded_noise(model_.options(), onestep, options_.seed, first, n),
-                  labels_of(first, n));
-  });
+                  rows(labels_, first, n));
+  };
+  return spread_batches(World(), options_.count, options_.batch, make, "sampling");
 }
 
 Tensor SharedWalk::next(const Tensor& x, const std::vector<double>& sigmas) const {
   const auto step = static_cast<int64_t>(sigmas.size()) - 2;  // the draw between the last two points
   const std::string what = concat("sampling at sigma ", sigmas.back());
-  return in_batches(what, options_.count, options_.batch, [&](int64_t first, int64_t n) {
+  const auto make = [&](int64_t first, int64_t n) {
     options_.before_batch();
     const Tensor z = seeded_draws(model_.options(), options_.seed, first, n)(step);
-    return sample_next(model_, x.narrow(0, first, n), sigmas.back(), z, labels_of(first, n),
+    return sample_next(model_, x.narrow(0, first, n), sigmas.back(), z, rows(labels_, first, n),
                        options_.guidance);
-  });
-}
-
-Tensor SharedWalk::labels_of(int64_t first, int64_t n) const {
-  return labels_.defined() ? labels_.narrow(0, first, n) : labels_;
+  };
+  return spread_batches(World(), options_.count, options_.batch, make, what);
 }
 
 }  // namespace cm

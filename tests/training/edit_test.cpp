@@ -1,4 +1,4 @@
-#include "cm/cli/edit_walk.h"
+#include "cm/training/edit.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -21,9 +21,9 @@ using testing::HasSubstr;
 const ModelOptions kTeacher = test::tiny_options(Parameterization::edm);
 const ModelOptions kStudent = test::tiny_options(Parameterization::skip);
 
-EditOptions asking(EditTask task, std::optional<double> sigma = std::nullopt,
+EditRequest asking(EditTask task, std::optional<double> sigma = std::nullopt,
                    std::optional<int64_t> steps = std::nullopt, const std::vector<double>& sigmas = {}) {
-  EditOptions options;
+  EditRequest options;
   options.task = task;
   options.sigma = sigma;
   options.steps = steps;
@@ -123,7 +123,7 @@ TEST(EditWalk, EveryTaskCanBeGuided) {
   ModelOptions model = kStudent;
   model.label_dropout = 0.1;
   for (const auto& entry : EnumNames<EditTask>::names) {
-    EditOptions options = asking(entry.value, entry.value == EditTask::denoise ? std::optional(2.0) : kNone);
+    EditRequest options = asking(entry.value, entry.value == EditTask::denoise ? std::optional(2.0) : kNone);
     if (entry.value != EditTask::denoise) options.sigmas = {80, 1};
     const int64_t unguided = evaluations(edit_walk(options, model));
     options.guidance = 2;
@@ -136,10 +136,10 @@ TEST(EditWalk, EveryTaskCanBeGuided) {
 }
 
 TEST(EditWalk, TheEndsOfAnInterpolationAreTheSeedsOwnDraws) {
-  EditOptions options = asking(EditTask::interpolate, kNone, 3);
+  EditRequest options = asking(EditTask::interpolate, kNone, 3);
   options.seeds = {7, 9};
   const SamplerOptions walk = edit_walk(options, kStudent);
-  const BatchDraws draws = edit_draws(options, kStudent, walk, 5);
+  const BatchDraws draws = edit_draws(options, kStudent, walk, 0, 5);
   const SampleNoise all = draws(0, 5);
   const SampleNoise a = seeded_noise(kStudent, walk, 7, 0, 1);
   const SampleNoise b = seeded_noise(kStudent, walk, 9, 0, 1);
@@ -153,17 +153,17 @@ TEST(EditWalk, TheEndsOfAnInterpolationAreTheSeedsOwnDraws) {
 }
 
 TEST(EditWalk, DrawsComeFromTheSeedOrAFile) {
-  EditOptions options = asking(EditTask::stroke, 2);
+  EditRequest options = asking(EditTask::stroke, 2);
   const SamplerOptions walk = edit_walk(options, kStudent);
-  const SampleNoise seeded = edit_draws(options, kStudent, walk, 4)(1, 3);
+  const SampleNoise seeded = edit_draws(options, kStudent, walk, 0, 4)(1, 3);
   EXPECT_TRUE(torch::equal(seeded.x_T, seeded_noise(kStudent, walk, 0, 1, 3).x_T));
-  EXPECT_NEAR(edit_draws(options, kStudent, walk, 500)(0, 500).x_T.std().item<double>(), 2, 0.1);
+  EXPECT_NEAR(edit_draws(options, kStudent, walk, 0, 500)(0, 500).x_T.std().item<double>(), 2, 0.1);
   const test::TemporaryFolder folder;
   const Tensor x_T = torch::arange(4 * 16, torch::kFloat32).view({4, 1, 4, 4});
   save_safetensors(folder / "n.safetensors", {{"x_T", x_T}});
   options.noise = (folder / "n.safetensors").string();
-  EXPECT_TRUE(torch::equal(edit_draws(options, kStudent, walk, 4)(1, 3).x_T, x_T.narrow(0, 1, 3)));
-  EXPECT_THAT(message_of<InputError>([&] { edit_draws(options, kStudent, walk, 5); }),
+  EXPECT_TRUE(torch::equal(edit_draws(options, kStudent, walk, 0, 4)(1, 3).x_T, x_T.narrow(0, 1, 3)));
+  EXPECT_THAT(message_of<InputError>([&] { edit_draws(options, kStudent, walk, 0, 5); }),
               HasSubstr("x_T must have the shape [5, 1, 4, 4]"));
 }
 

@@ -31,7 +31,6 @@ class SharedWalk {
  private:
   Tensor first(double sigma_max) const;
   Tensor next(const Tensor& x, const std::vector<double>& sigmas) const;
-  Tensor labels_of(int64_t first, int64_t n) const;
 
   const Model& model_;
   Tensor labels_;
