@@ -45,6 +45,13 @@ std::string join(const std::vector<std::string>& words, std::string_view separat
   return result;
 }
 
+std::string enumerate(std::vector<std::string> words, std::string_view conjunction) {
+  if (words.size() < 2) return join(words);
+  const std::string last = std::move(words.back());
+  words.pop_back();
+  return concat(join(words), ' ', conjunction, ' ', last);
+}
+
 std::string nearest(std::string_view word, const std::vector<std::string>& candidates) {
   std::string best;
   size_t best_distance = std::max<size_t>(1, word.size() / 3) + 1;

@@ -124,7 +124,7 @@ Json train_job(const BenchCommand& command, const BenchCase& bench_case, Objecti
   return result;
 }
 
-Json sample_job(const BenchCommand& command, const BenchCase& bench_case, SamplerKind kind) {
+Json sample_job(const BenchCommand& command, const BenchCase& bench_case, Sampler kind) {
   SamplingBench bench(bench_case, kind, parse_device(bench_case.device));
   const auto passes = static_cast<double>(evaluations(bench.sampler()));
   return measured(command, bench_case, bench.model(), bench_case.sample_batch, passes,
@@ -170,7 +170,7 @@ Json run_job(const BenchCommand& command, const BenchCase& bench_case, BenchJob 
     case BenchJob::sample_multistep2:
       return sample_job(command, bench_case, SamplerKind::multistep);
     case BenchJob::sample_heun18:
-      return sample_job(command, bench_case, SamplerKind::heun);
+      return sample_job(command, bench_case, Solver::heun);
     case BenchJob::cold_start:
       return cold_start_job(command, bench_case);
     case BenchJob::first_image:

@@ -9,13 +9,13 @@ namespace {
 
 constexpr uint64_t kModelSeed = 1;
 
-Parameterization sampled_parameterization(SamplerKind kind) {
-  return kind == SamplerKind::heun ? Parameterization::edm : Parameterization::skip;
+Parameterization sampled_parameterization(Sampler kind) {
+  return is_consistency_sampler(kind) ? Parameterization::skip : Parameterization::edm;
 }
 
 }  // namespace
 
-SamplingBench::SamplingBench(const BenchCase& bench_case, SamplerKind kind, const torch::Device& device)
+SamplingBench::SamplingBench(const BenchCase& bench_case, Sampler kind, const torch::Device& device)
     : model_(random_model(model_options_of(bench_case, sampled_parameterization(kind)), device, kModelSeed)),
       sampler_(choose_sampler({.kind = kind}, model_.options())),
       size_(bench_case.sample_batch) {

@@ -2,6 +2,7 @@
 
 #include "cm/base/limits.h"
 #include "cm/base/log.h"
+#include "cm/base/text.h"
 #include "cm/cli/class_labels.h"
 #include "cm/cli/compute_options.h"
 #include "cm/cli/guidance_option.h"
@@ -29,9 +30,8 @@ void add_walk_options(CLI::App& app, SamplerRequest& request) {
                     within(0, kMostLevels));
   add_number_option(app, "--grid", request.grid, "levels of the grid that --indices and --steps count on",
                     within(2, kMostLevels));
-  add_named_option<SamplerKind>(app, "--sampler",
-                                "onestep, multistep, euler, heun, midpoint, dpm, ancestral or progdist",
-                                [&request](SamplerKind kind) { request.kind = kind; });
+  add_named_option<Sampler>(app, "--sampler", enumerate(all_names<Sampler>(), "or"),
+                            [&request](Sampler sampler) { request.kind = sampler; });
   add_churn_options(app, request.churn);
   app.add_flag_callback(
       "--no-clamp", [&request] { request.clamp = false; },
@@ -57,11 +57,12 @@ void add_sample_set_options(CLI::App& app, SampleSetOptions& options) {
 
 SampleSetPlan plan_samples(const std::string& checkpoint, std::optional<double> ema,
                            const SampleSetOptions& options) {
-  SampleSetPlan plan{.weights = resolve_weights(checkpoint, ema), .model = {}, .sampler = {}, .labels = {}};
-  plan.model = read_weight_header(plan.weights.file).options;
-  plan.sampler = choose_sampler(options.request, plan.model);
-  plan.labels = class_labels(options.classes, plan.model.image.classes, options.count);
-  return plan;
+  const ResolvedWeights weights = resolve_weights(checkpoint, ema);
+  const ModelOptions model = read_weight_header(weights.file).options;
+  return {.weights = weights,
+          .model = model,
+          .sampler = choose_sampler(options.request, model),
+          .labels = class_labels(options.classes, model.image.classes, options.count)};
 }
 
 void say_weights(const ResolvedWeights& weights) {
@@ -80,8 +81,7 @@ SetHeader header_of(const SampleSetPlan& plan, int64_t count) {
 
 Tensor planned_samples(const SampleSetPlan& plan, const Model& model, const SampleNoise& noise, int64_t first,
                        int64_t n) {
-  return sample(model, plan.sampler, noise,
-                plan.labels.defined() ? plan.labels.narrow(0, first, n) : plan.labels);
+  return sample(model, plan.sampler, noise, rows_of(plan.labels, first, n));
 }
 
 Tensor pixels_of(const Tensor& x, const std::filesystem::path& weights, Quantization rule) {

@@ -61,7 +61,7 @@ std::vector<double> levels_of(const SigmaOptions& sigma, int64_t grid) {
 struct Plan {
   Metric metric;
   torch::Device device;
-  SampleSetPlan samples;
+  SampleSetPlan samples;  // by the step that every walk begins with
   int64_t grid;
 };
 
@@ -74,12 +74,14 @@ Plan plan_of(const SearchCommand& command) {
   check_model(model, weights.file);
   const int64_t grid = command.grid.value_or(grid_levels(model));
   check_steps(command.steps, grid);
-  SampleSetPlan samples{.weights = weights, .model = model, .sampler = {}, .labels = {}};
-  // Where every walk begins.
-  samples.sampler =
-      choose_sampler({.kind = SamplerKind::onestep, .guidance = command.guidance}, samples.model);
-  samples.labels = class_labels(command.classes, model.image.classes, command.count);
-  return {metric, device, std::move(samples), grid};
+  const auto first_step = choose_sampler({.kind = SamplerKind::onestep, .guidance = command.guidance}, model);
+  return {.metric = metric,
+          .device = device,
+          .samples = {.weights = weights,
+                      .model = model,
+                      .sampler = first_step,
+                      .labels = class_labels(command.classes, model.image.classes, command.count)},
+          .grid = grid};
 }
 
 // Whatever the values depend on. Batch and device change them by rounding only.

@@ -42,9 +42,7 @@ double added_noise(double sigma, double sigma_min) {
 
 Tensor sample_ode(Solver solver, const Denoiser& denoiser, const Tensor& x_T,
                   const std::vector<double>& sigmas) {
-  Tensor x = x_T;
-  for (size_t i = 0; i + 1 < sigmas.size(); ++i) x = step_down(solver, denoiser, x, sigmas[i], sigmas[i + 1]);
-  return x;
+  return sample_churned(solver, denoiser, x_T, sigmas, {}, {});
 }
 
 Tensor sample_churned(Solver solver, const Denoiser& denoiser, const Tensor& x_T,

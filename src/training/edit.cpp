@@ -106,7 +106,7 @@ BatchDraws edit_draws(const EditRequest& request, const ModelOptions& model, con
 }
 
 EditPictures EditPictures::rows(int64_t first, int64_t n) const {
-  return {cm::rows(reference, first, n), cm::rows(known, first, n), cm::rows(labels, first, n)};
+  return {rows_of(reference, first, n), rows_of(known, first, n), rows_of(labels, first, n)};
 }
 
 std::optional<Constraint> constraint_of(const EditRequest& request, const EditPictures& pictures) {

@@ -13,28 +13,37 @@ namespace {
 constexpr int64_t kDenoiserSteps = 18;
 constexpr int64_t kConsistencyGrid = 40;
 
-bool is_consistency_sampler(SamplerKind kind) {
-  return kind == SamplerKind::onestep || kind == SamplerKind::multistep;
+// The names of the samplers that satisfy `belongs`, "a, b and c" with this conjunction.
+std::string samplers_that(bool (*belongs)(Sampler), std::string_view conjunction) {
+  std::vector<std::string> names;
+  for (const auto& [sampler, name] : EnumNames<Sampler>::names) {
+    if (belongs(sampler)) names.emplace_back(name);
+  }
+  return enumerate(names, conjunction);
 }
 
-SamplerKind kind_for(const SamplerRequest& request, const ModelOptions& model) {
+Sampler kind_for(const SamplerRequest& request, const ModelOptions& model) {
   const bool denoiser = is_diffusion(model.parameterization);
   if (!request.kind) {
     if (model.distilled_steps) return SamplerKind::progdist;
-    if (denoiser) return SamplerKind::heun;
+    if (denoiser) return Solver::heun;
     const bool walk = request.steps.value_or(1) != 1 || !request.sigmas.empty() || !request.indices.empty();
     return walk ? SamplerKind::multistep : SamplerKind::onestep;
   }
   if (is_consistency_sampler(*request.kind) && denoiser) {
+    const auto of_any_denoiser = [](Sampler sampler) {
+      return !is_consistency_sampler(sampler) && sampler != SamplerKind::progdist;
+    };
     throw InputError(
         concat("the ", to_string(*request.kind),
-               " sampler needs a consistency model, and this checkpoint is a "
-               "diffusion model; use euler, heun, midpoint, dpm or ancestral, or distill it first"));
+               " sampler needs a consistency model, and this checkpoint is a diffusion model; use ",
+               samplers_that(of_any_denoiser, "or"), ", or distill it first"));
   }
   if (!is_consistency_sampler(*request.kind) && !denoiser) {
     throw InputError(concat("the ", to_string(*request.kind),
-                            " sampler walks a diffusion model's ODE, and this checkpoint "
-                            "is a consistency model; use onestep or multistep"));
+                            " sampler walks a diffusion model's ODE, and this checkpoint is a consistency "
+                            "model; use ",
+                            samplers_that(is_consistency_sampler, "or")));
   }
   return *request.kind;
 }
@@ -75,7 +84,7 @@ std::vector<double> multistep_times(const SamplerRequest& request, const ModelOp
   std::vector<double> times = request.sigmas;
   if (times.empty()) {
     const int64_t steps = request.steps.value_or(2);
-    const bool searched = static_cast<int64_t>(model.sampling.sigmas.size()) == steps;
+    const bool searched = !request.grid && static_cast<int64_t>(model.sampling.sigmas.size()) == steps;
     times = searched ? model.sampling.sigmas : multistep_sigmas(model.sigma, steps, grid);
   }
   check_decreasing(times, model.sigma);
@@ -102,43 +111,19 @@ void check_distilled(const SamplerRequest& request, int64_t n) {
                           "--sampler and --steps"));
 }
 
-// Of a walk down the ODE.
-Solver solver_of(SamplerKind kind) {
-  switch (kind) {
-    case SamplerKind::heun:
-      return Solver::heun;
-    case SamplerKind::midpoint:
-      return Solver::midpoint;
-    case SamplerKind::dpm:
-      return Solver::dpm;
-    case SamplerKind::euler:
-    case SamplerKind::ancestral:
-    case SamplerKind::progdist:
-      return Solver::euler;
-    case SamplerKind::onestep:
-    case SamplerKind::multistep:
-      break;
-  }
-  TORCH_INTERNAL_ASSERT(false, "the sampler ", to_string(kind), " has no solver");
+// EDM's extra noise has its place in the steps down the ODE.
+void check_churn(const Churn& churn, Sampler sampler) {
+  if (churn.s_churn == 0 || sampler.family == SamplerKind::ode) return;
+  const auto takes_it = [](Sampler any) { return any.family == SamplerKind::ode; };
+  throw InputError(concat("--s-churn adds noise to the steps of ", samplers_that(takes_it, "and"), "; the ",
+                          to_string(sampler), " sampler takes none; leave it out"));
 }
 
-// EDM's extra noise has its place in the steps down the ODE.
-void check_churn(const Churn& churn, SamplerKind kind) {
-  switch (kind) {
-    case SamplerKind::euler:
-    case SamplerKind::heun:
-    case SamplerKind::midpoint:
-    case SamplerKind::dpm:
-      return;
-    case SamplerKind::onestep:
-    case SamplerKind::multistep:
-    case SamplerKind::ancestral:
-    case SamplerKind::progdist:
-      break;
-  }
-  if (churn.s_churn == 0) return;
-  throw InputError(concat("--s-churn adds noise to the steps of euler, heun, midpoint and dpm; the ",
-                          to_string(kind), " sampler takes none; leave it out"));
+void check_grid(const SamplerRequest& request, Sampler sampler) {
+  if (!request.grid || (sampler == SamplerKind::multistep && request.sigmas.empty())) return;
+  throw InputError(
+      concat("--grid has the levels that multistep sampling's --indices and --steps count on; the ",
+             to_string(sampler), " sampler counts on none here; leave it out"));
 }
 
 std::vector<int64_t> image_shape(const ModelOptions& model) {
@@ -170,8 +155,9 @@ SamplerOptions choose_sampler(const SamplerRequest& request, const ModelOptions&
         "--sigmas and --indices are for multistep sampling; a diffusion model's samplers take --steps");
   }
   check_churn(options.churn, options.kind);
+  check_grid(request, options.kind);
   const int64_t steps = request.steps.value_or(model.distilled_steps.value_or(kDenoiserSteps));
-  switch (options.kind) {
+  switch (options.kind.family) {
     case SamplerKind::onestep:
       if (request.steps.value_or(1) != 1 || !request.sigmas.empty() || !request.indices.empty()) {
         throw InputError("the onestep sampler takes one step; use --sampler multistep");
@@ -185,10 +171,7 @@ SamplerOptions choose_sampler(const SamplerRequest& request, const ModelOptions&
       options.sigmas = sampler_sigmas_fp32(model.sigma, steps + 1);
       options.sigmas.pop_back();
       break;
-    case SamplerKind::euler:
-    case SamplerKind::heun:
-    case SamplerKind::midpoint:
-    case SamplerKind::dpm:
+    case SamplerKind::ode:
     case SamplerKind::ancestral:
       options.sigmas = sampler_sigmas_fp32(model.sigma, steps);
       break;
@@ -202,7 +185,7 @@ int64_t denoiser_calls(const SamplerOptions& options) {
   if (options.kind == SamplerKind::onestep) return 1;
   const auto steps = static_cast<int64_t>(options.sigmas.size()) - 1;
   if (options.kind == SamplerKind::multistep) return steps;
-  const Solver solver = solver_of(options.kind);
+  const Solver solver = options.kind.solver;
   if (options.sigmas.back() > 0) return steps * evaluations(solver);
   return (steps - 1) * evaluations(solver) + evaluations(rule_to_zero(solver));
 }
@@ -230,20 +213,16 @@ SampleNoise seeded_noise(const ModelOptions& model, const SamplerOptions& sample
 Tensor walk(const Denoiser& denoiser, const SamplerOptions& options, const SampleNoise& noise,
             double sigma_min) {
   const Denoiser d = options.clamp ? clamped(denoiser) : denoiser;
-  switch (options.kind) {
+  switch (options.kind.family) {
     case SamplerKind::onestep:
       return sample_onestep(d, noise.x_T, options.sigmas.front());
     case SamplerKind::multistep:
       return sample_multistep(d, noise.x_T, options.sigmas, sigma_min, noise.noise);
     case SamplerKind::ancestral:
       return sample_ancestral(d, noise.x_T, options.sigmas, noise.noise);
-    case SamplerKind::euler:
-    case SamplerKind::heun:
-    case SamplerKind::midpoint:
-    case SamplerKind::dpm:
+    case SamplerKind::ode:
     case SamplerKind::progdist:
-      return sample_churned(solver_of(options.kind), d, noise.x_T, options.sigmas, options.churn,
-                            noise.noise);
+      return sample_churned(options.kind.solver, d, noise.x_T, options.sigmas, options.churn, noise.noise);
   }
   TORCH_INTERNAL_ASSERT(false, "not a sampler");
 }

@@ -27,7 +27,7 @@ Tensor SharedWalk::first(double sigma_max) const {
   const auto make = [&](int64_t first, int64_t n) {
     options_.before_batch();
     return sample(model_, onestep, seeded_noise(model_.options(), onestep, options_.seed, first, n),
-                  rows(labels_, first, n));
+                  rows_of(labels_, first, n));
   };
   return spread_batches(World(), options_.count, options_.batch, make, "sampling");
 }
@@ -38,7 +38,7 @@ Tensor SharedWalk::next(const Tensor& x, const std::vector<double>& sigmas) cons
   const auto make = [&](int64_t first, int64_t n) {
     options_.before_batch();
     const Tensor z = seeded_draws(model_.options(), options_.seed, first, n)(step);
-    return sample_next(model_, x.narrow(0, first, n), sigmas.back(), z, rows(labels_, first, n),
+    return sample_next(model_, x.narrow(0, first, n), sigmas.back(), z, rows_of(labels_, first, n),
                        options_.guidance);
   };
   return spread_batches(World(), options_.count, options_.batch, make, what);

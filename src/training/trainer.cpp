@@ -23,13 +23,12 @@ std::vector<Tensor> with_learned(std::vector<Tensor> parameters, const Objective
 
 // Samples first … first + count − 1 of a batch and its draws.
 TrainingBatch part_of(const TrainingBatch& batch, int64_t first, int64_t count) {
-  const auto part_rows = [&](const Tensor& tensor) { return rows(tensor, first, count); };
-  TrainingBatch part{
-      .x = part_rows(batch.x), .labels = part_rows(batch.labels), .step = batch.step, .samples = {}};
+  const auto rows = [&](const Tensor& tensor) { return rows_of(tensor, first, count); };
+  TrainingBatch part{.x = rows(batch.x), .labels = rows(batch.labels), .step = batch.step, .samples = {}};
   const auto begin = batch.samples.begin() + first;
   part.samples.assign(begin, begin + count);
-  part.draws = Draws{part_rows(batch.draws->noise), {}};
-  for (const Tensor& level : batch.draws->levels) part.draws->levels.push_back(part_rows(level));
+  part.draws = Draws{rows(batch.draws->noise), {}};
+  for (const Tensor& level : batch.draws->levels) part.draws->levels.push_back(rows(level));
   return part;
 }
 

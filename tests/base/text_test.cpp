@@ -17,6 +17,13 @@ TEST(Text, JoinKeepsEmptyWords) {
   EXPECT_EQ(join({"", "b", ""}, "|"), "|b|");
 }
 
+TEST(Text, EnumerateNamesTheLastWordApart) {
+  EXPECT_EQ(enumerate({}, "or"), "");
+  EXPECT_EQ(enumerate({"a"}, "or"), "a");
+  EXPECT_EQ(enumerate({"a", "b"}, "and"), "a and b");
+  EXPECT_EQ(enumerate({"a", "b", "c"}, "or"), "a, b or c");
+}
+
 TEST(Text, NearestFindsTheWordThatWasMeant) {
   const std::vector<std::string> words = {"l2", "pseudo_huber", "lpips"};
   EXPECT_EQ(nearest("pseudo_hubber", words), "pseudo_huber");

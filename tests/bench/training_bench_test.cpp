@@ -40,8 +40,9 @@ TEST(TrainingBench, AStepTrains) {
 }
 
 TEST(SamplingBench, ABatchIsBytesInHostMemory) {
-  for (const auto& [kind, evaluations_wanted] :
-       {std::pair{SamplerKind::onestep, 1}, {SamplerKind::multistep, 2}, {SamplerKind::heun, 35}}) {
+  for (const auto& [kind, evaluations_wanted] : {std::pair<Sampler, int64_t>{SamplerKind::onestep, 1},
+                                                 {SamplerKind::multistep, 2},
+                                                 {Solver::heun, 35}}) {
     SamplingBench bench(tiny_case(), kind, torch::kCPU);
     EXPECT_EQ(evaluations(bench.sampler()), evaluations_wanted);
     const Tensor first = bench.batch();

@@ -1,14 +1,16 @@
 #include "cm/diffusion/solver.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cmath>
-#include <stdexcept>
+#include <map>
 
 #include "cm/diffusion/gaussian_mixture.h"
 #include "cm/diffusion/sampler.h"
 #include "support/closeness.h"
+#include "support/each_near.h"
 
 namespace cm {
 namespace {
@@ -39,24 +41,9 @@ double observed_order(Solver solver) {
   return std::log2(error_of(solver, 64) / error_of(solver, 128));
 }
 
-double known_order(Solver solver) {
-  switch (solver) {
-    case Solver::euler:
-      return 1;
-    case Solver::heun:
-    case Solver::midpoint:
-    case Solver::dpm:
-    case Solver::dpm_solver_2:
-      return 2;
-    case Solver::rk4:
-      return 4;
-  }
-  throw std::logic_error("not a solver");
-}
-
 TEST(Solver, OrdersOfConvergenceOnAMixture) {
   for (const auto& [solver, name] : EnumNames<Solver>::names) {
-    const double order = known_order(solver);
+    const auto order = static_cast<double>(order_of_convergence(solver));
     EXPECT_NEAR(observed_order(solver), order, order < 4 ? 0.1 * order : 0.3) << name;
   }
 }
@@ -95,16 +82,41 @@ TEST(Solver, AStepOfNoLengthStaysWhereItIs) {
   }
 }
 
-TEST(Solver, EvaluationsAreCountedRight) {
-  const Tensor x = torch::ones({1, 2}, torch::kFloat64);
+// The levels at which the solver asks for the denoiser's answer on its way along `sigmas`.
+std::vector<double> levels_called(Solver solver, const std::vector<double>& sigmas) {
+  std::vector<double> called;
+  const Denoiser noting = [&](const Tensor& x, const Tensor& sigma) {
+    called.push_back(sigma[0].item<double>());
+    return 0.5 * x;
+  };
+  sample_ode(solver, noting, torch::ones({2, 2}, torch::kFloat64), sigmas);
+  return called;
+}
+
+TEST(Solver, EvaluationsAreCountedAndLieInTheStep) {
+  using testing::AllOf;
   for (const auto& [solver, name] : EnumNames<Solver>::names) {
-    int64_t calls = 0;
-    const Denoiser counting = [&](const Tensor& at, const Tensor&) {
-      ++calls;
-      return 0.5 * at;
-    };
-    solver_step(solver, counting, x, levels({2}), levels({1}));
-    EXPECT_EQ(calls, evaluations(solver)) << name;
+    const auto called = levels_called(solver, {8, 1});
+    EXPECT_EQ(std::ssize(called), evaluations(solver)) << name;
+    EXPECT_EQ(called.front(), 8) << name;
+    EXPECT_THAT(called, testing::Each(AllOf(testing::Ge(1), testing::Le(8)))) << name;
+    const auto last = levels_called(solver, {8, 0});
+    EXPECT_EQ(std::ssize(last), evaluations(rule_to_zero(solver))) << name;
+    EXPECT_THAT(last, testing::Each(testing::Gt(0))) << name;
+  }
+}
+
+// The release's dpm keeps its midpoint ((σ^⅓ + 0)/2)³ = σ/8 in the step to 0.
+TEST(Solver, TheLevelsOfTheSolversByHand) {
+  const std::map<Solver, std::vector<double>> of_a_walk_along_8_1_0 = {
+      {Solver::euler, {8, 1}},
+      {Solver::heun, {8, 1, 1}},
+      {Solver::midpoint, {8, 4.5, 1}},
+      {Solver::dpm, {8, 3.375, 1, 0.125}},
+      {Solver::dpm_solver_2, {8, std::sqrt(8.0), 1}},
+      {Solver::rk4, {8, 4.5, 4.5, 1, 1}}};
+  for (const auto& [solver, known] : of_a_walk_along_8_1_0) {
+    EXPECT_THAT(levels_called(solver, {8, 1, 0}), test::each_near(known, 1e-12)) << to_string(solver);
   }
 }
 

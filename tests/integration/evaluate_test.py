@@ -129,8 +129,11 @@ class CheckpointTest(ExecutableTest):
     def test_a_teacher_is_measured_too_and_statistics_are_kept(self):
         must_run("cm-evaluate", "--checkpoint", teacher(), "--num", 40, "--steps", 3, "--save-stats", "made.npz")
         self.assertEqual(numpy.load(FOLDER / "made.npz")["mu"].shape, (64,))
-        said = must_run("cm-evaluate", "--checkpoint", teacher(), *self.options, "--steps", 3, "--dry-run")
-        self.assertRegex(said.out, r"70 images, .*, by heun, 5 evaluation\(s\) each\n.*nothing was computed\n")
+        for sampler, evaluations in {"heun": 5, "rk4": 9}.items():
+            walk = ("--steps", 3, "--sampler", sampler)
+            said = must_run("cm-evaluate", "--checkpoint", teacher(), *self.options, *walk, "--dry-run")
+            by = rf"70 images, .*, by {sampler}, {evaluations} evaluation\(s\) each\n.*nothing was computed\n"
+            self.assertRegex(said.out, by)
 
     def test_what_is_refused(self):
         checkpoint = ("cm-evaluate", "--checkpoint", student())

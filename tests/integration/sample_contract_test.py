@@ -1,6 +1,8 @@
 """cm-sample's promises: what it writes, and what its images depend on (and what not)."""
 
+import functools
 import json
+import re
 import unittest
 
 import numpy
@@ -12,6 +14,7 @@ from support import (
     load_tensors,
     metadata_of,
     must_run,
+    run,
     save_tensors,
     student,
     teacher,
@@ -28,6 +31,15 @@ def sample(out, checkpoint, *arguments):
     must_run("cm-sample", "--checkpoint", checkpoint, "--out", out, "--float", *arguments)
     arrays = load_npz(FOLDER / out / "samples.npz")
     return arrays["arr_0"], arrays.get("arr_1"), load_tensors(FOLDER / out / "samples.safetensors")["x"]
+
+
+CONSISTENCY_SAMPLERS = {"onestep", "multistep"}
+
+
+@functools.cache
+def sampler_names():
+    refused = run("cm-sample", "--checkpoint", student(), "--out", "no-walk", "--sampler", "none").err
+    return re.search(r"--sampler must be one of \{(.*)\}", refused)[1].split(", ")
 
 
 def record(out):
@@ -265,12 +277,25 @@ class SamplerTest(SampleTest):
         self.assert_close(one_step, whole_grid)
 
     def test_every_sampler_of_a_diffusion_model(self):
-        evaluations = {"euler": 3, "heun": 5, "midpoint": 5, "dpm": 6, "ancestral": 3, "progdist": 3}
-        for name, expected in evaluations.items():
+        evaluations = {"euler": 3, "heun": 5, "midpoint": 5, "dpm": 6, "dpm_solver_2": 5, "rk4": 9, "ancestral": 3,
+                       "progdist": 3}  # fmt: skip
+        self.assertLessEqual(evaluations.keys(), set(sampler_names()))
+        for name in set(sampler_names()) - CONSISTENCY_SAMPLERS:
             with self.subTest(name):
                 _, _, x = sample(name, teacher(), "--sampler", name, "--steps", "3", "--num", "1")
                 self.assertTrue(numpy.isfinite(x).all())
-                self.assertEqual((record(name)["sampler"], record(name)["evaluations"]), (name, expected))
+                said = record(name)
+                self.assertEqual((said["sampler"], said["sigmas"][-1] > 0), (name, name == "progdist"))
+                self.assertEqual(said["evaluations"], evaluations.get(name, said["evaluations"]))
+
+    def test_solvers_of_a_higher_order_are_closer_to_the_end_of_the_walk(self):
+        def x(name, steps):
+            return sample(f"{name}-{steps}", teacher(), "--sampler", name, "--steps", steps, "--num", "4")[2]
+
+        exact = x("rk4", 200)
+        errors = {name: numpy.abs(x(name, 24) - exact).max() for name in ("euler", "heun", "dpm_solver_2", "rk4")}
+        for name, of_euler in {"heun": 0.5, "dpm_solver_2": 0.5, "rk4": 0.1}.items():
+            self.assertLess(errors[name], of_euler * errors["euler"], errors)
 
     def test_samplers_of_the_other_kind_of_model(self):
         def asking(checkpoint, sampler, *arguments):
@@ -279,13 +304,15 @@ class SamplerTest(SampleTest):
 
         needs_consistency = r"sampler needs a consistency model, and this checkpoint is a diffusion model"
         needs_diffusion = r"walks a diffusion model's ODE, and this checkpoint is a consistency model"
-        walks = ("euler", "heun", "midpoint", "dpm", "ancestral", "progdist")
+        walks = set(sampler_names()) - CONSISTENCY_SAMPLERS
         self.assert_all_refused(
-            {asking(teacher(), name): needs_consistency for name in ("onestep", "multistep")}
+            {asking(teacher(), name): needs_consistency for name in CONSISTENCY_SAMPLERS}
             | {asking(student(), name): needs_diffusion for name in walks}
             | {
                 asking(student(), "onestep", "--steps", "2"): r"the onestep sampler takes one step",
                 asking(teacher(), "heun", "--sigmas", "80,1"): r"--sigmas and --indices are for multistep",
+                asking(teacher(), "heun", "--grid", "18"): r"the heun sampler counts on none here; leave it out",
+                asking(student(), "onestep", "--grid", "18"): r"the onestep sampler counts on none here; leave it out",
                 asking(student(), "multistep", "--sigmas", "90,1"): r"--sigmas must lie in \(0\.002, 80\], got 90",
                 asking(student(), "multistep", "--sigmas", "1,80"): r"--sigmas must decrease",
                 asking(student(), "multistep", "--indices", "0,18"): r"--indices must lie in 0 … 17 .*got 18",

@@ -89,7 +89,7 @@ TEST(EditWalk, StrokesWalkDownFromTheirLevel) {
   EXPECT_THAT(stroke(2, kNone, {1, 0.5}, kStudent).sigmas, each_near({2, 1, 0.5, 0.002}, 1e-12));
   EXPECT_THAT(stroke(kNone, kNone, {2, 0.5}, kStudent).sigmas, each_near({2, 0.5, 0.002}, 1e-12));
   const SamplerOptions of_diffusion = stroke(2, 5, {}, kTeacher);
-  EXPECT_EQ(of_diffusion.kind, SamplerKind::heun);
+  EXPECT_EQ(of_diffusion.kind, Solver::heun);
   EXPECT_NEAR(of_diffusion.sigmas.front(), 2, 1e-6);  // a diffusion sampler's grid is fp32
   EXPECT_EQ(of_diffusion.sigmas.back(), 0);
   EXPECT_THAT(stroke(80, kNone, {}, kStudent).sigmas, each_near({80}, 1e-12));
@@ -114,7 +114,7 @@ TEST(EditWalk, DenoisingIsOneEvaluationOfAnyModel) {
 }
 
 TEST(EditWalk, InterpolationSamplesAsTheModelDoes) {
-  EXPECT_EQ(edit_walk(asking(EditTask::interpolate), kTeacher).kind, SamplerKind::heun);
+  EXPECT_EQ(edit_walk(asking(EditTask::interpolate), kTeacher).kind, Solver::heun);
   EXPECT_EQ(edit_walk(asking(EditTask::interpolate), kStudent).kind, SamplerKind::onestep);
   EXPECT_EQ(evaluations(edit_walk(asking(EditTask::interpolate, kNone, 3), kStudent)), 3);
 }

@@ -98,7 +98,7 @@ TEST(GuidedModel, TheGuidedDenoiserIsClampedAsAWhole) {
 
 TEST(GuidedModel, SamplersCountTheEvaluationsOfBothAnswers) {
   const auto count = [](double w) {
-    return evaluations(choose_sampler({.kind = SamplerKind::heun, .steps = 18, .guidance = w}, guidable()));
+    return evaluations(choose_sampler({.kind = Solver::heun, .steps = 18, .guidance = w}, guidable()));
   };
   EXPECT_EQ(count(1), 35);
   EXPECT_EQ(count(0), 35);

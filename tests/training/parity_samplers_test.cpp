@@ -18,7 +18,7 @@ using test::relative;
 
 SamplerRequest request_of(const Json& run) {
   SamplerRequest request;
-  request.kind = test::named<SamplerKind>(run.at("sampler").get<std::string>());
+  request.kind = test::named<Sampler>(run.at("sampler").get<std::string>());
   if (*request.kind == SamplerKind::multistep) {
     request.indices = run.at("ts").get<std::vector<int64_t>>();
     request.grid = run.at("steps").get<int64_t>();

@@ -3,6 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <map>
+#include <set>
+
 #include "cm/base/error.h"
 #include "cm/base/random.h"
 #include "cm/base/text.h"
@@ -27,18 +30,45 @@ void expect_sigmas(const SamplerOptions& options, const std::vector<double>& sig
   EXPECT_THAT(options.sigmas, each_near(sigmas, 1e-4));
 }
 
+std::string mistake_of(const SamplerRequest& request, const ModelOptions& model = kStudent) {
+  return message_of<InputError>([&] { choose_sampler(request, model); });
+}
+
 TEST(Sampling, ADenoiserIsSampledByHeunUnlessToldOtherwise) {
   const SamplerOptions heun = choose_sampler({}, kTeacher);
-  EXPECT_EQ(heun.kind, SamplerKind::heun);
+  EXPECT_EQ(heun.kind, Solver::heun);
   EXPECT_EQ(heun.sigmas.size(), 19U);
   EXPECT_EQ(heun.sigmas.back(), 0);
   EXPECT_EQ(evaluations(heun), 35);
-  const SamplerOptions euler = choose_sampler({.kind = SamplerKind::euler, .steps = 5}, kTeacher);
+  const SamplerOptions euler = choose_sampler({.kind = Solver::euler, .steps = 5}, kTeacher);
   EXPECT_EQ(euler.sigmas.size(), 6U);
   EXPECT_EQ(evaluations(euler), 5);
-  EXPECT_EQ(evaluations(choose_sampler({.kind = SamplerKind::midpoint, .steps = 5}, kTeacher)), 9);
-  EXPECT_EQ(evaluations(choose_sampler({.kind = SamplerKind::dpm, .steps = 5}, kTeacher)), 10);
-  EXPECT_EQ(evaluations(choose_sampler({.kind = SamplerKind::ancestral, .steps = 5}, kTeacher)), 5);
+  const std::map<std::string, int64_t> in_five_steps = {
+      {"midpoint", 9}, {"dpm", 10}, {"dpm_solver_2", 9}, {"rk4", 17}, {"ancestral", 5}, {"progdist", 5}};
+  for (const auto& [name, expected] : in_five_steps) {
+    const auto kind = from_name<Sampler>(name);
+    EXPECT_EQ(evaluations(choose_sampler({.kind = kind, .steps = 5}, kTeacher)), expected) << name;
+  }
+}
+
+TEST(Sampling, EverySolverIsASampler) {
+  const Model model = test::tiny_model(kTeacher, 3);
+  for (const auto& [solver, name] : EnumNames<Solver>::names) {
+    const SamplerOptions walked = choose_sampler({.kind = from_name<Sampler>(name), .steps = 3}, kTeacher);
+    EXPECT_EQ(walked.kind, solver) << name;
+    EXPECT_EQ(to_string(walked.kind), name);
+    const SampleNoise noise = seeded_noise(kTeacher, walked, 7, 0, 2);
+    const Denoiser denoiser = model.denoiser(torch::tensor({0, 1}));
+    EXPECT_TRUE(torch::equal(walk(denoiser, walked, noise, 0),
+                             sample_ode(solver, clamped(denoiser), noise.x_T, walked.sigmas)))
+        << name;
+  }
+}
+
+TEST(Sampling, NoTwoSamplersShareAName) {
+  const auto names = all_names<Sampler>();
+  EXPECT_EQ(std::set(names.begin(), names.end()).size(), names.size());
+  EXPECT_EQ(names.size(), EnumNames<Solver>::names.size() + 4);
 }
 
 TEST(Sampling, ProgressiveDistillationEndsAtSigmaMin) {
@@ -91,18 +121,37 @@ TEST(Sampling, TheModelsOwnPointsComeFirst) {
   model.sampling.sigmas = {80, 0.9};
   expect_sigmas(choose_sampler({.steps = 2}, model), {80, 0.9, 0.002});
   EXPECT_EQ(choose_sampler({.steps = 3}, model).sigmas.size(), 4U);
+  expect_sigmas(choose_sampler({.steps = 2, .grid = 40}, model), {80, 2.2404, 0.002});
 }
 
-std::string mistake_of(const SamplerRequest& request, const ModelOptions& model = kStudent) {
-  return message_of<InputError>([&] { choose_sampler(request, model); });
+TEST(Sampling, AGridThatNothingCountsOnIsAMistake) {
+  const auto of = [](std::string_view name) {
+    return HasSubstr(
+        concat("--grid has the levels that multistep sampling's --indices and --steps count on; the ", name,
+               " sampler counts on none here; leave it out"));
+  };
+  for (const auto& [kind, name] : EnumNames<Sampler>::names) {
+    const ModelOptions& model = is_consistency_sampler(kind) ? kStudent : kTeacher;
+    const SamplerRequest request{.kind = kind, .grid = 18};
+    if (kind == SamplerKind::multistep) {
+      EXPECT_EQ(choose_sampler(request, model).sigmas.size(), 3U);
+    } else {
+      EXPECT_THAT(mistake_of(request, model), of(name));
+    }
+  }
+  EXPECT_THAT(mistake_of({.steps = 1, .grid = 18}), of("onestep"));
+  EXPECT_THAT(mistake_of({.sigmas = {80, 1}, .grid = 18}), of("multistep"));
 }
 
 TEST(Sampling, SamplersThatDoNotFitTheModelAreMistakes) {
   EXPECT_THAT(
       mistake_of({.kind = SamplerKind::multistep}, kTeacher),
-      HasSubstr("the multistep sampler needs a consistency model, and this checkpoint is a diffusion"));
-  EXPECT_THAT(mistake_of({.kind = SamplerKind::heun}),
-              HasSubstr("the heun sampler walks a diffusion model's ODE"));
+      HasSubstr("the multistep sampler needs a consistency model, and this checkpoint is a diffusion model; "
+                "use euler, heun, midpoint, dpm, dpm_solver_2, rk4 or ancestral, or distill it first"));
+  EXPECT_THAT(
+      mistake_of({.kind = Solver::heun}),
+      HasSubstr("the heun sampler walks a diffusion model's ODE, and this checkpoint is a consistency "
+                "model; use onestep or multistep"));
   EXPECT_THAT(mistake_of({.sigmas = {80, 1}}, kTeacher), HasSubstr("are for multistep sampling"));
   EXPECT_THAT(mistake_of({.kind = SamplerKind::onestep, .steps = 2}), HasSubstr("takes one step"));
 }
@@ -112,7 +161,7 @@ TEST(Sampling, OtherStepsThanAModelWasDistilledToAreMistakes) {
       mistake_of({.steps = 4}, distilled_to(2)),
       HasSubstr("was distilled to take 2 Euler steps down its own grid (progressive distillation) and can "
                 "take no others; leave out --sampler and --steps"));
-  EXPECT_THAT(mistake_of({.kind = SamplerKind::heun}, distilled_to(1)), HasSubstr("take 1 Euler step down"));
+  EXPECT_THAT(mistake_of({.kind = Solver::heun}, distilled_to(1)), HasSubstr("take 1 Euler step down"));
   EXPECT_THAT(mistake_of({.sigmas = {80, 1}}, distilled_to(2)), HasSubstr("are for multistep sampling"));
 }
 
@@ -134,7 +183,7 @@ TEST(Sampling, RequestsThatContradictThemselvesAreMistakes) {
 TEST(Sampling, ChurnAndClampAreTheRequests) {
   const Churn churn{.s_churn = 5, .s_tmin = 0.1, .s_tmax = 50, .s_noise = 1.01};
   const SamplerOptions options =
-      choose_sampler({.kind = SamplerKind::heun, .churn = churn, .clamp = false}, kTeacher);
+      choose_sampler({.kind = Solver::heun, .churn = churn, .clamp = false}, kTeacher);
   EXPECT_EQ(options.churn.s_churn, 5);
   EXPECT_EQ(options.churn.s_tmin, 0.1);
   EXPECT_EQ(options.churn.s_tmax, 50);
@@ -144,16 +193,16 @@ TEST(Sampling, ChurnAndClampAreTheRequests) {
 }
 
 TEST(Sampling, ChurnIsForStepsDownTheOdeOnly) {
-  for (const auto& [kind, name] : EnumNames<SamplerKind>::names) {
-    const bool consistency = kind == SamplerKind::onestep || kind == SamplerKind::multistep;
-    const ModelOptions& model = consistency ? kStudent : kTeacher;
-    const bool takes = !consistency && kind != SamplerKind::ancestral && kind != SamplerKind::progdist;
+  for (const auto& [kind, name] : EnumNames<Sampler>::names) {
+    const ModelOptions& model = is_consistency_sampler(kind) ? kStudent : kTeacher;
+    const bool takes = from_name<Solver>(name).has_value();
     const SamplerRequest request{.kind = kind, .churn = {.s_churn = 1}};
     if (takes) {
       EXPECT_EQ(choose_sampler(request, model).churn.s_churn, 1) << name;
     } else {
       EXPECT_THAT(mistake_of(request, model),
-                  HasSubstr(concat("--s-churn adds noise to the steps of euler, heun, midpoint and dpm; the ",
+                  HasSubstr(concat("--s-churn adds noise to the steps of euler, heun, midpoint, dpm, "
+                                   "dpm_solver_2 and rk4; the ",
                                    name, " sampler takes none")));
     }
   }
@@ -241,14 +290,13 @@ TEST(Sampling, StepByStepItIsTheWholeWalk) {
 
 // Any callable can be walked: here the denoiser of a black image, which every sampler ends at.
 TEST(Sampling, AWalkNeedsADenoiserOnlyAndCallsItAsOftenAsItSays) {
-  for (const auto& [kind, name] : EnumNames<SamplerKind>::names) {
+  for (const auto& [kind, name] : EnumNames<Sampler>::names) {
     int64_t calls = 0;
     const Denoiser black = [&](const Tensor& x, const Tensor&) {
       ++calls;
       return torch::full_like(x, -1);
     };
-    const bool consistency = kind == SamplerKind::onestep || kind == SamplerKind::multistep;
-    const ModelOptions& model = consistency ? kStudent : kTeacher;
+    const ModelOptions& model = is_consistency_sampler(kind) ? kStudent : kTeacher;
     const SamplerOptions options = choose_sampler({.kind = kind}, model);
     const Tensor x = walk(black, options, seeded_noise(model, options, 7, 0, 2), model.sigma.min);
     EXPECT_LT(test::largest_difference(x, torch::full_like(x, -1)), 0.02) << name;

@@ -154,7 +154,7 @@ TEST(ScmObjective, SamplingHasItsBoundaryAtZero) {
   EXPECT_EQ(choose_sampler({}, options).kind, SamplerKind::onestep);
   EXPECT_THAT(choose_sampler({.steps = 2}, options).sigmas, test::each_near({80, 0.982, 0}, 0));
   options.parameterization = Parameterization::trig_diffusion;
-  EXPECT_EQ(choose_sampler({}, options).kind, SamplerKind::heun);
+  EXPECT_EQ(choose_sampler({}, options).kind, Solver::heun);
 }
 
 }  // namespace

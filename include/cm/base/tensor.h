@@ -14,16 +14,16 @@ inline Tensor per_sample(const Tensor& values, const Tensor& like) {
   return values.reshape(shape);
 }
 
+// Rows first … first + n − 1; of an undefined tensor (labels where there are none) itself.
+inline Tensor rows_of(const Tensor& tensor, int64_t first, int64_t n) {
+  return tensor.defined() ? tensor.narrow(0, first, n) : tensor;
+}
+
 // The result of `body`, computed without autograd state.
 template <class Body>
 auto no_grad(Body&& body) {
   const torch::NoGradGuard guard;
   return body();
-}
-
-// Rows first … first + n − 1 of a tensor that may be undefined.
-inline Tensor rows(const Tensor& tensor, int64_t first, int64_t n) {
-  return tensor.defined() ? tensor.narrow(0, first, n) : tensor;
 }
 
 }  // namespace cm

@@ -19,6 +19,9 @@ std::string concat(const Parts&... parts) {
 // "a, b, c" from {a, b, c}.
 std::string join(const std::vector<std::string>& words, std::string_view separator = ", ");
 
+// "a, b or c" from {a, b, c} with `conjunction` "or".
+std::string enumerate(std::vector<std::string> words, std::string_view conjunction);
+
 // The candidate with the smallest edit distance to `word`, or "" when none is within a third of its length
 // (at least 1, so that one wrong letter in a short word is still found).
 std::string nearest(std::string_view word, const std::vector<std::string>& candidates);

@@ -10,7 +10,7 @@ class SamplingBench {
  public:
   // `kind` onestep, or multistep in two steps, of a consistency model; or heun in 18 steps, of a diffusion
   // model.
-  SamplingBench(const BenchCase& bench_case, SamplerKind kind, const torch::Device& device);
+  SamplingBench(const BenchCase& bench_case, Sampler kind, const torch::Device& device);
 
   // uint8 [B, H, W, C] on the CPU.
   Tensor batch();

@@ -6,13 +6,14 @@
 
 namespace cm {
 
+// What each of them is stands in its row of solver.cpp.
 enum class Solver {
-  euler,         // order 1, one evaluation
-  heun,          // order 2, two evaluations (EDM Algorithm 1)
-  midpoint,      // order 2, two evaluations, midpoint (σ + σ')/2
-  dpm,           // the same with the midpoint ((σ^⅓ + σ'^⅓)/2)³, the release's "dpm" sampler
-  dpm_solver_2,  // the same with the midpoint √(σσ') (Lu et al. 2022)
-  rk4,           // order 4, four evaluations, the classical Runge–Kutta method
+  euler,
+  heun,          // the mean of both ends' slopes (EDM Algorithm 1)
+  midpoint,      // the slope at (σ + σ')/2
+  dpm,           // the slope at ((σ^⅓ + σ'^⅓)/2)³, the release's "dpm" sampler
+  dpm_solver_2,  // the slope at √(σσ') (Lu et al. 2022, arXiv 2206.00927, Algorithm 1)
+  rk4,           // the classical Runge–Kutta method
 };
 template <>
 struct EnumNames<Solver> {
@@ -29,11 +30,13 @@ struct EnumNames<Solver> {
 Tensor solver_step(Solver solver, const Denoiser& denoiser, const Tensor& x, const Tensor& sigma,
                    const Tensor& sigma_next);
 
-// The rule of a step to σ' = 0, where Heun, DPM-Solver-2 and RK4 would evaluate the slope at 0: Euler's for
-// all but dpm, which keeps its midpoint σ/8, as in the release.
+// The rule of a step to σ' = 0: the solver itself, or Euler's where it would evaluate the slope at 0.
 Solver rule_to_zero(Solver solver);
 
 // Evaluations of the denoiser in one step.
 int64_t evaluations(Solver solver);
+
+// p: the error of a walk of n steps falls as n^−p.
+int64_t order_of_convergence(Solver solver);
 
 }  // namespace cm

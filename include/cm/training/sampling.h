@@ -2,9 +2,11 @@
 // sample alone.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <tuple>
 #include <vector>
 
 #include "cm/diffusion/sampler.h"
@@ -12,18 +14,39 @@
 
 namespace cm {
 
-enum class SamplerKind { onestep, multistep, euler, heun, midpoint, dpm, ancestral, progdist };
+// Consistency sampling in one step or several; for denoisers, the walk of the ODE, which may be churned, down
+// to 0; ancestral sampling; and the walk of progressive distillation, down to σ_min.
+enum class SamplerKind { onestep, multistep, ode, ancestral, progdist };
+
+// What --sampler names. A walk of the ODE is by any solver and has its name; the steps of ancestral and
+// progdist are Euler's.
+struct Sampler {
+  SamplerKind family;
+  Solver solver = Solver::euler;
+
+  constexpr Sampler(SamplerKind kind) : family(kind) {}
+  constexpr Sampler(Solver of_the_ode) : family(SamplerKind::ode), solver(of_the_ode) {}
+  constexpr bool operator==(const Sampler&) const = default;
+};
 template <>
-struct EnumNames<SamplerKind> {
-  static constexpr std::array names = {
-      EnumName{SamplerKind::onestep, "onestep"},     EnumName{SamplerKind::multistep, "multistep"},
-      EnumName{SamplerKind::euler, "euler"},         EnumName{SamplerKind::heun, "heun"},
-      EnumName{SamplerKind::midpoint, "midpoint"},   EnumName{SamplerKind::dpm, "dpm"},
-      EnumName{SamplerKind::ancestral, "ancestral"}, EnumName{SamplerKind::progdist, "progdist"}};
+struct EnumNames<Sampler> {
+  using Name = EnumName<Sampler>;
+  static constexpr auto names = std::apply(
+      [](const auto&... solver) {
+        return std::array{Name{SamplerKind::onestep, "onestep"}, Name{SamplerKind::multistep, "multistep"},
+                          Name{solver.value, solver.name}..., Name{SamplerKind::ancestral, "ancestral"},
+                          Name{SamplerKind::progdist, "progdist"}};
+      },
+      EnumNames<Solver>::names);
 };
 
+// Whether it samples consistency functions, and not denoisers.
+constexpr bool is_consistency_sampler(Sampler sampler) {
+  return sampler == SamplerKind::onestep || sampler == SamplerKind::multistep;
+}
+
 struct SamplerOptions {
-  SamplerKind kind = SamplerKind::onestep;
+  Sampler kind = SamplerKind::onestep;
   // onestep: σ_max; multistep: the walk's times, the last of which only ends it; the others: decreasing
   // levels.
   std::vector<double> sigmas;
@@ -34,13 +57,13 @@ struct SamplerOptions {
 
 // What was asked for on a command line; at most one of steps, sigmas and indices.
 struct SamplerRequest {
-  std::optional<SamplerKind> kind = std::nullopt;
+  std::optional<Sampler> kind = std::nullopt;
   std::optional<int64_t> steps = std::nullopt;
   // Time points of multistep sampling, from σ_max down.
   std::vector<double> sigmas = {};
   // The release's: indices on the grid, 0 = σ_max, the last one ends the walk.
   std::vector<int64_t> indices = {};
-  std::optional<int64_t> grid = std::nullopt;
+  std::optional<int64_t> grid = std::nullopt;  // levels that indices and multistep sampling's steps count on
   Churn churn = {};
   bool clamp = true;
   double guidance = 1;
@@ -53,8 +76,8 @@ int64_t grid_levels(const ModelOptions& model);
 // for a denoiser, one step for a consistency function; N steps: the model's own time points, or the grid's).
 // A model of progressive distillation knows the levels of its own grid only: progdist in its N steps.
 // InputError when the request contradicts itself or the model (a consistency sampler for a denoiser, indices
-// beyond the grid, 0 steps, other steps than a model was distilled to, extra noise where there are no steps
-// down the ODE, guidance of a model that cannot be guided).
+// beyond the grid, a grid for nothing that counts on it, 0 steps, other steps than a model was distilled to,
+// extra noise where there are no steps down the ODE, guidance of a model that cannot be guided).
 SamplerOptions choose_sampler(const SamplerRequest& request, const ModelOptions& model);
 
 // ε of multistep sampling, which adds √(τ² − ε²) z at τ: the level where its walk ends. 0 for a model that
