@@ -15,6 +15,7 @@ struct Words {
   std::string task;
   std::string box;
   std::string seeds;
+  std::string sampler;
 };
 
 void declare_task(CLI::App& app, cm::EditOptions& options, Words& words) {
@@ -47,13 +48,17 @@ void declare_task(CLI::App& app, cm::EditOptions& options, Words& words) {
                  "interpolate: the two ends, as A,B: the first samples of these seeds");
 }
 
-void declare_walk_and_output(CLI::App& app, cm::EditOptions& options) {
+void declare_walk_and_output(CLI::App& app, cm::EditOptions& options, Words& words) {
   cm::add_number_option(
       app, "--steps", options.steps,
       "evaluations; default: the model's grid, at most 40, for inpaint, colorize and superres; "
       "otherwise as cm-sample",
       cm::within(1, cm::kMostLevels));
   cm::add_number_option(app, "--sigmas", options.sigmas, "time points, as 80,24.4,5.84,0.9,0.661");
+  app.add_option("--sampler", words.sampler,
+                 cm::concat("stroke, interpolate: ", cm::enumerate(cm::all_names<cm::Sampler>(), "or"),
+                            "; default: as cm-sample"))
+      ->type_name("NAME");
   app.add_option("--class", options.classes,
                  "classes, repeated over the results in order: 3, 3,5 or all; default: those of the input");
   cm::add_guidance_option(app, options.guidance);
@@ -82,9 +87,10 @@ int main(int argc, char** argv) {
   cm::EditOptions options;
   Words words;
   declare_task(app, options, words);
-  declare_walk_and_output(app, options);
+  declare_walk_and_output(app, options, words);
   return cm::run_command(app, argc, argv, [&] {
     options.task = cm::named_option<cm::EditTask>("the task", words.task);
+    if (!words.sampler.empty()) options.sampler = cm::named_option<cm::Sampler>("--sampler", words.sampler);
     if (!words.box.empty()) options.box = cm::whole_numbers("--box", words.box, 4);
     if (!words.seeds.empty()) options.seeds = cm::whole_numbers("--seeds", words.seeds, 2);
     return cm::run_edit_command(options);

@@ -33,6 +33,7 @@ std::vector<Option> options_of_some_tasks(const EditOptions& o) {
           {"--add-noise", o.add_noise, {EditTask::denoise}},
           {"--seeds", !o.seeds.empty(), {EditTask::interpolate}},
           {"--seed", o.common.seed.has_value(), every_task_but(EditTask::interpolate)},
+          {"--sampler", o.sampler.has_value(), {EditTask::stroke, EditTask::interpolate}},
           {"--steps", o.steps.has_value(), every_task_but(EditTask::denoise)},
           {"--sigmas", !o.sigmas.empty(), every_task_but(EditTask::denoise)}};
 }

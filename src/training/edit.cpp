@@ -39,7 +39,7 @@ SamplerOptions constrained_walk(const EditRequest& request, const ModelOptions& 
 
 // The model's sampler, from the level --sigma instead of σ_max.
 SamplerOptions walk_from_level(const EditRequest& request, const ModelOptions& model) {
-  SamplerRequest asked{.steps = request.steps, .sigmas = request.sigmas};
+  SamplerRequest asked{.kind = request.sampler, .steps = request.steps, .sigmas = request.sigmas};
   const double level = request.sigma.value_or(request.sigmas.empty() ? 0 : request.sigmas.front());
   check_level(level, model.sigma);
   ModelOptions from_level = model;
@@ -76,7 +76,8 @@ SamplerOptions walk_of_task(const EditRequest& request, const ModelOptions& mode
       check_level(*request.sigma, model.sigma);
       return {.kind = SamplerKind::onestep, .sigmas = {*request.sigma}, .churn = {}};
     case EditTask::interpolate:
-      return choose_sampler({.steps = request.steps, .sigmas = request.sigmas}, model);
+      return choose_sampler({.kind = request.sampler, .steps = request.steps, .sigmas = request.sigmas},
+                            model);
   }
   TORCH_INTERNAL_ASSERT(false, "not a task");
 }

@@ -66,6 +66,10 @@ TEST(EditOptions, OptionsOfOtherTasksAreRefused) {
   colorize.sigma = 1;
   EXPECT_THAT(mistakes(colorize), ElementsAre("--factor is an option of superres, not of colorize",
                                               "--sigma is an option of stroke, denoise, not of colorize"));
+  EditOptions inpaint = enough_for(EditTask::inpaint);
+  inpaint.sampler = SamplerKind::onestep;
+  EXPECT_THAT(mistakes(inpaint),
+              ElementsAre("--sampler is an option of stroke, interpolate, not of inpaint"));
   EditOptions denoise = enough_for(EditTask::denoise);
   denoise.steps = 2;
   EXPECT_THAT(mistakes(denoise), ElementsAre(StartsWith("--steps is an option of inpaint, colorize")));

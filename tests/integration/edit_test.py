@@ -243,6 +243,14 @@ class GuaranteeTest(EditTest):
         self.assert_differ(tensors["x"][1], tensors["x"][2])
         self.assertEqual(record("between")["seeds"], [5, 8])
 
+    def test_a_diffusion_model_walks_by_the_solver_that_is_named(self):
+        walk = ("--sampler", "rk4", "--steps", "3")
+        edit("by-rk4", "interpolate", "--seeds", "5,8", "--num", "2", *walk, checkpoint=teacher())
+        self.assertEqual((record("by-rk4")["sampler"], record("by-rk4")["evaluations"]), ("rk4", 9))
+        picture = write_picture("walked.png", random_pixels(8, 8, 8))
+        edit("by-dpm", "stroke", "--input", picture, "--sigma", "2", "--sampler", "dpm_solver_2", checkpoint=teacher())
+        self.assertEqual(record("by-dpm")["sampler"], "dpm_solver_2")
+
 
 class OutputTest(EditTest):
     def test_the_files(self):
@@ -329,6 +337,9 @@ class RefusalTest(EditTest):
         self.assert_all_refused(
             {
                 asking("inpant", *given): r"the task must be one of \{inpaint, .*\(did you mean inpaint\?\)",
+                asking("inpaint", *given, "--box", "0,0,2,2", "--sampler", "rk4"): (
+                    r"--sampler is an option of stroke, interpolate, not of inpaint"
+                ),
                 asking("paint", *given): r"the task must be one of \{inpaint, .*, interpolate\}, got 'paint'",
                 ("cm-edit", "--checkpoint", student(), "--out", OUT): r"task is required",
                 asking(*inpaint, "--mask", mask): either,

@@ -119,6 +119,18 @@ TEST(EditWalk, InterpolationSamplesAsTheModelDoes) {
   EXPECT_EQ(evaluations(edit_walk(asking(EditTask::interpolate, kNone, 3), kStudent)), 3);
 }
 
+TEST(EditWalk, StrokesAndInterpolationsWalkByAnySolver) {
+  for (const auto& [solver, name] : EnumNames<Solver>::names) {
+    for (const EditTask task : {EditTask::stroke, EditTask::interpolate}) {
+      EditOptions options = asking(task, 2, 3);
+      options.sampler = solver;
+      const SamplerOptions walk = edit_walk(options, kTeacher);
+      EXPECT_EQ(walk.kind, solver) << name;
+      EXPECT_EQ(evaluations(walk), 2 * evaluations(solver) + evaluations(rule_to_zero(solver))) << name;
+    }
+  }
+}
+
 TEST(EditWalk, EveryTaskCanBeGuided) {
   ModelOptions model = kStudent;
   model.label_dropout = 0.1;

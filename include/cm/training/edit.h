@@ -28,6 +28,8 @@ struct EditRequest {
   std::optional<double> sigma = std::nullopt;
   bool add_noise = false;
   std::vector<uint64_t> seeds = {};  // the two ends of an interpolation
+  // Of a walk of the model's own: stroke's and interpolate's.
+  std::optional<Sampler> sampler = std::nullopt;
   // Evaluations, or their time points.
   std::optional<int64_t> steps = std::nullopt;
   std::vector<double> sigmas = {};
