@@ -32,10 +32,8 @@ void declare_subjects(CLI::App& app, cm::EvaluateCommand& command) {
 
 void declare_measures(CLI::App& app, cm::EvaluateCommand& command) {
   cm::add_reference_options(app, command.reference);
-  app.add_option(
-         "--metrics", command.metrics,
-         "frechet, kid, precision, recall, class_accuracy; with Inception features fid, sfid and is in "
-         "place of frechet; comma-separated; default: frechet, or fid")
+  app.add_option("--metrics", command.metrics,
+                 cm::concat(cm::metrics_help(), "; comma-separated; default: frechet, or fid"))
       ->delimiter(',');
   app.add_flag(
       "--calibrate", command.calibrate,

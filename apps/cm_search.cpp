@@ -7,6 +7,7 @@
 #include "cm/cli/guidance_option.h"
 #include "cm/cli/number_option.h"
 #include "cm/cli/search_command.h"
+#include "cm/metrics/evaluate.h"
 
 int main(int argc, char** argv) {
   CLI::App app(
@@ -28,10 +29,7 @@ int main(int argc, char** argv) {
       app, "--grid", command.grid,
       "levels of the grid that time points are taken from (default: the model's own, or 40)",
       cm::within(2, cm::kMostLevels));
-  app.add_option("--metric", command.metric,
-                 "frechet, kid, precision, recall or class_accuracy; with Inception features fid, sfid or is "
-                 "in place of frechet")
-      ->capture_default_str();
+  app.add_option("--metric", command.metric, cm::metrics_help())->capture_default_str();
   cm::add_reference_options(app, command.reference)->required();
   cm::add_number_option(
       app, "--num", command.count,

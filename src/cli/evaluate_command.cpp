@@ -126,7 +126,7 @@ void check_shapes(const std::vector<Subject>& subjects) {
 
 // None when nothing but statistics is asked for.
 std::unique_ptr<Evaluator> evaluator_of(const EvaluateCommand& command, const FeatureExtractor& extractor) {
-  std::vector<Metric> metrics = parse_metrics(command.metrics);
+  std::vector<std::string> metrics = command.metrics;
   const std::string& path = command.reference.reference;
   if (metrics.empty() && path.empty()) return nullptr;
   if (metrics.empty()) metrics = {distance_metric(extractor)};

@@ -59,7 +59,6 @@ std::vector<double> levels_of(const SigmaOptions& sigma, int64_t grid) {
 
 // What a command asks for, checked.
 struct Plan {
-  Metric metric;
   torch::Device device;
   SampleSetPlan samples;  // by the step that every walk begins with
   int64_t grid;
@@ -67,7 +66,6 @@ struct Plan {
 
 Plan plan_of(const SearchCommand& command) {
   check_search_folder(command.out, command.resume, command.common.force);
-  const Metric metric = parse_metrics({command.metric}).front();
   const torch::Device device = parse_device(command.common.device);
   const ResolvedWeights weights = resolve_weights(command.checkpoint, command.ema);
   const ModelOptions model = read_weight_header(weights.file).options;
@@ -75,8 +73,7 @@ Plan plan_of(const SearchCommand& command) {
   const int64_t grid = command.grid.value_or(grid_levels(model));
   check_steps(command.steps, grid);
   const auto first_step = choose_sampler({.kind = SamplerKind::onestep, .guidance = command.guidance}, model);
-  return {.metric = metric,
-          .device = device,
+  return {.device = device,
           .samples = {.weights = weights,
                       .model = model,
                       .sampler = first_step,
@@ -205,7 +202,7 @@ int run_search_command(const SearchCommand& command) {
   const SetHeader samples = header_of(plan.samples, command.count);
   const auto extractor = make_features(command.reference.features, samples.shape, plan.device);
   Evaluator evaluator(load_reference(command.reference.reference), *extractor,
-                      {.metrics = {plan.metric},
+                      {.metrics = {command.metric},
                        .batch_size = command.batch,
                        .resize_named = command.reference.features.resize.has_value()});
   evaluator.check(samples);
@@ -226,7 +223,7 @@ int run_search_command(const SearchCommand& command) {
                       .levels = levels_of(plan.samples.model.sigma, plan.grid),
                       .searches = {}};
   PointsMetric value(walk, evaluator, folder, {command.steps, plan.grid}, samples, report.levels);
-  const auto better = [&](double a, double b) { return is_better(plan.metric, a, b); };
+  const auto better = [&](double a, double b) { return is_better(command.metric, a, b); };
   try {
     report.searches = search_time_points(std::ref(value), better, command.steps, plan.grid);
   } catch (const Interrupted&) {

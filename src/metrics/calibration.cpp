@@ -1,4 +1,4 @@
-#include "cm/metrics/calibration.h"
+#include "calibration.h"
 
 #include <algorithm>
 #include <vector>
@@ -7,7 +7,7 @@
 #include "cm/base/random.h"
 #include "cm/base/text.h"
 #include "cm/io/image.h"
-#include "cm/metrics/frechet.h"
+#include "frechet.h"
 
 namespace cm {
 namespace {

@@ -1,4 +1,4 @@
-#include "cm/metrics/digit_classifier.h"
+#include "digit_classifier.h"
 
 #include <charconv>
 

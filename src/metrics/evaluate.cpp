@@ -1,53 +1,43 @@
 #include "cm/metrics/evaluate.h"
 
 #include <algorithm>
+#include <functional>
 #include <utility>
 
+#include "calibration.h"
 #include "cm/base/error.h"
 #include "cm/base/text.h"
-#include "cm/metrics/calibration.h"
-#include "cm/metrics/frechet_extrapolation.h"
-#include "cm/metrics/inception_score.h"
+#include "frechet_extrapolation.h"
+#include "metric.h"
 
 namespace cm {
 namespace {
 
-constexpr int64_t kNeighbours = 3;
-
-// Whether any of `metrics` is asked for.
-bool asks_for(const EvaluationOptions& options, std::initializer_list<Metric> metrics) {
-  return std::any_of(options.metrics.begin(), options.metrics.end(), [&](Metric asked) {
-    return std::find(metrics.begin(), metrics.end(), asked) != metrics.end();
-  });
+void operator|=(Wanted& all, const Wanted& more) {
+  all = {all.features || more.features, all.spatial || more.spatial, all.logits || more.logits};
 }
 
-Wanted wanted_of_reference(const EvaluationOptions& options) {
-  return {.features = asks_for(
-              options, {Metric::frechet, Metric::fid, Metric::kid, Metric::precision, Metric::recall}),
-          .spatial = asks_for(options, {Metric::sfid})};
+bool needs_no_reference(const Metric& metric) {
+  return metric.with == ComparedWith::nothing;
+}
+bool needs_images(const Metric& metric) {
+  return metric.with == ComparedWith::images;
 }
 
-Wanted wanted_of_samples(const EvaluationOptions& options) {
-  Wanted wanted = wanted_of_reference(options);
-  wanted.logits = asks_for(options, {Metric::inception_score, Metric::class_accuracy});
-  return wanted;
-}
-
-void check_count(const SetHeader& images, int64_t needed, const std::string& what) {
+void check_count(const SetHeader& images, int64_t needed, std::string_view what) {
   if (images.count < needed) {
     throw InputError(
         concat(images.path, ": ", images.count, " image(s), but ", what, " needs at least ", needed));
   }
 }
 
-void check_labels(const SetHeader& samples, const FeatureExtractor& extractor) {
+void check_labels(const SetHeader& samples, const Metric& metric, const FeatureExtractor& extractor) {
   if (!samples.labels) {
-    throw InputError(concat(samples.path,
-                            ": class_accuracy needs the labels that were sampled, arr_1 of an .npz; "
-                            "this set has none"));
+    throw InputError(concat(samples.path, ": ", metric.name,
+                            " needs the labels that were sampled, arr_1 of an .npz; this set has none"));
   }
   if (extractor.classes() == 0) {
-    throw InputError(concat("class_accuracy needs a classifier, but the features are ", extractor.name(),
+    throw InputError(concat(metric.name, " needs a classifier, but the features are ", extractor.name(),
                             "; name a classifier file as features"));
   }
   const auto lowest = samples.labels->min().item<int64_t>();
@@ -55,51 +45,6 @@ void check_labels(const SetHeader& samples, const FeatureExtractor& extractor) {
   if (lowest < 0 || highest >= extractor.classes()) {
     throw InputError(concat(samples.path, ": labels reach from ", lowest, " to ", highest,
                             "; the classifier knows 0 to ", extractor.classes() - 1));
-  }
-}
-
-// Each metric has one name in each kind of features, and some have none.
-void check_names(const EvaluationOptions& options, const FeatureExtractor& extractor) {
-  for (const Metric metric : options.metrics) {
-    if (extractor.is_inception() && metric == Metric::frechet) {
-      throw InputError("metric 'frechet': in Inception features the Fréchet distance is fid; ask for that");
-    }
-    const bool needs_inception =
-        metric == Metric::fid || metric == Metric::sfid || metric == Metric::inception_score;
-    if (needs_inception && !extractor.is_inception()) {
-      throw InputError(concat("metric '", to_string(metric),
-                              "' is defined by Inception features, but these are ", extractor.name(),
-                              "; name inception as features, or ask for frechet, precision or recall"));
-    }
-  }
-}
-
-void check_counts(const EvaluationOptions& options, const SetHeader& images) {
-  if (asks_for(options, {Metric::frechet, Metric::fid, Metric::sfid}))
-    check_count(images, 2, "the Fréchet distance");
-  if (asks_for(options, {Metric::kid})) check_count(images, 2, "the kernel distance");
-  if (asks_for(options, {Metric::precision, Metric::recall})) {
-    check_count(images, kNeighbours + 1, concat("precision and recall with k = ", kNeighbours));
-  }
-}
-
-// The Inception Score and the class accuracy look at the samples alone.
-void check_without_reference(const EvaluationOptions& options) {
-  for (const Metric metric : options.metrics) {
-    if (metric == Metric::inception_score || metric == Metric::class_accuracy) continue;
-    throw InputError(concat("--reference is required: what the samples are compared with by ",
-                            to_string(metric), "; only is and class_accuracy need none"));
-  }
-}
-
-// Calibration and extrapolation are those of the Fréchet distance.
-void check_extras(const EvaluationOptions& options, const FeatureExtractor& extractor) {
-  const Metric distance = distance_metric(extractor);
-  if (asks_for(options, {distance})) return;
-  if (options.calibrate || options.extrapolate) {
-    throw InputError(concat("the ", options.calibrate ? "calibration" : "extrapolation",
-                            " is that of the Fréchet distance; add ", to_string(distance),
-                            " to the metrics or leave it out"));
   }
 }
 
@@ -114,66 +59,94 @@ std::optional<std::string> resize_of(const ReferenceStatistics& statistics) {
   return rule.is_string() ? std::optional(rule.get<std::string>()) : std::nullopt;
 }
 
-double class_accuracy(const Tensor& labels, const Tensor& logits) {
-  return (logits.argmax(1) == labels.to(logits.device())).to(torch::kFloat64).mean().item<double>();
-}
-
 }  // namespace
 
-std::vector<Metric> parse_metrics(const std::vector<std::string>& names) {
-  std::vector<Metric> metrics;
-  for (const auto& name : names) {
-    const auto metric = from_name<Metric>(name);
-    if (!metric) {
-      throw InputError(concat("metric must be one of {", join(all_names<Metric>()), "}, got '", name, "'",
-                              did_you_mean(name, all_names<Metric>())));
-    }
-    metrics.push_back(*metric);
-  }
-  return metrics;
+std::string metrics_help() {
+  std::vector<std::string> metrics;
+  for (const Metric& metric : metric_table()) metrics.push_back(concat(metric.name, " (", metric.help, ")"));
+  return join(metrics);
 }
 
-Metric distance_metric(const FeatureExtractor& extractor) {
-  return extractor.is_inception() ? Metric::fid : Metric::frechet;
+std::string distance_metric(const FeatureExtractor& extractor) {
+  return extractor.is_inception() ? "fid" : "frechet";
 }
 
-bool is_better(Metric metric, double a, double b) {
-  switch (metric) {
-    case Metric::frechet:
-    case Metric::fid:
-    case Metric::sfid:
-    case Metric::kid:
-      return a < b;
-    case Metric::inception_score:
-    case Metric::precision:
-    case Metric::recall:
-    case Metric::class_accuracy:
-      return a > b;
-  }
-  throw Error("no such metric");
+bool is_better(const std::string& metric, double a, double b) {
+  return metric_named(metric).higher_is_better ? a > b : a < b;
 }
 
 Evaluator::Evaluator(std::optional<Reference> reference, const FeatureExtractor& extractor,
                      EvaluationOptions options)
     : reference_(std::move(reference)), extractor_(extractor), options_(std::move(options)) {
-  check_names(options_, extractor_);
-  check_extras(options_, extractor_);
+  Wanted of_reference{.features = false};
+  for (const auto& name : options_.metrics) {
+    const Metric& metric = metric_named(name);
+    asked_.push_back(&metric);
+    wanted_ |= metric.wanted;
+    if (metric.with != ComparedWith::nothing) of_reference |= metric.wanted;
+  }
+  of_reference.logits = false;
+  std::ranges::sort(asked_);
+  check_names();
+  check_extras();
   check_reference();
+  compared_ = std::make_unique<ComparedReference>(reference_, extractor_, of_reference, options_.batch_size);
+}
+
+Evaluator::~Evaluator() = default;
+
+// Each metric has one name in each kind of features, and some have none.
+void Evaluator::check_names() const {
+  for (const Metric* metric : asked_) {
+    if (extractor_.is_inception() && !metric->in_inception.empty()) {
+      throw InputError(concat("metric '", metric->name, "': in Inception features ", metric->least.of, " is ",
+                              metric->in_inception, "; ask for that"));
+    }
+    if (!extractor_.is_inception() && metric->inception_only) {
+      const auto of_any = [](const Metric& any) { return !any.inception_only && !needs_no_reference(any); };
+      throw InputError(concat("metric '", metric->name, "' is defined by Inception features, but these are ",
+                              extractor_.name(), "; name inception as features, or ask for ",
+                              metrics_that(of_any, "or")));
+    }
+  }
+}
+
+// Calibration and extrapolation are those of the Fréchet distance.
+void Evaluator::check_extras() const {
+  const std::string distance = distance_metric(extractor_);
+  if (!options_.calibrate && !options_.extrapolate) return;
+  if (std::ranges::find(asked_, distance, &Metric::name) != asked_.end()) return;
+  throw InputError(concat("the ", options_.calibrate ? "calibration" : "extrapolation",
+                          " is that of the Fréchet distance; add ", distance,
+                          " to the metrics or leave it out"));
+}
+
+void Evaluator::check_counts(const SetHeader& images) const {
+  for (const Metric* metric : asked_) check_count(images, metric->least.images, metric->least.of);
 }
 
 void Evaluator::check_reference() const {
+  const auto needing = [&](auto belongs) {
+    const auto found = std::ranges::find_if(asked_, [&](const Metric* metric) { return belongs(*metric); });
+    return found == asked_.end() ? nullptr : *found;
+  };
   if (!reference_) {
-    check_without_reference(options_);
+    if (const Metric* metric = needing(std::not_fn(needs_no_reference))) {
+      throw InputError(concat("--reference is required: what the samples are compared with by ", metric->name,
+                              "; only ", metrics_that(needs_no_reference, "and"), " need none"));
+    }
     return;
   }
   if (reference_->images) {
-    check_counts(options_, reference_->images->header());
-  } else if (options_.calibrate || asks_for(options_, {Metric::kid, Metric::precision, Metric::recall})) {
+    check_counts(reference_->images->header());
+  } else if (options_.calibrate || needing(needs_images)) {
     throw InputError(concat(reference_->path, ": holds statistics and no images (arr_0), but ",
-                            options_.calibrate ? "the calibration" : "kid, precision and recall",
+                            options_.calibrate ? "the calibration" : metrics_that(needs_images, "and"),
                             " need the reference's images; name them as reference, or leave it out"));
   }
-  if (asks_for(options_, {Metric::frechet, Metric::fid, Metric::sfid})) check_statistics();
+  if (needing([](const Metric& metric) { return metric.with == ComparedWith::statistics; })) {
+    check_statistics();
+  }
 }
 
 void Evaluator::check(const SetHeader& samples) const {
@@ -182,8 +155,10 @@ void Evaluator::check(const SetHeader& samples) const {
                             reference_->path, " has ", to_string(reference_->images->shape()),
                             "; both must have one shape"));
   }
-  check_counts(options_, samples);
-  if (asks_for(options_, {Metric::class_accuracy})) check_labels(samples, extractor_);
+  check_counts(samples);
+  for (const Metric* metric : asked_) {
+    if (metric->labels) check_labels(samples, *metric, extractor_);
+  }
 }
 
 // Refuses statistics of images that Inception was shown by another rule, or by one that nobody names.
@@ -228,13 +203,15 @@ void Evaluator::check_statistics() const {
     refuse(concat("the statistics are ", statistics.features.mean.size(0), " wide, the features ",
                   extractor_.width()));
   }
-  if (asks_for(options_, {Metric::sfid}) && !statistics.spatial)
-    refuse("has no mu_s and sigma_s, which sfid needs");
+  for (const Metric* metric : asked_) {
+    if (metric->with != ComparedWith::statistics || !metric->wanted.spatial || statistics.spatial) continue;
+    refuse(concat("has no mu_s and sigma_s, which ", metric->name, " needs"));
+  }
 }
 
 std::vector<std::string> Evaluator::warnings(const SetHeader& samples) const {
   std::vector<std::string> found;
-  if (!asks_for(options_, {distance_metric(extractor_)})) return found;
+  if (std::ranges::find(asked_, distance_metric(extractor_), &Metric::name) == asked_.end()) return found;
   const auto look = [&](const std::string& whose, int64_t count) {
     if (count > extractor_.width()) return;
     found.push_back(concat(count, " ", whose, " for features ", extractor_.width(),
@@ -242,112 +219,44 @@ std::vector<std::string> Evaluator::warnings(const SetHeader& samples) const {
                            "for kid or the extrapolation, which are not biased by the number of samples"));
   };
   look("samples", samples.count);
-  if (!reference_->statistics) look("reference images", reference_images().size());
+  if (!reference_->statistics) look("reference images", reference_.value().images.value().size());
   return found;
-}
-
-Wanted Evaluator::wanted() const {
-  return wanted_of_samples(options_);
 }
 
 std::vector<Score> Evaluator::evaluate(const ImageSet& samples) {
   check(samples.header());
-  return evaluate(samples.header(),
-                  activations_of(samples.pixels, extractor_, wanted(), options_.batch_size));
+  return evaluate(samples.header(), activations_of(samples.pixels, extractor_, wanted_, options_.batch_size));
 }
 
 std::vector<Score> Evaluator::evaluate(const SetHeader& samples, const Activations& activations) {
   check(samples);
+  const Comparison comparison{samples, activations, *compared_, options_.seed};
   std::vector<Score> scores;
   double distance = 0;
-  for (const Metric metric : options_.metrics) {
-    for (Score& score : scores_of(metric, samples, activations)) scores.push_back(std::move(score));
-    if (metric == distance_metric(extractor_)) distance = scores.back().value;
+  for (const auto& name : options_.metrics) {
+    const MetricValue result = metric_named(name).compute(comparison);
+    scores.push_back({name, result.value});
+    if (result.deviation) scores.push_back({name + "_deviation", *result.deviation});
+    if (name == distance_metric(extractor_)) distance = result.value;
   }
   if (options_.calibrate) {
     for (Score& score : calibration(distance, samples.count)) scores.push_back(std::move(score));
   }
   if (options_.extrapolate) {
-    scores.push_back({concat(to_string(distance_metric(extractor_)), "_infinity"),
-                      extrapolated_frechet(activations.features, reference_moments(), options_.seed)});
+    scores.push_back({distance_metric(extractor_) + "_infinity",
+                      extrapolated_frechet(activations.features, compared_->moments(), options_.seed)});
   }
   return scores;
 }
 
-std::vector<Score> Evaluator::scores_of(Metric metric, const SetHeader& samples,
-                                        const Activations& activations) {
-  const auto one = [&](double value) { return std::vector<Score>{{to_string(metric), value}}; };
-  switch (metric) {
-    case Metric::frechet:
-    case Metric::fid:
-      return one(distance_to_reference(activations.features));
-    case Metric::sfid:
-      return one(spatial_distance_to_reference(activations.spatial.value()));
-    case Metric::inception_score:
-      return one(inception_score(activations.logits.value().to(torch::kFloat64).softmax(1)));
-    case Metric::kid: {
-      const auto distance =
-          kernel_distance(activations.features, reference_activations().features, {.seed = options_.seed});
-      return {{"kid", distance.mean}, {"kid_deviation", distance.deviation}};
-    }
-    case Metric::precision:
-      if (!manifold_) manifold_ = manifold_of(reference_activations().features, kNeighbours);
-      return one(share_inside(activations.features, *manifold_));
-    case Metric::recall:
-      return one(
-          share_inside(reference_activations().features, manifold_of(activations.features, kNeighbours)));
-    case Metric::class_accuracy:
-      return one(class_accuracy(samples.labels.value(), activations.logits.value()));
-  }
-  throw Error("no such metric");
-}
-
 std::vector<Score> Evaluator::calibration(double distance, int64_t samples) {
-  const std::string name = to_string(distance_metric(extractor_));
-  const Tensor simple = gaussian_images(reference_images().pixels, samples, options_.seed);
-  const double gaussian =
-      distance_to_reference(activations_of(simple, extractor_, {}, options_.batch_size).features);
-  return {{name + "_floor", frechet_floor(reference_activations().features, options_.seed)},
+  const std::string name = distance_metric(extractor_);
+  const Tensor simple = gaussian_images(compared_->images().pixels, samples, options_.seed);
+  const double gaussian = frechet_distance(
+      moments_of(activations_of(simple, extractor_, {}, options_.batch_size).features), compared_->moments());
+  return {{name + "_floor", frechet_floor(compared_->activations().features, options_.seed)},
           {name + "_gaussian", gaussian},
           {name + "_relative", distance / gaussian}};
-}
-
-const ImageSet& Evaluator::reference_images() const {
-  return reference_.value().images.value();
-}
-
-const RootedMoments& Evaluator::reference_moments() {
-  if (!moments_) {
-    const auto& statistics = reference_.value().statistics;
-    moments_ = rooted(statistics ? statistics->features : moments_of(reference_activations().features));
-  }
-  return *moments_;
-}
-
-double Evaluator::distance_to_reference(const Tensor& features) {
-  return frechet_distance(moments_of(features), reference_moments());
-}
-
-double Evaluator::spatial_distance_to_reference(const Tensor& spatial) {
-  if (!spatial_moments_) {
-    const auto& statistics = reference_.value().statistics;
-    spatial_moments_ = rooted(statistics ? statistics->spatial.value()
-                                         : moments_of(reference_activations().spatial.value()));
-  }
-  return frechet_distance(moments_of(spatial), *spatial_moments_);
-}
-
-const Activations& Evaluator::reference_activations() {
-  if (!activations_) {
-    activations_ = activations_of(reference_images().pixels, extractor_, wanted_of_reference(options_),
-                                  options_.batch_size);
-  }
-  return *activations_;
-}
-
-std::vector<Score> evaluate(const ImageSet& samples, const std::optional<Reference>& reference,
-                            const FeatureExtractor& extractor, const EvaluationOptions& options) {
-  return Evaluator(reference, extractor, options).evaluate(samples);
 }
 
 ReferenceStatistics statistics_of(const SetHeader& images, const Activations& activations,

@@ -10,10 +10,10 @@
 #include "cm/distributed/spread.h"
 #include "cm/io/image.h"
 #include "cm/io/safetensors.h"
-#include "cm/metrics/digit_classifier.h"
 #include "cm/metrics/file_digest.h"
 #include "cm/metrics/inception_features.h"
-#include "cm/metrics/script_features.h"
+#include "digit_classifier.h"
+#include "script_features.h"
 
 namespace cm {
 namespace {

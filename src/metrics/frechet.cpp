@@ -1,4 +1,4 @@
-#include "cm/metrics/frechet.h"
+#include "frechet.h"
 
 #include <algorithm>
 

@@ -1,4 +1,4 @@
-#include "cm/metrics/frechet_extrapolation.h"
+#include "frechet_extrapolation.h"
 
 #include <algorithm>
 #include <cmath>

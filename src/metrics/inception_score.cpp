@@ -1,4 +1,4 @@
-#include "cm/metrics/inception_score.h"
+#include "inception_score.h"
 
 #include <cmath>
 

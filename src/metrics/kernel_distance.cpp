@@ -1,4 +1,4 @@
-#include "cm/metrics/kernel_distance.h"
+#include "kernel_distance.h"
 
 #include <algorithm>
 #include <vector>

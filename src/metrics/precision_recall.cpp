@@ -1,4 +1,4 @@
-#include "cm/metrics/precision_recall.h"
+#include "precision_recall.h"
 
 #include <algorithm>
 #include <tuple>
@@ -140,11 +140,6 @@ double share_inside(const Tensor& features, const Manifold& manifold) {
     count += inside.sum().item<int64_t>();
   }
   return static_cast<double>(count) / static_cast<double>(features.size(0));
-}
-
-PrecisionRecall precision_recall(const Tensor& samples, const Tensor& reference, int64_t k) {
-  return {.precision = share_inside(samples, manifold_of(reference, k)),
-          .recall = share_inside(reference, manifold_of(samples, k))};
 }
 
 }  // namespace cm

@@ -2,8 +2,8 @@
 
 #include <iomanip>
 
-#include "cm/metrics/calibration.h"
-#include "cm/metrics/inception_score.h"
+#include "calibration.h"
+#include "metric.h"
 
 namespace cm {
 namespace {
@@ -50,7 +50,10 @@ Json report_of(const std::vector<Score>& scores, const SetHeader& samples,
   report["image_shape"] = {samples.shape.channels, samples.shape.height, samples.shape.width};
   report["seed"] = options.seed;
   report["warnings"] = warnings;
-  if (report.contains(to_string(Metric::inception_score))) report["is_split"] = kInceptionSplit;
+  for (const Metric& metric : metric_table()) {
+    if (!metric.parameter || !report.contains(std::string(metric.name))) continue;
+    report[std::string(metric.parameter->first)] = metric.parameter->second;
+  }
   if (options.calibrate) {
     report["calibration"] = {{"floor_splits", kFloorSplits},
                              {"floor_half", reference.value().images.value().size() / 2},

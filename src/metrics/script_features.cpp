@@ -1,4 +1,4 @@
-#include "cm/metrics/script_features.h"
+#include "script_features.h"
 
 #include <torch/csrc/jit/api/module.h>
 #include <torch/csrc/jit/serialization/import.h>

@@ -1,4 +1,4 @@
-#include "cm/metrics/calibration.h"
+#include "src/metrics/calibration.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -6,8 +6,8 @@
 #include "cm/base/error.h"
 #include "cm/base/random.h"
 #include "cm/io/image.h"
-#include "cm/metrics/frechet.h"
 #include "cm/metrics/statistics.h"
+#include "src/metrics/frechet.h"
 #include "support/message_of.h"
 
 namespace cm {

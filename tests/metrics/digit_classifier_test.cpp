@@ -1,4 +1,4 @@
-#include "cm/metrics/digit_classifier.h"
+#include "src/metrics/digit_classifier.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -10,6 +10,7 @@
 namespace cm {
 namespace {
 
+using test::evaluate;
 using test::image_statistics;
 using test::images;
 using test::kTiny;
@@ -23,7 +24,7 @@ TEST(EvaluateStatistics, StatisticsStandForTheReferencesImages) {
   const ImageSet samples = images("a.npz", 40, 1);
   const ImageSet set = images("b.npz", 50, 2);
   const PixelInception inception(kTiny, torch::kCPU);
-  const EvaluationOptions options = {.metrics = {Metric::fid, Metric::sfid}, .extrapolate = true};
+  const EvaluationOptions options = {.metrics = {"fid", "sfid"}, .extrapolate = true};
   const Reference statistics{
       .path = "s.npz", .images = std::nullopt, .statistics = image_statistics(inception, set, 7)};
   const auto by_images = scores_of(samples, set, inception, options);
@@ -43,8 +44,8 @@ TEST(EvaluateStatistics, RefusesStatisticsThatDoNotServe) {
     return message_of<InputError>([&] { evaluate(samples, reference, features, options); });
   };
   ReferenceStatistics statistics = image_statistics(inception, samples, 9);
-  const EvaluationOptions fid = {.metrics = {Metric::fid}};
-  EXPECT_THAT(refusal(statistics, inception, {.metrics = {Metric::recall}}),
+  const EvaluationOptions fid = {.metrics = {"fid"}};
+  EXPECT_THAT(refusal(statistics, inception, {.metrics = {"recall"}}),
               HasSubstr("s.npz: holds statistics and no images"));
   statistics.identity = R"({"name":"other"})";
   EXPECT_THAT(refusal(statistics, inception, fid),
@@ -53,11 +54,11 @@ TEST(EvaluateStatistics, RefusesStatisticsThatDoNotServe) {
   EXPECT_THAT(refusal(statistics, pixels, {}),
               HasSubstr("taken for Inception's, but the features are pixels"));
   statistics.spatial.reset();
-  EXPECT_THAT(refusal(statistics, inception, {.metrics = {Metric::sfid}, .resize_named = true}),
+  EXPECT_THAT(refusal(statistics, inception, {.metrics = {"sfid"}, .resize_named = true}),
               HasSubstr("no mu_s and sigma_s"));
   statistics.features = {.mean = torch::zeros({3}, torch::kFloat64),
                          .covariance = torch::eye(3, torch::kFloat64)};
-  EXPECT_THAT(refusal(statistics, inception, {.metrics = {Metric::fid}, .resize_named = true}),
+  EXPECT_THAT(refusal(statistics, inception, {.metrics = {"fid"}, .resize_named = true}),
               HasSubstr("are 3 wide, the features 4"));
 }
 
@@ -76,7 +77,7 @@ TEST(EvaluateStatistics, StatisticsCountUnderTheirOwnRuleOfResizing) {
   const auto answer = [&](const ReferenceStatistics& statistics, const FeatureExtractor& features,
                           bool named) {
     const Reference reference{.path = "s.npz", .images = std::nullopt, .statistics = statistics};
-    const EvaluationOptions options{.metrics = {Metric::fid}, .resize_named = named};
+    const EvaluationOptions options{.metrics = {"fid"}, .resize_named = named};
     try {
       evaluate(samples, reference, features, options);
     } catch (const InputError& mistake) {

@@ -6,24 +6,26 @@
 #include <algorithm>
 #include <map>
 #include <set>
-#include <stdexcept>
 
 #include "cm/base/error.h"
 #include "cm/base/random.h"
 #include "cm/io/image.h"
-#include "cm/metrics/calibration.h"
-#include "cm/metrics/digit_classifier.h"
-#include "cm/metrics/frechet.h"
-#include "cm/metrics/frechet_extrapolation.h"
-#include "cm/metrics/inception_score.h"
 #include "metrics/classifier_file.h"
 #include "metrics/evaluated.h"
+#include "src/metrics/calibration.h"
+#include "src/metrics/digit_classifier.h"
+#include "src/metrics/frechet.h"
+#include "src/metrics/frechet_extrapolation.h"
+#include "src/metrics/inception_score.h"
+#include "src/metrics/kernel_distance.h"
+#include "src/metrics/metric.h"
 #include "support/message_of.h"
 #include "support/temporary_folder.h"
 
 namespace cm {
 namespace {
 
+using test::evaluate;
 using test::image_statistics;
 using test::images;
 using test::kTiny;
@@ -34,7 +36,7 @@ using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-const std::vector<Metric> kFrechetAndRecall = {Metric::frechet, Metric::recall};
+const std::vector<std::string> kFrechetAndRecall = {"frechet", "recall"};
 std::unique_ptr<FeatureExtractor> one_pixel_features() {
   static const test::TemporaryFolder folder;
   test::save(test::one_pixel_classifier(), folder / "c.safetensors");
@@ -56,8 +58,7 @@ ImageSet labelled_images(const std::string& path, int64_t count, uint64_t seed) 
 
 TEST(Evaluate, ASetAgainstItselfIsPerfect) {
   const ImageSet set = labelled_images("a.npz", 30, 1);
-  const std::vector<Metric> metrics = {Metric::frechet, Metric::precision, Metric::recall,
-                                       Metric::class_accuracy};
+  const std::vector<std::string> metrics = {"frechet", "precision", "recall", "class_accuracy"};
   const auto scores = scores_of(set, set, *one_pixel_features(), {.metrics = metrics, .batch_size = 7});
   EXPECT_NEAR(scores.at("frechet"), 0, 1e-9);
   EXPECT_DOUBLE_EQ(scores.at("precision"), 1);
@@ -79,8 +80,7 @@ TEST(Evaluate, ClassAccuracyCountsTheLabelsThatAgree) {
   ImageSet samples = images("a.npz", 4, 1);
   samples.pixels.zero_();
   samples.labels = torch::tensor({0, 0, 0, 1}, torch::kInt64);  // black images are of class 0
-  const auto scores =
-      scores_of(samples, samples, *one_pixel_features(), {.metrics = {Metric::class_accuracy}});
+  const auto scores = scores_of(samples, samples, *one_pixel_features(), {.metrics = {"class_accuracy"}});
   EXPECT_DOUBLE_EQ(scores.at("class_accuracy"), 0.75);
 }
 
@@ -103,12 +103,13 @@ TEST(Evaluate, CalibrationRelatesFrechetToAGaussian) {
                    extrapolated_frechet(flat_pixels(samples.pixels), rooted(truth), 4));
 }
 
-TEST(Evaluate, ParsesMetricNames) {
-  EXPECT_THAT(parse_metrics({"recall", "frechet"}), ElementsAre(Metric::recall, Metric::frechet));
-  EXPECT_THAT(message_of<InputError>([] { parse_metrics({"frechett"}); }),
-              AllOf(HasSubstr("got 'frechett'"), HasSubstr("did you mean frechet?")));
-  EXPECT_THAT(parse_metrics({"fid", "sfid", "is"}),
-              ElementsAre(Metric::fid, Metric::sfid, Metric::inception_score));
+TEST(Evaluate, RefusesAMetricThatThereIsNot) {
+  const ImageSet set = images("a.npz", 9, 1);
+  const auto refused = HasSubstr(
+      "metric must be one of {frechet, fid, sfid, is, kid, precision, recall, "
+      "class_accuracy}, got 'frechett' (did you mean frechet?)");
+  EXPECT_THAT(mistake(set, set, {.metrics = {"frechett"}}), refused);
+  EXPECT_THAT(message_of<InputError>([] { is_better("frechett", 1, 2); }), refused);
 }
 
 // Counts the images whose features were asked for.
@@ -128,7 +129,7 @@ class CountingFeatures : public PixelFeatures {
 TEST(Evaluate, AnEvaluatorComputesTheReferenceOnce) {
   const ImageSet reference = images("b.npz", 50, 2);
   const CountingFeatures features(kTiny, torch::kCPU);
-  const EvaluationOptions options = {.metrics = {Metric::recall, Metric::frechet, Metric::precision}};
+  const EvaluationOptions options = {.metrics = {"recall", "frechet", "precision"}};
   Evaluator evaluator(reference_of(reference), features, options);
   for (const uint64_t seed : {1, 3}) {
     const ImageSet samples = images("a.npz", 40, seed);
@@ -143,9 +144,7 @@ TEST(Evaluate, InceptionHasFidSfidAndInceptionScore) {
   const ImageSet samples = images("a.npz", 40, 1);
   const ImageSet reference = images("b.npz", 50, 2);
   const PixelInception inception(kTiny, torch::kCPU);
-  const auto scores =
-      scores_of(samples, reference, inception,
-                {.metrics = {Metric::sfid, Metric::fid, Metric::inception_score, Metric::recall}});
+  const auto scores = scores_of(samples, reference, inception, {.metrics = {"sfid", "fid", "is", "recall"}});
   const auto pixels =
       scores_of(samples, reference, PixelFeatures(kTiny, torch::kCPU), {.metrics = kFrechetAndRecall});
   EXPECT_DOUBLE_EQ(scores.at("fid"), pixels.at("frechet"));
@@ -155,29 +154,27 @@ TEST(Evaluate, InceptionHasFidSfidAndInceptionScore) {
   EXPECT_NEAR(scores.at("is"), inception_score(logits.softmax(1)), 1e-6);
 }
 
-// Each kind of features with the metrics that it has.
-struct MeasuredFeatures {
-  std::shared_ptr<const FeatureExtractor> extractor;
-  std::vector<Metric> metrics;
-};
+// One of each kind of features, which have all metrics together.
+std::vector<std::shared_ptr<const FeatureExtractor>> all_features() {
+  return {std::make_shared<PixelFeatures>(kTiny, torch::kCPU), one_pixel_features(),
+          std::make_shared<PixelInception>(kTiny, torch::kCPU)};
+}
 
-std::vector<MeasuredFeatures> all_features() {
-  std::vector<MeasuredFeatures> all = {{std::make_shared<PixelFeatures>(kTiny, torch::kCPU), {}},
-                                       {one_pixel_features(), {Metric::class_accuracy}},
-                                       {std::make_shared<PixelInception>(kTiny, torch::kCPU),
-                                        {Metric::class_accuracy, Metric::sfid, Metric::inception_score}}};
-  for (auto& [extractor, metrics] : all) {
-    metrics.push_back(extractor->is_inception() ? Metric::fid : Metric::frechet);
-    for (const Metric metric : {Metric::kid, Metric::precision, Metric::recall}) metrics.push_back(metric);
+// The rows of the metrics that are computed in these features.
+std::vector<Metric> metrics_in(const FeatureExtractor& extractor) {
+  std::vector<Metric> found;
+  for (const Metric& metric : metric_table()) {
+    const bool named = extractor.is_inception() ? metric.in_inception.empty() : !metric.inception_only;
+    if (named && (!metric.labels || extractor.classes() > 0)) found.push_back(metric);
   }
-  return all;
+  return found;
 }
 
 // Why a metric is not computed; empty where it is.
-std::string refusal(Metric metric, const FeatureExtractor& extractor, const ImageSet& samples,
+std::string refusal(std::string_view metric, const FeatureExtractor& extractor, const ImageSet& samples,
                     const std::optional<Reference>& reference) {
   try {
-    evaluate(samples, reference, extractor, {.metrics = {metric}});
+    evaluate(samples, reference, extractor, {.metrics = {std::string(metric)}});
   } catch (const InputError& mistake) {
     return mistake.what();
   }
@@ -186,26 +183,37 @@ std::string refusal(Metric metric, const FeatureExtractor& extractor, const Imag
 
 TEST(Evaluate, FeaturesHaveTheirMetricsAndNoOthers) {
   const ImageSet set = labelled_images("a.npz", 9, 1);
-  std::set<Metric> had;
-  for (const auto& [extractor, metrics] : all_features()) {
-    for (const auto& [metric, name] : EnumNames<Metric>::names) {
-      const bool has = std::ranges::find(metrics, metric) != metrics.end();
-      if (has) had.insert(metric);
-      const std::string refused = refusal(metric, *extractor, set, reference_of(set));
-      EXPECT_EQ(refused.empty(), has) << name << " of " << extractor->name() << ": " << refused;
+  const auto names_had = [&](const FeatureExtractor& extractor) {
+    std::vector<std::string_view> names;
+    for (const Metric& metric : metric_table()) {
+      if (refusal(metric.name, extractor, set, reference_of(set)).empty()) names.push_back(metric.name);
     }
+    return names;
+  };
+  std::set<std::string_view> had;
+  for (const auto& extractor : all_features()) {
+    std::vector<std::string_view> expected;
+    for (const Metric& metric : metrics_in(*extractor)) expected.push_back(metric.name);
+    EXPECT_EQ(names_had(*extractor), expected) << extractor->name();
+    had.insert(expected.begin(), expected.end());
   }
-  EXPECT_EQ(had.size(), EnumNames<Metric>::names.size());
+  EXPECT_EQ(had.size(), metric_table().size());
+  EXPECT_THAT(names_had(PixelFeatures(kTiny, torch::kCPU)),
+              ElementsAre("frechet", "kid", "precision", "recall"));
+  EXPECT_THAT(names_had(PixelInception(kTiny, torch::kCPU)),
+              ElementsAre("fid", "sfid", "is", "kid", "precision", "recall", "class_accuracy"));
 }
 
 // What one metric needs is not what another happened to ask for.
 TEST(Evaluate, AMetricAloneIsThatOfAllTogether) {
   const ImageSet samples = labelled_images("a.npz", 40, 1);
   const ImageSet reference = images("b.npz", 50, 2);
-  for (const auto& [extractor, metrics] : all_features()) {
+  for (const auto& extractor : all_features()) {
+    std::vector<std::string> metrics;
+    for (const Metric& metric : metrics_in(*extractor)) metrics.emplace_back(metric.name);
     const auto together = scores_of(samples, reference, *extractor, {.metrics = metrics, .seed = 3});
     size_t scores = 0;
-    for (const Metric metric : metrics) {
+    for (const auto& metric : metrics) {
       for (const auto& [name, value] :
            scores_of(samples, reference, *extractor, {.metrics = {metric}, .seed = 3})) {
         EXPECT_EQ(value, together.at(name)) << name << " of " << extractor->name();
@@ -218,7 +226,7 @@ TEST(Evaluate, AMetricAloneIsThatOfAllTogether) {
 
 TEST(Evaluate, AsksForNoMoreThanTheMetricsNeed) {
   const ImageSet set = images("a.npz", 9, 1);
-  const auto asked = [&](Metric metric) {
+  const auto asked = [&](const std::string& metric) {
     const PixelInception inception(kTiny, torch::kCPU);
     evaluate(set, reference_of(set), inception, {.metrics = {metric}});
     std::vector<std::string> words;
@@ -228,40 +236,40 @@ TEST(Evaluate, AsksForNoMoreThanTheMetricsNeed) {
     }
     return words;
   };
-  EXPECT_THAT(asked(Metric::fid), ElementsAre("f", "f"));
-  EXPECT_THAT(asked(Metric::sfid), ElementsAre("s", "s"));
-  EXPECT_THAT(asked(Metric::inception_score), ElementsAre("l"));
-  for (const Metric metric : {Metric::kid, Metric::precision, Metric::recall}) {
-    EXPECT_THAT(asked(metric), ElementsAre("f", "f")) << to_string(metric);
+  EXPECT_THAT(asked("fid"), ElementsAre("f", "f"));
+  EXPECT_THAT(asked("sfid"), ElementsAre("s", "s"));
+  EXPECT_THAT(asked("is"), ElementsAre("l"));
+  for (const char* metric : {"kid", "precision", "recall"}) {
+    EXPECT_THAT(asked(metric), ElementsAre("f", "f")) << metric;
   }
 }
 
 TEST(Evaluate, TheInceptionScoreNeedsNoReference) {
   const ImageSet samples = images("a.npz", 40, 1);
   const PixelInception inception(kTiny, torch::kCPU);
-  const EvaluationOptions score = {.metrics = {Metric::inception_score}};
+  const EvaluationOptions score = {.metrics = {"is"}};
   EXPECT_EQ(evaluate(samples, std::nullopt, inception, score).front().value,
             evaluate(samples, reference_of(samples), inception, score).front().value);
   const auto mistake_of = [&](const EvaluationOptions& options) {
     return message_of<InputError>([&] { evaluate(samples, std::nullopt, inception, options); });
   };
-  EXPECT_THAT(mistake_of({.metrics = {Metric::inception_score, Metric::recall}}),
+  EXPECT_THAT(mistake_of({.metrics = {"is", "recall"}}),
               HasSubstr("--reference is required: what the samples are compared with by recall"));
-  EXPECT_THAT(mistake_of({.metrics = {Metric::inception_score}, .calibrate = true}),
-              HasSubstr("add fid to the metrics"));
+  EXPECT_THAT(mistake_of({.metrics = {"is"}, .calibrate = true}), HasSubstr("add fid to the metrics"));
 }
 
 TEST(Evaluate, RefusesAMetricUnderTheWrongName) {
   const ImageSet set = images("a.npz", 9, 1);
-  for (const Metric metric : {Metric::fid, Metric::sfid, Metric::inception_score}) {
+  for (const std::string metric : {"fid", "sfid", "is"}) {
     EXPECT_THAT(mistake(set, set, {.metrics = {metric}}),
-                AllOf(HasSubstr("metric '" + to_string(metric) + "' is defined by Inception features"),
-                      HasSubstr("these are pixels")));
+                HasSubstr("metric '" + metric +
+                          "' is defined by Inception features, but these are pixels; name inception as "
+                          "features, or ask for frechet, kid, precision or recall"));
   }
   const PixelInception inception(kTiny, torch::kCPU);
-  EXPECT_THAT(message_of<InputError>(
-                  [&] { evaluate(set, reference_of(set), inception, {.metrics = {Metric::frechet}}); }),
-              HasSubstr("in Inception features the Fréchet distance is fid"));
+  EXPECT_THAT(
+      message_of<InputError>([&] { evaluate(set, reference_of(set), inception, {.metrics = {"frechet"}}); }),
+      HasSubstr("in Inception features the Fréchet distance is fid"));
 }
 
 // By every metric, the reference itself is better than white images under wrong labels.
@@ -269,8 +277,7 @@ TEST(Evaluate, KnowsWhichWayEachMetricIsBetter) {
   ImageSet reference = images("a.npz", 40, 1);
   ImageSet white = reference;
   white.pixels = torch::full_like(reference.pixels, 255);
-  for (const auto& [features, metrics] : all_features()) {
-    const auto& extractor = features;  // which lambdas may refer to
+  for (const auto& extractor : all_features()) {
     if (const int64_t classes = extractor->classes(); classes > 0) {
       const auto answers = [&](const ImageSet& set) {
         return (*extractor)(set.pixels, {.logits = true}).logits.value().argmax(1);
@@ -278,8 +285,9 @@ TEST(Evaluate, KnowsWhichWayEachMetricIsBetter) {
       reference.labels = answers(reference);
       white.labels = (answers(white) + 1).remainder(classes);
     }
-    for (const Metric metric : metrics) {
-      SCOPED_TRACE(to_string(metric) + " of " + extractor->name());
+    for (const Metric& row : metrics_in(*extractor)) {
+      const std::string metric(row.name);
+      SCOPED_TRACE(metric + " of " + extractor->name());
       const auto score = [&](const ImageSet& samples) {
         return evaluate(samples, reference_of(reference), *extractor, {.metrics = {metric}}).front().value;
       };
@@ -295,67 +303,53 @@ TEST(Evaluate, RefusesSetsOfOtherShapes) {
               AllOf(HasSubstr("a.npz: images of 1×2×2"), HasSubstr("b.npz has 3×4×4")));
 }
 
-// What a metric compares the samples with, and how many images it takes.
-struct MetricNeeds {
-  bool reference;
-  bool reference_images;  // beyond their statistics
-  int64_t least;
-};
-
-MetricNeeds needs_of(Metric metric) {
-  switch (metric) {
-    case Metric::frechet:
-    case Metric::fid:
-    case Metric::sfid:
-      return {.reference = true, .reference_images = false, .least = 2};
-    case Metric::kid:
-      return {.reference = true, .reference_images = true, .least = 2};
-    case Metric::precision:
-    case Metric::recall:
-      return {.reference = true, .reference_images = true, .least = 4};
-    case Metric::inception_score:
-    case Metric::class_accuracy:
-      return {.reference = false, .reference_images = false, .least = 1};
-  }
-  throw std::logic_error("no such metric");
-}
-
 TEST(Evaluate, AMetricIsRefusedWithoutWhatItNeeds) {
   const ImageSet set = labelled_images("a.npz", 9, 1);
-  for (const auto& [extractor, metrics] : all_features()) {
+  for (const auto& extractor : all_features()) {
     const Reference statistics{
         .path = "s.npz", .images = std::nullopt, .statistics = image_statistics(*extractor, set, 9)};
-    for (const Metric metric : metrics) {
-      SCOPED_TRACE(to_string(metric) + " of " + extractor->name());
-      const auto refused = [&, by = extractor](const ImageSet& samples,
-                                               const std::optional<Reference>& reference) {
-        return refusal(metric, *by, samples, reference);
+    for (const Metric& metric : metrics_in(*extractor)) {
+      SCOPED_TRACE(std::string(metric.name) + " of " + extractor->name());
+      const auto refused = [&](const ImageSet& samples, const std::optional<Reference>& reference) {
+        return refusal(metric.name, *extractor, samples, reference);
       };
       const auto says = [](bool expected, const std::string& words) {
         return expected ? testing::Matcher<std::string>(HasSubstr(words)) : testing::IsEmpty();
       };
-      const MetricNeeds needs = needs_of(metric);
-      EXPECT_THAT(refused(set, std::nullopt), says(needs.reference, "--reference is required"));
-      EXPECT_THAT(refused(set, statistics), says(needs.reference_images, "holds statistics and no images"));
-      EXPECT_THAT(refused(labelled_images("b.npz", needs.least, 1), reference_of(set)), testing::IsEmpty());
-      if (needs.least == 1) continue;
-      const ImageSet few = labelled_images("b.npz", needs.least - 1, 1);
-      const auto too_few = HasSubstr("needs at least " + std::to_string(needs.least));
+      const int64_t least = metric.least.images;
+      EXPECT_THAT(refused(set, std::nullopt),
+                  says(metric.with != ComparedWith::nothing,
+                       "--reference is required: what the samples are compared with by " +
+                           std::string(metric.name) + "; only is and class_accuracy need none"));
+      EXPECT_THAT(refused(set, statistics),
+                  says(metric.with == ComparedWith::images,
+                       "holds statistics and no images (arr_0), but kid, precision and recall need"));
+      EXPECT_THAT(refused(labelled_images("b.npz", least, 1), reference_of(set)), testing::IsEmpty());
+      if (least == 1) continue;
+      const ImageSet few = labelled_images("b.npz", least - 1, 1);
+      const auto too_few = HasSubstr("needs at least " + std::to_string(least));
       EXPECT_THAT(refused(few, reference_of(set)), too_few);
       EXPECT_THAT(refused(set, reference_of(few)), too_few);
     }
   }
 }
 
+TEST(Evaluate, TheHelpNamesEveryMetric) {
+  for (const Metric& metric : metric_table()) {
+    EXPECT_FALSE(metric.help.empty()) << metric.name;
+    EXPECT_THAT(metrics_help(), HasSubstr(std::string(metric.name) + " (" + std::string(metric.help) + ")"));
+  }
+}
+
 TEST(Evaluate, RefusesTooFewImages) {
   EXPECT_THAT(mistake(images("a.npz", 1, 1), images("b.npz", 9, 2), {}),
               HasSubstr("a.npz: 1 image(s), but the Fréchet distance needs at least 2"));
-  EXPECT_THAT(mistake(images("a.npz", 9, 1), images("b.npz", 3, 2), {.metrics = {Metric::recall}}),
+  EXPECT_THAT(mistake(images("a.npz", 9, 1), images("b.npz", 3, 2), {.metrics = {"recall"}}),
               HasSubstr("b.npz: 3 image(s), but precision and recall with k = 3 needs at least 4"));
 }
 
 TEST(Evaluate, RefusesClassAccuracyWithoutLabelsOrClassifier) {
-  const EvaluationOptions accuracy = {.metrics = {Metric::class_accuracy}};
+  const EvaluationOptions accuracy = {.metrics = {"class_accuracy"}};
   ImageSet set = images("a.npz", 9, 1);
   EXPECT_THAT(mistake(set, set, accuracy), HasSubstr("a.npz: class_accuracy needs the labels"));
   set.labels = torch::zeros({9}, torch::kInt64);
@@ -374,11 +368,11 @@ TEST(Evaluate, RefusesClassAccuracyWithoutLabelsOrClassifier) {
 
 TEST(Evaluate, RefusesCalibrationWithoutFrechet) {
   const ImageSet set = images("a.npz", 9, 1);
-  EXPECT_THAT(mistake(set, set, {.metrics = {Metric::recall}, .calibrate = true}),
+  EXPECT_THAT(mistake(set, set, {.metrics = {"recall"}, .calibrate = true}),
               HasSubstr("add frechet to the metrics"));
   const PixelInception inception(kTiny, torch::kCPU);
   EXPECT_THAT(message_of<InputError>([&] {
-                evaluate(set, reference_of(set), inception, {.metrics = {Metric::recall}, .calibrate = true});
+                evaluate(set, reference_of(set), inception, {.metrics = {"recall"}, .calibrate = true});
               }),
               HasSubstr("add fid to the metrics"));
 }
@@ -387,7 +381,7 @@ TEST(Evaluate, KidIsTheKernelDistanceWithItsDeviation) {
   const ImageSet samples = images("a.npz", 40, 1);
   const ImageSet reference = images("b.npz", 50, 2);
   const auto scores =
-      scores_of(samples, reference, PixelFeatures(kTiny, torch::kCPU), {.metrics = {Metric::kid}, .seed = 3});
+      scores_of(samples, reference, PixelFeatures(kTiny, torch::kCPU), {.metrics = {"kid"}, .seed = 3});
   const auto features = [](const ImageSet& set) { return from_uint8(set.pixels).flatten(1); };
   const auto expected = kernel_distance(features(samples), features(reference), {.seed = 3});
   EXPECT_DOUBLE_EQ(scores.at("kid"), expected.mean);

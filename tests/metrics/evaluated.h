@@ -19,6 +19,12 @@ inline ImageSet images(const std::string& path, int64_t count, uint64_t seed,
   return {.path = path, .pixels = to_uint8(x * 0.3), .labels = std::nullopt};
 }
 
+// The scores of one set of samples.
+inline std::vector<Score> evaluate(const ImageSet& samples, const std::optional<Reference>& reference,
+                                   const FeatureExtractor& extractor, const EvaluationOptions& options) {
+  return Evaluator(reference, extractor, options).evaluate(samples);
+}
+
 inline std::map<std::string, double> scores_of(const ImageSet& samples, const ImageSet& reference,
                                                const FeatureExtractor& extractor,
                                                const EvaluationOptions& options) {

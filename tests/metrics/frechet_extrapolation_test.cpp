@@ -1,4 +1,4 @@
-#include "cm/metrics/frechet_extrapolation.h"
+#include "src/metrics/frechet_extrapolation.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

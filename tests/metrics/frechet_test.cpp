@@ -1,4 +1,4 @@
-#include "cm/metrics/frechet.h"
+#include "src/metrics/frechet.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-#include "cm/metrics/inception_score.h"
+#include "src/metrics/inception_score.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-#include "cm/metrics/kernel_distance.h"
+#include "src/metrics/kernel_distance.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -2,9 +2,10 @@
 // and the same formulas in float64 throughout. A case may hold any of the topics.
 #include <gtest/gtest.h>
 
-#include "cm/metrics/frechet.h"
-#include "cm/metrics/inception_score.h"
-#include "cm/metrics/precision_recall.h"
+#include "metrics/both_shares.h"
+#include "src/metrics/frechet.h"
+#include "src/metrics/inception_score.h"
+#include "src/metrics/precision_recall.h"
 #include "support/parity.h"
 
 namespace cm {
@@ -56,7 +57,7 @@ void check_manifold(const Fixture& fixture) {
   const auto k = fixture.config.at("k").get<int64_t>();
   const Tensor& samples = fixture["manifold.samples"];
   const Tensor& reference = fixture["manifold.reference"];
-  const auto result = precision_recall(samples, reference, k);
+  const auto result = test::precision_recall(samples, reference, k);
   expect_parity({fixture.name, "precision"}, exact(result.precision, fixture.number("manifold.precision")));
   expect_parity({fixture.name, "recall"}, exact(result.recall, fixture.number("manifold.recall")));
   const auto expect_radii = [&](const Tensor& points, const std::string& theirs) {

@@ -1,4 +1,5 @@
-#include "cm/metrics/precision_recall.h"
+#include "src/metrics/precision_recall.h"
+#include "metrics/both_shares.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -26,7 +27,7 @@ TEST(PrecisionRecall, OfPointsOnALine) {
   const Tensor samples = points_on_a_line({-1.5, -2, 91.5});
   EXPECT_TRUE(torch::equal(manifold_of(reference, 1).squared_radii,
                            torch::tensor({1.0, 1.0, 49.0}, torch::kFloat64)));
-  const auto result = precision_recall(samples, reference, 1);
+  const auto result = test::precision_recall(samples, reference, 1);
   EXPECT_DOUBLE_EQ(result.precision, 0);
   EXPECT_DOUBLE_EQ(result.recall, 1);  // the lone sample's ball reaches back to −1.5
 }
@@ -39,14 +40,14 @@ TEST(PrecisionRecall, AManifoldCanBeAskedSeveralTimes) {
 
 TEST(PrecisionRecall, OfASetAgainstItselfAreOne) {
   const Tensor x = normal({.seed = 1}, sample_range(0, 50), {6});
-  const auto result = precision_recall(x, x);
+  const auto result = test::precision_recall(x, x);
   EXPECT_DOUBLE_EQ(result.precision, 1);
   EXPECT_DOUBLE_EQ(result.recall, 1);
 }
 
 TEST(PrecisionRecall, OfDistantSetsAreZero) {
   const Tensor x = normal({.seed = 2}, sample_range(0, 20), {4});
-  const auto result = precision_recall(x, x + 1000);
+  const auto result = test::precision_recall(x, x + 1000);
   EXPECT_DOUBLE_EQ(result.precision, 0);
   EXPECT_DOUBLE_EQ(result.recall, 0);
 }
@@ -54,7 +55,7 @@ TEST(PrecisionRecall, OfDistantSetsAreZero) {
 TEST(PrecisionRecall, ACollapsedModelIsPreciseWithoutRecall) {
   const Tensor reference = normal({.seed = 3}, sample_range(0, 100), {4});
   const Tensor samples = reference.slice(0, 0, 1).expand({10, 4});  // duplicates: their balls have radius 0
-  const auto result = precision_recall(samples, reference);
+  const auto result = test::precision_recall(samples, reference);
   EXPECT_DOUBLE_EQ(result.precision, 1);
   EXPECT_DOUBLE_EQ(result.recall, 0.01);
 }
@@ -62,8 +63,8 @@ TEST(PrecisionRecall, ACollapsedModelIsPreciseWithoutRecall) {
 TEST(PrecisionRecall, SwapWithTheirArguments) {
   const Tensor a = normal({.seed = 4}, sample_range(0, 60), {3});
   const Tensor b = normal({.seed = 5}, sample_range(0, 80), {3}) * 1.5;
-  const auto ab = precision_recall(a, b);
-  const auto ba = precision_recall(b, a);
+  const auto ab = test::precision_recall(a, b);
+  const auto ba = test::precision_recall(b, a);
   EXPECT_DOUBLE_EQ(ab.precision, ba.recall);
   EXPECT_DOUBLE_EQ(ab.recall, ba.precision);
 }
@@ -106,7 +107,7 @@ TEST(PrecisionRecall, RoundingAndTiesDecideNothing) {
 
 TEST(PrecisionRecall, RefuseTooFewPoints) {
   EXPECT_THAT(message_of<InputError>([] {
-                precision_recall(torch::zeros({3, 2}), torch::zeros({9, 2}));
+                test::precision_recall(torch::zeros({3, 2}), torch::zeros({9, 2}));
               }),
               HasSubstr("at least 4 images in each set, got 3"));
 }
@@ -114,7 +115,7 @@ TEST(PrecisionRecall, RefuseTooFewPoints) {
 TEST(PrecisionRecall, RefuseValuesThatAreNotFinite) {
   const Tensor broken = torch::full({9, 2}, std::numeric_limits<float>::infinity());
   EXPECT_THAT(message_of<InputError>([&] {
-                precision_recall(torch::zeros({9, 2}), broken);
+                test::precision_recall(torch::zeros({9, 2}), broken);
               }),
               HasSubstr("finite features"));
 }

@@ -1,4 +1,4 @@
-#include "cm/metrics/script_features.h"
+#include "src/metrics/script_features.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,49 +1,37 @@
 // All metrics of a comparison: sets of samples against one reference, in one feature space.
 #pragma once
 
-#include <array>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "cm/base/fields.h"
 #include "cm/metrics/features.h"
-#include "cm/metrics/frechet.h"
 #include "cm/metrics/image_set.h"
-#include "cm/metrics/kernel_distance.h"
-#include "cm/metrics/precision_recall.h"
 #include "cm/metrics/reference.h"
 
 namespace cm {
 
-// fid, sfid and is are defined by Inception's features and computed in no others. The Fréchet distance in all
-// others is called frechet, for such numbers can't be compared with a FID.
-enum class Metric { frechet, fid, sfid, inception_score, kid, precision, recall, class_accuracy };
-template <>
-struct EnumNames<Metric> {
-  static constexpr std::array names = {
-      EnumName{Metric::frechet, "frechet"}, EnumName{Metric::fid, "fid"},
-      EnumName{Metric::sfid, "sfid"},       EnumName{Metric::inception_score, "is"},
-      EnumName{Metric::kid, "kid"},         EnumName{Metric::precision, "precision"},
-      EnumName{Metric::recall, "recall"},   EnumName{Metric::class_accuracy, "class_accuracy"}};
-};
+class ComparedReference;
+struct Metric;
 
-// InputError for a name that is none of them.
-std::vector<Metric> parse_metrics(const std::vector<std::string>& names);
+// All metrics by name, each with a phrase.
+std::string metrics_help();
 
 // The Fréchet distance by the name that it has in these features: fid or frechet.
-Metric distance_metric(const FeatureExtractor& extractor);
+std::string distance_metric(const FeatureExtractor& extractor);
 
 // Whether value a of the metric is better than value b: distances are best low, shares and scores high.
-bool is_better(Metric metric, double a, double b);
+// InputError when there is no metric of this name.
+bool is_better(const std::string& metric, double a, double b);
 
 struct EvaluationOptions {
-  std::vector<Metric> metrics = {Metric::frechet};
+  std::vector<std::string> metrics = {"frechet"};
   int64_t batch_size = 256;  // images whose features are computed at once
   // With D the distance_metric, adds D_floor, D_gaussian and D_relative = D / D_gaussian.
   bool calibrate = false;
-  // Adds D_infinity: D extrapolated to infinitely many samples (cm/metrics/frechet_extrapolation.h).
+  // Adds D_infinity: D extrapolated to infinitely many samples (src/metrics/frechet_extrapolation.h).
   bool extrapolate = false;
   uint64_t seed = 0;  // of the draws of kid, calibration and extrapolation
   // Whether the user named the rule by which Inception's images are resized, which vouches for statistics
@@ -60,62 +48,50 @@ struct Score {
 // once, when the first score needs them.
 class Evaluator {
  public:
-  // The extractor must live as long. is and class_accuracy need no reference. InputError when a metric that
-  // does has none, has another name in these features or isn't defined in them, calibration or extrapolation
+  // The extractor must live as long. InputError when there is no metric of a name, one that needs a reference
+  // has none, has another name in these features or isn't defined in them, calibration or extrapolation
   // lacks the distance, or the reference the images or the statistics, in these features, that are needed;
   // when statistics in Inception's features are of images resized by another rule, or by one that is not
   // known.
   Evaluator(std::optional<Reference> reference, const FeatureExtractor& extractor, EvaluationOptions options);
+  ~Evaluator();
+  Evaluator(const Evaluator&) = delete;
+  Evaluator& operator=(const Evaluator&) = delete;
 
-  // InputError when the sets have other shapes, too few images, or class_accuracy lacks labels or a
-  // classifier that knows them.
+  // InputError when the sets have other shapes, too few images, or a metric lacks labels or a classifier that
+  // knows them.
   void check(const SetHeader& samples) const;
 
   // What a reader of the scores should know: too few images for features so wide. A sentence each.
   std::vector<std::string> warnings(const SetHeader& samples) const;
 
-  // The scores, in the order of `options.metrics`, calibration and extrapolation last. Checks first.
-  //   frechet, fid    squared Fréchet distance between Gaussians fitted to the features
-  //                   (cm/metrics/frechet.h)
-  //   sfid            the same of Inception's spatial features (Nash et al. 2021, arXiv 2103.03841)
-  //   is              of the samples alone, in chunks of 5,000 (cm/metrics/inception_score.h)
-  //   kid             with its standard deviation over subsets after it, kid_deviation
-  //                   (cm/metrics/kernel_distance.h); of Inception's features in the literature
-  //   precision, recall   k = 3 (cm/metrics/precision_recall.h)
-  //   class_accuracy  share of samples that the classifier gives the class of their label
+  // The scores, in the order of `options.metrics`, calibration and extrapolation last. Checks first. A metric
+  // with a deviation (kid's, over its subsets) has it after it, as NAME_deviation.
   std::vector<Score> evaluate(const ImageSet& samples);
 
   const std::optional<Reference>& reference() const { return reference_; }
   const EvaluationOptions& options() const { return options_; }
 
   // What evaluate() asks of the features of samples, and the same with their activations at hand.
-  Wanted wanted() const;
+  const Wanted& wanted() const { return wanted_; }
   std::vector<Score> evaluate(const SetHeader& samples, const Activations& activations);
 
  private:
-  std::vector<Score> scores_of(Metric metric, const SetHeader& samples, const Activations& activations);
-  const ImageSet& reference_images() const;
+  void check_names() const;
+  void check_extras() const;
+  void check_counts(const SetHeader& images) const;
   void check_reference() const;
   void check_statistics() const;
   void check_resize() const;
   std::vector<Score> calibration(double distance, int64_t samples);
-  double distance_to_reference(const Tensor& features);
-  double spatial_distance_to_reference(const Tensor& spatial);
-  const Activations& reference_activations();
-  const RootedMoments& reference_moments();
 
   std::optional<Reference> reference_;
   const FeatureExtractor& extractor_;
   EvaluationOptions options_;
-  std::optional<Activations> activations_;
-  std::optional<RootedMoments> moments_;
-  std::optional<RootedMoments> spatial_moments_;
-  std::optional<Manifold> manifold_;
+  std::vector<const Metric*> asked_;  // in the table's order
+  Wanted wanted_ = {.features = false};
+  std::unique_ptr<ComparedReference> compared_;
 };
-
-// The scores of one set of samples.
-std::vector<Score> evaluate(const ImageSet& samples, const std::optional<Reference>& reference,
-                            const FeatureExtractor& extractor, const EvaluationOptions& options);
 
 // What a later reference needs of images with these activations: the moments of their features and, where
 // there are any, of the spatial ones. InputError, with the images' path, when there are fewer than 2.

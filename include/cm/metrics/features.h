@@ -73,8 +73,8 @@ inline constexpr auto kInceptionFile = "weights/inception.safetensors";
 
 struct FeatureOptions {
   // "pixels", "inception", "inception:FILE", or a FILE: Inception's weights or a classifier's
-  // (cm/metrics/digit_classifier.h), told apart by what they say they are, or a TorchScript module
-  // (cm/metrics/script_features.h).
+  // (src/metrics/digit_classifier.h), told apart by what they say they are, or a TorchScript module
+  // (src/metrics/script_features.h).
   std::string source = "pixels";
   std::optional<InceptionResize> resize;  // Inception's; tensorflow unless given
 };

@@ -13,11 +13,6 @@
 
 namespace cm {
 
-struct PrecisionRecall {
-  double precision = 0;
-  double recall = 0;
-};
-
 // The union of balls around the rows of `points` [N, D], floating point; `squared_radii` float64 [N].
 struct Manifold {
   Tensor points;
@@ -30,8 +25,5 @@ Manifold manifold_of(const Tensor& features, int64_t k);
 // The share of the rows of `features` [M, D] that lie inside: precision with samples in the reference's
 // manifold, recall the other way round.
 double share_inside(const Tensor& features, const Manifold& manifold);
-
-// Both, of `samples` [N, D] and `reference` [M, D], each with more than k rows. Errors as above.
-PrecisionRecall precision_recall(const Tensor& samples, const Tensor& reference, int64_t k = 3);
 
 }  // namespace cm

@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "cm/metrics/frechet.h"
+#include "frechet.h"
 
 namespace cm {
 
