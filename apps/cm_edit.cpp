@@ -7,6 +7,7 @@
 #include "cm/cli/edit_command.h"
 #include "cm/cli/guidance_option.h"
 #include "cm/cli/number_option.h"
+#include "cm/data/pictures.h"
 
 namespace {
 
@@ -28,8 +29,8 @@ void declare_task(CLI::App& app, cm::EditOptions& options, Words& words) {
                         "whose start weighs at most 1 %",
                         cm::from_below(0, 1));
   app.add_option("--input", options.input,
-                 "the pictures: an image file, a folder or .zip of them, .npz (arr_0) or the digits' "
-                 ".csv.gz; cropped and resized as for training");
+                 cm::concat("the pictures: an image file, ", cm::stored_image_kinds(),
+                            "; cropped and resized as for training"));
   app.add_option("--mask", options.mask,
                  "inpaint: a picture, white = known, of the model's size or the input's");
   app.add_option("--box", words.box, "inpaint: the part to fill, as x,y,w,h in the model's pixels");

@@ -5,12 +5,14 @@
 #include "cm/base/text.h"
 #include "cm/cli/evaluate_command.h"
 #include "cm/cli/number_option.h"
+#include "cm/data/pictures.h"
+#include "cm/metrics/evaluate.h"
 
 namespace {
 
 void declare_subjects(CLI::App& app, cm::EvaluateCommand& command) {
   auto* samples = app.add_option("--samples", command.samples,
-                                 cm::concat("the generated images: ", cm::kImageSets, "; or"));
+                                 cm::concat("the generated images: ", cm::stored_image_kinds(), "; or"));
   auto* checkpoint = app.add_option("--checkpoint", command.checkpoints,
                                     "what is to be sampled and measured, without a file between: a weight "
                                     "file, checkpoint folder or run; several, as RUN/checkpoints/step-*, "

@@ -12,22 +12,13 @@ RunConfig read(const std::filesystem::path& path) {
 }
 
 ImageSpec image_of(const DataOptions& data, const std::string& path, int64_t classes) {
-  const auto labelled = [&](int64_t count) { return data.labels ? count : 0; };
-  switch (data.kind) {
-    case DatasetKind::digits:
-      return {.channels = 1, .size = 8, .classes = labelled(10)};
-    case DatasetKind::cifar10:
-      return {.channels = 3, .size = 32, .classes = labelled(10)};
-    case DatasetKind::folder:
-    case DatasetKind::patches:
-      if (!data.image_size) throw InputError(concat(path, ": data.image_size is needed here"));
-      return {.channels = data.channels.value_or(kDefaultChannels),
-              .size = *data.image_size,
-              .classes = labelled(classes)};
-    case DatasetKind::npz:
-      throw InputError(concat(path, ": data.kind npz does not tell the images' size"));
+  const auto shape = shape_of(data);
+  if (!shape) {
+    throw InputError(concat(path, ": without data.image_size, data.kind ", data.kind.name,
+                            " does not tell the images' size"));
   }
-  TORCH_INTERNAL_ASSERT(false, "not a kind of data");
+  return {
+      .channels = shape->channels, .size = shape->image_size, .classes = shape->classes.value_or(classes)};
 }
 
 }  // namespace

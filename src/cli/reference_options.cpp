@@ -4,13 +4,14 @@
 
 #include "cm/base/text.h"
 #include "cm/cli/command_line.h"
+#include "cm/data/pictures.h"
 
 namespace cm {
 
 CLI::Option* add_reference_options(CLI::App& app, ReferenceOptions& options) {
-  CLI::Option* reference = app.add_option(
-      "--reference", options.reference,
-      concat("what the images are compared with: ", kImageSets, ", or .npz with statistics (mu, sigma)"));
+  CLI::Option* reference = app.add_option("--reference", options.reference,
+                                          concat("what the images are compared with: ", stored_image_kinds(),
+                                                 ", or .npz with statistics (mu, sigma)"));
   app.add_option("--features", options.features.source,
                  concat("pixels; inception (", kInceptionFile,
                         ", which scripts/export_inception.py makes) or inception:FILE; a classifier file "

@@ -1,4 +1,4 @@
-#include "cm/data/cifar10.h"
+#include "cifar10.h"
 
 #include <string>
 #include <vector>
@@ -6,8 +6,8 @@
 #include "cm/base/error.h"
 #include "cm/base/files.h"
 #include "cm/base/text.h"
-#include "cm/data/memory_dataset.h"
 #include "file_mistakes.h"
+#include "memory_dataset.h"
 
 namespace cm {
 namespace {
@@ -54,24 +54,38 @@ Tensor read_records(const fs::path& file) {
   return records;
 }
 
-}  // namespace
-
-std::unique_ptr<Dataset> open_cifar10(const fs::path& path, bool labels) {
-  const std::vector<fs::path> files = batch_files(path);
+std::unique_ptr<Dataset> open_cifar10(const DataOptions& options) {
+  const std::vector<fs::path> files = batch_files(options.path);
   FileMistakes mistakes;
   for (const auto& file : files) {
     if (const std::string mistake = size_mistake(file); !mistake.empty()) {
       mistakes.add(concat(file.string(), ": ", mistake, kCifarRemedy));
     }
   }
-  mistakes.throw_if_any(path.string());
+  mistakes.throw_if_any(options.path);
 
   std::vector<Tensor> batches;
   for (const auto& file : files) batches.push_back(read_records(file));
   const Tensor records = torch::cat(batches);
   const Tensor pixels = records.slice(1, 1).reshape({-1, kCifarChannels, kCifarSide, kCifarSide});
-  const Tensor classes = labels ? records.select(1, 0).to(torch::kInt64) : Tensor();
-  return std::make_unique<InMemoryDataset>(pixels, classes, labels ? kCifarClasses : 0);
+  const Tensor classes = options.labels ? records.select(1, 0).to(torch::kInt64) : Tensor();
+  return std::make_unique<InMemoryDataset>(pixels, classes, options.labels ? kCifarClasses : 0);
+}
+
+}  // namespace
+
+DataKind cifar10_kind() {
+  return {.name = "cifar10",
+          .help = "binary batches",
+          .data_path = "the folder cifar-10-batches-bin of cifar-10-binary.tar.gz, or one of its .bin files",
+          .open = open_cifar10,
+          .recognises =
+              [](const fs::path& path) {
+                return fs::is_directory(path) ? fs::exists(path / "data_batch_1.bin")
+                                              : path.extension() == ".bin";
+              },
+          .recognised = "CIFAR-10's .bin batches",
+          .shape = DatasetShape{kCifarChannels, kCifarSide, kCifarClasses}};
 }
 
 }  // namespace cm

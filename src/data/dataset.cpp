@@ -6,53 +6,56 @@
 #include "cm/base/error.h"
 #include "cm/base/log.h"
 #include "cm/base/text.h"
-#include "cm/data/cifar10.h"
-#include "cm/data/digits.h"
-#include "cm/data/image_folder.h"
-#include "cm/data/npz_dataset.h"
-#include "cm/data/patches.h"
+#include "cm/data/resize.h"
+#include "kinds.h"
 
 namespace cm {
 namespace {
 
-constexpr int64_t kPatchSize = 32;
+// Image files of any size, decoded when they are asked for.
+class SizedImages final : public Dataset {
+ public:
+  SizedImages(std::unique_ptr<StoredImages> images, int64_t size, int64_t channels)
+      : images_(std::move(images)), size_(size), channels_(channels) {}
 
-std::string expected_path(DatasetKind kind) {
-  switch (kind) {
-    case DatasetKind::digits:
-      return "the digits' CSV, data/digits/digits.csv.gz of this project";
-    case DatasetKind::folder:
-      return "a folder of images, or a .zip of them, in one folder a class where they have classes";
-    case DatasetKind::patches:
-      return "a picture, or a folder or .zip of pictures, data/photographs of this project among them";
-    case DatasetKind::cifar10:
-      return "the folder cifar-10-batches-bin of cifar-10-binary.tar.gz, or one of its .bin files";
-    case DatasetKind::npz:
-      return "an .npz file with the images as arr_0, uint8 [N, S, S, C]";
+  int64_t size() const override { return images_->size(); }
+  int64_t channels() const override { return channels_; }
+  int64_t image_size() const override { return size_; }
+  int64_t classes() const override { return images_->classes(); }
+  Example get(int64_t index) const override {
+    const Example image = images_->get(index, channels_);
+    return {center_crop(image.pixels, size_), image.label};
   }
-  TORCH_CHECK(false, "unknown kind of data");
-}
+
+ private:
+  std::unique_ptr<StoredImages> images_;
+  int64_t size_;
+  int64_t channels_;
+};
 
 std::unique_ptr<Dataset> open_kind(const DataOptions& options) {
-  switch (options.kind) {
-    case DatasetKind::digits:
-      return open_digits(options.path, options.labels);
-    case DatasetKind::folder:
-      return open_image_folder(options.path, options.image_size.value(),
-                               options.channels.value_or(kDefaultChannels), options.labels);
-    case DatasetKind::patches:
-      return open_patches(options.path, options.image_size.value_or(kPatchSize),
-                          options.channels.value_or(kDefaultChannels), options.labels,
-                          options.patches.value_or(PatchOptions()));
-    case DatasetKind::cifar10:
-      return open_cifar10(options.path, options.labels);
-    case DatasetKind::npz:
-      return open_npz_dataset(options.path, options.labels);
-  }
-  TORCH_CHECK(false, "unknown kind of data");
+  const DataKind& kind = row_of(options.kind);
+  if (kind.open) return kind.open(options);
+  return std::make_unique<SizedImages>(kind.open_stored(options.path, options.labels), *options.image_size,
+                                       options.channels.value_or(kDefaultChannels));
 }
 
 }  // namespace
+
+const std::vector<EnumName<DatasetKind>>& dataset_kind_names() {
+  static const std::vector<EnumName<DatasetKind>> names = [] {
+    std::vector<EnumName<DatasetKind>> all;
+    for (const DataKind& kind : data_kinds()) all.push_back({{kind.name}, kind.name});
+    return all;
+  }();
+  return names;
+}
+
+std::string dataset_kinds_help() {
+  std::vector<std::string> kinds;
+  for (const DataKind& kind : data_kinds()) kinds.push_back(concat(kind.name, ": ", kind.help));
+  return join(kinds, "; ");
+}
 
 Examples first_examples(const Dataset& dataset, int64_t count) {
   TORCH_CHECK(count >= 1 && count <= dataset.size(), count, " examples of ", dataset.size());
@@ -67,18 +70,28 @@ Examples first_examples(const Dataset& dataset, int64_t count) {
 }
 
 void validate(const DataOptions& options, const Complain& complain) {
-  if (options.path.empty()) complain("path", concat("must be given: ", expected_path(options.kind)));
+  if (options.path.empty()) complain("path", concat("must be given: ", row_of(options.kind).data_path));
   if (options.channels && *options.channels != 1 && *options.channels != 3) {
     complain("channels", concat("must be 1 (grey) or 3 (RGB), got ", *options.channels));
   }
-  if (options.kind == DatasetKind::folder && !options.image_size) {
+  const DataKind& kind = row_of(options.kind);
+  if (kind.takes_size() && !kind.default_size && !options.image_size) {
     complain("image_size",
              "must be given for image files: the side in pixels that its images are brought to");
   }
-  if (options.patches && options.kind != DatasetKind::patches) {
+  if (options.patches && kind.name != "patches") {
     complain("patches", concat("belongs to kind patches, but kind is ", to_string(options.kind),
                                "; remove the section or change kind"));
   }
+}
+
+std::optional<DatasetShape> shape_of(const DataOptions& options) {
+  const DataKind& kind = row_of(options.kind);
+  const auto size = options.image_size ? options.image_size : kind.default_size;
+  std::optional<DatasetShape> shape = kind.shape;
+  if (kind.takes_size() && size) shape = {options.channels.value_or(kDefaultChannels), *size};
+  if (shape && !options.labels) shape->classes = 0;
+  return shape;
 }
 
 std::unique_ptr<Dataset> open_dataset(const DataOptions& options) {
@@ -90,7 +103,7 @@ std::unique_ptr<Dataset> open_dataset(const DataOptions& options) {
 
   std::error_code ignored;
   if (!std::filesystem::exists(options.path, ignored)) {
-    throw InputError(concat(options.path, ": not found; data.path must be ", expected_path(options.kind)));
+    throw InputError(concat(options.path, ": not found; data.path must be ", row_of(options.kind).data_path));
   }
   auto dataset = open_kind(options);
   if (options.image_size && *options.image_size != dataset->image_size()) {

@@ -1,4 +1,4 @@
-#include "cm/data/digits.h"
+#include "digits.h"
 
 #include <zlib.h>
 
@@ -9,8 +9,8 @@
 
 #include "cm/base/error.h"
 #include "cm/base/text.h"
-#include "cm/data/memory_dataset.h"
 #include "file_mistakes.h"
+#include "memory_dataset.h"
 
 namespace cm {
 namespace {
@@ -73,9 +73,8 @@ std::string mistake_in(const std::vector<int>& values) {
   return "";
 }
 
-}  // namespace
-
-std::unique_ptr<Dataset> open_digits(const fs::path& path, bool labels) {
+std::unique_ptr<Dataset> open_digits(const DataOptions& options) {
+  const fs::path path = options.path;
   const std::string text = read_gzip(path);
   if (text.empty()) throw InputError(concat(path.string(), ": empty file", kDigitsRemedy));
 
@@ -104,7 +103,22 @@ std::unique_ptr<Dataset> open_digits(const fs::path& path, bool labels) {
   const auto count = static_cast<int64_t>(digits.size());
   return std::make_unique<InMemoryDataset>(
       torch::tensor(pixels, torch::kUInt8).view({count, 1, kDigitsSide, kDigitsSide}),
-      labels ? torch::tensor(digits, torch::kInt64) : Tensor(), labels ? kDigitsClasses : 0);
+      options.labels ? torch::tensor(digits, torch::kInt64) : Tensor(), options.labels ? kDigitsClasses : 0);
+}
+
+}  // namespace
+
+DataKind digits_kind() {
+  return {.name = "digits",
+          .help = "UCI's CSV",
+          .data_path = "the digits' CSV, data/digits/digits.csv.gz of this project",
+          .open = open_digits,
+          .recognises =
+              [](const fs::path& path) {
+                return path.string().ends_with(".csv") || path.string().ends_with(".csv.gz");
+              },
+          .recognised = "digits .csv.gz",
+          .shape = DatasetShape{1, kDigitsSide, kDigitsClasses}};
 }
 
 }  // namespace cm

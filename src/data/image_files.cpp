@@ -1,4 +1,4 @@
-#include "cm/data/image_files.h"
+#include "image_files.h"
 
 #include <algorithm>
 #include <fstream>
@@ -143,7 +143,7 @@ std::vector<int64_t> labels_of(const FileTree& images, const Sorted& files, File
 
 }  // namespace
 
-ImageFiles::ImageFiles(const std::filesystem::path& path, bool labels) {
+ImageFiles::ImageFiles(const std::filesystem::path& path, bool labels) : StoredImages(path) {
   FileMistakes mistakes;
   FileTree tree = read_tree(path, mistakes);
   Sorted files = sorted(std::move(tree.files));
@@ -175,6 +175,17 @@ std::string ImageFiles::where(int64_t index) const {
 Tensor ImageFiles::read(int64_t index, int64_t channels) const {
   const auto& image = images_->files.at(static_cast<size_t>(index));
   return decode_image(images_->read(image), channels, images_->where(image));
+}
+
+DataKind image_files_kind() {
+  return {.name = "folder",
+          .help = "image files in a folder or .zip, class = folder or as dataset.json says",
+          .data_path = "a folder of images, or a .zip of them, in one folder a class where they have classes",
+          .open_stored = [](const std::filesystem::path& path, bool labels) -> std::unique_ptr<StoredImages> {
+            return std::make_unique<ImageFiles>(path, labels);
+          },
+          .recognises = [](const std::filesystem::path& path) { return is_directory(path) || is_zip(path); },
+          .recognised = "folder or .zip of images"};
 }
 
 }  // namespace cm

@@ -1,4 +1,4 @@
-#include "cm/data/memory_dataset.h"
+#include "memory_dataset.h"
 
 #include <utility>
 

@@ -4,7 +4,8 @@
 
 #include "cm/base/error.h"
 #include "cm/base/text.h"
-#include "cm/data/memory_dataset.h"
+#include "kinds.h"
+#include "memory_dataset.h"
 
 namespace cm {
 namespace {
@@ -56,16 +57,24 @@ Tensor checked_labels(const fs::path& path, const Tensor& array, int64_t count) 
 
 }  // namespace
 
-std::unique_ptr<Dataset> open_npz_dataset(const fs::path& path, bool labels) {
-  return npz_dataset(path, load_npz(path, kImageArrays), labels);
-}
-
 std::unique_ptr<Dataset> npz_dataset(const fs::path& path, const NpzArrays& arrays, bool labels) {
   const Tensor pixels = checked_pixels(path, arrays);
   const auto found = arrays.find("arr_1");
   if (!labels || found == arrays.end()) return std::make_unique<InMemoryDataset>(pixels, Tensor(), 0);
   const Tensor classes = checked_labels(path, found->second, pixels.size(0));
   return std::make_unique<InMemoryDataset>(pixels, classes, classes.max().item<int64_t>() + 1);
+}
+
+DataKind npz_kind() {
+  return {.name = "npz",
+          .help = "arr_0, arr_1",
+          .data_path = "an .npz file with the images as arr_0, uint8 [N, S, S, C]",
+          .open =
+              [](const DataOptions& options) {
+                return npz_dataset(options.path, load_npz(options.path, kImageArrays), options.labels);
+              },
+          .recognises = [](const fs::path& path) { return is_npz(path) && !fs::is_directory(path); },
+          .recognised = ".npz (arr_0)"};
 }
 
 }  // namespace cm

@@ -1,4 +1,4 @@
-#include "cm/data/patches.h"
+#include "patches.h"
 
 #include <algorithm>
 #include <numeric>
@@ -7,16 +7,18 @@
 #include "cm/base/error.h"
 #include "cm/base/random.h"
 #include "cm/base/text.h"
-#include "cm/data/image_files.h"
 #include "cm/data/resize.h"
 #include "cm/io/image.h"
 #include "cm/io/zip_archive.h"
 #include "file_mistakes.h"
+#include "image_files.h"
 
 namespace cm {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr int64_t kPatchSide = 32;
 
 class Patches final : public Dataset {
  public:
@@ -87,15 +89,16 @@ Tensor checked_picture(const Tensor& pixels, const std::string& where, int64_t s
   return reduced(pixels, factor);
 }
 
-}  // namespace
-
-std::unique_ptr<Dataset> open_patches(const fs::path& path, int64_t size, int64_t channels, bool labels,
-                                      const PatchOptions& options) {
+std::unique_ptr<Dataset> open_patches(const DataOptions& options) {
+  const fs::path path = options.path;
+  const int64_t size = options.image_size.value_or(kPatchSide);
+  const int64_t channels = options.channels.value_or(kDefaultChannels);
+  const PatchOptions draw = options.patches.value_or(PatchOptions());
   std::vector<Tensor> pictures;
   FileMistakes mistakes;
   const auto add = [&](const std::string& where, const auto& read) {
     try {
-      pictures.push_back(checked_picture(read(), where, size, channels, options.reduce));
+      pictures.push_back(checked_picture(read(), where, size, channels, draw.reduce));
     } catch (const InputError& mistake) {
       mistakes.add(mistake.what());
     }
@@ -108,7 +111,18 @@ std::unique_ptr<Dataset> open_patches(const fs::path& path, int64_t size, int64_
     add(path.string(), [&] { return read_image(path, channels); });
   }
   mistakes.throw_if_any(path.string());
-  return std::make_unique<Patches>(std::move(pictures), size, labels, options);
+  return std::make_unique<Patches>(std::move(pictures), size, options.labels, draw);
+}
+
+}  // namespace
+
+DataKind patches_kind() {
+  return {
+      .name = "patches",
+      .help = "random squares of pictures, class = picture",
+      .data_path = "a picture, or a folder or .zip of pictures, data/photographs of this project among them",
+      .open = open_patches,
+      .default_size = kPatchSide};
 }
 
 }  // namespace cm

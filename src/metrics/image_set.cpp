@@ -5,22 +5,11 @@
 
 #include "cm/base/error.h"
 #include "cm/base/text.h"
-#include "cm/data/digits.h"
-#include "cm/data/image_files.h"
-#include "cm/data/image_source.h"
 #include "cm/data/npz_dataset.h"
+#include "cm/data/pictures.h"
 
 namespace cm {
 namespace {
-
-namespace fs = std::filesystem;
-
-ImageSet all_of(const Dataset& dataset, const fs::path& path) {
-  Examples all = first_examples(dataset, dataset.size());
-  ImageSet images{.path = path.string(), .pixels = std::move(all.pixels), .labels = std::nullopt};
-  if (all.labels.defined()) images.labels = std::move(all.labels);
-  return images;
-}
 
 // RGB whose three channels are equal everywhere, as one channel.
 Tensor without_grey_copies(const Tensor& rgb) {
@@ -32,21 +21,24 @@ std::string size_of(const Tensor& image) {
   return concat(image.size(2), "×", image.size(1));
 }
 
-ImageSet all_of(const ImageFiles& files, const fs::path& path) {
+ImageSet all_of(const StoredImages& images) {
   std::vector<Tensor> pixels;
   std::vector<int64_t> labels;
-  for (int64_t i = 0; i < files.size(); ++i) {
-    pixels.push_back(files.read(i, 3));
-    labels.push_back(files.label(i));
+  for (int64_t i = 0; i < images.size(); ++i) {
+    Example image = images.get(i, images.channels().value_or(3));
+    pixels.push_back(std::move(image.pixels));
+    labels.push_back(image.label);
     if (pixels.back().sizes() != pixels.front().sizes()) {
-      throw InputError(concat(files.where(i), ": ", size_of(pixels.back()), " pixels, but ", files.where(0),
+      throw InputError(concat(images.where(i), ": ", size_of(pixels.back()), " pixels, but ", images.where(0),
                               " has ", size_of(pixels.front()), "; all images of a set must have one size"));
     }
   }
-  ImageSet images{
-      .path = path.string(), .pixels = without_grey_copies(torch::stack(pixels)), .labels = std::nullopt};
-  if (files.classes() > 0) images.labels = torch::tensor(labels, torch::kInt64);
-  return images;
+  const Tensor all = torch::stack(pixels);
+  ImageSet set{.path = images.path(),
+               .pixels = images.channels() ? all : without_grey_copies(all),
+               .labels = std::nullopt};
+  if (images.classes() > 0) set.labels = torch::tensor(labels, torch::kInt64);
+  return set;
 }
 
 }  // namespace
@@ -55,23 +47,13 @@ std::string to_string(const ImageShape& shape) {
   return concat(shape.channels, "×", shape.height, "×", shape.width);
 }
 
-ImageSet images_in(const NpzArrays& arrays, const fs::path& path) {
-  return all_of(*npz_dataset(path, arrays, true), path);
+ImageSet images_in(const NpzArrays& arrays, const std::filesystem::path& path) {
+  return all_of(*stored_images(npz_dataset(path, arrays, true), path));
 }
 
-ImageSet load_images(const fs::path& path) {
-  const ImageSource source = image_source(path);
-  switch (source.kind) {
-    case ImageSourceKind::files:
-      return all_of(ImageFiles(path), path);
-    case ImageSourceKind::npz:
-      return all_of(*open_npz_dataset(source.path, true), source.path);
-    case ImageSourceKind::digits:
-      return all_of(*open_digits(path, true), path);
-    case ImageSourceKind::picture:
-      break;
-  }
-  throw InputError(concat(path.string(), ": unknown kind of image set; expected ", kImageSets));
+ImageSet load_images(const std::filesystem::path& path) {
+  if (const auto images = open_stored_images(path)) return all_of(*images);
+  throw InputError(concat(path.string(), ": unknown kind of image set; expected ", stored_image_kinds()));
 }
 
 }  // namespace cm

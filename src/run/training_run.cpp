@@ -149,7 +149,7 @@ void fill_in(RunConfig& config) {
   with_section(config.sections, config.objective, [](auto& section) {
     section = section.value_or(typename std::decay_t<decltype(section)>::value_type());
   });
-  if (config.data.kind == DatasetKind::patches)
+  if (config.data.kind == DatasetKind{"patches"})
     config.data.patches = config.data.patches.value_or(PatchOptions());
   config.parameterization = parameterization_of(config);
   if (!config.sampling.grid) config.sampling.grid = method_of(config).last_levels;

@@ -1,4 +1,4 @@
-#include "cm/data/cifar10.h"
+#include "src/data/cifar10.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -6,11 +6,16 @@
 #include "cm/base/error.h"
 #include "cm/base/files.h"
 #include "cm/base/text.h"
+#include "data/kind_laws.h"
 #include "support/message_of.h"
 #include "support/temporary_folder.h"
 
 namespace cm {
 namespace {
+
+std::unique_ptr<Dataset> open_cifar10(const std::string& path, bool labels) {
+  return cifar10_kind().open({.path = path, .labels = labels});
+}
 
 using test::message_of;
 using test::TemporaryFolder;
@@ -77,6 +82,13 @@ TEST(Cifar10, RefusesAClassOutOfRange) {
   write_file_atomically(folder / "data.bin", record(1) + record(10));
   EXPECT_THAT(message_of<InputError>([&] { open_cifar10(folder / "data.bin", true); }),
               HasSubstr("data.bin: record 1 has class 10, expected 0 to 9"));
+}
+
+TEST(Cifar10, IsAKindOfData) {
+  const TemporaryFolder folder;
+  for (int i = 1; i <= 5; ++i) write_file_atomically(folder / concat("data_batch_", i, ".bin"), record(i));
+  test::expect_laws_of_a_kind({.kind = {"cifar10"}, .path = folder.path()});
+  test::expect_laws_of_a_kind({.kind = {"cifar10"}, .path = folder / "data_batch_2.bin"});
 }
 
 }  // namespace

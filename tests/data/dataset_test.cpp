@@ -6,9 +6,9 @@
 #include "cm/base/error.h"
 #include "cm/base/files.h"
 #include "cm/base/text.h"
-#include "cm/data/memory_dataset.h"
 #include "cm/io/image.h"
 #include "cm/io/npz.h"
+#include "src/data/memory_dataset.h"
 #include "support/message_of.h"
 #include "support/shipped_data.h"
 #include "support/temporary_folder.h"
@@ -28,21 +28,20 @@ std::string complaint(const DataOptions& options) {
 }
 
 TEST(OpenDataset, OpensEveryKind) {
-  EXPECT_EQ(open_dataset({.kind = DatasetKind::digits, .path = kDigits, .image_size = 8})->size(), 1797);
+  EXPECT_EQ(open_dataset({.kind = {"digits"}, .path = kDigits, .image_size = 8})->size(), 1797);
 
   const TemporaryFolder folder;
   write_file_atomically(folder / "c.bin", std::string(3073, '\0'));
-  EXPECT_EQ(open_dataset({.kind = DatasetKind::cifar10, .path = folder / "c.bin"})->image_size(), 32);
+  EXPECT_EQ(open_dataset({.kind = {"cifar10"}, .path = folder / "c.bin"})->image_size(), 32);
 
   save_npz(folder / "d.npz", {{"arr_0", torch::zeros({1, 4, 4, 1}, torch::kUInt8)}});
-  EXPECT_EQ(open_dataset({.kind = DatasetKind::npz, .path = folder / "d.npz"})->channels(), 1);
+  EXPECT_EQ(open_dataset({.kind = {"npz"}, .path = folder / "d.npz"})->channels(), 1);
 
   write_png(folder / "a.png", torch::zeros({3, 9, 7}, torch::kUInt8));
-  const DataOptions photos{
-      .kind = DatasetKind::folder, .path = folder.path(), .image_size = 2, .channels = 1};
+  const DataOptions photos{.kind = {"folder"}, .path = folder.path(), .image_size = 2, .channels = 1};
   EXPECT_EQ(open_dataset(photos)->get(0).pixels.sizes(), at::IntArrayRef({1, 2, 2}));
 
-  const auto patches = open_dataset({.kind = DatasetKind::patches, .path = kPhotographs});
+  const auto patches = open_dataset({.kind = {"patches"}, .path = kPhotographs});
   EXPECT_EQ(patches->size(), 50'000);
   EXPECT_EQ(patches->get(0).pixels.sizes(), at::IntArrayRef({3, 32, 32}));
 }
@@ -59,7 +58,7 @@ TEST(FirstExamples, AreThoseOfTheDatasetInItsOrder) {
 }
 
 TEST(OpenDataset, SaysWhatAMissingPathShouldBe) {
-  EXPECT_THAT(complaint({.kind = DatasetKind::npz, .path = "/none.npz"}),
+  EXPECT_THAT(complaint({.kind = {"npz"}, .path = "/none.npz"}),
               AllOf(HasSubstr("/none.npz: not found"), HasSubstr("data.path must be an .npz file")));
 }
 
@@ -74,8 +73,8 @@ TEST(OpenDataset, SaysThatStoredChannelsStay) {
   write_file_atomically(folder / "c.bin", std::string(3073, '\0'));
   save_npz(folder / "d.npz", {{"arr_0", torch::zeros({1, 4, 4, 3}, torch::kUInt8)}});
   DataOptions digits{.path = kDigits};
-  DataOptions cifar10{.kind = DatasetKind::cifar10, .path = folder / "c.bin"};
-  DataOptions npz{.kind = DatasetKind::npz, .path = folder / "d.npz"};
+  DataOptions cifar10{.kind = {"cifar10"}, .path = folder / "c.bin"};
+  DataOptions npz{.kind = {"npz"}, .path = folder / "d.npz"};
   for (DataOptions* options : {&digits, &cifar10, &npz}) {
     const int64_t stored = open_dataset(*options)->channels();
     for (const int64_t asked : {stored, 4 - stored}) {
@@ -92,7 +91,7 @@ TEST(OpenDataset, SaysThatStoredChannelsStay) {
 }
 
 TEST(DataOptions, AreCheckedTogether) {
-  const std::string message = complaint({.kind = DatasetKind::folder, .channels = 2});
+  const std::string message = complaint({.kind = {"folder"}, .channels = 2});
   EXPECT_THAT(message, HasSubstr("data.path must be given: a folder of images"));
   EXPECT_THAT(message, HasSubstr("data.channels must be 1 (grey) or 3 (RGB), got 2"));
   EXPECT_THAT(message, HasSubstr("data.image_size must be given for image files"));
@@ -104,10 +103,10 @@ TEST(DataOptions, OfPatchesBelongToThem) {
 }
 
 TEST(DataOptions, NameThePathOfEachKind) {
-  EXPECT_THAT(complaint({.kind = DatasetKind::digits}), HasSubstr("digits.csv.gz"));
-  EXPECT_THAT(complaint({.kind = DatasetKind::patches}), HasSubstr("data/photographs"));
-  EXPECT_THAT(complaint({.kind = DatasetKind::cifar10}), HasSubstr("cifar-10-batches-bin"));
-  EXPECT_THAT(complaint({.kind = DatasetKind::npz}), HasSubstr("arr_0"));
+  EXPECT_THAT(complaint({.kind = {"digits"}}), HasSubstr("digits.csv.gz"));
+  EXPECT_THAT(complaint({.kind = {"patches"}}), HasSubstr("data/photographs"));
+  EXPECT_THAT(complaint({.kind = {"cifar10"}}), HasSubstr("cifar-10-batches-bin"));
+  EXPECT_THAT(complaint({.kind = {"npz"}}), HasSubstr("arr_0"));
 }
 
 TEST(InMemoryDataset, ChecksWhatItIsGiven) {

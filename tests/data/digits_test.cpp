@@ -1,4 +1,4 @@
-#include "cm/data/digits.h"
+#include "src/data/digits.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -9,12 +9,17 @@
 #include "cm/base/error.h"
 #include "cm/base/files.h"
 #include "cm/base/text.h"
+#include "data/kind_laws.h"
 #include "support/message_of.h"
 #include "support/shipped_data.h"
 #include "support/temporary_folder.h"
 
 namespace cm {
 namespace {
+
+std::unique_ptr<Dataset> open_digits(const std::string& path, bool labels) {
+  return digits_kind().open({.path = path, .labels = labels});
+}
 
 using test::kDigits;
 using test::message_of;
@@ -107,6 +112,10 @@ TEST(Digits, RefuseDamagedFiles) {
               HasSubstr("half.csv.gz: damaged or truncated"));
   EXPECT_THAT(message_of<InputError>([&] { open_digits(folder / "none", true); }),
               HasSubstr("can't be opened"));
+}
+
+TEST(Digits, AreAKindOfData) {
+  test::expect_laws_of_a_kind({.kind = {"digits"}, .path = test::kDigits});
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-#include "cm/data/image_files.h"
+#include "src/data/image_files.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -7,7 +7,10 @@
 #include "cm/base/error.h"
 #include "cm/base/files.h"
 #include "cm/base/text.h"
+#include "cm/data/loader.h"
+#include "cm/data/resize.h"
 #include "cm/io/image.h"
+#include "data/kind_laws.h"
 #include "support/message_of.h"
 #include "support/temporary_folder.h"
 #include "support/zip_file.h"
@@ -241,6 +244,63 @@ TEST(ImageFiles, DatasetJsonMustFitTheImages) {
 
   test::write_zip(folder / "x.zip", {{"x/a.png", png_of(1)}, {"x/dataset.json", "{\"labels\": null}"}});
   EXPECT_THAT(complaint(folder / "x.zip"), HasSubstr("x.zip/x/dataset.json: lies a folder too deep"));
+}
+
+std::unique_ptr<Dataset> open_image_folder(const std::string& path, int64_t size, int64_t channels,
+                                           bool labels) {
+  return open_dataset(
+      {.kind = {"folder"}, .path = path, .image_size = size, .channels = channels, .labels = labels});
+}
+
+TEST(ImageFolder, CropsAndResizes) {
+  const TemporaryFolder folder;
+  const Tensor photo = torch::arange(3 * 9 * 14).remainder(251).to(torch::kUInt8).view({3, 9, 14});
+  write_png(folder / "a.png", photo);
+  const auto data = open_image_folder(folder.path(), 4, 3, true);
+  EXPECT_EQ(data->size(), 1);
+  EXPECT_EQ(data->channels(), 3);
+  EXPECT_EQ(data->image_size(), 4);
+  EXPECT_EQ(data->classes(), 0);
+  EXPECT_TRUE(torch::equal(data->get(0).pixels, center_crop(photo, 4)));
+  EXPECT_EQ(open_image_folder(folder.path(), 4, 1, true)->get(0).pixels.sizes(), at::IntArrayRef({1, 4, 4}));
+}
+
+TEST(ImageFolder, GivesItsClassesToTheLoadersThreads) {
+  const TemporaryFolder folder;
+  test::ZipEntries files;
+  for (int i = 0; i < 30; ++i) {
+    const std::string png = encode_png(torch::full({1, 4, 4}, i, torch::kUInt8));
+    files.emplace_back((i < 10 ? "cats/" : "dogs/") + std::to_string(100 + i) + ".png", png);
+  }
+  test::write_zip(folder / "x.zip", files, true);
+  const auto data = open_image_folder(folder / "x.zip", 4, 1, true);
+  EXPECT_EQ(data->classes(), 2);
+  EXPECT_EQ(open_image_folder(folder / "x.zip", 4, 1, false)->classes(), 0);
+  Loader loader(*data, {.batch_size = 30, .workers = 4});
+  const Batch batch = loader.next();
+  const Tensor values = batch.x.select(1, 0).select(1, 0).select(1, 0);  // of one pixel each
+  EXPECT_TRUE(torch::equal(std::get<0>(values.sort()), from_uint8(torch::arange(30, torch::kUInt8))));
+  EXPECT_TRUE(
+      torch::equal(batch.labels, (values > from_uint8(torch::tensor(9, torch::kUInt8))).to(torch::kInt64)));
+}
+
+TEST(ImageFolder, ReportsABrokenImageWhenItIsRead) {
+  const TemporaryFolder folder;
+  write_png(folder / "a.png", torch::zeros({3, 4, 4}, torch::kUInt8));
+  const std::string whole = read_file(folder / "a.png");
+  write_file_atomically(folder / "a.png", whole.substr(0, 20));
+  const auto data = open_image_folder(folder.path(), 4, 3, true);
+  EXPECT_THAT(message_of<InputError>([&] { data->get(0); }), HasSubstr("a.png"));
+}
+
+TEST(ImageFolder, IsAKindOfData) {
+  const TemporaryFolder folder;
+  const std::string png = encode_png(torch::zeros({3, 4, 4}, torch::kUInt8));
+  test::write_zip(folder / "x.zip", {{"cats/a.png", png}, {"dogs/b.png", png}});
+  for (const int64_t channels : {1, 3}) {
+    test::expect_laws_of_a_kind(
+        {.kind = {"folder"}, .path = folder / "x.zip", .image_size = 2, .channels = channels});
+  }
 }
 
 }  // namespace

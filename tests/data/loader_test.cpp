@@ -12,7 +12,7 @@
 
 #include "cm/base/error.h"
 #include "cm/base/random.h"
-#include "cm/data/memory_dataset.h"
+#include "src/data/memory_dataset.h"
 #include "support/message_of.h"
 
 namespace cm {

@@ -5,6 +5,7 @@
 
 #include "cm/base/error.h"
 #include "cm/io/npz.h"
+#include "data/kind_laws.h"
 #include "support/message_of.h"
 #include "support/temporary_folder.h"
 
@@ -22,7 +23,7 @@ Tensor some_images() {
 std::unique_ptr<Dataset> reopened(const NpzArrays& arrays, bool labels = true) {
   const TemporaryFolder folder;
   save_npz(folder / "d.npz", arrays);
-  return open_npz_dataset(folder / "d.npz", labels);
+  return npz_kind().open({.path = folder / "d.npz", .labels = labels});
 }
 
 std::string complaint(const NpzArrays& arrays) {
@@ -70,6 +71,12 @@ TEST(NpzDataset, RefusesLabelsThatAreNoClasses) {
               HasSubstr("arr_1 has class -1"));
   EXPECT_THAT(complaint({{"arr_0", images}, {"arr_1", torch::tensor({0, 1'000'000})}}),
               HasSubstr("arr_1 has class 1000000"));
+}
+
+TEST(NpzDataset, IsAKindOfData) {
+  const TemporaryFolder folder;
+  save_npz(folder / "d.npz", {{"arr_0", some_images()}, {"arr_1", torch::tensor({5, 2})}});
+  test::expect_laws_of_a_kind({.kind = {"npz"}, .path = folder / "d.npz"});
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-#include "cm/data/patches.h"
+#include "src/data/patches.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -12,6 +12,7 @@
 #include "cm/base/text.h"
 #include "cm/data/loader.h"
 #include "cm/io/image.h"
+#include "data/kind_laws.h"
 #include "support/message_of.h"
 #include "support/shipped_data.h"
 #include "support/temporary_folder.h"
@@ -26,6 +27,12 @@ using test::TemporaryFolder;
 using testing::AllOf;
 using testing::HasSubstr;
 using testing::Not;
+
+std::unique_ptr<Dataset> open_patches(const std::string& path, int64_t size, int64_t channels, bool labels,
+                                      const PatchOptions& draw) {
+  return patches_kind().open(
+      {.path = path, .image_size = size, .channels = channels, .labels = labels, .patches = draw});
+}
 
 // Every pixel says where it is: red is its row, green its column, blue `name`.
 Tensor map_of(int64_t height, int64_t width, int64_t name) {
@@ -173,6 +180,11 @@ TEST(Patches, NeedAPicture) {
               HasSubstr("no images; expected PNG, JPEG"));
   EXPECT_THAT(message_of<InputError>([&] { open_patches(folder / "none.png", 4, 3, true, {}); }),
               HasSubstr("none.png"));
+}
+
+TEST(Patches, AreAKindOfData) {
+  test::expect_laws_of_a_kind({.kind = {"patches"}, .path = test::kPhotographs});
+  test::expect_laws_of_a_kind({.kind = {"patches"}, .path = test::kPhotographs, .image_size = 8});
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include "cm/io/image.h"
 #include "cm/io/npz.h"
 #include "support/message_of.h"
+#include "support/shipped_data.h"
 #include "support/temporary_folder.h"
 #include "support/zip_file.h"
 
@@ -102,6 +103,52 @@ TEST(Pictures, WhatCannotBeReadIsNamed) {
               HasSubstr("has images of 1 channel(s), and the model's have 3"));
   write_file_atomically(folder / "empty.png", "");
   EXPECT_THAT(complaint(folder / "empty.png", 3), HasSubstr("empty.png: is empty; expected an image"));
+}
+
+TEST(StoredImages, TheirKindIsToldByThePath) {
+  const TemporaryFolder folder;
+  const std::string png = encode_png(colours(4, 7));
+  test::write_zip(folder / "a.ZIP", {{"a.png", png}});
+  save_npz(folder / "a.npz", {{"arr_0", torch::zeros({2, 4, 4, 1}, torch::kUInt8)}});
+  fs::create_directories(folder / "pictures.npz");  // a folder, whatever its name
+  write_file_atomically(folder / "pictures.npz/a.png", png);
+  write_file_atomically(folder / "b.png", png);
+  write_file_atomically(folder / "b", png);
+  const auto name_of = [](const fs::path& path) { return open_stored_images(path)->where(0); };
+  EXPECT_THAT(name_of(folder / "a.ZIP"), EndsWith("a.ZIP/a.png"));
+  EXPECT_THAT(name_of(folder / "a.npz"), EndsWith("a.npz#0"));
+  EXPECT_THAT(name_of(folder / "pictures.npz"), EndsWith("pictures.npz/a.png"));
+  EXPECT_THAT(name_of(test::kDigits), EndsWith(".csv.gz#0"));
+  EXPECT_EQ(open_stored_images(folder / "b.png"), nullptr);
+  EXPECT_EQ(open_stored_images(folder / "b"), nullptr);
+}
+
+TEST(StoredImages, KeepTheirSizesAndGetTheChannelsAskedFor) {
+  const TemporaryFolder folder;
+  write_png(folder / "a.png", colours(4, 7));
+  write_png(folder / "b.png", colours(2, 3));
+  const auto images = open_stored_images(folder.path());
+  EXPECT_EQ(images->path(), folder.path().string());
+  EXPECT_FALSE(images->channels());
+  EXPECT_TRUE(torch::equal(images->get(0, 3).pixels, colours(4, 7)));
+  EXPECT_EQ(images->get(1, 1).pixels.sizes(), torch::IntArrayRef({1, 2, 3}));
+}
+
+TEST(StoredImages, AFolderIsItsFilesUnlessItHasSamples) {
+  const TemporaryFolder folder;
+  EXPECT_EQ(stored_path(folder.path()), folder.path());
+  save_npz(folder / "samples.npz", {{"arr_0", torch::zeros({2, 4, 4, 1}, torch::kUInt8)}});
+  EXPECT_EQ(stored_path(folder.path()), folder / "samples.npz");
+  EXPECT_EQ(open_stored_images(folder.path())->path(), (folder / "samples.npz").string());
+}
+
+TEST(StoredImages, MustBeThere) {
+  const TemporaryFolder folder;
+  fs::create_symlink("self", folder / "self");
+  EXPECT_EQ(message_of<InputError>([&] { open_stored_images(folder / "none"); }),
+            (folder / "none").string() + ": no such file or folder");
+  EXPECT_EQ(message_of<InputError>([&] { open_stored_images(folder / "self"); }),
+            (folder / "self").string() + ": Too many levels of symbolic links");
 }
 
 }  // namespace

@@ -100,14 +100,19 @@ constexpr auto named_values(std::index_sequence<places...>) {
 
 }  // namespace detail
 
-// The values of an enum class and their names, in the order of their declaration: 0, 1, 2, …, fewer than 32.
+// The values of a type that are named, in their order. Of an enum class: 0, 1, 2, …, fewer than 32.
 template <class E>
-struct EnumNames {
+struct EnumNames;
+
+template <class E>
+requires(std::is_enum_v<E> && !std::is_convertible_v<E, int>) struct EnumNames<E> {
   static constexpr auto names = detail::named_values<E>(std::make_index_sequence<32>());
 };
 
 template <class E>
-concept NamedEnum = std::is_enum_v<E> && !std::is_convertible_v<E, int>;  // an enum class
+concept NamedEnum = requires {
+  EnumNames<E>::names;
+};
 
 template <NamedEnum E>
 std::string to_string(E value) {

@@ -11,11 +11,6 @@ enum class Kernels {
   fused,      // norm, scale, shift and SiLU as one, keeping its input
   operators,  // LibTorch's own, one after another, keeping what lies between
 };
-template <>
-struct EnumNames<Kernels> {
-  static constexpr std::array names = {EnumName{Kernels::fused, "fused"},
-                                       EnumName{Kernels::operators, "operators"}};
-};
 
 // Numbers an image, by the type that holds them.
 struct Numbers {

@@ -4,7 +4,10 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "cm/base/fields.h"
 #include "cm/base/limits.h"
@@ -44,16 +47,21 @@ struct Examples {
 // broken.
 Examples first_examples(const Dataset& dataset, int64_t count);
 
-enum class DatasetKind { digits, folder, patches, cifar10, npz };
+// A kind of data, by its name in the list of src/data/kinds.h.
+struct DatasetKind {
+  std::string_view name;
+  bool operator==(const DatasetKind&) const = default;
+};
+const std::vector<EnumName<DatasetKind>>& dataset_kind_names();
 template <>
 struct EnumNames<DatasetKind> {
-  static constexpr std::array names = {
-      EnumName{DatasetKind::digits, "digits"}, EnumName{DatasetKind::folder, "folder"},
-      EnumName{DatasetKind::patches, "patches"}, EnumName{DatasetKind::cifar10, "cifar10"},
-      EnumName{DatasetKind::npz, "npz"}};
+  static inline const auto& names = dataset_kind_names();
 };
 
-// Random patches of pictures (patches.h).
+// "digits: …; folder: …", for the help of data.kind.
+std::string dataset_kinds_help();
+
+// Random patches of pictures (src/data/patches.h).
 struct PatchOptions {
   int64_t count = 50'000;
   int64_t reduce = 1;
@@ -70,7 +78,7 @@ void fields(Visitor& visit, PatchOptions& o) {
 inline constexpr int64_t kDefaultChannels = 3;  // of image folders and patches
 
 struct DataOptions {
-  DatasetKind kind = DatasetKind::digits;
+  DatasetKind kind = {"digits"};
   std::string path = "";
   std::optional<int64_t> image_size = std::nullopt;
   std::optional<int64_t> channels = std::nullopt;
@@ -82,9 +90,7 @@ struct DataOptions {
 
 template <class Visitor>
 void fields(Visitor& visit, DataOptions& o) {
-  visit("kind", o.kind,
-        "digits: UCI's CSV; folder: image files in a folder or .zip, class = folder or as dataset.json says; "
-        "patches: random squares of pictures, class = picture; cifar10: binary batches; npz: arr_0, arr_1");
+  visit("kind", o.kind, dataset_kinds_help());
   visit("path", o.path, "file or folder of the data (docs/data.md)");
   visit("image_size", o.image_size,
         "side in pixels that image files are resized and centre-cropped to, and of patches (default 32); "
@@ -100,6 +106,16 @@ void fields(Visitor& visit, DataOptions& o) {
 }
 
 void validate(const DataOptions& options, const Complain& complain);
+
+struct DatasetShape {
+  int64_t channels = 0;
+  int64_t image_size = 0;
+  std::optional<int64_t> classes = std::nullopt;  // none where the data alone knows
+};
+
+// Of the images that these options train on, as far as it is known without the data; none where their size
+// is not.
+std::optional<DatasetShape> shape_of(const DataOptions& options);
 
 // Opens the data and checks it: a missing, empty, truncated or wrong-size file is an InputError that names
 // it. Image files are checked by how each begins (in an archive, by its size), not by decoding them; the

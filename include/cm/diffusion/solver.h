@@ -15,15 +15,6 @@ enum class Solver {
   dpm_solver_2,  // the slope at √(σσ') (Lu et al. 2022, arXiv 2206.00927, Algorithm 1)
   rk4,           // the classical Runge–Kutta method
 };
-template <>
-struct EnumNames<Solver> {
-  static constexpr std::array names = {EnumName{Solver::euler, "euler"},
-                                       EnumName{Solver::heun, "heun"},
-                                       EnumName{Solver::midpoint, "midpoint"},
-                                       EnumName{Solver::dpm, "dpm"},
-                                       EnumName{Solver::dpm_solver_2, "dpm_solver_2"},
-                                       EnumName{Solver::rk4, "rk4"}};
-};
 
 // x at sigma → x at sigma_next. x [B, …]; sigma, sigma_next [B], sigma > 0; sigma_next > 0, or 0 under
 // rule_to_zero(solver).

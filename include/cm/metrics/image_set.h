@@ -41,16 +41,9 @@ struct ImageSet {
   SetHeader header() const { return {path, size(), shape(), labels}; }
 };
 
-// The kinds of sets that load_images reads, for messages and the help of an option.
-constexpr const char* kImageSets = "folder or .zip of images, .npz (arr_0) or digits .csv.gz";
-
-// Reads a whole set:
-//   X.npz            arr_0 uint8 [N, S, S, C], C = 1 or 3, and labels arr_1 [N] if there
-//   X.csv, X.csv.gz  UCI's digits, with their labels
-//   a folder, X.zip  the images of cm/data/image_files.h, all of one size, with their classes if there; they
-//                    count as grey if every one of them is, otherwise as RGB. A folder with a samples.npz, as
-//                    cm-sample writes it, is that file
-// InputError, with the path, for anything else.
+// Reads a whole set, whatever open_stored_images (cm/data/pictures.h) takes, with its labels if there.
+// Image files must have one size, and count as grey if every one of them is, otherwise as RGB. InputError,
+// with the path, for anything else.
 ImageSet load_images(const std::filesystem::path& path);
 
 // The set of an .npz whose arrays were read from `path`. The same errors.

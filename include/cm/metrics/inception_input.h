@@ -16,12 +16,6 @@ namespace cm {
 // clean       as clean-fid: Pillow's antialiased bicubic filter on floating-point numbers, then clamped to
 //             [0, 255]; (v − 128) / 128
 enum class InceptionResize { tensorflow, pytorch, clean };
-template <>
-struct EnumNames<InceptionResize> {
-  static constexpr std::array names = {EnumName{InceptionResize::tensorflow, "tensorflow"},
-                                       EnumName{InceptionResize::pytorch, "pytorch"},
-                                       EnumName{InceptionResize::clean, "clean"}};
-};
 
 // By what name the rule stands among the details of the features (cm/metrics/features.h).
 inline constexpr auto kResizeDetail = "resize";

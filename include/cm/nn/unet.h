@@ -17,12 +17,6 @@
 namespace cm {
 
 enum class Architecture { adm, ddpmpp, ncsnpp };
-template <>
-struct EnumNames<Architecture> {
-  static constexpr std::array names = {EnumName{Architecture::adm, "adm"},
-                                       EnumName{Architecture::ddpmpp, "ddpmpp"},
-                                       EnumName{Architecture::ncsnpp, "ncsnpp"}};
-};
 
 struct UNetOptions {
   Architecture architecture = Architecture::adm;

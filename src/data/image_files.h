@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "cm/base/tensor.h"
+#include "kinds.h"
 
 namespace cm {
 
@@ -21,23 +21,25 @@ struct FileTree;
 // Their classes are those of dataset.json where the folder or archive has one (EDM's format). Otherwise class
 // k is the k-th folder in it by name, with all that lies below it, or there are none where images lie in no
 // folder. Without `labels` neither is looked at, and there are no classes.
-class ImageFiles {
+class ImageFiles final : public StoredImages {
  public:
   // InputError, with every mistake found, when `path` is neither a folder nor a .zip or has no images; an
   // image is empty, of a format that is not read, or, in a folder, unreadable or of no known format by its
   // first bytes; links lead nowhere or in a loop; images lie both beside folders and in them, or folders have
   // none; dataset.json lies deeper, or is at odds with the images.
   explicit ImageFiles(const std::filesystem::path& path, bool labels = true);
-  ~ImageFiles();
+  ~ImageFiles() override;
 
-  int64_t size() const;
-  // 0 where the data has no labels.
-  int64_t classes() const { return classes_; }
-  // 0 where there are no classes.
+  int64_t size() const override;
+  int64_t classes() const override { return classes_; }
+  std::optional<int64_t> channels() const override { return std::nullopt; }
+  // Its pixels by decode_image (cm/io/image.h), its label 0 where there are no classes; any thread may ask.
+  Example get(int64_t index, int64_t channels) const override {
+    return {read(index, channels), label(index)};
+  }
   int64_t label(int64_t index) const { return labels_.empty() ? 0 : labels_.at(static_cast<size_t>(index)); }
-  // The file's path, for messages; "x.zip/a.png" in an archive.
-  std::string where(int64_t index) const;
-  // uint8 [channels, H, W] by decode_image (cm/io/image.h); any thread may ask. InputError when it is broken.
+  // The file's path; "x.zip/a.png" in an archive.
+  std::string where(int64_t index) const override;
   Tensor read(int64_t index, int64_t channels) const;
 
  private:
@@ -45,5 +47,9 @@ class ImageFiles {
   std::vector<int64_t> labels_;
   int64_t classes_ = 0;
 };
+
+// Data of image files (kind folder): each becomes [channels, image_size, image_size] by center_crop
+// (cm/data/resize.h).
+DataKind image_files_kind();
 
 }  // namespace cm
