@@ -177,7 +177,7 @@ cm::AdamState state_of_a_network(const torch::Device& device) {
   options.network.head_channels = 32;
   const cm::Model model = cm::random_model(options, device, 1);
   const Tensor x = torch::randn({2, 3, 32, 32}).to(device);
-  model.network().forward(x, torch::ones({2}).to(device), {}, {}).sum().backward();
+  model.network().forward(x, {torch::ones({2}).to(device)}).sum().backward();
   cm::AdamState state{.theta = model.parameters(), .gradient = {}, .first = {}, .second = {}};
   for (const Tensor& theta : state.theta) {
     state.gradient.push_back(theta.grad());

@@ -43,7 +43,7 @@ Reference make_reference(const GaussianMixture& data, const SigmaOptions& range,
   Tensor x = draw(data, range.max, seed, 0, samples);
   for (int64_t i = 0; i <= kLevels; ++i) {
     const double sigma = karras_sigma(range, kLevels + 1, static_cast<double>(i));
-    if (i > 0) x = flow(data, x, levels_of(x, reference.levels.back()), levels_of(x, sigma));
+    if (i > 0) x = flow_of(data)(x, levels_of(x, reference.levels.back()), levels_of(x, sigma));
     if (i == kLevels) break;
     reference.levels.push_back(sigma);
     reference.points.push_back(as_images(x));

@@ -158,21 +158,20 @@ Denoiser denoiser_of(const GaussianMixture& data) {
   };
 }
 
-Tensor flow(const GaussianMixture& data, const Tensor& x, const Tensor& sigma, const Tensor& sigma_next) {
+FlowMap flow_of(const GaussianMixture& data) {
   check_mixture(data);
-  const Tensor from = as_levels(sigma);
-  const Tensor to = as_levels(sigma_next);
-  TORCH_CHECK((from > 0).all().item<bool>() && (to > 0).all().item<bool>(),
-              "a mixture's flow runs between positive noise levels");
-  const torch::NoGradGuard guard;
-  return Trajectories(data, as_points(data, x), from, to).end().view(x.sizes()).to(x.options());
+  return [data](const Tensor& x, const Tensor& t, const Tensor& s) {
+    const Tensor from = as_levels(t);
+    const Tensor to = as_levels(s);
+    TORCH_CHECK((from > 0).all().item<bool>() && (to > 0).all().item<bool>(),
+                "a mixture's flow runs between positive noise levels");
+    const torch::NoGradGuard guard;
+    return Trajectories(data, as_points(data, x), from, to).end().view(x.sizes()).to(x.options());
+  };
 }
 
 Denoiser consistency_of(const GaussianMixture& data, double epsilon) {
-  check_mixture(data);
-  return [data, epsilon](const Tensor& x, const Tensor& sigma) {
-    return flow(data, x, sigma, torch::full_like(sigma, epsilon));
-  };
+  return ending_at(flow_of(data), epsilon);
 }
 
 Tensor draw(const GaussianMixture& data, double sigma, uint64_t seed, uint32_t step,

@@ -18,10 +18,10 @@ class AdmUNet : public Network {
     build_output(initializer);
   }
 
-  Tensor forward(const Tensor& x, const Tensor& time, const Tensor& labels,
+  Tensor compute(const Tensor& x, const Conditioning& told,
                  const std::optional<DropoutKey>& dropout_key) override {
-    check_input(options_, image_, x, labels);
-    const BlockInput input{embed(time, labels), dropout_key, options_.activation_checkpointing};
+    check_input(options_, image_, x, told.labels);
+    const BlockInput input{embed(told), dropout_key, options_.activation_checkpointing};
     std::vector<Tensor> skips;
     Tensor h = trunk_input(x);
     for (const auto& stage : down_) {
@@ -141,10 +141,10 @@ class AdmUNet : public Network {
   }
 
   // With the SiLU that every block begins with.
-  Tensor embed(const Tensor& time, const Tensor& labels) const {
-    const Tensor features = time_features(time, options_.channels);
+  Tensor embed(const Conditioning& told) const {
+    const Tensor features = time_features(told.time, options_.channels);
     const Tensor embedding = time_out_->forward(torch::silu(time_in_->forward(features)));
-    return torch::silu(image_.classes > 0 ? embedding + label_emb_->forward(labels) : embedding);
+    return torch::silu(image_.classes > 0 ? embedding + label_emb_->forward(told.labels) : embedding);
   }
 
   UNetOptions options_;

@@ -36,6 +36,13 @@ std::vector<std::string> differences(const std::map<std::string, Tensor>& from,
 
 }  // namespace
 
+Tensor Network::forward(const Tensor& x, const Conditioning& told,
+                        const std::optional<DropoutKey>& dropout_key) {
+  TORCH_CHECK(!told.second_time.defined() || takes_second_time(), "this network takes one time only");
+  TORCH_CHECK(!told.guidance.defined() || takes_guidance(), "this network takes no guidance");
+  return compute(x, told, dropout_key);
+}
+
 Tensor Network::trunk_input(const Tensor& x) const {
   const torch::Dtype type = number_type(compute_type_);
   return in_convolution_layout(type == torch::kFloat32 ? x : x.to(type));

@@ -33,9 +33,9 @@ Perceptron::Perceptron(const PerceptronOptions& options, const ImageSpec& image,
   }
 }
 
-Tensor Perceptron::forward(const Tensor& x, const Tensor& time, const Tensor& /*labels*/,
+Tensor Perceptron::compute(const Tensor& x, const Conditioning& told,
                            const std::optional<DropoutKey>& /*dropout_key*/) {
-  Tensor h = torch::cat({x.flatten(1), features_of(time.to(x.dtype()))}, 1);
+  Tensor h = torch::cat({x.flatten(1), features_of(told.time.to(x.dtype()))}, 1);
   for (size_t i = 0; i + 1 < layers_.size(); ++i) h = torch::silu(layers_[i]->forward(h));
   return layers_.back()->forward(h).view(x.sizes());
 }

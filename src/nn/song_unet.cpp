@@ -35,10 +35,10 @@ class SongUNet : public Network {
     build_decoder(initializer);
   }
 
-  Tensor forward(const Tensor& x, const Tensor& time, const Tensor& labels,
+  Tensor compute(const Tensor& x, const Conditioning& told,
                  const std::optional<DropoutKey>& dropout_key) override {
-    check_input(options_, image_, x, labels);
-    const BlockInput input{embed(time, labels), dropout_key, options_.activation_checkpointing};
+    check_input(options_, image_, x, told.labels);
+    const BlockInput input{embed(told), dropout_key, options_.activation_checkpointing};
     std::vector<Tensor> skips = encode(trunk_input(x), input);
     Tensor h = skips.back();
     for (const auto& level : decoder_) {
@@ -144,12 +144,12 @@ class SongUNet : public Network {
     return SongBlock(initializer, options);
   }
 
-  Tensor embed(const Tensor& time, const Tensor& labels) const {
-    Tensor features = map_noise_->forward(time);
+  Tensor embed(const Conditioning& told) const {
+    Tensor features = map_noise_->forward(told.time);
     if (image_.classes > 0) {
       // map_label of a one-hot vector times √classes; of zeros for the null class, as in EDM.
       const double scale = std::sqrt(static_cast<double>(image_.classes));
-      features = features + class_rows(map_label_->weight.t(), labels) * scale + map_label_->bias;
+      features = features + class_rows(map_label_->weight.t(), told.labels) * scale + map_label_->bias;
     }
     return torch::silu(map_layer1_->forward(torch::silu(map_layer0_->forward(features))));
   }

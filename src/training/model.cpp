@@ -43,7 +43,7 @@ Denoiser Model::denoiser_as(Parameterization parameterization, const Tensor& lab
 
 RawNetwork Model::raw_network(const Tensor& labels, std::optional<DropoutKey> dropout) const {
   return [network = network_, labels, dropout](const Tensor& x, const Tensor& time) {
-    return network->forward(x, time, labels, dropout);
+    return network->forward(x, {time, labels}, dropout);
   };
 }
 

@@ -40,7 +40,7 @@ double operations_of(Network& network, const ImageSpec& image) {
   operations = 0;
   const auto handle = at::addThreadLocalCallback(
       at::RecordFunctionCallback(count).needsInputs(true).scopes({at::RecordScope::FUNCTION}));
-  no_grad([&] { return network.forward(x, torch::zeros({1}), labels, std::nullopt); });
+  no_grad([&] { return network.forward(x, {torch::zeros({1}), labels}); });
   at::removeCallback(handle);
   return operations;
 }

@@ -95,9 +95,10 @@ TEST(GaussianMixture, TheConsistencyFunctionIsConstantAlongTrajectories) {
   const Tensor end = f(start.x, start.sigma);
   for (const double level : {20.0, 1.0, 0.2, kSigmaMin}) {
     const Tensor sigma = torch::full_like(start.sigma, level);
-    EXPECT_LT(largest_difference(f(flow(plane(), start.x, start.sigma, sigma), sigma), end), 1e-9) << level;
+    EXPECT_LT(largest_difference(f(flow_of(plane())(start.x, start.sigma, sigma), sigma), end), 1e-9)
+        << level;
   }
-  const Tensor back = flow(plane(), end, torch::full_like(start.sigma, kSigmaMin), start.sigma);
+  const Tensor back = flow_of(plane())(end, torch::full_like(start.sigma, kSigmaMin), start.sigma);
   EXPECT_LT(largest_difference(back, start.x), 1e-6);  // the way up amplifies by σ_max/s
 }
 
@@ -179,7 +180,7 @@ TEST(GaussianMixture, RefusesWhatIsNoMixture) {
   data.stds = numbers({0.1, 0.2});
   EXPECT_THROW(consistency_of(data, kSigmaMin), c10::Error);
   EXPECT_THROW(denoiser_of(plane())(torch::zeros({4, 3}), torch::ones({4})), c10::Error);
-  EXPECT_THROW(flow(plane(), torch::zeros({1, 2}), torch::ones({1}), torch::zeros({1})), c10::Error);
+  EXPECT_THROW(flow_of(plane())(torch::zeros({1, 2}), torch::ones({1}), torch::zeros({1})), c10::Error);
 }
 
 }  // namespace

@@ -57,7 +57,7 @@ std::vector<Tensor> pass(Architecture architecture, bool checkpoint) {
   }
   const torch::AutoGradMode recording(true);
   const Tensor time = torch::tensor({-300.0, 500.0});
-  const Tensor y = network->forward(random_batch(1, {1, 8, 8}), time, {}, DropoutKey{9});
+  const Tensor y = network->forward(random_batch(1, {1, 8, 8}), {time}, DropoutKey{9});
   y.square().sum().backward();
   std::vector<Tensor> results = {y.detach()};
   for (const auto& parameter : network->parameters()) results.push_back(parameter.grad());

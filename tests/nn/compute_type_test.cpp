@@ -54,8 +54,8 @@ std::shared_ptr<Network> network_of(const UNetOptions& options) {
 }
 
 Tensor output_of(Network& network) {
-  return network.forward(normal({.seed = 1}, sample_range(0, 4), {3, 8, 8}), torch::linspace(-1, 1, 4),
-                         torch::arange(4), kMask);
+  return network.forward(normal({.seed = 1}, sample_range(0, 4), {3, 8, 8}),
+                         {torch::linspace(-1, 1, 4), torch::arange(4)}, kMask);
 }
 
 Tensor gradient_of(Network& network) {

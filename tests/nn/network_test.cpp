@@ -53,5 +53,48 @@ TEST(Network, ALongListOfMismatchesIsCut) {
   EXPECT_THAT(message, testing::Not(HasSubstr("d [1]")));
 }
 
+// Adds to x whatever it is told.
+class Listener : public Network {
+ public:
+  Listener(bool second_time, bool guidance) : second_time_(second_time), guidance_(guidance) {}
+
+ protected:
+  Tensor compute(const Tensor& x, const Conditioning& told, const std::optional<DropoutKey>&) override {
+    Tensor sum = x + told.time;
+    if (told.second_time.defined()) sum = sum + told.second_time;
+    return told.guidance.defined() ? sum + told.guidance : sum;
+  }
+  bool takes_second_time() const override { return second_time_; }
+  bool takes_guidance() const override { return guidance_; }
+
+ private:
+  bool second_time_;
+  bool guidance_;
+};
+
+TEST(Network, WhatItDoesNotTakeIsRefused) {
+  const Tensor one = torch::ones({1});
+  const Conditioning two_times{.time = one, .second_time = 2 * one};
+  const Conditioning guided{.time = one, .guidance = 4 * one};
+  for (const bool second_time : {true, false}) {
+    for (const bool guidance : {true, false}) {
+      Listener network(second_time, guidance);
+      EXPECT_EQ(network.forward(one, {one}).item<double>(), 2);
+      if (second_time) {
+        EXPECT_EQ(network.forward(one, two_times).item<double>(), 4);
+      } else {
+        EXPECT_THAT(message_of<c10::Error>([&] { network.forward(one, two_times); }),
+                    HasSubstr("this network takes one time only"));
+      }
+      if (guidance) {
+        EXPECT_EQ(network.forward(one, guided).item<double>(), 6);
+      } else {
+        EXPECT_THAT(message_of<c10::Error>([&] { network.forward(one, guided); }),
+                    HasSubstr("this network takes no guidance"));
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace cm

@@ -102,7 +102,7 @@ void check(const Fixture& fixture) {
   if (fixture.has("noise_features")) check_noise_features(fixture, weights);
 
   const Tensor x = fixture["x"].clone().requires_grad_(true);
-  const Tensor output = network->forward(x, fixture["noise_labels"], fixture.labels(), std::nullopt);
+  const Tensor output = network->forward(x, {fixture["noise_labels"], fixture.labels()});
   expect_parity({fixture.name, "output"}, relative(output, fixture["output"]), 2e-5);
 
   (output * fixture["g"]).sum().backward();

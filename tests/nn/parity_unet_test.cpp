@@ -34,7 +34,7 @@ TEST(ParityUnet, AgreesWithTheReference) {
     expect_parity({fixture.name, "time features"}, absolute(features, fixture["time_features"]), 2e-4);
 
     const Tensor x = fixture["x"].clone().requires_grad_(true);
-    const Tensor output = network->forward(x, time, fixture.labels(), std::nullopt);
+    const Tensor output = network->forward(x, {time, fixture.labels()});
     expect_parity({fixture.name, "output"}, relative(output, fixture["output"]), 2e-5);
 
     (output * fixture["g"]).sum().backward();

@@ -18,17 +18,17 @@ TEST(Perceptron, AnswersEachSampleForItself) {
   Perceptron network({.width = 16, .hidden_layers = 2}, kPoints, 1);
   const Tensor x = points(4);
   const Tensor time = torch::tensor({-1.5F, 0.0F, 0.3F, 1.0F});
-  const Tensor all = network.forward(x, time, {}, {});
+  const Tensor all = network.forward(x, {time});
   EXPECT_EQ(all.sizes(), x.sizes());
-  const Tensor one = network.forward(x.narrow(0, 2, 1), time.narrow(0, 2, 1), {}, {});
+  const Tensor one = network.forward(x.narrow(0, 2, 1), {time.narrow(0, 2, 1)});
   EXPECT_LT(test::largest_difference(one, all.narrow(0, 2, 1)), 1e-6);
 }
 
 TEST(Perceptron, TellsTimesApart) {
   Perceptron network({.width = 16, .hidden_layers = 2}, kPoints, 1);
   const Tensor x = points(1);
-  const Tensor early = network.forward(x, torch::tensor({0.2F}), {}, {});
-  EXPECT_GT(test::largest_difference(network.forward(x, torch::tensor({0.6F}), {}, {}), early), 1e-3);
+  const Tensor early = network.forward(x, {torch::tensor({0.2F})});
+  EXPECT_GT(test::largest_difference(network.forward(x, {torch::tensor({0.6F})}), early), 1e-3);
 }
 
 // One layer more than there are hidden ones: (2 + 9) · 16 + 16, 16 · 16 + 16, 16 · 2 + 2.

@@ -67,7 +67,7 @@ TEST(SongUnet, ANewNetworkAnswersNearlyZero) {
   const Tensor x = normal({.seed = 1}, sample_range(0, 4), {1, 8, 8});
   for (const auto architecture : {Architecture::ddpmpp, Architecture::ncsnpp}) {
     const auto network = make_unet(tiny_network(architecture), kDigit, 3);
-    const Tensor y = network->forward(x, torch::linspace(-1.5, 1.1, 4), torch::arange(4), std::nullopt);
+    const Tensor y = network->forward(x, {torch::linspace(-1.5, 1.1, 4), torch::arange(4)});
     EXPECT_GT(test::largest(y), 0);
     EXPECT_LT(test::largest(y), 1e-3);
   }

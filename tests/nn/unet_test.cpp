@@ -98,7 +98,7 @@ TEST_P(EveryUnet, InitialWeightsDependOnTheSeedOnly) {
 
 TEST(Unet, ANewNetworkAnswersZero) {
   const auto [x, time, labels] = digits_input();
-  const Tensor y = make_unet(digits_network(), kDigits, 3)->forward(x, time, labels, std::nullopt);
+  const Tensor y = make_unet(digits_network(), kDigits, 3)->forward(x, {time, labels});
   EXPECT_EQ(y.sizes(), x.sizes());
   EXPECT_EQ(test::largest(y), 0);
 }
@@ -107,10 +107,9 @@ TEST_P(EveryUnet, ASampleDoesNotSeeTheOthers) {
   const auto network = perturbed(chosen(digits_network()), kDigits);
   const torch::NoGradGuard guard;
   const auto [x, time, labels] = digits_input();
-  const Tensor batch = network->forward(x, time, labels, std::nullopt);
+  const Tensor batch = network->forward(x, {time, labels});
   for (int64_t i = 0; i < 4; ++i) {
-    const Tensor alone =
-        network->forward(x.narrow(0, i, 1), time.narrow(0, i, 1), labels.narrow(0, i, 1), std::nullopt);
+    const Tensor alone = network->forward(x.narrow(0, i, 1), {time.narrow(0, i, 1), labels.narrow(0, i, 1)});
     EXPECT_LT(test::relative_difference(alone, batch.narrow(0, i, 1)), 1e-5) << i;
   }
 }
@@ -119,9 +118,9 @@ TEST_P(EveryUnet, TimeAndClassMatter) {
   const auto network = perturbed(chosen(digits_network()), kDigits);
   const torch::NoGradGuard guard;
   const auto [x, time, labels] = digits_input();
-  const Tensor y = network->forward(x, time, labels, std::nullopt);
-  EXPECT_GT(largest_difference(network->forward(x, time / 2, labels, std::nullopt), y), 1e-3);
-  EXPECT_GT(largest_difference(network->forward(x, time, labels + 1, std::nullopt), y), 1e-3);
+  const Tensor y = network->forward(x, {time, labels});
+  EXPECT_GT(largest_difference(network->forward(x, {time / 2, labels}), y), 1e-3);
+  EXPECT_GT(largest_difference(network->forward(x, {time, labels + 1}), y), 1e-3);
 }
 
 // Without what the class adds: as a class whose own numbers are all 0.
@@ -129,9 +128,7 @@ TEST_P(EveryUnet, TheNullClassLeavesOutTheClass) {
   const auto network = perturbed(chosen(digits_network()), kDigits);
   const torch::NoGradGuard guard;
   const Input input = digits_input();
-  const auto answer = [&](const Tensor& to) {
-    return network->forward(input.x, input.time, to, std::nullopt);
-  };
+  const auto answer = [&](const Tensor& to) { return network->forward(input.x, {input.time, to}); };
   const Tensor of_class = answer(input.labels);
   const Tensor of_null = answer(torch::full_like(input.labels, kNullClass));
   const Tensor mixed = answer(torch::tensor({0, -1, 2, -1}));
@@ -147,7 +144,7 @@ TEST_P(EveryUnet, TheNullClassLeavesOutTheClass) {
 TEST_P(EveryUnet, OnlyClassesOfTheExamplesLearnFromThem) {
   const auto network = perturbed(chosen(small_network()), kDigits);
   const auto [x, time, labels] = digits_input();
-  network->forward(x, time, torch::tensor({2, -1, 2, -1}), std::nullopt).square().sum().backward();
+  network->forward(x, {time, torch::tensor({2, -1, 2, -1})}).square().sum().backward();
   const bool adm = GetParam() == Architecture::adm;
   const Tensor gradient = network->named_parameters()[adm ? "label_emb.weight" : "map_label.weight"].grad();
   const Tensor of_class = adm ? gradient.abs().sum(1) : gradient.abs().sum(0);
@@ -162,10 +159,9 @@ TEST_P(EveryUnet, DropoutFollowsItsKeyAndEvaluationHasNone) {
   const torch::NoGradGuard guard;
   const Input input = digits_input();
   const auto run = [&](std::optional<DropoutKey> key) {
-    return network->forward(input.x, input.time, input.labels, key);
+    return network->forward(input.x, {input.time, input.labels}, key);
   };
-  EXPECT_TRUE(
-      torch::equal(run(std::nullopt), without->forward(input.x, input.time, input.labels, std::nullopt)));
+  EXPECT_TRUE(torch::equal(run(std::nullopt), without->forward(input.x, {input.time, input.labels})));
   EXPECT_TRUE(torch::equal(run(DropoutKey{1}), run(DropoutKey{1})));
   EXPECT_GT(largest_difference(run(DropoutKey{1}), run(DropoutKey{2})), 1e-3);
   EXPECT_GT(largest_difference(run(DropoutKey{1}), run(std::nullopt)), 1e-3);
@@ -180,7 +176,7 @@ TEST(Unet, EveryVariantKeepsTheShape) {
       options.conv_resample = conv_resample;
       options.scale_shift_norm = conv_resample;
       const auto network = perturbed(options, kDigits);
-      EXPECT_EQ(network->forward(x, time, labels, std::nullopt).sizes(), x.sizes());
+      EXPECT_EQ(network->forward(x, {time, labels}).sizes(), x.sizes());
     }
   }
 }
@@ -188,14 +184,14 @@ TEST(Unet, EveryVariantKeepsTheShape) {
 TEST_P(EveryUnet, WrongInputsAreRefused) {
   const auto network = make_unet(chosen(small_network()), kDigits, 1);
   const auto [x, time, labels] = digits_input();
-  EXPECT_THROW(network->forward(x.expand({4, 3, 8, 8}), time, labels, std::nullopt), c10::Error);
-  EXPECT_THROW(network->forward(x.narrow(3, 0, 7), time, labels, std::nullopt), c10::Error);
-  EXPECT_THROW(network->forward(x, time, {}, std::nullopt), c10::Error);
+  EXPECT_THROW(network->forward(x.expand({4, 3, 8, 8}), {time, labels}), c10::Error);
+  EXPECT_THROW(network->forward(x.narrow(3, 0, 7), {time, labels}), c10::Error);
+  EXPECT_THROW(network->forward(x, {time}), c10::Error);
   for (const int64_t no_class : {-2, 10}) {
-    EXPECT_THROW(network->forward(x, time, torch::full_like(labels, no_class), std::nullopt), c10::Error);
+    EXPECT_THROW(network->forward(x, {time, torch::full_like(labels, no_class)}), c10::Error);
   }
   const auto unconditional = make_unet(chosen(small_network()), {.channels = 1, .size = 8}, 1);
-  EXPECT_THROW(unconditional->forward(x, time, labels, std::nullopt), c10::Error);
+  EXPECT_THROW(unconditional->forward(x, {time, labels}), c10::Error);
 }
 
 std::string mistake_of(const UNetOptions& options, const ImageSpec& image = kDigits) {

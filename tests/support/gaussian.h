@@ -2,7 +2,7 @@
 // cm/diffusion/gaussian_mixture.h.
 #pragma once
 
-#include "cm/diffusion/denoiser.h"
+#include "cm/diffusion/flow_map.h"
 
 namespace cm::test {
 
@@ -26,19 +26,19 @@ inline Denoiser denoiser_of(const Gaussian& data) {
   };
 }
 
-// The point at σ' of the probability-flow trajectory through (x, σ): m + (x − m) √((s² + σ'²)/(s² + σ²)).
-inline Tensor flow(const Gaussian& data, const Tensor& x, const Tensor& sigma, const Tensor& sigma_next) {
-  const double s2 = data.std * data.std;
-  const Tensor ratio = ((s2 + sigma_next.square()) / (s2 + sigma.square())).sqrt();
-  const Tensor mean = data.mean.to(x.dtype());
-  return mean + (x - mean) * per_sample(ratio, x);
+// (x, t, s) → m + (x − m) √((σ_d² + s²)/(σ_d² + t²)), σ_d the data's standard deviation.
+inline FlowMap flow_of(const Gaussian& data) {
+  return [data](const Tensor& x, const Tensor& t, const Tensor& s) {
+    const double variance = data.std * data.std;
+    const Tensor ratio = ((variance + s.square()) / (variance + t.square())).sqrt();
+    const Tensor mean = data.mean.to(x.dtype());
+    return mean + (x - mean) * per_sample(ratio, x);
+  };
 }
 
 // f(x, σ): the flow's end at ε.
 inline Denoiser consistency_of(const Gaussian& data, double epsilon) {
-  return [data, epsilon](const Tensor& x, const Tensor& sigma) {
-    return flow(data, x, sigma, torch::full_like(sigma, epsilon));
-  };
+  return ending_at(flow_of(data), epsilon);
 }
 
 }  // namespace cm::test

@@ -57,7 +57,7 @@ TEST(Losses, TheExactFunctionHasNoLossOnExactTrajectories) {
   const test::Gaussian data{torch::tensor({0.3, -0.8}, torch::kFloat64), 0.5};
   const Denoiser f = test::consistency_of(data, 0.002);
   const PreviousPoint exact = [&](const Tensor& x_t, const Tensor&, const SigmaPair& pair) {
-    return test::flow(data, x_t, pair.t, pair.r);
+    return test::flow_of(data)(x_t, pair.t, pair.r);
   };
   const SigmaPair pair{three_levels(0.5, 3, 80), three_levels(0.1, 2, 0.002)};
   const Tensor loss = consistency_loss(f, f, exact, kL2, three_points(1), three_points(2), pair, ones());

@@ -64,9 +64,9 @@ TEST(Model, WeightsLoadIntoAnotherParameterization) {
 class Half : public Network {
  public:
   Half() : factor_(register_parameter("factor", torch::full({}, 0.5))) {}
-  Tensor forward(const Tensor& x, const Tensor& time, const Tensor& /*labels*/,
+  Tensor compute(const Tensor& x, const Conditioning& told,
                  const std::optional<DropoutKey>& /*dropout_key*/) override {
-    last_time = time;
+    last_time = told.time;
     return factor_ * x;
   }
   Tensor last_time;

@@ -59,7 +59,7 @@ TEST(ScmLoss, TheTangentIsTheDerivativeAlongTheTrajectory) {
     const Tensor x = point.x_t / kTime.cos().unsqueeze(1);
     const Tensor sigma = kSigmaData * kTime.tan();
     const Tensor next = kSigmaData * (kTime + shift).tan();
-    return f(test::flow(kData, x, sigma, next), next);
+    return f(test::flow_of(kData)(x, sigma, next), next);
   };
   const double h = 1e-5;
   const Tensor expected = kTime.cos().unsqueeze(1) * (f_at(h) - f_at(-h)) / (2 * h);

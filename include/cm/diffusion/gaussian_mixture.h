@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "cm/base/random.h"
-#include "cm/diffusion/denoiser.h"
+#include "cm/diffusion/flow_map.h"
 
 namespace cm {
 
@@ -35,10 +35,9 @@ Tensor responsibilities(const GaussianMixture& data, const Tensor& x, const Tens
 // E[x₀ | x] = Σ_k p(k | x) (σ² m_k + s_k² x)/(s_k² + σ²).
 Denoiser denoiser_of(const GaussianMixture& data);
 
-// The point at σ' of the probability-flow trajectory through (x, σ): dx/d ln σ = x − D(x, σ), integrated by
-// Dormand & Prince's pair of orders 5 and 4 with steps that keep the error at σ' near 1e-10. sigma,
-// sigma_next [B], > 0.
-Tensor flow(const GaussianMixture& data, const Tensor& x, const Tensor& sigma, const Tensor& sigma_next);
+// Its flow map between levels > 0: dx/d ln σ = x − D(x, σ), integrated by Dormand & Prince's pair of orders 5
+// and 4 with steps that keep the error at the end near 1e-10.
+FlowMap flow_of(const GaussianMixture& data);
 
 // f(x, σ): the flow's end at ε > 0.
 Denoiser consistency_of(const GaussianMixture& data, double epsilon);

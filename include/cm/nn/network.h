@@ -1,4 +1,4 @@
-// What every image network offers: a raw function F(x, time, labels) that knows nothing of noise levels.
+// What every image network offers: a raw function F(x | time, labels, …) that knows nothing of noise levels.
 #pragma once
 
 #include <torch/nn/module.h>
@@ -32,12 +32,22 @@ void fields(Visitor& visit, ImageSpec& o) {
 // class, so that no weight stands for it (classifier-free guidance: cm/diffusion/guidance.h).
 inline constexpr int64_t kNullClass = -1;
 
+// What a network is told beside the images, each number of it an image's. Tensors may be undefined but for
+// the time.
+struct Conditioning {
+  Tensor time;              // [B]
+  Tensor labels = {};       // int64 [B], classes or kNullClass
+  Tensor second_time = {};  // [B], where a flow map goes to (cm/diffusion/flow_map.h)
+  Tensor guidance = {};     // [B], the weight of the guidance that a network learned for many weights
+};
+
 class Network : public torch::nn::Module {
  public:
-  // x [B, C, H, W], time [B] → [B, C, H, W] in fp32. `labels` int64 [B], classes or kNullClass, needed
-  // exactly when the network is class-conditional. Without a dropout key nothing is dropped.
-  virtual Tensor forward(const Tensor& x, const Tensor& time, const Tensor& labels,
-                         const std::optional<DropoutKey>& dropout_key) = 0;
+  // x [B, C, H, W] → [B, C, H, W] in fp32. `told` has labels exactly when the network is class-conditional; a
+  // second time or a guidance that the network does not take is refused (c10::Error). Without a dropout key
+  // nothing is dropped.
+  Tensor forward(const Tensor& x, const Conditioning& told,
+                 const std::optional<DropoutKey>& dropout_key = std::nullopt);
 
   // What forward computes its trunk in from now on; a network without a trunk computes in fp32 always.
   void compute_in(ComputeType type) { compute_type_ = type; }
@@ -48,6 +58,11 @@ class Network : public torch::nn::Module {
   virtual void hold_in_compute_type() {}
 
  protected:
+  virtual Tensor compute(const Tensor& x, const Conditioning& told,
+                         const std::optional<DropoutKey>& dropout_key) = 0;
+  virtual bool takes_second_time() const { return false; }
+  virtual bool takes_guidance() const { return false; }
+
   // x as the trunk's first convolution takes it.
   Tensor trunk_input(const Tensor& x) const;
 

@@ -19,7 +19,7 @@ class Perceptron : public Network {
   Perceptron(const PerceptronOptions& options, const ImageSpec& image,
              std::optional<uint64_t> seed = std::nullopt);
 
-  Tensor forward(const Tensor& x, const Tensor& time, const Tensor& labels,
+  Tensor compute(const Tensor& x, const Conditioning& told,
                  const std::optional<DropoutKey>& dropout_key) override;
 
  private:
