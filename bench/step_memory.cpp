@@ -84,7 +84,7 @@ StepMemory memory_of(const NamedConfig& named, const Switches& switches,
   StepSetup setup = cm::step_setup(named.config, named.image);
   setup.kernels = kernels;
   setup.computed_bytes = switches.computed_bytes;
-  setup.network.activation_checkpointing = switches.recomputed;
+  common_options(setup.network).activation_checkpointing = switches.recomputed;
   return cm::step_memory(setup);
 }
 
@@ -136,7 +136,7 @@ void print_kernels(const std::vector<NamedConfig>& configs) {
   for (const NamedConfig& named : configs) {
     StepSetup setup = cm::step_setup(named.config, named.image);
     const auto kept = [&](cm::Kernels kernels, int64_t bytes, bool recomputed) {
-      setup.network.activation_checkpointing = recomputed;
+      common_options(setup.network).activation_checkpointing = recomputed;
       return mb(cm::pass_memory(cm::sizes_of(setup.network, setup.image, kernels).segments, bytes).kept);
     };
     const double lpips = cm::pass_memory(cm::lpips_sizes(named.image.size).segments, 4).kept;
@@ -171,17 +171,18 @@ std::string beside(double measured, double computed) {
 
 // Of one image: the difference between twice the batch and the batch.
 void measure_network(const NamedConfig& named, int64_t batch) {
-  const auto network = cm::make_unet(*named.config.model, named.image);
-  const bool dropout = named.config.model->dropout > 0;
+  const auto network = cm::make_network(*named.config.model, named.image);
+  const bool dropout = common_options(*named.config.model).dropout > 0;
   const auto once = cm::measured_network(*network, named.image, batch, dropout);
   const auto twice = cm::measured_network(*network, named.image, 2 * batch, dropout);
   const auto sizes = cm::sizes_of(*named.config.model, named.image, cm::Kernels::fused);
   const auto computed = cm::pass_memory(sizes.segments, 4);
   const auto images = static_cast<double>(batch);
-  print_row({named.name + (named.config.model->activation_checkpointing ? ", recomputed" : ""),
-             beside((twice.kept - once.kept) / images, computed.kept),
-             beside((twice.training_peak - once.training_peak) / images, computed.training_peak),
-             beside((twice.inference_peak - once.inference_peak) / images, computed.inference_peak)});
+  print_row(
+      {named.name + (common_options(*named.config.model).activation_checkpointing ? ", recomputed" : ""),
+       beside((twice.kept - once.kept) / images, computed.kept),
+       beside((twice.training_peak - once.training_peak) / images, computed.training_peak),
+       beside((twice.inference_peak - once.inference_peak) / images, computed.inference_peak)});
 }
 
 void measure_networks(const Arguments& arguments) {
@@ -192,7 +193,7 @@ void measure_networks(const Arguments& arguments) {
     if (!path.ends_with(".yaml")) continue;
     NamedConfig named = cm::read_named_config(path, arguments.classes);
     for (const bool recomputed : {false, true}) {
-      named.config.model->activation_checkpointing = recomputed;
+      common_options(*named.config.model).activation_checkpointing = recomputed;
       measure_network(named, arguments.batch);
     }
   }

@@ -33,7 +33,7 @@ NamedConfig read_named_config(const std::filesystem::path& path, int64_t classes
     const std::filesystem::path run = *source;
     const auto folder = path.parent_path().parent_path() / run.parent_path().filename();
     config.model = read(folder / concat(run.filename().string(), ".yaml")).model;
-    if (config.model) config.model->dropout = 0;  // as in TrainingRun
+    if (config.model) common_options(*config.model).dropout = 0;  // as in TrainingRun
   }
   named.image = image_of(config.data, path.string(), classes);
   return named;

@@ -173,8 +173,9 @@ void compare_noise(const Place& place) {
 // strides that the backward pass gives them.
 cm::AdamState state_of_a_network(const torch::Device& device) {
   cm::ModelOptions options;
-  options.network.channel_mult = {1, 2, 2};
-  options.network.head_channels = 32;
+  cm::AdmOptions network;
+  network.head_channels = 32;
+  options.network = network;
   const cm::Model model = cm::random_model(options, device, 1);
   const Tensor x = torch::randn({2, 3, 32, 32}).to(device);
   model.network().forward(x, {torch::ones({2}).to(device)}).sum().backward();

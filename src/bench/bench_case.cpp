@@ -55,15 +55,17 @@ BenchCase read_bench_case(const std::filesystem::path& path) {
 }
 
 ModelOptions model_options_of(const BenchCase& bench_case, Parameterization parameterization) {
+  AdmOptions network;
+  network.channels = bench_case.model_channels;
+  network.channel_mult = bench_case.channel_mult;
+  network.res_blocks = bench_case.res_blocks;
+  network.attention_resolutions = bench_case.attention_resolutions;
+  network.head_channels = bench_case.head_channels;
+  network.dropout = bench_case.dropout;
+  network.scale_shift_norm = bench_case.scale_shift_norm;
+  network.resblock_updown = bench_case.resblock_updown;
   ModelOptions options;
-  options.network.channels = bench_case.model_channels;
-  options.network.channel_mult = bench_case.channel_mult;
-  options.network.res_blocks = bench_case.res_blocks;
-  options.network.attention_resolutions = bench_case.attention_resolutions;
-  options.network.head_channels = bench_case.head_channels;
-  options.network.dropout = bench_case.dropout;
-  options.network.scale_shift_norm = bench_case.scale_shift_norm;
-  options.network.resblock_updown = bench_case.resblock_updown;
+  options.network = network;
   options.image = {
       .channels = bench_case.in_channels, .size = bench_case.image_size, .classes = bench_case.num_classes};
   options.parameterization = parameterization;

@@ -9,7 +9,7 @@
 #include "cm/bench/cold_start.h"
 #include "cm/bench/matmul_peak.h"
 #include "cm/bench/measurement.h"
-#include "cm/bench/network_flops.h"
+#include "cm/bench/network_memory.h"
 #include "cm/bench/operator_times.h"
 #include "cm/bench/sampling_bench.h"
 #include "cm/bench/training_bench.h"
@@ -104,7 +104,7 @@ Json measured(const BenchCommand& command, const BenchCase& bench_case, const Mo
   result["kernels"] = with_kernel_calls(*calls);
   result["parameters"] = parameter_count(model.network());
   result["batch"] = batch;
-  const double flops = forward_flops(model.options().network, model.options().image);
+  const double flops = sizes_of(model.options().network, model.options().image, Kernels::fused).flops;
   result["gflop"] = 1e-9 * flops * passes * static_cast<double>(batch);
   result["gflops_per_second"] = 1e3 * result["gflop"].get<double>() / result["ms_median"].get<double>();
   result["images_per_second"] = 1e3 * static_cast<double>(batch) / result["ms_median"].get<double>();

@@ -5,16 +5,11 @@
 namespace cm {
 namespace {
 
-int64_t resampled(int64_t side, Resample direction) {
-  switch (direction) {
-    case Resample::none:
-      return side;
-    case Resample::up:
-      return 2 * side;
-    case Resample::down:
-      return side / 2;
-  }
-  TORCH_INTERNAL_ASSERT(false, "not a direction");
+using Kind = UNetStage::Kind;
+
+// Of an image or a map of features.
+double numbers(int64_t channels, int64_t side) {
+  return static_cast<double>(channels * side * side);
 }
 
 // Resampling keeps its input: a mean of 2 × 2 for its shape, the binomial filter as every convolution does.
@@ -22,116 +17,201 @@ bool keeps_input(Resample direction, ResampleFilter filter) {
   return direction == Resample::down || (direction == Resample::up && filter == ResampleFilter::binomial);
 }
 
+class NetworkWalk {
+ public:
+  NetworkWalk(const UNetPlan& plan, const UNetOptions& options, const ImageSpec& image, Kernels kernels)
+      : plan_(plan), options_(options), image_(image), kernels_(kernels) {}
+
+  NetworkSizes sizes() {
+    embedding();
+    for (const auto& stage : plan_.stages) {
+      add(stage);
+      if (stage.closes) sizes_.segments.back().closed = numbers(stage.in, stage.side);
+      if (stage.opens) sizes_.segments.back().opened = numbers(stage.out, stage.out_side());
+    }
+    output(plan_.stages.back().out);
+    return std::move(sizes_);
+  }
+
+ private:
+  void add(const UNetStage& stage) {
+    switch (stage.kind) {
+      case Kind::convolution:
+        return convolution(stage);
+      case Kind::block:
+        return push(block(stage));
+      case Kind::attention:
+        return push(attention(stage));
+      case Kind::resampling:
+        return resampling(stage);
+      case Kind::image:
+        return shrunk_image(stage);
+    }
+    TORCH_INTERNAL_ASSERT(false, "not a kind of stage");
+  }
+
+  void push(const Segment& segment) { sizes_.segments.push_back(segment); }
+  void multiply_adds(double count) { sizes_.flops += 2 * count; }
+
+  void linear(int64_t in, int64_t out) {
+    sizes_.parameters += in * out + out;
+    multiply_adds(static_cast<double>(in * out));
+  }
+
+  // `side`: of what it makes.
+  void trunk_convolution(int64_t in, int64_t out, int64_t kernel, int64_t side) {
+    const int64_t weights = in * out * kernel * kernel;
+    sizes_.parameters += weights + out;
+    sizes_.trunk_weights += weights;
+    multiply_adds(numbers(weights, side));
+  }
+
+  void norm(int64_t channels, Segment& segment) {
+    sizes_.parameters += 2 * channels;
+    segment.inner.fp32 += static_cast<double>(2 * plan_.style.groups(channels));  // mean and 1/std. deviation
+  }
+
+  // Inputs of the two linear layers, of the two SiLUs behind them, and of the blocks' own linear layers; of a
+  // label its row or number and whether it is hidden. They are the same for any size of the image.
+  void embedding() {
+    const int64_t width = plan_.embedding_width;
+    linear(plan_.features, width);
+    linear(width, width);
+    const bool labelled = image_.classes > 0;
+    if (labelled && plan_.labels_are_linear) sizes_.parameters += (image_.classes + 1) * plan_.features;
+    if (labelled && !plan_.labels_are_linear) sizes_.parameters += image_.classes * width;
+    Segment segment;
+    segment.input.fp32 = static_cast<double>(plan_.features + 4 * width) + (labelled ? 3 : 0);
+    segment.forward.fp32 = segment.input.fp32;
+    push(segment);
+  }
+
+  // Keeps what it takes, which on the way up has the new size; nothing else keeps that.
+  void convolution(const UNetStage& stage) {
+    const int64_t taken = std::max(stage.side, stage.out_side());
+    trunk_convolution(stage.in, stage.out, 3, stage.out_side());
+    Segment segment;
+    segment.input.computed = numbers(stage.in, taken);
+    segment.gradients.computed = numbers(stage.in, taken) + numbers(stage.out, stage.out_side());
+    segment.forward = segment.gradients;
+    push(segment);
+  }
+
+  void resampling(const UNetStage& stage) {
+    Segment segment;
+    if (keeps_input(stage.resample, ResampleFilter::box))
+      segment.input.computed = numbers(stage.in, stage.side);
+    segment.forward.computed = segment.gradients.computed =
+        2 * numbers(stage.in, std::max(stage.side, stage.out_side()));
+    push(segment);
+  }
+
+  // Kept between a conditioned norm's input and its activation's output, by numbers of that output.
+  double kept_between() const {
+    if (options_.double_norm) return 2;  // the normalised, and what SiLU takes
+    if (kernels_ == Kernels::fused) return 0;
+    return plan_.scale_shift_norm ? 2 : 1;
+  }
+
+  // The condition, or 1 + its first half; each half normalised with what its root mean square takes.
+  double condition_numbers(int64_t channels) const {
+    if (!plan_.scale_shift_norm) return 0;
+    if (options_.double_norm) return static_cast<double>(3 * channels);
+    return static_cast<double>(kernels_ == Kernels::fused ? 2 * channels : channels);
+  }
+
+  Segment residual(const UNetStage& stage) {
+    const double between = kernels_ == Kernels::fused ? 0 : 1;
+    const int64_t side = stage.out_side();
+    const double input = numbers(stage.in, stage.side);
+    const double taken = numbers(stage.in, side);  // by the first convolution
+    const double output = numbers(stage.out, side);
+    Segment segment;
+    segment.input.computed = input;
+    norm(stage.in, segment);
+    segment.inner.computed += between * input + taken;
+    if (keeps_input(stage.resample, plan_.style.filter)) segment.inner.computed += input;
+    trunk_convolution(stage.in, stage.out, 3, side);
+    linear(plan_.embedding_width, plan_.scale_shift_norm ? 2 * stage.out : stage.out);
+    norm(stage.out, segment);
+    segment.inner.fp32 += condition_numbers(stage.out);
+    // Input of the second norm; input of the second convolution, and with dropout the mask.
+    segment.inner.computed += (1 + kept_between() + (options_.dropout > 0 ? 2 : 1)) * output;
+    trunk_convolution(stage.out, stage.out, 3, side);
+    if (has_skip_convolution(stage, plan_.style)) {
+      trunk_convolution(stage.in, stage.out, 1, side);
+      if (stage.resample != Resample::none) segment.inner.computed += taken;
+    }
+    const double wide = std::max(input, taken);
+    segment.gradients.computed = std::max({3 * wide, 2 * wide + output, wide + 2 * output});
+    segment.recomputed = options_.activation_checkpointing;
+    if (segment.recomputed) segment.gradients.computed += output;  // held until the block is through
+    segment.forward.computed = input + std::max({2 * wide, wide + output, 3 * output});
+    if (plan_.style.halves_variance) segment.forward.computed += numbers(stage.out, stage.side);  // the sum
+    return segment;
+  }
+
+  // With the attention at its end, which is recomputed with it.
+  Segment block(const UNetStage& stage) {
+    Segment segment = residual(stage);
+    if (stage.heads == 0) return segment;
+    const Segment end = attention(stage);
+    segment.inner += end.input;
+    segment.inner += end.inner;
+    segment.gradients.computed = std::max(segment.gradients.computed, end.gradients.computed);
+    segment.forward.computed = std::max(segment.forward.computed, end.forward.computed);
+    return segment;
+  }
+
+  Segment attention(const UNetStage& stage) {
+    const double image = numbers(stage.out, stage.side);
+    const double positions = numbers(1, stage.side);
+    Segment segment;
+    segment.input.computed = image;
+    norm(stage.out, segment);
+    trunk_convolution(stage.out, 3 * stage.out, 1, stage.side);
+    trunk_convolution(stage.out, stage.out, 1, stage.side);
+    multiply_adds(2 * positions * image);  // q·k and the sum of v, all heads
+    // The normalised image; queries, keys, values; their mean, which the last convolution takes.
+    segment.inner.computed = 5 * image;
+    segment.gradients.computed = 6 * image;
+    segment.forward.computed = 6 * image;
+    segment.inner.fp32 += static_cast<double>(stage.heads) * positions;  // the logarithm of each row's sum
+    return segment;
+  }
+
+  // NCSN++'s image beside the features: both convolutions keep their inputs, the first one only of the first
+  // level, for deeper ones it is a block's input already; what it makes has two pixels more than the image.
+  void shrunk_image(const UNetStage& stage) {
+    trunk_convolution(stage.in, stage.out, 3, stage.side + 2);
+    sizes_.segments.back().input.computed += numbers(stage.out, stage.side + 2);
+  }
+
+  // Last norm and convolution, in fp32.
+  void output(int64_t channels) {
+    const double last = numbers(channels, image_.size);
+    Segment segment;
+    norm(channels, segment);
+    sizes_.parameters += channels * image_.channels * 9 + image_.channels;
+    multiply_adds(numbers(channels * image_.channels * 9, image_.size));
+    segment.input.fp32 = (kernels_ == Kernels::fused ? 2 : 3) * last + numbers(image_.channels, image_.size);
+    segment.gradients.fp32 = 2 * last;
+    segment.forward.fp32 = 2 * last;
+    push(segment);
+  }
+
+  const UNetPlan& plan_;
+  const UNetOptions& options_;
+  const ImageSpec& image_;
+  Kernels kernels_;
+  NetworkSizes sizes_;
+};
+
 }  // namespace
 
-void NetworkWalk::linear(int64_t in, int64_t out) {
-  sizes_.parameters += in * out + out;
-  multiply_adds(static_cast<double>(in * out));
-}
-
-void NetworkWalk::trunk_convolution(int64_t in, int64_t out, int64_t kernel, int64_t side) {
-  const int64_t weights = in * out * kernel * kernel;
-  sizes_.parameters += weights + out;
-  sizes_.trunk_weights += weights;
-  multiply_adds(numbers(weights, side));
-}
-
-void NetworkWalk::norm(int64_t channels, Segment& segment) {
-  sizes_.parameters += 2 * channels;
-  segment.inner.fp32 += static_cast<double>(2 * groups_of_(channels));  // mean and 1/standard deviation
-}
-
-// Inputs of the two linear layers, of the two SiLUs behind them, and of the blocks' own linear layers; of a
-// label its row or number and whether it is hidden.
-void NetworkWalk::embedding(int64_t features, int64_t width, bool labelled) {
-  linear(features, width);
-  linear(width, width);
-  Segment segment;
-  segment.input.fp32 = static_cast<double>(features + 4 * width) + (labelled ? 3 : 0);
-  segment.forward.fp32 = segment.input.fp32;
-  add(segment);
-}
-
-void NetworkWalk::convolution(int64_t in, int64_t out, int64_t kernel, int64_t side_in, int64_t side_out) {
-  trunk_convolution(in, out, kernel, side_out);
-  Segment segment;
-  segment.input.computed = numbers(in, side_in);
-  segment.gradients.computed = numbers(in, side_in) + numbers(out, side_out);
-  segment.forward = segment.gradients;
-  add(segment);
-}
-
-double NetworkWalk::kept_between(const ResBlockShape& shape) const {
-  if (shape.double_norm) return 2;  // the normalised, and what SiLU takes
-  if (kernels_ == Kernels::fused) return 0;
-  return shape.scale_shift_norm ? 2 : 1;
-}
-
-// The condition, or 1 + its first half; each half normalised with what its root mean square takes.
-double NetworkWalk::condition_numbers(const ResBlockShape& shape) const {
-  if (!shape.scale_shift_norm) return 0;
-  if (shape.double_norm) return static_cast<double>(3 * shape.out);
-  return static_cast<double>(kernels_ == Kernels::fused ? 2 * shape.out : shape.out);
-}
-
-Segment NetworkWalk::res_block(const ResBlockShape& shape) {
-  const double between = kernels_ == Kernels::fused ? 0 : 1;
-  const int64_t side = resampled(shape.side, shape.resample);
-  const double input = numbers(shape.in, shape.side);
-  const double taken = numbers(shape.in, side);  // by the first convolution
-  const double output = numbers(shape.out, side);
-  const bool changes = shape.resample != Resample::none;
-  Segment segment;
-  segment.input.computed = input;
-  norm(shape.in, segment);
-  segment.inner.computed += between * input + taken;
-  if (keeps_input(shape.resample, shape.filter)) segment.inner.computed += input;
-  trunk_convolution(shape.in, shape.out, 3, side);
-  linear(shape.embedding_width, shape.scale_shift_norm ? 2 * shape.out : shape.out);
-  norm(shape.out, segment);
-  segment.inner.fp32 += condition_numbers(shape);
-  // Input of the second norm; input of the second convolution, and with dropout the mask.
-  segment.inner.computed += (1 + kept_between(shape) + (shape.dropout ? 2 : 1)) * output;
-  trunk_convolution(shape.out, shape.out, 3, side);
-  if (shape.skip_convolution) {
-    trunk_convolution(shape.in, shape.out, 1, side);
-    if (changes) segment.inner.computed += taken;
-  }
-  const double wide = std::max(input, taken);
-  segment.gradients.computed = std::max({3 * wide, 2 * wide + output, wide + 2 * output});
-  segment.recomputed = shape.recomputed;
-  if (shape.recomputed) segment.gradients.computed += output;  // held until the block is through
-  segment.forward.computed = input + std::max({2 * wide, wide + output, 3 * output});
-  return segment;
-}
-
-Segment NetworkWalk::attention(int64_t channels, int64_t side, int64_t heads) {
-  const double image = numbers(channels, side);
-  const double positions = numbers(1, side);
-  Segment segment;
-  segment.input.computed = image;
-  norm(channels, segment);
-  trunk_convolution(channels, 3 * channels, 1, side);
-  trunk_convolution(channels, channels, 1, side);
-  multiply_adds(2 * positions * image);  // q·k and the sum of v, all heads
-  // The normalised image; queries, keys, values; their mean, which the last convolution takes.
-  segment.inner.computed = 5 * image;
-  segment.gradients.computed = 6 * image;
-  segment.forward.computed = 6 * image;
-  segment.inner.fp32 += static_cast<double>(heads) * positions;  // the logarithm of each row's sum
-  return segment;
-}
-
-void NetworkWalk::output(int64_t channels, const ImageSpec& image) {
-  const double last = numbers(channels, image.size);
-  Segment segment;
-  norm(channels, segment);
-  sizes_.parameters += channels * image.channels * 9 + image.channels;
-  multiply_adds(numbers(channels * image.channels * 9, image.size));
-  segment.input.fp32 = (kernels_ == Kernels::fused ? 2 : 3) * last + numbers(image.channels, image.size);
-  segment.gradients.fp32 = 2 * last;
-  segment.forward.fp32 = 2 * last;
-  add(segment);
+NetworkSizes walked(const UNetPlan& plan, const UNetOptions& options, const ImageSpec& image,
+                    Kernels kernels) {
+  return NetworkWalk(plan, options, image, kernels).sizes();
 }
 
 }  // namespace cm

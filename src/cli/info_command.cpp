@@ -45,7 +45,7 @@ int run_info_command(const InfoCommand& command) {
   const auto [file, why] = resolve_weights(command.path);
   const WeightFile weights = read_weight_header(file);
   const ModelOptions& options = weights.options;
-  const auto network = make_unet(options.network, options.image);
+  const auto network = make_network(options.network, options.image);
   check_weights(weights.weights, *network, file.string());
   const SafetensorsHeader header = read_safetensors_header(file);
   Json info = {{"weights", file.string()},

@@ -1,177 +1,111 @@
 #include "cm/nn/adm_unet.h"
 
-#include <vector>
-
-#include "cm/nn/adm_blocks.h"
+#include "cm/base/text.h"
+#include "unet.h"
+#include "unet_inference.h"
 
 namespace cm {
 namespace {
 
-class AdmUNet : public Network {
- public:
-  AdmUNet(const UNetOptions& options, const ImageSpec& image, Initializer initializer)
-      : options_(options), image_(image), embedding_width_(4 * options.channels) {
-    build_embedding(initializer);
-    build_down_path(initializer);
-    build_middle(initializer);
-    build_up_path(initializer);
-    build_output(initializer);
-  }
+using Section = UNetStage::Section;
 
-  Tensor compute(const Tensor& x, const Conditioning& told,
-                 const std::optional<DropoutKey>& dropout_key) override {
-    check_input(options_, image_, x, told.labels);
-    const BlockInput input{embed(told), dropout_key, options_.activation_checkpointing};
-    std::vector<Tensor> skips;
-    Tensor h = trunk_input(x);
-    for (const auto& stage : down_) {
-      h = stage->forward(h, input);
-      skips.push_back(h);
+constexpr UNetStyle kAdmStyle = {.names = {"in_layers.0", "in_layers.2", "emb_layers.1", "out_layers.0",
+                                           "out_layers.3", "skip_connection", "norm", "qkv", "proj_out"},
+                                 .groups = [](int64_t) { return int64_t{32}; },
+                                 .epsilon = 1e-5,
+                                 .glorot = false,
+                                 .halves_variance = false,
+                                 .skip_resamples = false};
+
+const char* section_name(Section section) {
+  switch (section) {
+    case Section::encoder:
+      return "input_blocks.";
+    case Section::middle:
+      return "middle_block.";
+    case Section::decoder:
+      return "output_blocks.";
+  }
+  TORCH_INTERNAL_ASSERT(false, "not a section");
+}
+
+// input_blocks.3.1 is the second stage between the third end and the fourth of skip connections.
+void name_adm_stages(std::vector<UNetStage>& stages) {
+  int64_t group = 0;
+  int64_t place = 0;
+  for (size_t i = 0; i < stages.size(); ++i) {
+    UNetStage& stage = stages[i];
+    const bool begins = i == 0 || stage.section != stages[i - 1].section;
+    if (begins || stages[i - 1].opens || stage.closes) {
+      group = begins ? 0 : group + 1;
+      place = 0;
     }
-    h = middle_->forward(h, input);
-    for (const auto& stage : up_) {
-      h = stage->forward(torch::cat({h, skips.back()}, 1), input);
-      skips.pop_back();
-    }
-    return output_conv_->forward(output_norm_->forward_silu(h.to(x.scalar_type())));
+    stage.name = section_name(stage.section);
+    if (stage.section != Section::middle) stage.name += concat(group, ".");
+    stage.name += std::to_string(place++);
+    if (stage.kind != UNetStage::Kind::convolution || stage.resample == Resample::none) continue;
+    stage.name += stage.resample == Resample::down ? ".op" : ".conv";
   }
+}
 
-  void hold_in_compute_type() override {
-    hold_convolutions(*this, output_conv_->weight, number_type(compute_type()));
-  }
+UNetStage::Kind resampling_of(const AdmOptions& options) {
+  if (options.resblock_updown) return UNetStage::Kind::block;
+  return options.conv_resample ? UNetStage::Kind::convolution : UNetStage::Kind::resampling;
+}
 
- private:
-  void build_embedding(Initializer& initializer) {
-    auto time_embed = register_module("time_embed", Indexed());
-    time_in_ = time_embed->add(0, Linear(initializer, options_.channels, embedding_width_));
-    time_out_ = time_embed->add(2, Linear(initializer, embedding_width_, embedding_width_));
-    if (image_.classes > 0) {
-      label_emb_ = register_module("label_emb", Embedding(initializer, image_.classes, embedding_width_));
-    }
-  }
-
-  void build_down_path(Initializer& initializer) {
-    auto blocks = register_module("input_blocks", Indexed());
-    channels_ = channels_at(options_, 0);
-    const auto add = [&](Stage stage) {
-      skip_channels_.push_back(channels_);
-      down_.push_back(blocks->add(static_cast<int64_t>(down_.size()), std::move(stage)));
-    };
-    Stage first;
-    first->add_conv(Conv2d(initializer, Conv2dOptions{.in = image_.channels, .out = channels_}));
-    add(first);
-    int64_t side = image_.size;
-    for (size_t level = 0; level < options_.channel_mult.size(); ++level) {
-      for (int64_t i = 0; i < options_.res_blocks; ++i) {
-        Stage stage;
-        add_res_block(initializer, *stage, channels_, channels_at(options_, level));
-        if (attends_at(options_, side)) add_attention(initializer, *stage);
-        add(stage);
-      }
-      if (level + 1 == options_.channel_mult.size()) break;
-      add(resampling_stage(initializer, Resample::down));
-      side /= 2;
-    }
-    side_ = side;
-  }
-
-  void build_middle(Initializer& initializer) {
-    middle_ = register_module("middle_block", Stage());
-    add_res_block(initializer, *middle_, channels_, channels_);
-    add_attention(initializer, *middle_);
-    add_res_block(initializer, *middle_, channels_, channels_);
-  }
-
-  void build_up_path(Initializer& initializer) {
-    auto blocks = register_module("output_blocks", Indexed());
-    for (size_t level = options_.channel_mult.size(); level-- > 0;) {
-      for (int64_t i = 0; i <= options_.res_blocks; ++i) {
-        Stage stage;
-        add_res_block(initializer, *stage, channels_ + skip_channels_.back(), channels_at(options_, level));
-        skip_channels_.pop_back();
-        if (attends_at(options_, side_)) add_attention(initializer, *stage);
-        if (level > 0 && i == options_.res_blocks) {
-          add_resampling(initializer, *stage, Resample::up);
-          side_ *= 2;
-        }
-        up_.push_back(blocks->add(static_cast<int64_t>(up_.size()), std::move(stage)));
-      }
-    }
-  }
-
-  void build_output(Initializer& initializer) {
-    auto out = register_module("out", Indexed());
-    output_norm_ = out->add(0, GroupNorm(channels_));
-    output_conv_ = out->add(
-        2, Conv2d(initializer, Conv2dOptions{.in = channels_, .out = image_.channels, .zero = true}));
-  }
-
-  ResBlockOptions res_block_options(int64_t in, int64_t out, Resample resample) {
-    return {.in = in,
-            .out = out,
-            .embedding_width = embedding_width_,
-            .resample = resample,
-            .scale_shift_norm = scales_and_shifts(options_),
-            .double_norm = options_.double_norm,
-            .dropout = options_.dropout,
-            .layer = res_block_count_++};
-  }
-
-  void add_res_block(Initializer& initializer, StageImpl& stage, int64_t in, int64_t out) {
-    stage.add_res_block(ResBlock(initializer, res_block_options(in, out, Resample::none)));
-    channels_ = out;
-  }
-
-  void add_attention(Initializer& initializer, StageImpl& stage) {
-    stage.add_attention(Attention(initializer, channels_, heads_at(options_, channels_)));
-  }
-
-  void add_resampling(Initializer& initializer, StageImpl& stage, Resample resample) {
-    if (options_.resblock_updown) {
-      stage.add_res_block(ResBlock(initializer, res_block_options(channels_, channels_, resample)));
-    } else {
-      stage.add_resampling(Resampling(initializer, channels_, resample, options_.conv_resample));
-    }
-  }
-
-  Stage resampling_stage(Initializer& initializer, Resample resample) {
-    Stage stage;
-    add_resampling(initializer, *stage, resample);
-    return stage;
-  }
-
-  // With the SiLU that every block begins with.
-  Tensor embed(const Conditioning& told) const {
-    const Tensor features = time_features(told.time, options_.channels);
-    const Tensor embedding = time_out_->forward(torch::silu(time_in_->forward(features)));
-    return torch::silu(image_.classes > 0 ? embedding + label_emb_->forward(told.labels) : embedding);
-  }
-
-  UNetOptions options_;
-  ImageSpec image_;
-  int64_t embedding_width_;
-  // While the network is built: channels and side at the current place, channels of the open skip
-  // connections.
-  int64_t channels_ = 0;
-  int64_t side_ = 0;
-  int64_t res_block_count_ = 0;
-  std::vector<int64_t> skip_channels_;
-
-  Linear time_in_ = nullptr;
-  Linear time_out_ = nullptr;
-  Embedding label_emb_ = nullptr;
-  std::vector<Stage> down_;
-  Stage middle_ = nullptr;
-  std::vector<Stage> up_;
-  GroupNorm output_norm_ = nullptr;
-  Conv2d output_conv_ = nullptr;
-};
+bool scales_and_shifts(const AdmOptions& options) {
+  return options.scale_shift_norm.value_or(true);
+}
 
 }  // namespace
 
-std::shared_ptr<Network> make_adm_unet(const UNetOptions& options, const ImageSpec& image,
-                                       const Initializer& initializer) {
-  return std::make_shared<AdmUNet>(options, image, initializer);
+void validate(const AdmOptions& options, const Complain& complain) {
+  validate_unet(options, scales_and_shifts(options), complain);
+}
+
+UNetPlan plan_of(const AdmOptions& options, const ImageSpec& image) {
+  UNetPlan plan{.stages = unet_stages(options, image,
+                                      {.first_channels = channels_at(options, 0),
+                                       .attention_apart = true,
+                                       .attends_once_up = false,
+                                       .resampling = resampling_of(options)}),
+                .style = kAdmStyle,
+                .output_norm = "out.0",
+                .output_conv = "out.2",
+                .embedding = "time_embed.0",
+                .labels = "label_emb",
+                .features = options.channels,
+                .labels_are_linear = false,
+                .embedding_width = 4 * options.channels,
+                .scale_shift_norm = scales_and_shifts(options)};
+  name_adm_stages(plan.stages);
+  return plan;
+}
+
+std::shared_ptr<Network> build(const AdmOptions& options, const ImageSpec& image, Initializer initializer) {
+  UNetPlan plan = plan_of(options, image);
+  const auto make_embedding = [&](torch::nn::Module& network, Initializer& weights) -> EmbeddingFunction {
+    const int64_t width = plan.embedding_width;
+    const auto in = register_at(network, plan.embedding, Linear(weights, plan.features, width));
+    const auto out = register_at(network, "time_embed.2", Linear(weights, width, width));
+    Embedding classes = nullptr;
+    if (image.classes > 0)
+      classes = register_at(network, plan.labels, Embedding(weights, image.classes, width));
+    return [in, out, classes, features = plan.features](const Conditioning& told) {
+      const Tensor time = out->forward(torch::silu(in->forward(time_features(told.time, features))));
+      return torch::silu(classes.is_empty() ? time : time + classes->forward(told.labels));
+    };
+  };
+  return make_unet(plan, options, image, make_embedding, std::move(initializer));
+}
+
+bool infer(const WeightShapes& weights, AdmOptions& options, ImageSpec& image) {
+  for (const auto& [updown, conv] : {std::pair(true, true), {false, true}, {false, false}}) {
+    options.resblock_updown = updown;
+    options.conv_resample = conv;
+    if (infer_unet(weights, planner_of(options), options, image)) return true;
+  }
+  return false;
 }
 
 }  // namespace cm

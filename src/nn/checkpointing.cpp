@@ -1,4 +1,4 @@
-#include "cm/nn/checkpointing.h"
+#include "checkpointing.h"
 
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/custom_function.h>

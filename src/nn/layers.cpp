@@ -3,6 +3,7 @@
 #include <ATen/CPUGeneratorImpl.h>
 
 #include <cmath>
+#include <numbers>
 
 #include "cm/base/random.h"
 #include "cm/kernels/convolution.h"
@@ -153,6 +154,23 @@ Tensor time_features(const Tensor& time, int64_t width) {
   const Tensor angles = precise.unsqueeze(1) * frequencies;
   const Tensor features = torch::cat({angles.cos(), angles.sin()}, 1);
   return width % 2 == 0 ? features : torch::constant_pad_nd(features, {0, 1});
+}
+
+NoiseFeaturesImpl::NoiseFeaturesImpl(Initializer& initializer, int64_t width,
+                                     std::optional<double> fourier_scale)
+    : count_(width / 2) {
+  if (fourier_scale) freqs_ = register_buffer("freqs", initializer.normal({count_}) * *fourier_scale);
+}
+
+Tensor NoiseFeaturesImpl::forward(const Tensor& c_noise) const {
+  const Tensor time = c_noise.to(at::promote_types(c_noise.scalar_type(), at::kFloat));
+  const auto positional = [&] {
+    const Tensor k = torch::arange(count_, time.options());
+    return (k * (-std::log(10000.0) / static_cast<double>(count_ - 1))).exp();
+  };
+  const Tensor frequencies = freqs_.defined() ? 2 * std::numbers::pi * freqs_ : positional();
+  const Tensor angles = time.unsqueeze(1) * frequencies;
+  return torch::cat({angles.sin(), angles.cos()}, 1);
 }
 
 }  // namespace cm

@@ -41,13 +41,13 @@ Tensor bilinear_weights(int64_t from, int64_t to, const at::TensorOptions& optio
 
 Lpips::Lpips() {
   Initializer zero;
-  Indexed vgg = register_module("features", Indexed());
   int64_t in = static_cast<int64_t>(kImagenetMean.size());
   int64_t index = 0;
   for (size_t layer = 0; layer < kLayers; ++layer) {
     const auto [convolutions, channels] = kVgg16[layer];
     for (int64_t i = 0; i < convolutions; ++i) {
-      stages_[layer].push_back(vgg->add(index, Conv2d(zero, Conv2dOptions{.in = in, .out = channels})));
+      stages_[layer].push_back(register_at(*this, "features." + std::to_string(index),
+                                           Conv2d(zero, Conv2dOptions{.in = in, .out = channels})));
       in = channels;
       index += 2;  // its ReLU has an index too
     }

@@ -1,112 +1,131 @@
-#include "cm/nn/unet.h"
+#include "unet.h"
 
-#include <algorithm>
-
-#include "cm/base/error.h"
-#include "cm/base/text.h"
-#include "cm/nn/adm_unet.h"
-#include "cm/nn/song_unet.h"
+#include <numbers>
 
 namespace cm {
+namespace {
 
-bool scales_and_shifts(const UNetOptions& options) {
-  return options.scale_shift_norm.value_or(options.architecture == Architecture::adm);
-}
+using Kind = UNetStage::Kind;
 
-int64_t channels_at(const UNetOptions& options, size_t level) {
-  return static_cast<int64_t>(static_cast<double>(options.channels) * options.channel_mult[level]);
-}
+// What the stages of one forward pass share.
+struct Pass {
+  BlockInput input;
+  Tensor image;  // NCSN++: the input image at the current resolution
+};
 
-int64_t heads_at(const UNetOptions& options, int64_t channels) {
-  return options.head_channels ? channels / *options.head_channels : options.heads;
-}
+using Layer = std::function<Tensor(const Tensor& x, Pass& pass)>;
 
-bool attends_at(const UNetOptions& options, int64_t side) {
-  return std::ranges::find(options.attention_resolutions, side) != options.attention_resolutions.end();
-}
+class UNet : public Network {
+ public:
+  UNet(UNetPlan plan, const UNetOptions& options, const ImageSpec& image, const EmbeddingMaker& embedding,
+       Initializer& initializer)
+      : plan_(std::move(plan)), options_(options), image_(image), embedding_(embedding(*this, initializer)) {
+    for (const auto& stage : plan_.stages) layers_.push_back(layer(stage, initializer));
+    const int64_t channels = plan_.stages.back().out;
+    output_norm_ =
+        register_at(*this, plan_.output_norm, GroupNorm(channels, styled_norm(plan_.style, channels)));
+    output_conv_ =
+        convolution(plan_.output_conv, {.in = channels, .out = image.channels}, initializer, kEndGain);
+  }
 
-void validate(const UNetOptions& options, const Complain& complain) {
-  if (options.channel_mult.empty()) complain("channel_mult", "must name at least one level");
-  for (size_t level = 0; level < options.channel_mult.size(); ++level) {
-    const int64_t channels = channels_at(options, level);
-    if (channels % 32 != 0 || channels == 0) {
-      complain("channel_mult",
-               concat("must give every level a multiple of 32 channels (group normalisation has 32 "
-                      "groups), got ",
-                      channels, " at level ", level));
-      continue;
+  void hold_in_compute_type() override {
+    hold_convolutions(*this, output_conv_->weight, number_type(compute_type()));
+  }
+
+ protected:
+  Tensor compute(const Tensor& x, const Conditioning& told,
+                 const std::optional<DropoutKey>& dropout_key) override {
+    check_input(x, told.labels);
+    Pass pass{{embedding_(told), dropout_key, options_.activation_checkpointing}, {}};
+    Tensor h = pass.image = trunk_input(x);
+    std::vector<Tensor> skips;
+    for (size_t i = 0; i < layers_.size(); ++i) {
+      const UNetStage& stage = plan_.stages[i];
+      if (stage.closes) {
+        h = layers_[i](torch::cat({h, skips.back()}, 1), pass);
+        skips.pop_back();
+      } else {
+        h = layers_[i](h, pass);
+      }
+      if (stage.opens) skips.push_back(h);
     }
-    const int64_t divisor = options.head_channels.value_or(options.heads);
-    if (channels % divisor != 0) {
-      complain(options.head_channels ? "head_channels" : "heads",
-               concat("must divide the channels of every level (", channels, " at level ", level, "), got ",
-                      divisor));
+    return output_conv_->forward(output_norm_->forward_silu(h.to(x.scalar_type())));
+  }
+
+ private:
+  // At the image's size or another that every level can halve.
+  void check_input(const Tensor& x, const Tensor& labels) const {
+    const int64_t factor = int64_t{1} << (options_.channel_mult.size() - 1);
+    TORCH_CHECK(
+        x.dim() == 4 && x.size(1) == image_.channels && x.size(2) % factor == 0 && x.size(3) % factor == 0,
+        "the network takes [B, ", image_.channels, ", ", image_.size, ", ", image_.size, "], got ",
+        x.sizes());
+    TORCH_CHECK(labels.defined() == (image_.classes > 0), image_.classes > 0
+                                                              ? "a class-conditional network needs labels"
+                                                              : "this network takes no labels");
+  }
+
+  Layer layer(const UNetStage& stage, Initializer& initializer) {
+    switch (stage.kind) {
+      case Kind::convolution:
+        return convolution_layer(stage, initializer);
+      case Kind::block:
+        return [block = residual_block(stage, initializer)](const Tensor& x, Pass& pass) {
+          return block->forward(x, pass.input);
+        };
+      case Kind::attention:
+        return [block = AttentionBlock(*this, stage.name, plan_.style, initializer, stage.out, stage.heads)](
+                   const Tensor& x, Pass&) { return block.forward(x); };
+      case Kind::resampling:
+        return [direction = stage.resample](const Tensor& x, Pass&) { return resample(x, direction); };
+      case Kind::image:
+        return [conv = register_at(*this, stage.name, DownConv2d(initializer, stage.in, stage.out))](
+                   const Tensor& x, Pass& pass) {
+          return pass.image = (x + conv->forward(pass.image)) / std::numbers::sqrt2;
+        };
     }
+    TORCH_INTERNAL_ASSERT(false, "not a kind of stage");
   }
-  if (options.fourier_scale && options.architecture != Architecture::ncsnpp) {
-    complain("fourier_scale", concat("belongs to architecture ncsnpp, but architecture is ",
-                                     to_string(options.architecture), "; remove it"));
-  }
-  if (options.double_norm && !scales_and_shifts(options)) {
-    complain("double_norm", "normalises scale and shift: it needs scale_shift_norm true");
-  }
-  if (options.architecture == Architecture::adm) return;
-  if (!options.resblock_updown) {
-    complain("resblock_updown", concat("must be true for architecture ", to_string(options.architecture),
-                                       ", whose residual blocks change the resolution"));
-  }
-  if (options.channels % 32 != 0) {
-    complain("channels", concat("must be a multiple of 32, which the first convolution of architecture ",
-                                to_string(options.architecture), " has, got ", options.channels));
-  }
-}
 
-void validate_for(const UNetOptions& options, const ImageSpec& image, const Complain& complain) {
-  const size_t halvings = options.channel_mult.size() - std::min<size_t>(1, options.channel_mult.size());
-  const int64_t factor = int64_t{1} << std::min<size_t>(halvings, 62);  // no side divides by 2⁶²
-  if (image.size % factor != 0) {
-    complain("channel_mult", concat("has ", options.channel_mult.size(), " levels, which halve a side of ",
-                                    image.size, " pixels ", halvings, " times: it must divide by ", factor));
-    return;
+  Conv2d convolution(const std::string& name, const Conv2dOptions& options, Initializer& initializer,
+                     double gain = 1) {
+    return register_at(*this, name, styled_convolution(plan_.style, initializer, options, gain));
   }
-  std::vector<std::string> sides;
-  for (int64_t side = image.size; side >= image.size / factor; side /= 2)
-    sides.push_back(std::to_string(side));
-  for (const int64_t side : options.attention_resolutions) {
-    if (std::ranges::find(sides, std::to_string(side)) == sides.end()) {
-      complain("attention_resolutions",
-               concat("must be among the sides of the levels {", join(sides), "}, got ", side));
-    }
-  }
-}
 
-void check_input(const UNetOptions& options, const ImageSpec& image, const Tensor& x, const Tensor& labels) {
-  const int64_t factor = int64_t{1} << (options.channel_mult.size() - 1);
-  TORCH_CHECK(
-      x.dim() == 4 && x.size(1) == image.channels && x.size(2) % factor == 0 && x.size(3) % factor == 0,
-      "the network takes [B, ", image.channels, ", ", image.size, ", ", image.size, "], got ", x.sizes());
-  TORCH_CHECK(labels.defined() == (image.classes > 0), image.classes > 0
-                                                           ? "a class-conditional network needs labels"
-                                                           : "this network takes no labels");
-}
-
-std::shared_ptr<Network> make_unet(const UNetOptions& options, const ImageSpec& image,
-                                   std::optional<uint64_t> seed) {
-  std::vector<std::string> mistakes;
-  const auto complain = [&](const std::string& key, const std::string& sentence) {
-    mistakes.push_back(concat(key, " ", sentence));
-  };
-  validate(options, complain);
-  validate_for(options, image, complain);
-  if (!mistakes.empty()) throw InputError(mistakes);
-  switch (options.architecture) {
-    case Architecture::adm:
-      return make_adm_unet(options, image, Initializer(seed));
-    case Architecture::ddpmpp:
-    case Architecture::ncsnpp:
-      return make_song_unet(options, image, Initializer(seed));
+  Layer convolution_layer(const UNetStage& stage, Initializer& initializer) {
+    const int64_t stride = stage.resample == Resample::down ? 2 : 1;
+    const auto before = stage.resample == Resample::up ? Resample::up : Resample::none;
+    return [before, conv = convolution(stage.name, {.in = stage.in, .out = stage.out, .stride = stride},
+                                       initializer)](const Tensor& x, Pass&) {
+      return conv->forward(resample(x, before));
+    };
   }
-  TORCH_INTERNAL_ASSERT(false, "not an architecture");
+
+  std::shared_ptr<ResidualBlock> residual_block(const UNetStage& stage, Initializer& initializer) {
+    return std::make_shared<ResidualBlock>(*this, plan_.style, initializer,
+                                           ResidualOptions{.stage = stage,
+                                                           .embedding_width = plan_.embedding_width,
+                                                           .scale_shift_norm = plan_.scale_shift_norm,
+                                                           .double_norm = options_.double_norm,
+                                                           .dropout = options_.dropout,
+                                                           .layer = block_count_++});
+  }
+
+  UNetPlan plan_;
+  UNetOptions options_;
+  ImageSpec image_;
+  int64_t block_count_ = 0;
+  EmbeddingFunction embedding_;
+  std::vector<Layer> layers_;
+  GroupNorm output_norm_ = nullptr;
+  Conv2d output_conv_ = nullptr;
+};
+
+}  // namespace
+
+std::shared_ptr<Network> make_unet(UNetPlan plan, const UNetOptions& options, const ImageSpec& image,
+                                   const EmbeddingMaker& embedding, Initializer initializer) {
+  return std::make_shared<UNet>(std::move(plan), options, image, embedding, initializer);
 }
 
 }  // namespace cm

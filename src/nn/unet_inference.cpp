@@ -1,140 +1,122 @@
-#include "cm/nn/unet_inference.h"
+#include "unet_inference.h"
 
 #include <algorithm>
-#include <set>
 
-#include "cm/base/error.h"
 #include "cm/base/text.h"
 
 namespace cm {
 namespace {
 
-class Weights {
+using Kind = UNetStage::Kind;
+
+// Candidates have so many levels and blocks, all of the same width.
+class Candidate {
  public:
-  Weights(const std::map<std::string, Tensor>& weights, std::string what)
-      : weights_(weights), what_(std::move(what)) {}
-
-  bool has(const std::string& name) const { return weights_.contains(name); }
-
-  int64_t size(const std::string& name, int64_t dim) const {
-    const auto found = weights_.find(name);
-    if (found == weights_.end()) {
-      throw InputError(concat(what_, ": weights of no network that is known here: ", name, " is missing"));
-    }
-    if (found->second.dim() <= dim || found->second.size(dim) == 0) {
-      throw InputError(
-          concat(what_, ": weights of no network that is known here: ", name, " is ", found->second.sizes()));
-    }
-    return found->second.size(dim);
+  Candidate(const WeightShapes& weights, const Planner& plan_of, UNetOptions& common, ImageSpec& image)
+      : weights_(weights), plan_of_(plan_of), common_(common), image_(image) {
+    plan();
   }
 
-  // The numbers N of all names PREFIX<N>SUFFIX…
-  std::set<int64_t> numbers(const std::string& prefix, const std::string& suffix) const {
-    std::set<int64_t> found;
-    for (auto entry = weights_.lower_bound(prefix); entry != weights_.end(); ++entry) {
-      const std::string& name = entry->first;
-      if (!name.starts_with(prefix)) break;
-      const size_t end = name.find_first_not_of("0123456789", prefix.size());
-      if (end == prefix.size() || end == std::string::npos || end > prefix.size() + 9) continue;
-      if (name.compare(end, suffix.size(), suffix) != 0) continue;
-      found.insert(std::stoll(name.substr(prefix.size(), end - prefix.size())));
+  bool has_embedding() const { return size(plan_.embedding, 0) >= 4; }
+
+  // What the first and the last layers tell, whatever lies between.
+  void read_ends() {
+    common_.channels = size(plan_.embedding, 0) / 4;
+    image_.channels = size(plan_.stages.front().name, 1);
+    image_.classes = size(plan_.labels, plan_.labels_are_linear ? 1 : 0);
+  }
+
+  // With attention where the encoder has its weights.
+  bool fits(int64_t res_blocks, size_t levels) {
+    common_.res_blocks = res_blocks;
+    common_.channel_mult.assign(levels, 1);
+    common_.attention_resolutions.clear();
+    for (size_t level = 0; level < levels; ++level)
+      common_.attention_resolutions.push_back(image_.size >> level);
+    plan();
+    common_.attention_resolutions.clear();
+    for (const auto& stage : plan_.stages) {
+      if (stage.section != UNetStage::Section::encoder || stage.heads == 0) continue;
+      auto& sides = common_.attention_resolutions;
+      if (size(part(stage, names().qkv), 0) > 0 && (sides.empty() || sides.back() != stage.side))
+        sides.push_back(stage.side);
     }
-    return found;
+    plan();
+    return std::ranges::count(plan_.stages, Kind::block, &UNetStage::kind) == blocks_of_weights() &&
+           std::ranges::all_of(plan_.stages, [&](const auto& stage) { return is_there(stage); });
+  }
+
+  // Of one that fits.
+  void read_blocks() {
+    size_t level = 0;
+    for (const auto& stage : plan_.stages) {
+      if (stage.section != UNetStage::Section::encoder || stage.kind == Kind::image) continue;
+      if (stage.resample == Resample::down) {
+        ++level;
+      } else if (stage.kind == Kind::block) {
+        const int64_t out = size(part(stage, names().out_conv), 0);
+        common_.channel_mult[level] = static_cast<double>(out) / static_cast<double>(common_.channels);
+        common_.scale_shift_norm = size(part(stage, names().embedding), 0) == 2 * out;
+      }
+    }
+  }
+
+  int64_t blocks_of_weights() const {
+    const std::string end = concat(".", names().in_conv, ".weight");
+    return std::ranges::count_if(weights_, [&](const auto& entry) { return entry.first.ends_with(end); });
   }
 
  private:
-  const std::map<std::string, Tensor>& weights_;
-  std::string what_;
+  void plan() { plan_ = plan_of_(common_, image_); }
+  const BlockNames& names() const { return plan_.style.names; }
+  static std::string part(const UNetStage& stage, const char* name) { return stage.name + "." + name; }
+
+  bool is_there(const UNetStage& stage) const {
+    switch (stage.kind) {
+      case Kind::convolution:
+      case Kind::image:
+        return size(stage.name, 0) > 0;
+      case Kind::block:
+        return size(part(stage, names().in_conv), 0) > 0;
+      case Kind::attention:
+        return size(part(stage, names().qkv), 0) > 0;
+      case Kind::resampling:
+        return true;
+    }
+    TORCH_INTERNAL_ASSERT(false, "not a kind of stage");
+  }
+
+  // Of a layer's weight; 0 where there is none, or none of so many dimensions.
+  int64_t size(const std::string& layer, int64_t dim) const {
+    const auto found = weights_.find(layer + ".weight");
+    return found == weights_.end() || found->second.dim() <= dim ? 0 : found->second.size(dim);
+  }
+
+  const WeightShapes& weights_;
+  const Planner& plan_of_;
+  UNetOptions& common_;
+  ImageSpec& image_;
+  UNetPlan plan_;
 };
-
-double multiplier(int64_t channels, int64_t base) {
-  return static_cast<double>(channels) / static_cast<double>(base);
-}
-
-// ADM: output block k goes up a level where a second residual block or a convolution follows.
-int64_t adm_levels(const Weights& weights, int64_t output_blocks) {
-  int64_t levels = 1;
-  for (int64_t k = 0; k < output_blocks; ++k) {
-    const std::string block = concat("output_blocks.", k, ".");
-    const bool up = weights.has(block + "1.in_layers.0.weight") ||
-                    weights.has(block + "2.in_layers.0.weight") || weights.has(block + "1.conv.weight") ||
-                    weights.has(block + "2.conv.weight");
-    if (up) ++levels;
-  }
-  // Plain resampling without a convolution has no weights: its places among the input blocks are empty.
-  const auto input_blocks = static_cast<int64_t>(weights.numbers("input_blocks.", ".0.").size());
-  return std::max(levels, output_blocks - input_blocks + 1);
-}
-
-InferredNetwork infer_adm(const Weights& weights, int64_t image_size) {
-  UNetOptions network;
-  network.architecture = Architecture::adm;
-  network.channels = weights.size("time_embed.0.weight", 1);
-  const auto output_blocks = static_cast<int64_t>(weights.numbers("output_blocks.", ".0.").size());
-  if (output_blocks == 0) weights.size("output_blocks.0.0.in_layers.0.weight", 0);
-  const int64_t levels = adm_levels(weights, output_blocks);
-  // A level has res_blocks + 1 output blocks, and as many input blocks: its residual blocks and the one that
-  // leads to it.
-  const int64_t blocks = output_blocks / levels;
-  network.res_blocks = blocks - 1;
-  network.channel_mult.clear();
-  network.attention_resolutions.clear();
-  for (int64_t level = 0; level < levels; ++level) {
-    const std::string block = concat("input_blocks.", level * blocks + 1, ".");
-    const int64_t channels = weights.size(block + "0.out_layers.0.weight", 0);
-    network.channel_mult.push_back(multiplier(channels, network.channels));
-    if (weights.has(block + "1.qkv.weight")) network.attention_resolutions.push_back(image_size >> level);
-  }
-  const std::string first = "input_blocks.1.0.";
-  network.scale_shift_norm =
-      weights.size(first + "emb_layers.1.weight", 0) == 2 * weights.size(first + "out_layers.0.weight", 0);
-  if (levels > 1) {
-    const std::string down = concat("input_blocks.", blocks, ".0.");
-    network.resblock_updown = weights.has(down + "in_layers.0.weight");
-    network.conv_resample = network.resblock_updown || weights.has(down + "op.weight");
-  }
-  const bool labelled = weights.has("label_emb.weight");
-  return {network,
-          {.channels = weights.size("input_blocks.0.0.weight", 1),
-           .size = image_size,
-           .classes = labelled ? weights.size("label_emb.weight", 0) : 0}};
-}
-
-// DDPM++ and NCSN++: the names say the side of each level.
-InferredNetwork infer_song(const Weights& weights) {
-  UNetOptions network;
-  const bool fourier = weights.has("map_noise.freqs");
-  network.architecture = fourier ? Architecture::ncsnpp : Architecture::ddpmpp;
-  const std::set<int64_t> ascending = weights.numbers("enc.", "x");
-  if (ascending.empty()) weights.size("enc.32x32_conv.weight", 0);
-  const std::vector<int64_t> sides(ascending.rbegin(), ascending.rend());
-  const int64_t image_size = sides.front();
-  const std::string first = concat("enc.", image_size, "x", image_size, "_");
-  network.channels = weights.size(first + "conv.weight", 0);
-  network.channel_mult.clear();
-  network.attention_resolutions.clear();
-  for (const int64_t side : sides) {
-    const std::string level = concat("enc.", side, "x", side, "_block");
-    network.channel_mult.push_back(multiplier(weights.size(level + "0.conv1.weight", 0), network.channels));
-    network.res_blocks = static_cast<int64_t>(weights.numbers(level, ".").size());
-    if (weights.has(level + "0.qkv.weight")) network.attention_resolutions.push_back(side);
-  }
-  network.scale_shift_norm =
-      weights.size(first + "block0.affine.weight", 0) == 2 * weights.size(first + "block0.conv1.weight", 0);
-  const bool labelled = weights.has("map_label.weight");
-  return {network,
-          {.channels = weights.size(first + "conv.weight", 1),
-           .size = image_size,
-           .classes = labelled ? weights.size("map_label.weight", 1) : 0}};
-}
 
 }  // namespace
 
-InferredNetwork infer_network(const std::map<std::string, Tensor>& weights, int64_t image_size,
-                              const std::string& what) {
-  const Weights named(weights, what);
-  if (named.has("map_layer0.weight")) return infer_song(named);
-  return infer_adm(named, image_size);
+bool infer_unet(const WeightShapes& weights, const Planner& planner, UNetOptions& common, ImageSpec& image) {
+  common.channel_mult = {1};
+  Candidate candidate(weights, planner, common, image);
+  if (!candidate.has_embedding()) return false;
+  candidate.read_ends();
+  // A level has at least res_blocks blocks on the way down and one more on the way up.
+  const int64_t blocks = candidate.blocks_of_weights();
+  for (int64_t res_blocks = 1; 2 * res_blocks < blocks; ++res_blocks) {
+    for (size_t levels = 1; static_cast<int64_t>(levels) * (2 * res_blocks + 1) <= blocks; ++levels) {
+      if (levels > 1 && image.size >> (levels - 1) == 0) break;
+      if (!candidate.fits(res_blocks, levels)) continue;
+      candidate.read_blocks();
+      return true;
+    }
+  }
+  return false;
 }
 
 }  // namespace cm

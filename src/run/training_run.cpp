@@ -31,12 +31,12 @@ std::string described(const char* what, const ResolvedWeights& weights) {
 }
 
 // Another run's network as this run's default: consistency models train without dropout.
-UNetOptions without_dropout(UNetOptions network) {
-  network.dropout = 0;
+NetworkOptions without_dropout(NetworkOptions network) {
+  common_options(network).dropout = 0;
   return network;
 }
 
-void check_fits(const UNetOptions& network, const ImageSpec& image) {
+void check_fits_images(const NetworkOptions& network, const ImageSpec& image) {
   std::vector<std::string> mistakes;
   validate_for(network, image, [&](const std::string& key, const std::string& sentence) {
     mistakes.push_back(concat("model.", key, " ", sentence));
@@ -136,7 +136,7 @@ std::shared_ptr<const Lpips> lpips_for(const RunConfig& config, const ImageSpec&
 // A loss with a gradient through u differentiates the network twice, which recomputed blocks cannot be.
 void check_twice_differentiable(const RunConfig& config) {
   const bool twice = method_of(config).derivative == Derivative::through_tangent;
-  if (twice && config.model->activation_checkpointing) {
+  if (twice && common_options(*config.model).activation_checkpointing) {
     throw InputError(
         concat(to_string(config.objective),
                ".stop_gradient: false does not go with model.activation_checkpointing; set that to "
@@ -190,7 +190,7 @@ TrainingRun::TrainingRun(const RunConfig& config, const torch::Device& device, c
   const auto init = open_source(config_.init);
   const auto& source = init ? init : teacher;
   if (!config_.model) config_.model = without_dropout(source.value().options.network);
-  check_fits(*config_.model, image);
+  check_fits_images(*config_.model, image);
   check_twice_differentiable(config_);
   const ModelOptions options{.network = *config_.model,
                              .image = image,

@@ -76,7 +76,7 @@ void read_unet(const DiffusersConfig& config, ModelOptions& options) {
                    .size = image_side(config),
                    .classes = classes.is_null() ? 0 : config.positive("num_class_embeds", nullptr)};
 
-  UNetOptions& network = options.network;
+  AdmOptions network;
   const auto widths = config.as<std::vector<int64_t>>("block_out_channels", Json({224, 448, 672, 896}));
   const auto down = config.as<std::vector<std::string>>(
       "down_block_types", Json({"DownBlock2D", "AttnDownBlock2D", "AttnDownBlock2D", "AttnDownBlock2D"}));
@@ -103,6 +103,7 @@ void read_unet(const DiffusersConfig& config, ModelOptions& options) {
     network.head_channels = config.positive("attention_head_dim", 8);
   }
   network.dropout = config.as<double>("dropout", 0.0);
+  options.network = network;
 }
 
 void read_scheduler(const DiffusersConfig& config, ModelOptions& options) {
@@ -117,41 +118,32 @@ void read_scheduler(const DiffusersConfig& config, ModelOptions& options) {
 
 // --- Names -----------------------------------------------------------------------------------------------
 
-// Moves tensors from diffusers' names to ours, block by block.
+constexpr BlockNames kTheirNames = {"norm1",         "conv1",      "time_emb_proj", "norm2",   "conv2",
+                                    "conv_shortcut", "group_norm", "to_q",          "to_out.0"};
+
+// Moves tensors from diffusers' names to ours, stage by stage.
 class Renaming {
  public:
-  explicit Renaming(NamedTensors tensors) : theirs_(std::move(tensors)) {}
+  Renaming(NamedTensors tensors, const BlockNames& ours) : theirs_(std::move(tensors)), names_(ours) {}
 
   void layer(const std::string& their, const std::string& our) {
     for (const char* part : {".weight", ".bias"}) move(their + part, our + part);
   }
 
-  void res_block(const std::string& their, const std::string& our) {
-    layer(their + ".norm1", our + ".in_layers.0");
-    layer(their + ".conv1", our + ".in_layers.2");
-    layer(their + ".time_emb_proj", our + ".emb_layers.1");
-    layer(their + ".norm2", our + ".out_layers.0");
-    layer(their + ".conv2", our + ".out_layers.3");
-    layer(their + ".conv_shortcut", our + ".skip_connection");
-  }
-
-  void attention(const std::string& their, const std::string& our) {
-    layer(their + ".group_norm", our + ".norm");
-    join_qkv(their, our + ".qkv");
-    const std::string projection = our + ".proj_out";
-    layer(their + ".to_out.0", projection);
-    as_convolution(projection + ".weight");
-  }
-
-  void resampling(const std::string& their, const std::string& our, const UNetOptions& network, bool down) {
-    if (network.resblock_updown) {
-      res_block(their, our);
-    } else {
-      layer(their + ".conv", our + (down ? ".op" : ".conv"));
+  void block(const std::string& their, const std::string& our) {
+    for (const auto name : {&BlockNames::in_norm, &BlockNames::in_conv, &BlockNames::embedding,
+                            &BlockNames::out_norm, &BlockNames::out_conv, &BlockNames::skip}) {
+      layer(concat(their, ".", kTheirNames.*name), concat(our, ".", names_.*name));
     }
   }
 
-  bool has(const std::string& our) const { return ours_.contains(our); }
+  void attention(const std::string& their, const std::string& our) {
+    layer(concat(their, ".", kTheirNames.attention_norm), concat(our, ".", names_.attention_norm));
+    join_qkv(their, concat(our, ".", names_.qkv));
+    const std::string projection = concat(our, ".", names_.projection);
+    layer(concat(their, ".", kTheirNames.projection), projection);
+    as_convolution(projection + ".weight");
+  }
 
   // What was moved, and what had no place.
   NamedTensors take() {
@@ -190,17 +182,43 @@ class Renaming {
 
   NamedTensors theirs_;
   NamedTensors ours_;
+  BlockNames names_;
 };
 
-// One level on the way down or up: residual blocks, each with its attention, then the change of resolution.
-void rename_level(Renaming& names, const std::string& level, int64_t res_blocks, int64_t first_block,
-                  const std::string& our_blocks) {
-  for (int64_t i = 0; i < res_blocks; ++i) {
-    const std::string block = concat(our_blocks, first_block + i);
-    names.res_block(concat(level, ".resnets.", i), block + ".0");
-    names.attention(concat(level, ".attentions.", i), block + ".1");
+// Where diffusers has the stages of our network: in levels, each with its blocks, their attentions and the
+// change of resolution behind them.
+class Places {
+ public:
+  void rename(const UNetStage& stage, Renaming& names) {
+    if (stage.section != section_) {
+      section_ = stage.section;
+      level_ = block_ = 0;
+    }
+    const std::string level = stage.section == UNetStage::Section::middle
+                                  ? "mid_block."
+                                  : concat(up() ? "up_blocks." : "down_blocks.", level_, ".");
+    const bool resamples = stage.resample != Resample::none;
+    if (stage.kind == UNetStage::Kind::attention) {
+      names.attention(concat(level, "attentions.", block_ - 1), stage.name);
+    } else if (stage.kind == UNetStage::Kind::block) {
+      names.block(resamples ? level + sampler() : concat(level, "resnets.", block_++), stage.name);
+    } else if (stage.kind == UNetStage::Kind::convolution) {
+      names.layer(resamples ? concat(level, sampler(), ".conv") : "conv_in", stage.name);
+    }
+    if (resamples) {
+      ++level_;
+      block_ = 0;
+    }
   }
-}
+
+ private:
+  bool up() const { return section_ == UNetStage::Section::decoder; }
+  std::string sampler() const { return up() ? "upsamplers.0" : "downsamplers.0"; }
+
+  UNetStage::Section section_ = UNetStage::Section::encoder;
+  int64_t level_ = 0;
+  int64_t block_ = 0;
+};
 
 }  // namespace
 
@@ -214,32 +232,16 @@ ModelOptions read_diffusers_options(const std::filesystem::path& weights) {
   return options;
 }
 
-NamedTensors from_diffusers(NamedTensors tensors, const UNetOptions& network) {
-  const auto levels = static_cast<int64_t>(network.channel_mult.size());
-  const int64_t blocks = network.res_blocks + 1;  // ADM's input and output blocks of one level
-  Renaming names(std::move(tensors));
-  names.layer("time_embedding.linear_1", "time_embed.0");
+NamedTensors from_diffusers(NamedTensors tensors, const AdmOptions& network, const ImageSpec& image) {
+  const UNetPlan plan = plan_of(network, image);
+  Renaming names(std::move(tensors), plan.style.names);
+  names.layer("time_embedding.linear_1", plan.embedding);
   names.layer("time_embedding.linear_2", "time_embed.2");
-  names.move("class_embedding.weight", "label_emb.weight");
-  names.layer("conv_in", "input_blocks.0.0");
-  for (int64_t level = 0; level < levels; ++level) {
-    const std::string their = concat("down_blocks.", level);
-    rename_level(names, their, network.res_blocks, level * blocks + 1, "input_blocks.");
-    names.resampling(their + ".downsamplers.0", concat("input_blocks.", (level + 1) * blocks, ".0"), network,
-                     /*down=*/true);
-  }
-  names.res_block("mid_block.resnets.0", "middle_block.0");
-  names.attention("mid_block.attentions.0", "middle_block.1");
-  names.res_block("mid_block.resnets.1", "middle_block.2");
-  for (int64_t level = 0; level < levels; ++level) {  // from the deepest
-    const std::string their = concat("up_blocks.", level);
-    rename_level(names, their, blocks, level * blocks, "output_blocks.");
-    const std::string last = concat("output_blocks.", (level + 1) * blocks - 1);
-    const char* place = names.has(last + ".1.qkv.weight") ? ".2" : ".1";
-    names.resampling(their + ".upsamplers.0", last + place, network, /*down=*/false);
-  }
-  names.layer("conv_norm_out", "out.0");
-  names.layer("conv_out", "out.2");
+  names.move("class_embedding.weight", plan.labels + ".weight");
+  Places places;
+  for (const auto& stage : plan.stages) places.rename(stage, names);
+  names.layer("conv_norm_out", plan.output_norm);
+  names.layer("conv_out", plan.output_conv);
   return names.take();
 }
 

@@ -3,23 +3,17 @@
 namespace cm {
 namespace {
 
-// The networks take their time as they were published: the release feeds ADM 1000 · c_noise, EDM feeds the
-// others c_noise.
-double time_scale(Architecture architecture) {
-  return architecture == Architecture::adm ? 1000 : 1;
-}
-
-NetworkMaker unet_maker(const ModelOptions& options) {
+NetworkMaker maker_of(const ModelOptions& options) {
   return [network = options.network, image = options.image](std::optional<uint64_t> seed) {
-    return make_unet(network, image, seed);
+    return make_network(network, image, seed);
   };
 }
 
 }  // namespace
 
 Model::Model(const ModelOptions& options, const torch::Device& device, std::optional<uint64_t> seed)
-    : Model(options, device, unet_maker(options), seed) {
-  time_scale_ = time_scale(options.network.architecture);
+    : Model(options, device, maker_of(options), seed) {
+  time_scale_ = time_scale(options.network);
 }
 
 Model::Model(const ModelOptions& options, const torch::Device& device, NetworkMaker maker,

@@ -36,7 +36,8 @@ TrainingBatch part_of(const TrainingBatch& batch, int64_t first, int64_t count) 
 std::optional<std::string> obstacle_to_recording(const Model& student, const World& world) {
   if (auto obstacle = DeviceGraph::obstacle(student.device())) return obstacle;
   if (world.size() > 1) return concat(world.size(), " processes sum their gradients");
-  if (student.options().network.dropout > 0) return "model.dropout draws another mask in every step";
+  if (common_options(student.options().network).dropout > 0)
+    return "model.dropout draws another mask in every step";
   return std::nullopt;
 }
 

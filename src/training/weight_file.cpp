@@ -6,7 +6,6 @@
 #include "cm/base/error.h"
 #include "cm/base/text.h"
 #include "cm/io/json.h"
-#include "cm/nn/unet_inference.h"
 #include "cm/training/diffusers.h"
 #include "cm/training/diffusers_folder.h"
 
@@ -55,7 +54,8 @@ ModelOptions options_from(const SafetensorsFile& file, const std::filesystem::pa
 WeightFile weight_file(SafetensorsFile file, const std::filesystem::path& path) {
   if (!is_of_diffusers(path)) return {options_from(file, path), std::move(file.tensors)};
   const ModelOptions options = read_diffusers_options(path);
-  return {options, from_diffusers(std::move(file.tensors), options.network)};
+  return {options,
+          from_diffusers(std::move(file.tensors), std::get<AdmOptions>(options.network), options.image)};
 }
 
 }  // namespace

@@ -63,14 +63,15 @@ TEST(BenchCase, WhatIsSaidIsRead) {
   EXPECT_EQ(options.parameterization, Parameterization::edm);
   EXPECT_EQ(options.image.size, 8);
   EXPECT_EQ(options.image.classes, 7);
-  EXPECT_EQ(options.network.channels, 32);
-  EXPECT_THAT(options.network.channel_mult, ElementsAre(1, 2));
-  EXPECT_EQ(options.network.res_blocks, 1);
-  EXPECT_THAT(options.network.attention_resolutions, ElementsAre(4));
-  EXPECT_EQ(options.network.head_channels, 16);
-  EXPECT_EQ(options.network.scale_shift_norm, false);
-  EXPECT_FALSE(options.network.resblock_updown);
-  EXPECT_EQ(options.network.dropout, 0.25);
+  const auto& network = std::get<AdmOptions>(options.network);
+  EXPECT_EQ(network.channels, 32);
+  EXPECT_THAT(network.channel_mult, ElementsAre(1, 2));
+  EXPECT_EQ(network.res_blocks, 1);
+  EXPECT_THAT(network.attention_resolutions, ElementsAre(4));
+  EXPECT_EQ(network.head_channels, 16);
+  EXPECT_EQ(network.scale_shift_norm, false);
+  EXPECT_FALSE(network.resblock_updown);
+  EXPECT_EQ(network.dropout, 0.25);
 }
 
 TEST(BenchCase, EveryShippedCaseIsOneOfANetwork) {

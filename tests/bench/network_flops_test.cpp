@@ -1,4 +1,4 @@
-#include "cm/bench/network_flops.h"
+#include "src/bench/network_walk.h"
 
 #include <ATen/record_function.h>
 #include <gtest/gtest.h>
@@ -45,30 +45,36 @@ double operations_of(Network& network, const ImageSpec& image) {
   return operations;
 }
 
-TEST(NetworkFlops, AreThoseOfAForwardPass) {
-  UNetOptions options;
+template <class Options>
+Options flops_network() {
+  Options options;
   options.channels = 32;
   options.channel_mult = {1, 2, 3};
-  options.res_blocks = 2;
   options.attention_resolutions = {8, 4};
   options.head_channels = 16;
-  for (const bool updown : {true, false}) {
-    for (const bool film : {true, false}) {
-      options.resblock_updown = updown;
-      options.scale_shift_norm = film;
-      const ImageSpec image{.channels = 3, .size = 16, .classes = 5};
-      // A strided convolution does a quarter of what `count` says.
-      double counted = operations_of(*make_unet(options, image, 0), image);
-      if (!updown) counted -= 0.75 * 2 * 9 * (16 * 16 * 32. * 32 + 8 * 8 * 64. * 64);
-      EXPECT_DOUBLE_EQ(forward_flops(options, image), counted) << updown << film;
-    }
-  }
+  return options;
 }
 
-TEST(NetworkFlops, AreUnknownForOtherNetworks) {
-  UNetOptions options;
-  options.architecture = Architecture::ddpmpp;
-  EXPECT_THROW(forward_flops(options, {}), c10::Error);
+constexpr ImageSpec kFlopsImage{.channels = 3, .size = 16, .classes = 5};
+
+double computed(const NetworkOptions& options) {
+  return sizes_of(options, kFlopsImage, Kernels::fused).flops;
+}
+
+TEST(NetworkFlops, AreThoseOfAForwardPass) {
+  for (const bool updown : {true, false}) {
+    for (const bool film : {true, false}) {
+      auto options = flops_network<AdmOptions>();
+      options.resblock_updown = updown;
+      options.scale_shift_norm = film;
+      // A strided convolution does a quarter of what `count` says.
+      double counted = operations_of(*make_network(options, kFlopsImage, 0), kFlopsImage);
+      if (!updown) counted -= 0.75 * 2 * 9 * (16 * 16 * 32. * 32 + 8 * 8 * 64. * 64);
+      EXPECT_DOUBLE_EQ(computed(options), counted) << updown << film;
+    }
+  }
+  const auto song = flops_network<DdpmppOptions>();
+  EXPECT_DOUBLE_EQ(computed(song), operations_of(*make_network(song, kFlopsImage, 0), kFlopsImage));
 }
 
 }  // namespace

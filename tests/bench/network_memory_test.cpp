@@ -2,7 +2,9 @@
 
 #include <gmock/gmock.h>
 
+#include "cm/base/error.h"
 #include "cm/bench/measured_memory.h"
+#include "support/message_of.h"
 
 namespace cm {
 namespace {
@@ -16,12 +18,12 @@ constexpr ImageSpec kImage = {.channels = 3, .size = 16, .classes = 5};
 
 struct NetworkCase {
   std::string name;
-  UNetOptions options;
+  NetworkOptions options;
 };
 
-UNetOptions small(Architecture architecture = Architecture::adm) {
-  UNetOptions options;
-  options.architecture = architecture;
+template <class Options = AdmOptions>
+Options small() {
+  Options options;
   options.channels = 32;
   options.channel_mult = {1, 2, 3};
   options.res_blocks = 1;
@@ -33,34 +35,30 @@ UNetOptions small(Architecture architecture = Architecture::adm) {
 // Every option that changes what is kept.
 std::vector<NetworkCase> network_cases() {
   std::vector<NetworkCase> cases;
-  const auto add = [&](const std::string& name, UNetOptions options, const auto& change) {
+  const auto add = [&]<class Options>(const std::string& name, Options options, const auto& change) {
     change(options);
     cases.push_back({name, options});
   };
-  add("adm", small(), [](UNetOptions&) {});
-  add("adm, no attention but the middle's", small(), [](UNetOptions& o) { o.attention_resolutions = {}; });
-  add("adm, time added", small(), [](UNetOptions& o) { o.scale_shift_norm = false; });
-  add("adm, strided convolutions", small(), [](UNetOptions& o) { o.resblock_updown = false; });
-  add("adm, plain resampling", small(), [](UNetOptions& o) { o.resblock_updown = o.conv_resample = false; });
-  add("adm, double norm", small(), [](UNetOptions& o) { o.double_norm = true; });
-  add("adm, dropout", small(), [](UNetOptions& o) { o.dropout = 0.5; });
-  add("adm, recomputed", small(), [](UNetOptions& o) { o.activation_checkpointing = true; });
-  for (const auto song : {Architecture::ddpmpp, Architecture::ncsnpp}) {
-    const std::string name = to_string(song);
-    add(name, small(song), [](UNetOptions&) {});
-    add(name + ", double norm", small(song),
-        [](UNetOptions& o) { o.scale_shift_norm = o.double_norm = true; });
-    add(name + ", dropout", small(song), [](UNetOptions& o) { o.dropout = 0.5; });
-    add(name + ", recomputed", small(song), [](UNetOptions& o) { o.activation_checkpointing = true; });
-  }
+  for_each_alternative<NetworkOptions>([&]<class Options>(const Options&) {
+    const std::string name(Options::kName);
+    add(name, small<Options>(), [](auto&) {});
+    add(name + ", no attention but the middle's", small<Options>(),
+        [](auto& o) { o.attention_resolutions = {}; });
+    add(name + ", time added", small<Options>(), [](auto& o) { o.scale_shift_norm = false; });
+    add(name + ", double norm", small<Options>(), [](auto& o) { o.scale_shift_norm = o.double_norm = true; });
+    add(name + ", dropout", small<Options>(), [](auto& o) { o.dropout = 0.5; });
+    add(name + ", recomputed", small<Options>(), [](auto& o) { o.activation_checkpointing = true; });
+  });
+  add("adm, strided convolutions", small(), [](auto& o) { o.resblock_updown = false; });
+  add("adm, plain resampling", small(), [](auto& o) { o.resblock_updown = o.conv_resample = false; });
   return cases;
 }
 
 // Of one image: the difference between twice the batch and the batch.
 PassMemory measured_image(const NetworkCase& network_case, torch::Dtype type, int64_t batch) {
-  const auto network = make_unet(network_case.options, kImage, 1);
+  const auto network = make_network(network_case.options, kImage, 1);
   network->to(type);
-  const bool dropout = network_case.options.dropout > 0;
+  const bool dropout = common_options(network_case.options).dropout > 0;
   const PassMemory once = measured_network(*network, kImage, batch, dropout);
   const PassMemory twice = measured_network(*network, kImage, 2 * batch, dropout);
   const auto images = static_cast<double>(batch);
@@ -69,14 +67,14 @@ PassMemory measured_image(const NetworkCase& network_case, torch::Dtype type, in
           .inference_peak = (twice.inference_peak - once.inference_peak) / images};
 }
 
-PassMemory computed_image(const UNetOptions& options, Kernels kernels, int64_t bytes = 4) {
+PassMemory computed_image(const NetworkOptions& options, Kernels kernels, int64_t bytes = 4) {
   return pass_memory(sizes_of(options, kImage, kernels).segments, bytes);
 }
 
 TEST(NetworkMemory, ParametersAreTheNetworks) {
   for (const auto& [name, options] : network_cases()) {
     EXPECT_EQ(sizes_of(options, kImage, Kernels::fused).parameters,
-              parameter_count(*make_unet(options, kImage)))
+              parameter_count(*make_network(options, kImage)))
         << name;
   }
 }
@@ -107,7 +105,7 @@ TEST(NetworkMemory, OperatorsKeepWhatIsMeasured) {
 }
 
 TEST(NetworkMemory, RecomputingTradesWhatIsKept) {
-  UNetOptions options = small();
+  AdmOptions options = small();
   const PassMemory whole = computed_image(options, Kernels::fused);
   options.activation_checkpointing = true;
   const PassMemory recomputed = computed_image(options, Kernels::fused);
@@ -140,12 +138,9 @@ TEST(NetworkMemory, EverySkipConnectionEnds) {
 }
 
 TEST(NetworkMemory, RefusesANetworkThatDoesNotFit) {
-  try {
-    sizes_of(small(), {.channels = 3, .size = 18}, Kernels::fused);
-    FAIL() << "accepted";
-  } catch (const c10::Error& error) {
-    EXPECT_THAT(error.what(), HasSubstr("channel_mult has 3 levels, which halve a side of 18 pixels"));
-  }
+  EXPECT_THAT(
+      test::message_of<InputError>([] { sizes_of(small(), {.channels = 3, .size = 18}, Kernels::fused); }),
+      HasSubstr("channel_mult has 3 levels, which halve a side of 18 pixels"));
 }
 
 }  // namespace

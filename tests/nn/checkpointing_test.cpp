@@ -1,8 +1,7 @@
-#include "cm/nn/checkpointing.h"
+#include "src/nn/checkpointing.h"
 
 #include <gtest/gtest.h>
 
-#include "cm/nn/unet.h"
 #include "support/closeness.h"
 #include "support/random_batch.h"
 #include "support/small_unet.h"
@@ -44,12 +43,13 @@ TEST(Checkpointing, TheBlockRunsAgainInTheBackwardPassOnly) {
 }
 
 // Output, then every parameter's gradient, of a small U-Net with dropout.
-std::vector<Tensor> pass(Architecture architecture, bool checkpoint) {
-  UNetOptions options = test::small_unet(architecture);
+std::vector<Tensor> pass(const std::string& architecture, bool checkpoint) {
+  UNetOptions options = test::small_unet();
   options.channel_mult = {1, 1};
   options.dropout = 0.3;
   options.activation_checkpointing = checkpoint;
-  const auto network = make_unet(options, {.channels = 1, .size = 8}, 5);
+  const auto network =
+      make_network(test::of_architecture(architecture, options), {.channels = 1, .size = 8}, 5);
   const torch::NoGradGuard outside;
   uint64_t seed = 100;
   for (auto& parameter : network->parameters()) {
@@ -65,8 +65,8 @@ std::vector<Tensor> pass(Architecture architecture, bool checkpoint) {
 }
 
 TEST(Checkpointing, ANetworkWithDropoutIsTheSameNetwork) {
-  for (const auto& [architecture, name] : EnumNames<Architecture>::names) {
-    SCOPED_TRACE(name);
+  for (const auto& architecture : test::architectures()) {
+    SCOPED_TRACE(architecture);
     const auto plain = pass(architecture, false);
     const auto recomputed = pass(architecture, true);
     ASSERT_EQ(plain.size(), recomputed.size());

@@ -4,7 +4,6 @@
 #include <gtest/gtest.h>
 
 #include "cm/base/random.h"
-#include "cm/nn/unet.h"
 #include "support/closeness.h"
 #include "support/small_unet.h"
 
@@ -16,34 +15,32 @@ constexpr DropoutKey kMask{9};
 
 struct NetworkCase {
   const char* name;
-  UNetOptions options;
+  NetworkOptions options;
 };
 
-UNetOptions small(Architecture architecture) {
-  UNetOptions options = test::small_unet(architecture);
+template <class Options = AdmOptions>
+Options small() {
+  auto options = test::small_unet<Options>();
   options.dropout = 0.25;
   return options;
 }
 
 // Every architecture, and every way that a condition enters a normalisation.
 std::vector<NetworkCase> network_cases() {
-  UNetOptions added = small(Architecture::adm);
+  AdmOptions added = small();
   added.scale_shift_norm = false;
-  UNetOptions doubled = small(Architecture::adm);
+  AdmOptions doubled = small();
   doubled.double_norm = true;
-  UNetOptions checkpointed = small(Architecture::adm);
+  AdmOptions checkpointed = small();
   checkpointed.activation_checkpointing = true;
-  return {{"adm", small(Architecture::adm)},
-          {"ddpmpp", small(Architecture::ddpmpp)},
-          {"ncsnpp", small(Architecture::ncsnpp)},
-          {"added condition", added},
-          {"double norm", doubled},
-          {"recomputed blocks", checkpointed}};
+  return {
+      {"adm", small()},           {"ddpmpp", small<DdpmppOptions>()}, {"ncsnpp", small<NcsnppOptions>()},
+      {"added condition", added}, {"double norm", doubled},           {"recomputed blocks", checkpointed}};
 }
 
 // With no weight at its initial 0.
-std::shared_ptr<Network> network_of(const UNetOptions& options) {
-  auto network = make_unet(options, kImage, 5);
+std::shared_ptr<Network> network_of(const NetworkOptions& options) {
+  auto network = make_network(options, kImage, 5);
   const torch::NoGradGuard guard;
   uint32_t i = 0;
   for (auto& parameter : network->parameters()) {
@@ -112,7 +109,7 @@ TEST(ComputeType, WeightsHeldInItGiveTheSameImages) {
 }
 
 TEST(ComputeType, HoldsTheTrunksConvolutionsAlone) {
-  const auto network = network_of(small(Architecture::adm));
+  const auto network = network_of(small());
   network->compute_in(ComputeType::bf16);
   network->hold_in_compute_type();
   int64_t held = 0;
@@ -133,7 +130,7 @@ TEST(ComputeType, HoldsTheTrunksConvolutionsAlone) {
 
 TEST(ComputeType, InFp32NothingIsHeldOtherwise) {
   for (const auto type : {ComputeType::fp32, ComputeType::tf32}) {
-    const auto network = network_of(small(Architecture::adm));
+    const auto network = network_of(small());
     network->compute_in(type);
     network->hold_in_compute_type();
     for (const auto& parameter : network->parameters()) EXPECT_EQ(parameter.scalar_type(), torch::kFloat32);

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <numbers>
 
 #include "cm/base/random.h"
 #include "support/closeness.h"
@@ -188,6 +189,54 @@ TEST(Layers, AnOddWidthEndsWithZeros) {
   const Tensor features = time_features(torch::tensor({1.0}), 5);
   EXPECT_EQ(features.sizes(), torch::IntArrayRef({1, 5}));
   EXPECT_EQ(features[0][4].item<double>(), 0);
+}
+
+TEST(NoiseFeatures, PositionalFeaturesEndAtOneTenThousandth) {
+  Initializer initializer(1);
+  const NoiseFeatures features(initializer, 6, std::nullopt);
+  EXPECT_EQ(features->buffers().size(), 0U);
+  const auto row = [](double c) {
+    return torch::tensor({std::sin(c), std::sin(c / 100), std::sin(c / 1e4), std::cos(c), std::cos(c / 100),
+                          std::cos(c / 1e4)});
+  };
+  EXPECT_LT(largest_difference(features->forward(torch::tensor({-1.5, 0.0, 1.1})),
+                               torch::stack({row(-1.5), row(0), row(1.1)})),
+            1e-6);
+}
+
+TEST(NoiseFeatures, FourierFeaturesAreOfTheirBuffersFrequencies) {
+  Initializer initializer(1);
+  const NoiseFeatures features(initializer, 4, 16.0);
+  features->named_buffers()["freqs"].copy_(torch::tensor({0.25, -1.0}));
+  const double pi = std::numbers::pi;
+  const auto row = [&](double c) {
+    return torch::tensor(
+        {std::sin(pi / 2 * c), std::sin(-2 * pi * c), std::cos(pi / 2 * c), std::cos(-2 * pi * c)});
+  };
+  EXPECT_LT(
+      largest_difference(features->forward(torch::tensor({0.7, -1.2})), torch::stack({row(0.7), row(-1.2)})),
+      1e-5);
+}
+
+TEST(NoiseFeatures, FrequenciesAreNormalTimesTheirScale) {
+  const auto frequencies = [](double scale) {
+    Initializer initializer(3);
+    return NoiseFeatures(initializer, 20'000, scale)->named_buffers()["freqs"];
+  };
+  EXPECT_NEAR(frequencies(16).std().item<double>(), 16, 5 * 16 / std::sqrt(20'000.0));
+  EXPECT_LT(largest_difference(frequencies(16) / 800, frequencies(0.02)), 1e-6);
+}
+
+TEST(Layers, ModulesAreRegisteredUnderDottedNames) {
+  Initializer initializer(1);
+  torch::nn::Module root;
+  register_at(root, "a.0", Linear(initializer, 1, 1));
+  register_at(root, "b", Linear(initializer, 1, 1));
+  register_at(root, "a.2.in", Linear(initializer, 1, 1));
+  std::vector<std::string> names;
+  for (const auto& parameter : root.named_parameters()) names.push_back(parameter.key());
+  EXPECT_EQ(names, (std::vector<std::string>{"a.0.weight", "a.0.bias", "a.2.in.weight", "a.2.in.bias",
+                                             "b.weight", "b.bias"}));
 }
 
 }  // namespace

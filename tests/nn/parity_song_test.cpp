@@ -4,11 +4,11 @@
 
 #include <stdexcept>
 
-#include "cm/nn/song_blocks.h"
-#include "cm/nn/unet.h"
+#include "cm/nn/networks.h"
 #include "support/formula_weights.h"
 #include "support/gradient_parity.h"
 #include "support/parity_device.h"
+#include "support/small_unet.h"
 
 namespace cm {
 namespace {
@@ -23,7 +23,7 @@ T argument(const Json& network, const char* name) {
 }
 
 // From what EDM's arguments choose one by one, as far as the two networks differ in it.
-Architecture architecture_of(const Json& network) {
+const char* architecture_of(const Json& network) {
   const auto is = [&](const char* embedding, const char* encoder, int64_t noise_mult,
                       const std::vector<int64_t>& filter) {
     return argument<std::string>(network, "embedding_type") == embedding &&
@@ -31,8 +31,8 @@ Architecture architecture_of(const Json& network) {
            argument<int64_t>(network, "channel_mult_noise") == noise_mult &&
            argument<std::vector<int64_t>>(network, "resample_filter") == filter;
   };
-  if (is("positional", "standard", 1, {1, 1})) return Architecture::ddpmpp;
-  if (is("fourier", "residual", 2, {1, 3, 3, 1})) return Architecture::ncsnpp;
+  if (is("positional", "standard", 1, {1, 1})) return "ddpmpp";
+  if (is("fourier", "residual", 2, {1, 3, 3, 1})) return "ncsnpp";
   throw std::runtime_error("neither DDPM++ nor NCSN++: " + network.dump());
 }
 
@@ -41,9 +41,8 @@ int64_t heads_of(const Json& network) {
   return network.value("num_heads", int64_t{1});
 }
 
-UNetOptions options_of(const Json& network) {
+NetworkOptions options_of(const Json& network) {
   UNetOptions options;
-  options.architecture = architecture_of(network);
   options.channels = argument<int64_t>(network, "model_channels");
   options.channel_mult = argument<std::vector<double>>(network, "channel_mult");
   options.res_blocks = argument<int64_t>(network, "num_blocks");
@@ -51,7 +50,7 @@ UNetOptions options_of(const Json& network) {
   options.heads = heads_of(network);
   options.dropout = argument<double>(network, "dropout");
   options.scale_shift_norm = network.value("adaptive_scale", false);
-  return options;
+  return test::of_architecture(architecture_of(network), options);
 }
 
 ImageSpec image_of(const Json& network) {
@@ -95,7 +94,7 @@ void check_noise_features(const Fixture& fixture, const NamedTensors& weights) {
 void check(const Fixture& fixture) {
   const Json& arguments = fixture.config.at("network");
   const int64_t heads = heads_of(arguments);
-  const auto network = make_unet(options_of(arguments), image_of(arguments));
+  const auto network = make_network(options_of(arguments), image_of(arguments));
   network->to(test::parity_device());
   const NamedTensors weights = test::checked_formula_weights(fixture);
   copy_weights(with_qkv(weights, heads, from_edm_order), *network, fixture.name);

@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "cm/nn/layers.h"
-#include "cm/nn/unet.h"
+#include "cm/nn/networks.h"
 #include "support/fixture_network.h"
 #include "support/formula_weights.h"
 #include "support/gradient_parity.h"
@@ -25,7 +25,7 @@ NamedTensors fixture_weights(const Fixture& fixture) {
 TEST(ParityUnet, AgreesWithTheReference) {
   test::check_cases("unet", [](const Fixture& fixture) {
     const Json& unet = fixture.config.at("unet");
-    const auto network = make_unet(test::unet_options(unet), test::image_spec(unet));
+    const auto network = make_network(test::unet_options(unet), test::image_spec(unet));
     network->to(test::parity_device());
     copy_weights(fixture_weights(fixture), *network, fixture.name);
 

@@ -1,4 +1,4 @@
-#include "cm/nn/unet.h"
+#include "cm/nn/networks.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -17,8 +17,8 @@ using test::message_of;
 using testing::HasSubstr;
 
 // The network of the digits configurations.
-UNetOptions digits_network() {
-  UNetOptions options;
+AdmOptions digits_network() {
+  AdmOptions options;
   options.channels = 32;
   options.channel_mult = {1, 2};
   options.res_blocks = 2;
@@ -29,15 +29,15 @@ UNetOptions digits_network() {
 
 constexpr ImageSpec kDigits{.channels = 1, .size = 8, .classes = 10};
 
-UNetOptions small_network() {
-  UNetOptions options = test::small_unet();
+AdmOptions small_network() {
+  AdmOptions options = test::small_unet();
   options.channel_mult = {1, 1};
   return options;
 }
 
 // With no weight at its initial 0.
-std::shared_ptr<Network> perturbed(const UNetOptions& options, const ImageSpec& image) {
-  auto network = make_unet(options, image, 5);
+std::shared_ptr<Network> perturbed(const NetworkOptions& options, const ImageSpec& image) {
+  auto network = make_network(options, image, 5);
   const torch::NoGradGuard guard;
   uint32_t i = 0;
   for (auto& parameter : network->parameters()) {
@@ -48,17 +48,15 @@ std::shared_ptr<Network> perturbed(const UNetOptions& options, const ImageSpec& 
 }
 
 // What holds for every architecture.
-class EveryUnet : public testing::TestWithParam<Architecture> {
+class EveryUnet : public testing::TestWithParam<std::string> {
  protected:
-  static UNetOptions chosen(UNetOptions options) {
-    options.architecture = GetParam();
-    return options;
+  static NetworkOptions chosen(const UNetOptions& options) {
+    return test::of_architecture(GetParam(), options);
   }
 };
 
-INSTANTIATE_TEST_SUITE_P(All, EveryUnet,
-                         testing::Values(Architecture::adm, Architecture::ddpmpp, Architecture::ncsnpp),
-                         [](const auto& chosen) { return std::string(to_string(chosen.param)); });
+INSTANTIATE_TEST_SUITE_P(All, EveryUnet, testing::ValuesIn(test::architectures()),
+                         [](const auto& chosen) { return chosen.param; });
 
 struct Input {
   Tensor x;
@@ -84,21 +82,21 @@ TEST(Unet, TheDigitsNetworkHasItsParameters) {
   constexpr int64_t kUpLarge = 48'544 + 2 * 38'240;
   constexpr int64_t kOut = 2 * 32 + (9 * 32 + 1);
   static_assert(kEmbedding + kDown + kMiddle + kUpSmall + kUpLarge + kOut == 1'152'769);
-  EXPECT_EQ(parameter_count(*make_unet(digits_network(), kDigits)), 1'152'769);
+  EXPECT_EQ(parameter_count(*make_network(digits_network(), kDigits)), 1'152'769);
 }
 
 TEST_P(EveryUnet, InitialWeightsDependOnTheSeedOnly) {
-  const auto first = make_unet(chosen(small_network()), kDigits, 3)->parameters();
+  const auto first = make_network(chosen(small_network()), kDigits, 3)->parameters();
   torch::manual_seed(99);
   torch::rand({7});
-  const auto again = make_unet(chosen(small_network()), kDigits, 3)->parameters();
+  const auto again = make_network(chosen(small_network()), kDigits, 3)->parameters();
   for (size_t i = 0; i < first.size(); ++i) EXPECT_TRUE(torch::equal(first[i], again[i]));
-  EXPECT_FALSE(torch::equal(first[0], make_unet(chosen(small_network()), kDigits, 4)->parameters()[0]));
+  EXPECT_FALSE(torch::equal(first[0], make_network(chosen(small_network()), kDigits, 4)->parameters()[0]));
 }
 
 TEST(Unet, ANewNetworkAnswersZero) {
   const auto [x, time, labels] = digits_input();
-  const Tensor y = make_unet(digits_network(), kDigits, 3)->forward(x, {time, labels});
+  const Tensor y = make_network(digits_network(), kDigits, 3)->forward(x, {time, labels});
   EXPECT_EQ(y.sizes(), x.sizes());
   EXPECT_EQ(test::largest(y), 0);
 }
@@ -137,7 +135,7 @@ TEST_P(EveryUnet, TheNullClassLeavesOutTheClass) {
     EXPECT_GT(largest_difference(of_null[i], of_class[i]), 1e-3) << i;
   }
   auto weights = weights_of(*network);
-  weights.at(GetParam() == Architecture::adm ? "label_emb.weight" : "map_label.weight").zero_();
+  weights.at(GetParam() == "adm" ? "label_emb.weight" : "map_label.weight").zero_();
   EXPECT_TRUE(torch::equal(answer(input.labels), of_null));
 }
 
@@ -145,16 +143,16 @@ TEST_P(EveryUnet, OnlyClassesOfTheExamplesLearnFromThem) {
   const auto network = perturbed(chosen(small_network()), kDigits);
   const auto [x, time, labels] = digits_input();
   network->forward(x, {time, torch::tensor({2, -1, 2, -1})}).square().sum().backward();
-  const bool adm = GetParam() == Architecture::adm;
+  const bool adm = GetParam() == "adm";
   const Tensor gradient = network->named_parameters()[adm ? "label_emb.weight" : "map_label.weight"].grad();
   const Tensor of_class = adm ? gradient.abs().sum(1) : gradient.abs().sum(0);
   for (int64_t k = 0; k < 10; ++k) EXPECT_EQ(of_class[k].item<double>() > 0, k == 2) << k;
 }
 
 TEST_P(EveryUnet, DropoutFollowsItsKeyAndEvaluationHasNone) {
-  UNetOptions options = chosen(small_network());
+  UNetOptions options = small_network();
   options.dropout = 0.5;
-  const auto network = perturbed(options, kDigits);
+  const auto network = perturbed(chosen(options), kDigits);
   const auto without = perturbed(chosen(small_network()), kDigits);
   const torch::NoGradGuard guard;
   const Input input = digits_input();
@@ -171,7 +169,7 @@ TEST(Unet, EveryVariantKeepsTheShape) {
   const auto [x, time, labels] = digits_input(2);
   for (const bool resblock_updown : {true, false}) {
     for (const bool conv_resample : {true, false}) {
-      UNetOptions options = small_network();
+      AdmOptions options = small_network();
       options.resblock_updown = resblock_updown;
       options.conv_resample = conv_resample;
       options.scale_shift_norm = conv_resample;
@@ -182,7 +180,7 @@ TEST(Unet, EveryVariantKeepsTheShape) {
 }
 
 TEST_P(EveryUnet, WrongInputsAreRefused) {
-  const auto network = make_unet(chosen(small_network()), kDigits, 1);
+  const auto network = make_network(chosen(small_network()), kDigits, 1);
   const auto [x, time, labels] = digits_input();
   EXPECT_THROW(network->forward(x.expand({4, 3, 8, 8}), {time, labels}), c10::Error);
   EXPECT_THROW(network->forward(x.narrow(3, 0, 7), {time, labels}), c10::Error);
@@ -190,35 +188,35 @@ TEST_P(EveryUnet, WrongInputsAreRefused) {
   for (const int64_t no_class : {-2, 10}) {
     EXPECT_THROW(network->forward(x, {time, torch::full_like(labels, no_class)}), c10::Error);
   }
-  const auto unconditional = make_unet(chosen(small_network()), {.channels = 1, .size = 8}, 1);
+  const auto unconditional = make_network(chosen(small_network()), {.channels = 1, .size = 8}, 1);
   EXPECT_THROW(unconditional->forward(x, {time, labels}), c10::Error);
 }
 
-std::string mistake_of(const UNetOptions& options, const ImageSpec& image = kDigits) {
-  return message_of<InputError>([&] { make_unet(options, image); });
+std::string mistake_of(const NetworkOptions& options, const ImageSpec& image = kDigits) {
+  return message_of<InputError>([&] { make_network(options, image); });
 }
 
 TEST(Unet, OptionsThatDoNotFitAreMistakes) {
-  UNetOptions odd = small_network();
+  AdmOptions odd = small_network();
   odd.channel_mult = {1, 1.5};
   EXPECT_THAT(mistake_of(odd), HasSubstr("channel_mult must give every level a multiple of 32 channels"));
-  UNetOptions heads = small_network();
+  AdmOptions heads = small_network();
   heads.heads = 3;
   EXPECT_THAT(mistake_of(heads),
               HasSubstr("heads must divide the channels of every level (32 at level 0), got 3"));
-  UNetOptions head_channels = small_network();
+  AdmOptions head_channels = small_network();
   head_channels.head_channels = 48;
   EXPECT_THAT(mistake_of(head_channels), HasSubstr("head_channels must divide the channels"));
-  UNetOptions attention = small_network();
+  AdmOptions attention = small_network();
   attention.attention_resolutions = {16};
   EXPECT_THAT(mistake_of(attention),
               HasSubstr("attention_resolutions must be among the sides of the levels {8, 4}, got 16"));
-  UNetOptions none = small_network();
+  AdmOptions none = small_network();
   none.channel_mult = {};
   EXPECT_THAT(mistake_of(none), HasSubstr("channel_mult must name at least one level"));
   EXPECT_THAT(mistake_of(small_network(), {.channels = 1, .size = 7}),
               HasSubstr("2 levels, which halve a side of 7 pixels 1 times: it must divide by 2"));
-  UNetOptions deep = small_network();
+  AdmOptions deep = small_network();
   for (const size_t levels : {64, 65, 66}) {
     deep.channel_mult = std::vector<double>(levels, 1);
     EXPECT_THAT(mistake_of(deep), HasSubstr("levels, which halve a side of 8 pixels")) << levels;
@@ -226,11 +224,11 @@ TEST(Unet, OptionsThatDoNotFitAreMistakes) {
 }
 
 TEST(Unet, AllMistakesAreReportedAtOnce) {
-  UNetOptions options = small_network();
+  AdmOptions options = small_network();
   options.heads = 3;
   options.attention_resolutions = {5, 6};
   try {
-    make_unet(options, kDigits);
+    make_network(options, kDigits);
     FAIL() << "nothing was thrown";
   } catch (const InputError& error) {
     EXPECT_EQ(error.mistakes().size(), 4U);  // heads on both levels, two resolutions

@@ -208,5 +208,26 @@ TEST(RunConfig, NumbersThatWouldFillTheMemoryAreMistakes) {
                           HasSubstr("train.batch_size must be in [1, 1048576], got 9223372036854775807")));
 }
 
+// All keys of all architectures, with their defaults: the resolved configs of an earlier version.
+TEST(RunConfig, AResolvedConfigMayHoldTheKeysOfOtherArchitectures) {
+  for (const auto& name : all_names<Alternative<NetworkOptions>>()) {
+    const RunConfig config =
+        read_run("objective: ct\n",
+                 {"model.scale_shift_norm=null", "model.resblock_updown=true", "model.conv_resample=true",
+                  "model.fourier_scale=null", concat("model.architecture=", name)});
+    EXPECT_EQ(name_of(*config.model), name);
+  }
+}
+
+TEST(RunConfig, AnOptionOfAnotherArchitectureIsAMistake) {
+  EXPECT_THAT(
+      mistakes_in_run("objective: ct\n", {"model.fourier_scale=0.02", "model.channel_mult=[1]"}),
+      Contains(HasSubstr("model.fourier_scale belongs to architecture ncsnpp, but architecture is adm; "
+                         "remove it")));
+  EXPECT_THAT(
+      mistakes_in_run("objective: ct\n", {"model.resblock_updown=false", "model.architecture=ncsnpp"}),
+      Contains(HasSubstr("model.resblock_updown belongs to architecture adm, but architecture is ncsnpp")));
+}
+
 }  // namespace
 }  // namespace cm

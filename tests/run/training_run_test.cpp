@@ -29,7 +29,7 @@ using testing::HasSubstr;
 ModelOptions digits_model(Parameterization parameterization = Parameterization::edm) {
   ModelOptions options = test::tiny_options(parameterization);
   options.image = {.channels = 1, .size = 8, .classes = 10};
-  options.network.dropout = 0.2;
+  common_options(options.network).dropout = 0.2;
   options.label_dropout = 0.1;
   return options;
 }
@@ -143,7 +143,7 @@ TEST(TrainingRun, StudentAndTargetStartFromTheTeacherOrFromInit) {
   expect_equal_weights(distilled.trainer().target()->named_weights(), teacher);
 
   ModelOptions wide = digits_model();
-  wide.network.channels = 64;
+  test::unet_of(wide.network).channels = 64;
   const std::string init = weight_file_of(wide, "wide");
   const TrainingRun tuned(tiny_digits_run("cd", {"model=null", concat("init.checkpoint=", init)}),
                           torch::kCPU);
@@ -153,8 +153,8 @@ TEST(TrainingRun, StudentAndTargetStartFromTheTeacherOrFromInit) {
 // Its network is the teacher's or init's where the config has none, but for the dropout.
 TEST(TrainingRun, ANetworkOfAnotherRunIsTakenWithoutItsDropout) {
   const TrainingRun run(tiny_digits_run("cd", {"model=null"}), torch::kCPU);
-  EXPECT_EQ(run.config().model->dropout, 0);
-  EXPECT_EQ(run.student().options().network.dropout, 0);
+  EXPECT_EQ(common_options(*run.config().model).dropout, 0);
+  EXPECT_EQ(common_options(run.student().options().network).dropout, 0);
 }
 
 TEST(TrainingRun, RandomWeightsComeFromTheSeed) {

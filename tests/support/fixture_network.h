@@ -1,7 +1,7 @@
 // Networks of the fixtures: the options in a sidecar's "unet", and weights.
 #pragma once
 
-#include "cm/nn/unet.h"
+#include "cm/nn/networks.h"
 #include "support/fixtures.h"
 
 namespace cm::test {
@@ -24,8 +24,8 @@ inline std::vector<int64_t> attention_sides(const Json& unet) {
   return sides;
 }
 
-inline UNetOptions unet_options(const Json& unet) {
-  UNetOptions options;
+inline AdmOptions unet_options(const Json& unet) {
+  AdmOptions options;
   options.channels = unet.at("base_channels").get<int64_t>();
   options.channel_mult = unet.at("channel_mult").get<std::vector<double>>();
   options.res_blocks = unet.at("num_res_blocks").get<int64_t>();

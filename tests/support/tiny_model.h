@@ -3,11 +3,13 @@
 
 #include "cm/base/random.h"
 #include "cm/training/model.h"
+#include "support/small_unet.h"
 
 namespace cm::test {
 
-inline UNetOptions tiny_network(double dropout = 0) {
-  UNetOptions options;
+template <class Options = AdmOptions>
+Options tiny_network(double dropout = 0) {
+  Options options;
   options.channels = 32;
   options.channel_mult = {1};
   options.res_blocks = 1;
@@ -17,9 +19,8 @@ inline UNetOptions tiny_network(double dropout = 0) {
 }
 
 // NCSN++ needs a second level to have all its parts.
-inline UNetOptions tiny_ncsnpp(double dropout = 0) {
-  UNetOptions options = tiny_network(dropout);
-  options.architecture = Architecture::ncsnpp;
+inline NcsnppOptions tiny_ncsnpp(double dropout = 0) {
+  auto options = tiny_network<NcsnppOptions>(dropout);
   options.channel_mult = {1, 1};
   return options;
 }

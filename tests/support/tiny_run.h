@@ -70,7 +70,7 @@ inline TrainingBatch training_batch(const Batch& batch, int64_t step) {
 
 struct TinyRun {
   explicit TinyRun(ObjectiveKind which, const TrainOptions& options = tiny_train_options(),
-                   const UNetOptions& network = tiny_network(/*dropout=*/0.2),
+                   const NetworkOptions& network = tiny_network(/*dropout=*/0.2),
                    const EmaOptions& ema = {.rates = {0.5, 0.9}, .warmup = EmaWarmup::none})
       : kind(which),
         method(method_by_default(which)),
@@ -105,7 +105,7 @@ struct TinyRun {
   Trainer trainer;
 
  private:
-  static ModelOptions model_options(Parameterization parameterization, const UNetOptions& network) {
+  static ModelOptions model_options(Parameterization parameterization, const NetworkOptions& network) {
     ModelOptions options = tiny_options(parameterization);
     options.network = network;
     return options;

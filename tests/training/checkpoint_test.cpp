@@ -373,7 +373,7 @@ TEST(Checkpoint, AnotherNetworksOrABrokenCheckpointIsAMistake) {
   const fs::path checkpoint = run / "checkpoints/step-00000000";
 
   ModelOptions wide = test::tiny_options();
-  wide.network.channels = 64;
+  test::unet_of(wide.network).channels = 64;
   Model student = test::tiny_model(wide, 1);
   Trainer other(test::tiny_train_options(), {}, {.rates = {0.5}}, ct.objective, student, nullptr);
   EXPECT_THAT(message_of<InputError>([&] { load_checkpoint(checkpoint, other); }),

@@ -49,12 +49,13 @@ TEST(Diffusers, TheConfigsGiveTheNetworkAndTheNoiseLevels) {
       write_pipeline(folder / "p", unet_config(), {{"num_train_timesteps", 201}, {"sigma_max", 50}});
   const ModelOptions options = read_diffusers_options(weights);
   EXPECT_EQ(options.parameterization, Parameterization::skip);
-  EXPECT_EQ(options.network.channels, 32);
-  EXPECT_THAT(options.network.channel_mult, ElementsAre(1, 2));
-  EXPECT_THAT(options.network.attention_resolutions, ElementsAre(8));
-  EXPECT_EQ(options.network.head_channels, 16);
-  EXPECT_TRUE(options.network.resblock_updown);
-  EXPECT_EQ(options.network.scale_shift_norm, true);
+  const auto& network = std::get<AdmOptions>(options.network);
+  EXPECT_EQ(network.channels, 32);
+  EXPECT_THAT(network.channel_mult, ElementsAre(1, 2));
+  EXPECT_THAT(network.attention_resolutions, ElementsAre(8));
+  EXPECT_EQ(network.head_channels, 16);
+  EXPECT_TRUE(network.resblock_updown);
+  EXPECT_EQ(network.scale_shift_norm, true);
   EXPECT_EQ(options.image.size, 16);
   EXPECT_EQ(options.image.classes, 7);
   EXPECT_EQ(options.sampling.grid, 201);
@@ -68,12 +69,13 @@ TEST(Diffusers, WhatAConfigLeavesOutHasDiffusersDefault) {
   const fs::path weights =
       write_pipeline(folder / "p", {{"_class_name", "UNet2DModel"}, {"sample_size", 64}});
   const ModelOptions options = read_diffusers_options(weights);
-  EXPECT_EQ(options.network.channels, 224);
-  EXPECT_THAT(options.network.channel_mult, ElementsAre(1, 2, 3, 4));
-  EXPECT_THAT(options.network.attention_resolutions, ElementsAre(32, 16, 8));
-  EXPECT_EQ(options.network.head_channels, 8);
-  EXPECT_FALSE(options.network.resblock_updown);
-  EXPECT_EQ(options.network.scale_shift_norm, false);
+  const auto& network = std::get<AdmOptions>(options.network);
+  EXPECT_EQ(network.channels, 224);
+  EXPECT_THAT(network.channel_mult, ElementsAre(1, 2, 3, 4));
+  EXPECT_THAT(network.attention_resolutions, ElementsAre(32, 16, 8));
+  EXPECT_EQ(network.head_channels, 8);
+  EXPECT_FALSE(network.resblock_updown);
+  EXPECT_EQ(network.scale_shift_norm, false);
   EXPECT_EQ(options.image.classes, 0);
 }
 
@@ -123,9 +125,10 @@ TEST(Diffusers, MixedResamplingIsAMistake) {
 }
 
 TEST(Diffusers, TensorsAreRenamedAndJoined) {
-  UNetOptions network;
+  AdmOptions network;
   network.channel_mult = {1, 2};
   network.res_blocks = 1;
+  network.attention_resolutions = {16, 8};
   const Tensor q = torch::full({2, 2}, 1.0);
   const NamedTensors renamed =
       from_diffusers({{"down_blocks.1.resnets.0.conv1.weight", torch::ones({2, 2, 3, 3})},
@@ -134,7 +137,7 @@ TEST(Diffusers, TensorsAreRenamedAndJoined) {
                       {"up_blocks.0.attentions.1.to_v.weight", 3 * q},
                       {"up_blocks.0.upsamplers.0.conv2.bias", torch::ones({2})},
                       {"stranger", torch::ones({1})}},
-                     network);
+                     network, {.size = 16});
   EXPECT_THAT(renamed,
               ElementsAre(Key("input_blocks.3.0.in_layers.2.weight"), Key("output_blocks.1.1.qkv.weight"),
                           Key("output_blocks.1.2.out_layers.3.bias"), Key("stranger")));

@@ -13,18 +13,17 @@ namespace {
 
 using test::relative_difference;
 
-constexpr std::array kArchitectures = {Architecture::adm, Architecture::ddpmpp, Architecture::ncsnpp};
-
 // Two levels, the lower one with attention; f is x at ε alone, and nowhere near here.
-Model small_model(Architecture architecture, torch::Dtype dtype = torch::kFloat64,
+Model small_model(const std::string& architecture, torch::Dtype dtype = torch::kFloat64,
                   bool checkpointing = false) {
   ModelOptions options = test::tiny_options();
-  options.network.architecture = architecture;
-  options.network.channel_mult = {1, 1};
-  options.network.attention_resolutions = {2, 4};
-  options.network.head_channels = 16;
-  options.network.dropout = 0.3;
-  options.network.activation_checkpointing = checkpointing;
+  UNetOptions network = test::tiny_network();
+  network.channel_mult = {1, 1};
+  network.attention_resolutions = {2, 4};
+  network.head_channels = 16;
+  network.dropout = 0.3;
+  network.activation_checkpointing = checkpointing;
+  options.network = test::of_architecture(architecture, network);
   Model model = test::tiny_model(options, 4);
   model.network().to(dtype);
   return model;
@@ -64,14 +63,14 @@ Tensor central_difference(const Denoiser& f, const Input& input) {
 
 template <class Check>
 void for_each_architecture(const Check& check) {
-  for (const Architecture architecture : kArchitectures) {
-    SCOPED_TRACE(to_string(architecture));
+  for (const auto& architecture : test::architectures()) {
+    SCOPED_TRACE(architecture);
     check(architecture);
   }
 }
 
 TEST(JvpOfNetworks, AgreesWithFiniteDifferences) {
-  for_each_architecture([](Architecture architecture) {
+  for_each_architecture([](const std::string& architecture) {
     const Model model = small_model(architecture);
     const Input input;
     const Denoiser f = function_of(model, input);
@@ -84,7 +83,7 @@ TEST(JvpOfNetworks, AgreesWithFiniteDifferences) {
 
 // Both passes drop the same elements, whichever kernel attention takes and whatever layout it leaves.
 TEST(JvpOfNetworks, ItsValueIsThatOfTheNetworkWithItsDropout) {
-  for_each_architecture([](Architecture architecture) {
+  for_each_architecture([](const std::string& architecture) {
     const Model model = small_model(architecture);
     const Input input;
     const Denoiser f = function_of(model, input);
@@ -95,7 +94,7 @@ TEST(JvpOfNetworks, ItsValueIsThatOfTheNetworkWithItsDropout) {
 }
 
 TEST(JvpOfNetworks, TwoBackwardPassesAgreeAndTheirGradientIsRight) {
-  for_each_architecture([](Architecture architecture) {
+  for_each_architecture([](const std::string& architecture) {
     const Model model = small_model(architecture);
     const Input input;
     const Denoiser f = function_of(model, input);
@@ -131,7 +130,7 @@ TEST(JvpOfNetworks, TwoBackwardPassesAgreeAndTheirGradientIsRight) {
 }
 
 TEST(JvpOfNetworks, ActivationCheckpointingChangesNothing) {
-  for_each_architecture([](Architecture architecture) {
+  for_each_architecture([](const std::string& architecture) {
     const Input input;
     const auto results = [&](bool checkpointing) {
       const Model model = small_model(architecture, torch::kFloat64, checkpointing);
@@ -148,7 +147,7 @@ TEST(JvpOfNetworks, ActivationCheckpointingChangesNothing) {
 }
 
 TEST(JvpOfNetworks, RecomputedBlocksCannotBeDifferentiatedTwice) {
-  const Model model = small_model(Architecture::adm, torch::kFloat64, /*checkpointing=*/true);
+  const Model model = small_model("adm", torch::kFloat64, /*checkpointing=*/true);
   const Input input;
   EXPECT_THROW(differentiable_jvp(function_of(model, input), input.x, input.sigma, input.direction),
                c10::Error);
@@ -157,7 +156,7 @@ TEST(JvpOfNetworks, RecomputedBlocksCannotBeDifferentiatedTwice) {
 // In fp32 a tangent of size 1 at σ = 0.05 is what is left of 250/σ ∂F/∂time = 5000 ∂F/∂time, so that some
 // thousand roundings of 6e-8 remain.
 TEST(JvpOfNetworks, SinglePrecisionKeepsThreeDigits) {
-  for_each_architecture([](Architecture architecture) {
+  for_each_architecture([](const std::string& architecture) {
     const auto tangent = [&](torch::Dtype dtype) {
       const Model model = small_model(architecture, dtype);
       const Input input(dtype);

@@ -21,26 +21,27 @@ using testing::ElementsAreArray;
 
 struct PathCase {
   std::string name;
-  UNetOptions network;
+  NetworkOptions network;
   // The convolutions whose channels do not fill vectors, being from images or to them.
   std::vector<std::string> narrow;
 };
 
 // Two levels of blocks, one of them with attention.
-UNetOptions two_levels(Architecture architecture) {
-  UNetOptions options = test::small_unet(architecture);
+template <class Options = AdmOptions>
+Options two_levels() {
+  auto options = test::small_unet<Options>();
   options.head_channels = 16;
   return options;
 }
 
 std::vector<PathCase> path_cases() {
-  UNetOptions resampled = two_levels(Architecture::adm);
+  AdmOptions resampled = two_levels();
   resampled.resblock_updown = false;
   return {
-      {"adm", two_levels(Architecture::adm), {"input_blocks.0.0", "out.2"}},
+      {"adm", two_levels(), {"input_blocks.0.0", "out.2"}},
       {"adm, resampled by convolutions", resampled, {"input_blocks.0.0", "out.2"}},
-      {"ddpmpp", two_levels(Architecture::ddpmpp), {"enc.8x8_conv", "dec.8x8_aux_conv"}},
-      {"ncsnpp", two_levels(Architecture::ncsnpp), {"enc.8x8_conv", "dec.8x8_aux_conv"}},
+      {"ddpmpp", two_levels<DdpmppOptions>(), {"enc.8x8_conv", "dec.8x8_aux_conv"}},
+      {"ncsnpp", two_levels<NcsnppOptions>(), {"enc.8x8_conv", "dec.8x8_aux_conv"}},
   };
 }
 
@@ -52,7 +53,7 @@ constexpr int64_t kPasses = 4;
 // Consistency distillation: a step goes forward through four networks, the student, the target and twice the
 // teacher, and back through one.
 struct DistillationRun {
-  DistillationRun(const UNetOptions& network, const torch::Device& device)
+  DistillationRun(const NetworkOptions& network, const torch::Device& device)
       : student(options_of(network, Parameterization::skip), device, 1),
         target(options_of(network, Parameterization::skip), device, 1),
         teacher(options_of(network, Parameterization::edm), device, 2),
@@ -67,7 +68,7 @@ struct DistillationRun {
     teacher.freeze();
   }
 
-  static ModelOptions options_of(const UNetOptions& network, Parameterization parameterization) {
+  static ModelOptions options_of(const NetworkOptions& network, Parameterization parameterization) {
     ModelOptions options = test::tiny_options(parameterization);
     options.network = network;
     options.image = {.channels = 3, .size = 8, .classes = 10};

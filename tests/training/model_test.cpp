@@ -105,32 +105,19 @@ TEST(Model, ACopyKeepsTheWeightsThatTheOriginalTrainsAwayFrom) {
   EXPECT_EQ(model.frozen_copy(options).network().compute_type(), ComputeType::bf16);
 }
 
-// In units of 1/scale.
-double published_time_scale(Architecture architecture) {
-  switch (architecture) {
-    case Architecture::adm:
-      return 1000;
-    case Architecture::ddpmpp:
-    case Architecture::ncsnpp:
-      return 1;
-  }
-  throw std::logic_error("not an architecture");
-}
-
 TEST(Model, ANetworkGetsTheTimeThatItWasPublishedWith) {
   const torch::NoGradGuard guard;
   const Tensor x = normal({.seed = 1}, sample_range(0, 2), {1, 4, 4});
   const Tensor sigma = torch::tensor({0.1F, 5.0F});
   const Tensor labels = torch::tensor({0, 2});
-  for (const auto& [architecture, name] : EnumNames<Architecture>::names) {
+  // In units of 1/scale.
+  for (const auto& [name, scale] : {std::pair("adm", 1000.0), {"ddpmpp", 1.0}, {"ncsnpp", 1.0}}) {
     ModelOptions options = test::tiny_options(Parameterization::edm);
-    options.network.architecture = architecture;
-    options.network.channel_mult = {1, 1};
+    options.network = test::of_architecture(name, test::tiny_ncsnpp());
     const Model model = test::tiny_model(options, 1);
     for (const Model& same : {model, model.frozen_copy(options)}) {
       const Denoiser expected =
-          precondition(Parameterization::edm, options.sigma, published_time_scale(architecture),
-                       same.raw_network(labels, {}));
+          precondition(Parameterization::edm, options.sigma, scale, same.raw_network(labels, {}));
       EXPECT_TRUE(torch::equal(same.denoiser(labels)(x, sigma), expected(x, sigma))) << name;
     }
   }
@@ -139,7 +126,7 @@ TEST(Model, ANetworkGetsTheTimeThatItWasPublishedWith) {
 TEST(Model, WeightsOfAnotherNetworkAreAMistake) {
   const TemporaryFolder folder;
   ModelOptions wide = test::tiny_options();
-  wide.network.channels = 64;
+  test::unet_of(wide.network).channels = 64;
   const Model tiny = test::tiny_model(test::tiny_options(), 1);
   save_weights(folder / "other.safetensors", wide, tiny.named_weights());
   EXPECT_THAT(message_of<InputError>([&] { load_model(folder / "other.safetensors", torch::kCPU); }),

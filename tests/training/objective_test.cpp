@@ -166,7 +166,7 @@ TEST(Objective, LpipsTrainsTheStudentAlone) {
 // could make a difference.
 TEST(Objective, StudentAndTargetShareADropoutMask) {
   ModelOptions options = test::tiny_options(Parameterization::edm);
-  options.network.dropout = 0.5;
+  common_options(options.network).dropout = 0.5;
   options.sigma.min = 1;
   options.sigma.max = 1;
   const Model student = test::tiny_model(options, 1);
@@ -186,7 +186,7 @@ TEST(Objective, StudentAndTargetShareADropoutMask) {
 
 TEST(Objective, EachStepAndMicroBatchHasItsOwnMask) {
   ModelOptions options = test::tiny_options(Parameterization::edm);
-  options.network.dropout = 0.5;
+  common_options(options.network).dropout = 0.5;
   const Model student = test::tiny_model(options, 1);
   const Objective objective = objective_of(EdmOptions{}, {.student = student, .seed = 7});
   const torch::NoGradGuard guard;

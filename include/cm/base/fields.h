@@ -8,9 +8,9 @@
 //   }
 //
 // A Visitor is called as visit(key, value, help) or visit(key, value, help, range). A value is a bool,
-// int64_t, double, std::string, an enum class, an optional or vector of these, or another struct
-// with fields. Rules that tie several fields together stand in `void validate(const X&, const Complain&)`
-// beside the struct.
+// int64_t, double, std::string, an enum class, an optional or vector of these, another struct with
+// fields, or a choice between several (OneOf). Rules that tie several fields together stand in `void
+// validate(const X&, const Complain&)` beside the struct.
 #pragma once
 
 #include <algorithm>
@@ -23,6 +23,7 @@
 #include <string_view>
 #include <type_traits>
 #include <utility>
+#include <variant>
 #include <vector>
 
 namespace cm {
@@ -55,8 +56,7 @@ inline Range from_below(double min, double max) {
 }
 
 // Receives a mistake that `validate` found: the key of the field (of this struct), and a sentence that begins
-// after it
-// ("must be …, got …").
+// after it ("must be …, got …").
 using Complain = std::function<void(const std::string& key, const std::string& sentence)>;
 
 namespace detail {
@@ -137,6 +137,71 @@ std::vector<std::string> all_names() {
   return names;
 }
 
+// A choice between option structs: a std::variant of structs with fields that each have a name and what to
+// say of it,
+//   static constexpr std::string_view kName = "adm", kHelp = "the official release's";
+// and ChoiceOf<V>, specialised with the key that names the alternative: `static constexpr std::string_view
+// key = "architecture"`. It is one flat section: this key, then the fields of the alternative.
+template <class V>
+struct ChoiceOf;
+
+template <class V>
+concept OneOf = requires {
+  ChoiceOf<V>::key;
+};
+
+// Which alternative a V holds, as the value of its key.
+template <OneOf V>
+struct Alternative {
+  size_t index;
+  bool operator==(const Alternative&) const = default;
+};
+
+template <OneOf V>
+struct EnumNames<Alternative<V>> {
+  static constexpr auto names = []<size_t... i>(std::index_sequence<i...>) {
+    return std::array{EnumName<Alternative<V>>{{i}, std::variant_alternative_t<i, V>::kName}...};
+  }
+  (std::make_index_sequence<std::variant_size_v<V>>());
+};
+
+// visit(A()) for every alternative A.
+template <OneOf V, class Visit>
+void for_each_alternative(const Visit& visit) {
+  [&]<size_t... i>(std::index_sequence<i...>) {
+    (visit(std::variant_alternative_t<i, V>()), ...);
+  }
+  (std::make_index_sequence<std::variant_size_v<V>>());
+}
+
+template <OneOf V>
+std::string name_of(const V& choice) {
+  return to_string(Alternative<V>{choice.index()});
+}
+
+// The alternative of that name, with its defaults; nullopt where there is none.
+template <OneOf V>
+std::optional<V> alternative_named(std::string_view name) {
+  std::optional<V> found;
+  for_each_alternative<V>([&](const auto& alternative) {
+    if (alternative.kName == name) found = alternative;
+  });
+  return found;
+}
+
+// A visitor that sets the key to another alternative makes it that one, with its defaults, before its fields.
+template <class Visitor, OneOf V>
+void fields(Visitor& visit, V& choice) {
+  std::string help;
+  for_each_alternative<V>([&](const auto& alternative) {
+    help.append(help.empty() ? "" : "; ").append(alternative.kName).append(": ").append(alternative.kHelp);
+  });
+  Alternative<V> chosen{choice.index()};
+  visit(std::string(ChoiceOf<V>::key), chosen, help);
+  if (chosen.index != choice.index()) choice = *alternative_named<V>(to_string(chosen));
+  std::visit([&](auto& alternative) { fields(visit, alternative); }, choice);
+}
+
 namespace detail {
 struct AnyVisitor {
   template <class... Arguments>
@@ -144,15 +209,27 @@ struct AnyVisitor {
 };
 }  // namespace detail
 
-// A struct that describes itself with `fields`.
+// A struct, or a choice between structs, that describes itself with `fields`.
 template <class T>
 concept HasFields = requires(detail::AnyVisitor visitor, T& options) {
   fields(visitor, options);
 };
 
+template <OneOf V>
+void validate(const V& choice, const Complain& complain);
+
 template <class T>
 concept HasValidate = requires(const T& options, const Complain& complain) {
   validate(options, complain);
 };
+
+template <OneOf V>
+void validate(const V& choice, const Complain& complain) {
+  std::visit(
+      [&]<class A>(const A& alternative) {
+        if constexpr (HasValidate<A>) validate(alternative, complain);
+      },
+      choice);
+}
 
 }  // namespace cm

@@ -2,7 +2,7 @@
 // and the most that is held at once. Follows what autograd saves of src/nn, each tensor once.
 #pragma once
 
-#include "cm/nn/unet.h"
+#include "cm/nn/networks.h"
 
 namespace cm {
 
@@ -42,7 +42,9 @@ struct Segment {
 struct NetworkSizes {
   int64_t parameters = 0;
   int64_t trunk_weights = 0;  // of convolutions that mixed precision casts: all but the last
-  double flops = 0;           // of one image's forward pass, as cm/bench/network_flops.h counts
+  // Floating-point operations (a multiply-add is two) of a forward pass, in convolutions, linear layers and
+  // attention's two products; the rest is small beside them.
+  double flops = 0;
   std::vector<Segment> segments;
 };
 
@@ -53,8 +55,8 @@ struct PassMemory {
   double inference_peak = 0;  // the most during a pass that is not recorded
 };
 
-// Of any U-Net that fits `image`; otherwise c10::Error.
-NetworkSizes sizes_of(const UNetOptions& options, const ImageSpec& image, Kernels kernels);
+// Of one image. InputError unless the options fit `image`; c10::Error where the architecture has no plan.
+NetworkSizes sizes_of(const NetworkOptions& options, const ImageSpec& image, Kernels kernels);
 
 // The passes of one image; twice the images, twice the bytes. `computed_bytes` are those of a number in the
 // trunk's type: 4 or 2.

@@ -8,7 +8,7 @@ namespace cm {
 
 // What decides it besides the batch.
 struct StepSetup {
-  UNetOptions network;
+  NetworkOptions network;
   ImageSpec image;
   bool target = false;
   bool teacher = false;

@@ -3,11 +3,12 @@
 #pragma once
 
 #include <torch/nn/module.h>
-#include <torch/nn/modules/container/modulelist.h>
 #include <torch/nn/pimpl.h>
 
 #include <cstdint>
+#include <memory>
 #include <optional>
+#include <string>
 
 #include "cm/base/tensor.h"
 #include "cm/kernels/group_norm.h"
@@ -120,16 +121,19 @@ class EmbeddingImpl : public torch::nn::Module {
 };
 TORCH_MODULE(Embedding);
 
-// Modules registered under the given indices only (a Sequential's numbering with its parameter-free entries
-// left out), so that names equal the published checkpoints' ("in_layers.0", "in_layers.2").
-class IndexedImpl : public torch::nn::Module {
- public:
-  template <class Holder>
-  Holder add(int64_t index, Holder module) {
-    return register_module(std::to_string(index), std::move(module));
-  }
-};
-TORCH_MODULE(Indexed);
+// Registers `module` in `root` under a dotted name, with plain modules between, so that names equal the
+// published checkpoints' ("in_layers.0", "in_layers.2": a Sequential's numbers, those without weights left
+// out).
+template <class Holder>
+Holder register_at(torch::nn::Module& root, const std::string& name, Holder module) {
+  const size_t dot = name.find('.');
+  if (dot == std::string::npos) return root.register_module(name, std::move(module));
+  const std::string head = name.substr(0, dot);
+  const auto children = root.named_children();
+  const auto* child = children.find(head);
+  const auto parent = child ? *child : root.register_module(head, std::make_shared<torch::nn::Module>());
+  return register_at(*parent, name.substr(dot + 1), std::move(module));
+}
 
 // Self-attention over all positions, softmax(qᵀk/√d) v for each head: qkv [B, 3C, H, W], channels ordered
 // (q|k|v, head, channel), → [B, C, H, W], ordered (head, channel). `heads` divides C.
@@ -138,5 +142,20 @@ Tensor attention(const Tensor& qkv, int64_t heads);
 // Sinusoidal features of a time [B]: [cos(t f), sin(t f)] with f_k = exp(−ln(10000) k/h), k = 0…h−1, h =
 // width/2; in at least fp32. A last column of zeros makes up an odd width.
 Tensor time_features(const Tensor& time, int64_t width);
+
+// c_noise [B] → [B, width], width even: [sin(f c_noise), cos(f c_noise)], in at least fp32, with frequencies
+// of either kind:
+//   without a scale  f_k = 10000^(−k/(h − 1)), k = 0…h−1, h = width/2 (DDPM++)
+//   with one         f = 2π `freqs`, a buffer of h numbers drawn from N(0, scale²) (NCSN++)
+class NoiseFeaturesImpl : public torch::nn::Module {
+ public:
+  NoiseFeaturesImpl(Initializer& initializer, int64_t width, std::optional<double> fourier_scale);
+  Tensor forward(const Tensor& c_noise) const;
+
+ private:
+  int64_t count_;  // h
+  Tensor freqs_;   // undefined without a scale
+};
+TORCH_MODULE(NoiseFeatures);
 
 }  // namespace cm

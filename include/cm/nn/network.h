@@ -28,6 +28,15 @@ void fields(Visitor& visit, ImageSpec& o) {
   visit("classes", o.classes, "number of classes, 0 when not class-conditional", within(0, kMostClasses));
 }
 
+// Options that every architecture has.
+struct CommonNetworkOptions {
+  double dropout = 0;  // in training
+  bool activation_checkpointing = false;
+};
+
+// Weights by name, of which names and shapes alone are read: tensors on the meta device will do.
+using WeightShapes = std::map<std::string, Tensor>;
+
 // The label of an example whose class is not told: a class-conditional network leaves out what it adds for a
 // class, so that no weight stands for it (classifier-free guidance: cm/diffusion/guidance.h).
 inline constexpr int64_t kNullClass = -1;

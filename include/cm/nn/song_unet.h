@@ -5,12 +5,40 @@
 #include <memory>
 
 #include "cm/nn/layers.h"
-#include "cm/nn/unet.h"
+#include "cm/nn/unet_plan.h"
 
 namespace cm {
 
-// `options` fit the image: make_unet has checked them. The network's time is EDM's c_noise, ¼ ln σ.
-std::shared_ptr<Network> make_song_unet(const UNetOptions& options, const ImageSpec& image,
-                                        const Initializer& initializer);
+// Of both; `fourier_scale` is NCSN++'s alone.
+struct SongOptions : UNetOptions {
+  bool is_ncsnpp = false;
+  std::optional<double> fourier_scale;
+};
+
+struct DdpmppOptions : SongOptions {
+  static constexpr std::string_view kName = "ddpmpp";
+  static constexpr std::string_view kHelp = "DDPM++, EDM's and the JAX release's for CIFAR-10";
+  static constexpr double kTimeScale = 1;
+};
+
+struct NcsnppOptions : SongOptions {
+  static constexpr std::string_view kName = "ncsnpp";
+  static constexpr std::string_view kHelp = "NCSN++, of the same";
+  static constexpr double kTimeScale = 1;
+
+  NcsnppOptions() { is_ncsnpp = true; }
+};
+
+template <class Visitor>
+void fields(Visitor& visit, NcsnppOptions& o) {
+  fields(visit, static_cast<UNetOptions&>(o));
+  visit("fourier_scale", o.fourier_scale,
+        "standard deviation of the noise embedding's random frequencies. Default: 16 (iCT: 0.02)", above(0));
+}
+
+void validate(const SongOptions& options, const Complain& complain);
+UNetPlan plan_of(const SongOptions& options, const ImageSpec& image);
+std::shared_ptr<Network> build(const SongOptions& options, const ImageSpec& image, Initializer initializer);
+bool infer(const WeightShapes& weights, SongOptions& options, ImageSpec& image);
 
 }  // namespace cm

@@ -53,7 +53,7 @@ void fields(Visitor& visit, LpipsSource& o) {
 struct RunConfig {
   ObjectiveKind objective = kObjective<EdmOptions>;
   DataOptions data;
-  std::optional<UNetOptions> model;
+  std::optional<NetworkOptions> model;
   std::optional<Parameterization> parameterization;
   SigmaOptions sigma;
   MethodSections sections;
@@ -93,7 +93,7 @@ void fields(Visitor& visit, RunConfig& o) {
         "what is trained: a diffusion teacher, a consistency model by one of its methods, or a diffusion "
         "model of few steps");
   visit("data", o.data, "the images");
-  visit("model", o.model, "the U-Net; absent: that of the teacher or of init, without dropout");
+  visit("model", o.model, "the network; absent: that of the teacher or of init, without dropout");
   visit("parameterization", o.parameterization,
         concat("how the network becomes a denoiser or consistency function; default: ",
                default_parameterizations()));

@@ -3,7 +3,7 @@
 // the same.
 #pragma once
 
-#include "cm/nn/song_blocks.h"
+#include "cm/nn/layers.h"
 
 namespace cm {
 

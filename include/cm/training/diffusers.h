@@ -14,8 +14,8 @@ namespace cm {
 // file and key, or what check_consistency_unet refuses.
 ModelOptions read_diffusers_options(const std::filesystem::path& weights);
 
-// A UNet2DModel's tensors under the names, and in the shapes, of the ADM U-Net `network`. Tensors that have
-// no place in it keep their names.
-NamedTensors from_diffusers(NamedTensors tensors, const UNetOptions& network);
+// A UNet2DModel's tensors under the names, and in the shapes, of the ADM U-Net `network` for such images.
+// Tensors that have no place in it keep their names.
+NamedTensors from_diffusers(NamedTensors tensors, const AdmOptions& network, const ImageSpec& image);
 
 }  // namespace cm

@@ -7,7 +7,7 @@
 #include "cm/base/limits.h"
 #include "cm/diffusion/discretization.h"
 #include "cm/diffusion/preconditioning.h"
-#include "cm/nn/unet.h"
+#include "cm/nn/networks.h"
 
 namespace cm {
 
@@ -30,7 +30,7 @@ void fields(Visitor& visit, SamplingOptions& o) {
 }
 
 struct ModelOptions {
-  UNetOptions network;
+  NetworkOptions network;
   ImageSpec image;
   Parameterization parameterization = Parameterization::skip;
   SigmaOptions sigma;
@@ -45,7 +45,7 @@ struct ModelOptions {
 
 template <class Visitor>
 void fields(Visitor& visit, ModelOptions& o) {
-  visit("network", o.network, "the U-Net");
+  visit("network", o.network, "the network");
   visit("image", o.image, "the images");
   visit("parameterization", o.parameterization, "how the network becomes a denoiser or consistency function");
   visit("sigma", o.sigma, "noise levels");

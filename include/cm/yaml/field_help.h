@@ -1,6 +1,7 @@
 // Help on every key of a config, from the `fields` of its structs.
 #pragma once
 
+#include <algorithm>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -18,6 +19,8 @@ struct FieldHelp {
   std::string default_value;  // as YAML; "" for a section that is there by default
   std::string help;
   bool scalar;  // neither a section nor a list
+
+  bool operator==(const FieldHelp&) const = default;
 };
 
 namespace detail {
@@ -48,13 +51,45 @@ class FieldLister {
   }
 
   template <class T>
-  void list_keys_of(const std::string& key, T& value) {
-    if constexpr (HasFields<T>) {
+  void list_keys_of(std::string key, T& value) {  // a copy: found_ grows
+    if constexpr (OneOf<T>) {
+      list_alternatives(key, value);
+    } else if constexpr (HasFields<T>) {
       FieldLister lister(key, found_);
       fields(lister, value);
     } else if constexpr (is_optional_section<T>) {
       auto section = value.value_or(typename T::value_type());
       list_keys_of(key, section);
+    }
+  }
+
+  // The key of the choice, then every alternative's keys, alike ones once; those that not all have say whose
+  // they are.
+  template <OneOf T>
+  void list_alternatives(const std::string& key, T& value) {
+    const size_t first = found_.size() + 1;
+    FieldLister lister(key, found_);
+    fields(lister, value);
+    std::vector<std::vector<std::string>> owners(found_.size() - first, {name_of(value)});
+    for_each_alternative<T>([&]<class A>(A alternative) {
+      if (std::holds_alternative<A>(value)) return;
+      std::vector<FieldHelp> own;
+      FieldLister own_lister(key, own);
+      fields(own_lister, alternative);
+      for (const auto& field : own) {
+        const auto alike =
+            std::find(found_.begin() + static_cast<std::ptrdiff_t>(first), found_.end(), field);
+        const auto i = static_cast<size_t>(alike - found_.begin()) - first;
+        if (alike == found_.end()) {
+          found_.push_back(field);
+          owners.emplace_back();
+        }
+        owners[i].emplace_back(A::kName);
+      }
+    });
+    for (size_t i = 0; i < owners.size(); ++i) {
+      std::string& help = found_[first + i].help;
+      if (owners[i].size() < std::variant_size_v<T>) help = concat(join(owners[i]), ": ", help);
     }
   }
 
@@ -64,7 +99,8 @@ class FieldLister {
 
 }  // namespace detail
 
-// Every section and field, each section before its fields, with the values of `defaults` as defaults.
+// Every section and field (of a choice, those of all alternatives), each section before its fields, with the
+// values of `defaults` as defaults.
 template <class T>
 std::vector<FieldHelp> field_help(T defaults = T()) {
   std::vector<FieldHelp> found;

@@ -7,6 +7,7 @@
 // was probably meant.
 #pragma once
 
+#include <algorithm>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -114,6 +115,29 @@ class SectionReader {
     }
   }
 
+  // Keys of alternatives that were not chosen are known, but ask for something that will not happen, unless
+  // they say null or what the alternative has by default.
+  template <OneOf T>
+  void read_foreign_keys(const T& choice) {
+    const std::string name(ChoiceOf<T>::key);
+    const YamlEntry* named = section_.node.find(name);
+    const bool chosen = !named || named->value.word() == name_of(choice);
+    for_each_alternative<T>([&]<class A>(const A&) {
+      if (std::holds_alternative<A>(choice)) return;
+      for (const auto& field : field_help<A>()) {
+        if (std::find(keys_.begin(), keys_.end(), field.key) != keys_.end()) continue;
+        keys_.push_back(field.key);
+        const YamlEntry* entry = section_.node.find(field.key);
+        const bool asks =
+            entry && entry->value.kind != YamlNode::Kind::null && entry->value.word() != field.default_value;
+        if (!asks || !chosen) continue;
+        mistakes_.add(entry->value.origin,
+                      concat(dotted(section_.key, field.key), " belongs to ", name, " ", A::kName, ", but ",
+                             name, " is ", name_of(choice), "; remove it"));
+      }
+    });
+  }
+
   void check_keys() const { detail::check_keys(section_, keys_, known_, mistakes_); }
 
  private:
@@ -142,6 +166,7 @@ void read_section(const Section& section, const KnownKeys& known, Mistakes& mist
   const size_t before = mistakes.count();
   SectionReader reader(section, known, mistakes);
   fields(reader, options);
+  if constexpr (OneOf<T>) reader.read_foreign_keys(options);
   reader.check_keys();
   if constexpr (HasValidate<T>) {
     // Values that could not be read still have their defaults: to judge them would blame the user for those.
@@ -163,6 +188,7 @@ T read_config(YamlNode root, const std::vector<std::string>& overrides = {}, T d
   std::vector<std::string> keys;
   std::vector<std::string> scalars;
   for (const auto& field : field_help<T>()) {
+    if (std::find(keys.begin(), keys.end(), field.key) != keys.end()) continue;  // alternatives share keys
     keys.push_back(field.key);
     if (field.scalar) scalars.push_back(field.key);
   }

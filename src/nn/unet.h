@@ -1,0 +1,20 @@
+// A U-Net from its plan (cm/nn/unet_plan.h).
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "unet_blocks.h"
+
+namespace cm {
+
+// [B, plan.embedding_width] of what a network is told, with the SiLU that every block begins with.
+using EmbeddingFunction = std::function<Tensor(const Conditioning& told)>;
+
+// Registers the layers of an embedding in the network and returns it.
+using EmbeddingMaker = std::function<EmbeddingFunction(torch::nn::Module& network, Initializer& initializer)>;
+
+std::shared_ptr<Network> make_unet(UNetPlan plan, const UNetOptions& options, const ImageSpec& image,
+                                   const EmbeddingMaker& embedding, Initializer initializer);
+
+}  // namespace cm
