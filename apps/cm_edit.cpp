@@ -34,15 +34,13 @@ void declare_task(CLI::App& app, cm::EditOptions& options, Words& words) {
   app.add_option("--mask", options.mask,
                  "inpaint: a picture, white = known, of the model's size or the input's");
   app.add_option("--box", words.box, "inpaint: the part to fill, as x,y,w,h in the model's pixels");
-  cm::add_number_option(
-      app, "--factor", options.factor,
-      "superres: how many times larger; the input is the small picture, or a full one whose patches "
-      "are averaged first",
-      cm::within(2, cm::kLargestSide));
-  cm::add_number_option(
-      app, "--sigma", options.sigma,
-      "stroke: the noise level to start from (higher: further from the input); denoise: the level that "
-      "the input has, in units of [-1, 1]");
+  cm::add_number_option(app, "--factor", options.factor,
+                        "superres: how many times larger; the input is the small picture, or a full one "
+                        "whose patches are averaged first",
+                        cm::within(2, cm::kLargestSide));
+  cm::add_number_option(app, "--sigma", options.sigma,
+                        "stroke: the noise level to start from (higher: further from the input); denoise: "
+                        "the level that the input has, in units of [-1, 1]");
   app.add_flag("--add-noise", options.add_noise,
                "denoise: the input is clean, put noise of --sigma into it first");
   app.add_option("--seeds", words.seeds,
@@ -50,11 +48,10 @@ void declare_task(CLI::App& app, cm::EditOptions& options, Words& words) {
 }
 
 void declare_walk_and_output(CLI::App& app, cm::EditOptions& options, Words& words) {
-  cm::add_number_option(
-      app, "--steps", options.steps,
-      "evaluations; default: the model's grid, at most 40, for inpaint, colorize and superres; "
-      "otherwise as cm-sample",
-      cm::within(1, cm::kMostLevels));
+  cm::add_number_option(app, "--steps", options.steps,
+                        "evaluations; default: the model's grid, at most 40, for inpaint, colorize and "
+                        "superres; otherwise as cm-sample",
+                        cm::within(1, cm::kMostLevels));
   cm::add_number_option(app, "--sigmas", options.sigmas, "time points, as 80,24.4,5.84,0.9,0.661");
   app.add_option("--sampler", words.sampler,
                  cm::concat("stroke, interpolate: ", cm::enumerate(cm::all_names<cm::Sampler>(), "or"),
@@ -64,11 +61,10 @@ void declare_walk_and_output(CLI::App& app, cm::EditOptions& options, Words& wor
                  "classes, repeated over the results in order: 3, 3,5 or all; default: those of the input");
   cm::add_guidance_option(app, options.guidance);
   cm::add_compute_options(app, options.compute);
-  cm::add_number_option(
-      app, "--num", options.count,
-      "how many results; the inputs are repeated in order, each with draws of its own (default: one an "
-      "input, 8 for interpolate)",
-      cm::within(1, cm::kMostSamples));
+  cm::add_number_option(app, "--num", options.count,
+                        "how many results; the inputs are repeated in order, each with draws of its own "
+                        "(default: one an input, 8 for interpolate)",
+                        cm::within(1, cm::kMostSamples));
   cm::add_number_option(app, "--batch", options.batch, "results computed at once; changes nothing but speed",
                         cm::within(1, cm::kMostAtOnce))
       ->capture_default_str();

@@ -13,16 +13,15 @@ namespace {
 void declare_subjects(CLI::App& app, cm::EvaluateCommand& command) {
   auto* samples = app.add_option("--samples", command.samples,
                                  cm::concat("the generated images: ", cm::stored_image_kinds(), "; or"));
-  auto* checkpoint = app.add_option("--checkpoint", command.checkpoints,
-                                    "what is to be sampled and measured, without a file between: a weight "
-                                    "file, checkpoint folder or run; several, as RUN/checkpoints/step-*, "
-                                    "are measured one after another")
-                         ->excludes(samples);
-  cm::add_number_option(
-      app, "--ema", command.ema,
-      "which evaluation averages of them, as 0.999,0.9999; 0: the trained weights; default: the "
-      "slowest whose start weighs at most 1 %",
-      cm::from_below(0, 1))
+  auto* checkpoint =
+      app.add_option("--checkpoint", command.checkpoints,
+                     "what is to be sampled and measured, without a file between: a weight file, checkpoint "
+                     "folder or run; several, as RUN/checkpoints/step-*, are measured one after another")
+          ->excludes(samples);
+  cm::add_number_option(app, "--ema", command.ema,
+                        "which evaluation averages of them, as 0.999,0.9999; 0: the trained weights; "
+                        "default: the slowest whose start weighs at most 1 %",
+                        cm::from_below(0, 1))
       ->needs(checkpoint);
   std::vector<CLI::Option*> before = app.get_options();
   cm::add_sample_set_options(app, command.sampling);
@@ -37,10 +36,9 @@ void declare_measures(CLI::App& app, cm::EvaluateCommand& command) {
   app.add_option("--metrics", command.metrics,
                  cm::concat(cm::metrics_help(), "; comma-separated; default: frechet, or fid"))
       ->delimiter(',');
-  app.add_flag(
-      "--calibrate", command.calibrate,
-      "also the distances of the reference to itself and of a Gaussian over pixels, and the samples' "
-      "over the latter");
+  app.add_flag("--calibrate", command.calibrate,
+               "also the distances of the reference to itself and of a Gaussian over pixels, and the "
+               "samples' over the latter");
   app.add_flag("--extrapolate", command.extrapolate,
                "also the distance extrapolated to infinitely many samples (FID infinity)");
 }

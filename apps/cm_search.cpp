@@ -31,11 +31,10 @@ int main(int argc, char** argv) {
       cm::within(2, cm::kMostLevels));
   app.add_option("--metric", command.metric, cm::metrics_help())->capture_default_str();
   cm::add_reference_options(app, command.reference)->required();
-  cm::add_number_option(
-      app, "--num", command.count,
-      "samples an evaluation, of the same noise in all; more tell finer differences apart (the "
-      "official release took 10,000)",
-      cm::within(1, cm::kMostSamples))
+  cm::add_number_option(app, "--num", command.count,
+                        "samples an evaluation, of the same noise in all; more tell finer differences apart "
+                        "(the official release took 10,000)",
+                        cm::within(1, cm::kMostSamples))
       ->capture_default_str();
   app.add_option("--class", command.classes,
                  "classes, repeated over the samples in order: 3, 3,5 or all (default)");

@@ -265,10 +265,9 @@ int main(int argc, char** argv) {
   CLI::App app("Memory and communication of a training step; prints Markdown tables.", "cm-step-memory");
   Arguments arguments;
   app.add_option("configs", arguments.configs, "configs; default: those of published networks, in configs/");
-  app.add_option(
-      "--measure", arguments.measured,
-      "instead: passes of these configs' networks and training steps of these cases (bench/cases), "
-      "on the CPU, measured beside computed");
+  app.add_option("--measure", arguments.measured,
+                 "instead: passes of these configs' networks and training steps of these cases "
+                 "(bench/cases), on the CPU, measured beside computed");
   cm::add_number_option(app, "--batch", arguments.batch, "images of a measured pass",
                         cm::within(1, cm::kMostAtOnce))
       ->capture_default_str();

@@ -76,6 +76,33 @@ def list_problem(root):
     return None
 
 
+def needless_headers(root):
+    """Public headers that no other module, executable or example needs, be it through another header."""
+    texts = dict(file for folder in ("include", "src", "apps", "bench", "tests/consumer") for file in sources(root, folder))
+    public = {path.relative_to("include").as_posix(): path for path in texts if path.parts[0] == "include"}
+
+    def included(path):
+        return {header for _, header in INCLUDE.findall(texts[path]) if header in public}
+
+    def place(path):
+        return module_of(path) if path.parts[0] in ("include", "src") else path.parent
+
+    needed, found = set(), set()
+    for path in texts:
+        found |= {header for header in included(path) if module_of(public[header]) != place(path)}
+    while found:
+        needed |= found
+        found = {header for known in found for header in included(public[known])} - needed
+    return sorted(public[header] for header in public.keys() - needed)
+
+
+def library_problem(root):
+    example = (root / "tests" / "consumer" / "main.cpp").read_text(encoding="utf-8")
+    if example in (root / "docs" / "library.md").read_text(encoding="utf-8"):
+        return None
+    return "docs/library.md: shows another program than tests/consumer/main.cpp"
+
+
 def sources(root, folder):
     for file in sorted((root / folder).rglob("*")):
         if file.suffix in {".h", ".cpp", ".cu", ".cuh"}:
@@ -84,6 +111,9 @@ def sources(root, folder):
 
 def problems(root):
     yield list_problem(root)
+    yield library_problem(root)
+    for path in needless_headers(root):
+        yield f"{path}: no other module needs it; it belongs beside its source, in src/{module_of(path)}"
     for folder in ("include/cm", "src"):
         for path, text in sources(root, folder):
             if module_of(path) not in MODULES:

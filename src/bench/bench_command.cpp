@@ -6,16 +6,16 @@
 
 #include "cm/base/error.h"
 #include "cm/base/text.h"
-#include "cm/bench/cold_start.h"
-#include "cm/bench/matmul_peak.h"
 #include "cm/bench/measurement.h"
 #include "cm/bench/network_memory.h"
-#include "cm/bench/operator_times.h"
-#include "cm/bench/sampling_bench.h"
 #include "cm/bench/training_bench.h"
 #include "cm/cli/command_line.h"
 #include "cm/io/json.h"
 #include "cm/kernels/paths.h"
+#include "cold_start.h"
+#include "matmul_peak.h"
+#include "operator_times.h"
+#include "sampling_bench.h"
 
 namespace cm {
 namespace {

@@ -1,4 +1,4 @@
-#include "cm/bench/child_process.h"
+#include "child_process.h"
 
 #include <spawn.h>
 #include <sys/resource.h>

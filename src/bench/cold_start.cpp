@@ -1,9 +1,9 @@
-#include "cm/bench/cold_start.h"
+#include "cold_start.h"
 
 #include <algorithm>
 
+#include "child_process.h"
 #include "cm/base/text.h"
-#include "cm/bench/child_process.h"
 #include "cm/bench/training_bench.h"
 #include "cm/io/image.h"
 #include "cm/io/json.h"

@@ -1,4 +1,4 @@
-#include "cm/bench/matmul_peak.h"
+#include "matmul_peak.h"
 
 #include <array>
 #include <chrono>

@@ -1,4 +1,4 @@
-#include "cm/bench/operator_times.h"
+#include "operator_times.h"
 
 #include <ATen/record_function.h>
 

@@ -1,4 +1,4 @@
-#include "cm/bench/sampling_bench.h"
+#include "sampling_bench.h"
 
 #include "cm/bench/training_bench.h"
 #include "cm/cli/compute_options.h"

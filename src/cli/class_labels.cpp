@@ -1,4 +1,4 @@
-#include "cm/cli/class_labels.h"
+#include "class_labels.h"
 
 #include <sstream>
 #include <vector>

@@ -8,11 +8,10 @@
 namespace cm {
 
 void add_compute_options(CLI::App& app, ComputeOptions& options) {
-  add_named_option<ComputeType>(
-      app, "--dtype",
-      "what the network computes in: fp32 (default), bf16 or fp16, or tf32 (fp32 rounded to 10 bits in "
-      "products, on GPUs)",
-      [&options](ComputeType named) { options.dtype = named; });
+  add_named_option<ComputeType>(app, "--dtype",
+                                "what the network computes in: fp32 (default), bf16 or fp16, or tf32 (fp32 "
+                                "rounded to 10 bits in products, on GPUs)",
+                                [&options](ComputeType named) { options.dtype = named; });
   app.add_flag("--cuda-graph", options.cuda_graph,
                "on a GPU: record an evaluation of the network once and play it for all others, which saves "
                "the time between its kernels; of use for small batches and many of them");

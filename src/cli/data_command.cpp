@@ -5,9 +5,9 @@
 
 #include "cm/base/error.h"
 #include "cm/base/text.h"
-#include "cm/cli/image_output.h"
 #include "cm/run/run_config.h"
 #include "cm/yaml/reader.h"
+#include "image_output.h"
 
 namespace cm {
 namespace {

@@ -6,16 +6,16 @@
 #include <filesystem>
 #include <iostream>
 
+#include "class_labels.h"
 #include "cm/base/files.h"
 #include "cm/base/log.h"
 #include "cm/base/text.h"
-#include "cm/cli/class_labels.h"
 #include "cm/cli/compute_options.h"
-#include "cm/cli/edit_input.h"
-#include "cm/cli/image_output.h"
 #include "cm/distributed/launch.h"
 #include "cm/distributed/spread.h"
 #include "cm/training/checkpoint.h"
+#include "edit_input.h"
+#include "image_output.h"
 
 namespace cm {
 namespace {

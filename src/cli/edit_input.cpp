@@ -1,15 +1,15 @@
-#include "cm/cli/edit_input.h"
+#include "edit_input.h"
 
 #include <algorithm>
 #include <limits>
 
+#include "class_labels.h"
 #include "cm/base/error.h"
 #include "cm/base/text.h"
-#include "cm/cli/class_labels.h"
-#include "cm/cli/image_output.h"
 #include "cm/data/pictures.h"
 #include "cm/data/resize.h"
 #include "cm/io/image.h"
+#include "image_output.h"
 
 namespace cm {
 namespace {

@@ -12,11 +12,11 @@
 #include "cm/base/log.h"
 #include "cm/base/text.h"
 #include "cm/cli/compute_options.h"
-#include "cm/cli/evaluation_report.h"
-#include "cm/cli/image_output.h"
-#include "cm/cli/ranks.h"
 #include "cm/metrics/report.h"
 #include "cm/training/checkpoint.h"
+#include "evaluation_report.h"
+#include "image_output.h"
+#include "ranks.h"
 
 namespace cm {
 namespace {

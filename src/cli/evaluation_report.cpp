@@ -1,4 +1,4 @@
-#include "cm/cli/evaluation_report.h"
+#include "evaluation_report.h"
 
 #include <algorithm>
 #include <iomanip>

@@ -1,4 +1,4 @@
-#include "cm/cli/image_output.h"
+#include "image_output.h"
 
 #include <iomanip>
 

@@ -1,4 +1,4 @@
-#include "cm/cli/ranks.h"
+#include "ranks.h"
 
 #include "cm/base/log.h"
 #include "cm/distributed/launch.h"

@@ -9,11 +9,11 @@
 #include "cm/base/files.h"
 #include "cm/base/text.h"
 #include "cm/cli/compute_options.h"
-#include "cm/cli/image_output.h"
-#include "cm/cli/ranks.h"
 #include "cm/distributed/spread.h"
 #include "cm/io/json.h"
 #include "cm/training/replay.h"
+#include "image_output.h"
+#include "ranks.h"
 
 namespace cm {
 namespace {

@@ -1,9 +1,9 @@
 #include "cm/cli/sample_set.h"
 
+#include "class_labels.h"
 #include "cm/base/limits.h"
 #include "cm/base/log.h"
 #include "cm/base/text.h"
-#include "cm/cli/class_labels.h"
 #include "cm/cli/compute_options.h"
 #include "cm/cli/guidance_option.h"
 #include "cm/cli/number_option.h"

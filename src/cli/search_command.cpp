@@ -6,20 +6,20 @@
 #include <iostream>
 #include <utility>
 
+#include "class_labels.h"
 #include "cm/base/error.h"
 #include "cm/base/log.h"
 #include "cm/base/text.h"
-#include "cm/cli/class_labels.h"
 #include "cm/cli/compute_options.h"
 #include "cm/cli/sample_set.h"
-#include "cm/cli/search_folder.h"
-#include "cm/cli/search_report.h"
 #include "cm/distributed/launch.h"
 #include "cm/io/image.h"
 #include "cm/metrics/evaluate.h"
 #include "cm/training/checkpoint.h"
 #include "cm/training/interrupt.h"
 #include "cm/training/shared_walk.h"
+#include "search_folder.h"
+#include "search_report.h"
 
 namespace cm {
 namespace {
@@ -32,16 +32,16 @@ struct Interrupted {};
 void check_model(const ModelOptions& model, const fs::path& file) {
   if (is_diffusion(model.parameterization)) {
     throw InputError(concat("--checkpoint ", file.string(),
-                            ": is a diffusion model, which has no time points to search; distill it "
-                            "into a consistency model first, with cm-train-cd"));
+                            ": is a diffusion model, which has no time points to search; distill it into a "
+                            "consistency model first, with cm-train-cd"));
   }
 }
 
 void check_steps(int64_t steps, int64_t grid) {
   if (steps < 2) {
-    throw InputError(concat("--steps ", steps,
-                            ": there is nothing to search in fewer than 2 steps, for the first is always at "
-                            "sigma_max"));
+    throw InputError(
+        concat("--steps ", steps,
+               ": there is nothing to search in fewer than 2 steps, for the first is always at sigma_max"));
   }
   if (steps >= grid) {
     throw InputError(concat("--steps ", steps, ": needs a grid of at least ", steps + 1,

@@ -1,4 +1,4 @@
-#include "cm/cli/search_folder.h"
+#include "search_folder.h"
 
 #include <sstream>
 
@@ -87,9 +87,9 @@ void check_search_folder(const fs::path& folder, bool resume, bool force) {
     throw InputError(concat("--out ", out, ": is not empty and holds no search; name another folder"));
   }
   if (!force) {
-    throw InputError(concat("--out ", out,
-                            ": holds a search already; --resume continues it, --force starts over and "
-                            "deletes it"));
+    throw InputError(
+        concat("--out ", out,
+               ": holds a search already; --resume continues it, --force starts over and deletes it"));
   }
 }
 

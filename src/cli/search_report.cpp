@@ -1,4 +1,4 @@
-#include "cm/cli/search_report.h"
+#include "search_report.h"
 
 #include <iomanip>
 #include <sstream>

@@ -13,13 +13,13 @@
 #include "cm/base/files.h"
 #include "cm/base/log.h"
 #include "cm/base/text.h"
-#include "cm/cli/ranks.h"
 #include "cm/kernels/paths.h"
 #include "cm/run/training_run.h"
 #include "cm/training/checkpoint.h"
 #include "cm/training/train_loop.h"
 #include "cm/yaml/reader.h"
 #include "cm/yaml/writer.h"
+#include "ranks.h"
 
 namespace cm {
 namespace {

@@ -25,10 +25,9 @@ Json list_in(const std::string& text, const std::string& where) {
   Json root = Json::parse(text, nullptr, /*allow_exceptions=*/false);
   const bool has_labels = root.is_object() && root.contains("labels");
   if (has_labels && (root["labels"].is_null() || root["labels"].is_array())) return std::move(root["labels"]);
-  throw InputError(
-      concat(where, ": ", root.is_discarded() ? "is no JSON" : "has no list \"labels\"",
-             "; expected {\"labels\": [[\"00000/img00000000.png\", 3], …]} or {\"labels\": null}; "
-             "correct or remove it"));
+  throw InputError(concat(where, ": ", root.is_discarded() ? "is no JSON" : "has no list \"labels\"",
+                          "; expected {\"labels\": [[\"00000/img00000000.png\", 3], …]} or {\"labels\": "
+                          "null}; correct or remove it"));
 }
 
 // The class of each file that is named.

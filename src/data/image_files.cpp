@@ -134,9 +134,9 @@ std::vector<int64_t> labels_of(const FileTree& images, const Sorted& files, File
     return labels_in_json(images.read(*files.labels), images.where(*files.labels), images.files, mistakes);
   }
   if (files.labels_deeper) {
-    throw InputError(concat(images.where(*files.labels_deeper),
-                            ": lies a folder too deep; give that folder, or an "
-                            "archive of what is in it, or remove the file"));
+    throw InputError(concat(
+        images.where(*files.labels_deeper),
+        ": lies a folder too deep; give that folder, or an archive of what is in it, or remove the file"));
   }
   return labels_by_folder(images, mistakes);
 }

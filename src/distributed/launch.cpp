@@ -47,9 +47,9 @@ std::optional<int64_t> number(const Environment& environment, const char* name, 
 }
 
 [[noreturn]] void fail_half_set(const char* set, const char* missing) {
-  throw InputError(concat("the environment variable ", set, " is set and ", missing,
-                          " is not; start with torchrun, srun or mpirun, which set both, or unset it to run "
-                          "alone"));
+  throw InputError(
+      concat("the environment variable ", set, " is set and ", missing,
+             " is not; start with torchrun, srun or mpirun, which set both, or unset it to run alone"));
 }
 
 // Which launcher's variables are there.
@@ -89,10 +89,9 @@ std::string meeting_host(const Environment& environment, const Numbering& number
   for (const char* name : {"SLURM_STEP_NODELIST", "SLURM_JOB_NODELIST", "SLURM_NODELIST"}) {
     if (const auto nodes = environment(name)) return first_host(*nodes);
   }
-  throw InputError(
-      concat(numbering.size, " says that ", size,
-             " processes run together, and not where they meet: set MASTER_ADDR to the machine of "
-             "rank 0 (127.0.0.1 where all run on one) and MASTER_PORT to a free port there"));
+  throw InputError(concat(numbering.size, " says that ", size,
+                          " processes run together, and not where they meet: set MASTER_ADDR to the machine "
+                          "of rank 0 (127.0.0.1 where all run on one) and MASTER_PORT to a free port there"));
 }
 
 int64_t meeting_port(const Environment& environment) {

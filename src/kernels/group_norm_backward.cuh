@@ -141,8 +141,8 @@ __device__ inline void write_parameter_gradients(const Backward& job, const Piec
   }
 }
 
-// Every channel's push and pull, in the place of its two sums; a warp for each group. slope is
-// (1 + scale) · weight · rstd.
+// Every channel's push and pull, in the place of its two sums; a warp for each group. slope is (1 + scale) ·
+// weight · rstd.
 __device__ inline void set_pulls(const Backward& job, const Piece& piece, const Shared& shared) {
   const int width = job.plan.channels / job.plan.groups;
   const float count = static_cast<float>(width) * static_cast<float>(job.plan.positions);

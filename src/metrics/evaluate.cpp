@@ -174,9 +174,9 @@ void Evaluator::check_resize() const {
   if (theirs || options_.resize_named || !reference_->statistics->identity.empty()) return;
   throw InputError(
       concat(reference_->path,
-             ": these statistics do not say how their images were resized, and FIDs by different "
-             "rules can't be compared; say so with --resize: pytorch for pytorch-fid's, clean for "
-             "clean-fid's, tensorflow for those of TensorFlow's own graph"));
+             ": these statistics do not say how their images were resized, and FIDs by different rules can't "
+             "be compared; say so with --resize: pytorch for pytorch-fid's, clean for clean-fid's, "
+             "tensorflow for those of TensorFlow's own graph"));
 }
 
 // Statistics count only in the features that they were computed in.

@@ -14,8 +14,8 @@ namespace cm {
 namespace {
 
 constexpr auto kTakes =
-    "a module that takes uint8 [N, C, H, W] and gives features [N, D], or these and "
-    "logits [N, classes], is needed";
+    "a module that takes uint8 [N, C, H, W] and gives features [N, D], or these and logits [N, classes], is "
+    "needed";
 
 // TorchScript's messages are whole tracebacks, whose last line is the mistake; LibTorch's own have the frames
 // of C++ behind them.

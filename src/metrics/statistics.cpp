@@ -17,10 +17,9 @@ void check_features(const Tensor& features) {
               "features must be floating point [N, D], got ", features.sizes());
   const int64_t broken = features.numel() - torch::isfinite(features).sum().item<int64_t>();
   if (broken > 0) {
-    throw InputError(
-        concat(broken, " of ", features.numel(),
-               " feature values are NaN or infinite; finite values are needed: check the images and the "
-               "network that computes the features"));
+    throw InputError(concat(broken, " of ", features.numel(),
+                            " feature values are NaN or infinite; finite values are needed: check the images "
+                            "and the network that computes the features"));
   }
 }
 

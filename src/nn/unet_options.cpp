@@ -12,10 +12,10 @@ void validate_unet(const UNetOptions& options, bool scale_shift_norm, const Comp
   for (size_t level = 0; level < options.channel_mult.size(); ++level) {
     const int64_t channels = channels_at(options, level);
     if (channels % 32 != 0 || channels == 0) {
-      complain("channel_mult",
-               concat("must give every level a multiple of 32 channels (group normalisation has 32 "
-                      "groups), got ",
-                      channels, " at level ", level));
+      complain(
+          "channel_mult",
+          concat("must give every level a multiple of 32 channels (group normalisation has 32 groups), got ",
+                 channels, " at level ", level));
       continue;
     }
     const int64_t divisor = options.head_channels.value_or(options.heads);

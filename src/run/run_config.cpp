@@ -58,9 +58,9 @@ void complain_of_teacher(const RunConfig& config, const Method& method, const Co
 
 void complain_of_init(const RunConfig& config, const Method& method, const Complain& complain) {
   if (method.needs_init && !config.init.checkpoint) {
-    complain("init.checkpoint", concat("is needed by objective ", to_string(config.objective),
-                                       ": the diffusion run or weight file that it tunes; from random "
-                                       "weights, train by ict"));
+    complain("init.checkpoint",
+             concat("is needed by objective ", to_string(config.objective),
+                    ": the diffusion run or weight file that it tunes; from random weights, train by ict"));
   }
 }
 

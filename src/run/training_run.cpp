@@ -46,10 +46,9 @@ void check_fits_images(const NetworkOptions& network, const ImageSpec& image) {
 
 // Of a U-Net that lies without its pipeline we read that it is a consistency function.
 void take_as_denoiser(ModelOptions& teacher, const std::string& source) {
-  log_warning(
-      concat("teacher.checkpoint ", source,
-             ": diffusers' U-Net alone does not say whether it is a diffusion model's; it is taken as "
-             "one (edm)"));
+  log_warning(concat(
+      "teacher.checkpoint ", source,
+      ": diffusers' U-Net alone does not say whether it is a diffusion model's; it is taken as one (edm)"));
   teacher.parameterization = Parameterization::edm;
 }
 
@@ -137,10 +136,9 @@ std::shared_ptr<const Lpips> lpips_for(const RunConfig& config, const ImageSpec&
 void check_twice_differentiable(const RunConfig& config) {
   const bool twice = method_of(config).derivative == Derivative::through_tangent;
   if (twice && common_options(*config.model).activation_checkpointing) {
-    throw InputError(
-        concat(to_string(config.objective),
-               ".stop_gradient: false does not go with model.activation_checkpointing; set that to "
-               "false, or stop_gradient to true"));
+    throw InputError(concat(to_string(config.objective),
+                            ".stop_gradient: false does not go with model.activation_checkpointing; set that "
+                            "to false, or stop_gradient to true"));
   }
 }
 

@@ -1,4 +1,4 @@
-#include "cm/training/adaptive_weighting.h"
+#include "adaptive_weighting.h"
 
 #include "cm/diffusion/preconditioning.h"
 

@@ -67,8 +67,8 @@ void restore_named(const std::vector<std::string>& names, const fs::path& path, 
     const auto found = stored.find(name);
     if (found == stored.end() || found->second.sizes() != tensor.sizes()) {
       throw InputError(concat(path.string(), ": ", name,
-                              " is missing or of another shape: the checkpoint belongs to "
-                              "another network; resume with the configuration of that run"));
+                              " is missing or of another shape: the checkpoint belongs to another network; "
+                              "resume with the configuration of that run"));
     }
     tensor.copy_(found->second);
   }

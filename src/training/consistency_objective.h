@@ -2,8 +2,8 @@
 #pragma once
 
 #include "cm/diffusion/weighting.h"
-#include "cm/training/level_pairs.h"
 #include "cm/training/method.h"
+#include "level_pairs.h"
 
 namespace cm {
 

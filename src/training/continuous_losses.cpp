@@ -1,4 +1,4 @@
-#include "cm/training/continuous_losses.h"
+#include "continuous_losses.h"
 
 #include <torch/csrc/autograd/autograd.h>
 

@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "cm/base/text.h"
-#include "cm/training/continuous_losses.h"
 #include "cm/training/guided_model.h"
+#include "continuous_losses.h"
 #include "draws.h"
 
 namespace cm {

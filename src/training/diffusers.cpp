@@ -1,4 +1,4 @@
-#include "cm/training/diffusers.h"
+#include "diffusers.h"
 
 #include "cm/training/diffusers_folder.h"
 #include "diffusers_config.h"

@@ -21,8 +21,8 @@ void check_guidance(const ModelOptions& model, double w, const std::string& what
   if (model.label_dropout == 0) {
     throw InputError(
         concat(what,
-               ": the model was trained without label dropout, so it doesn't know how to do without "
-               "a class, which guidance needs; train one with train.label_dropout=0.1, say"));
+               ": the model was trained without label dropout, so it doesn't know how to do without a class, "
+               "which guidance needs; train one with train.label_dropout=0.1, say"));
   }
 }
 

@@ -1,4 +1,4 @@
-#include "cm/training/level_pairs.h"
+#include "level_pairs.h"
 
 #include <algorithm>
 #include <cmath>

@@ -4,8 +4,8 @@
 
 #include "cm/base/text.h"
 #include "cm/training/guided_model.h"
-#include "cm/training/level_pairs.h"
 #include "draws.h"
+#include "level_pairs.h"
 
 namespace cm {
 void validate(const PdOptions& options, const Complain& complain) {

@@ -40,10 +40,10 @@ Sampler kind_for(const SamplerRequest& request, const ModelOptions& model) {
                samplers_that(of_any_denoiser, "or"), ", or distill it first"));
   }
   if (!is_consistency_sampler(*request.kind) && !denoiser) {
-    throw InputError(concat("the ", to_string(*request.kind),
-                            " sampler walks a diffusion model's ODE, and this checkpoint is a consistency "
-                            "model; use ",
-                            samplers_that(is_consistency_sampler, "or")));
+    throw InputError(
+        concat("the ", to_string(*request.kind),
+               " sampler walks a diffusion model's ODE, and this checkpoint is a consistency model; use ",
+               samplers_that(is_consistency_sampler, "or")));
   }
   return *request.kind;
 }

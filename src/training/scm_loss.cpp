@@ -1,4 +1,4 @@
-#include "cm/training/scm_loss.h"
+#include "scm_loss.h"
 
 #include "cm/diffusion/jvp.h"
 

@@ -1,10 +1,10 @@
 #include "cm/training/scm_objective.h"
 
+#include "adaptive_weighting.h"
 #include "cm/diffusion/trigflow.h"
-#include "cm/training/adaptive_weighting.h"
 #include "cm/training/guided_model.h"
-#include "cm/training/scm_loss.h"
 #include "draws.h"
+#include "scm_loss.h"
 
 namespace cm {
 namespace {

@@ -6,8 +6,8 @@
 #include "cm/base/error.h"
 #include "cm/base/text.h"
 #include "cm/io/json.h"
-#include "cm/training/diffusers.h"
 #include "cm/training/diffusers_folder.h"
+#include "diffusers.h"
 
 namespace cm {
 namespace {
@@ -32,9 +32,9 @@ ModelOptions options_from(const SafetensorsFile& file, const std::filesystem::pa
   const auto format = file.metadata.find("format");
   const auto model = file.metadata.find("model");
   if (format == file.metadata.end() || format->second != kFormat || model == file.metadata.end()) {
-    throw InputError(concat(path.string(), ": has no metadata of a model (format \"", kFormat,
-                            "\"); weights of another implementation become such a file by "
-                            "scripts/convert_checkpoint.py"));
+    throw InputError(
+        concat(path.string(), ": has no metadata of a model (format \"", kFormat,
+               "\"); weights of another implementation become such a file by scripts/convert_checkpoint.py"));
   }
   const Json json = Json::parse(model->second, nullptr, /*allow_exceptions=*/false);
   if (json.is_discarded())

@@ -1,4 +1,4 @@
-#include "cm/bench/matmul_peak.h"
+#include "src/bench/matmul_peak.h"
 
 #include <gtest/gtest.h>
 

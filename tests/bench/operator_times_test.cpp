@@ -1,4 +1,4 @@
-#include "cm/bench/operator_times.h"
+#include "src/bench/operator_times.h"
 
 #include <gmock/gmock.h>
 

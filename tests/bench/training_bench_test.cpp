@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "cm/bench/sampling_bench.h"
+#include "src/bench/sampling_bench.h"
 
 namespace cm {
 namespace {

@@ -1,4 +1,4 @@
-#include "cm/cli/class_labels.h"
+#include "src/cli/class_labels.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

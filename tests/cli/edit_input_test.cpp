@@ -1,4 +1,4 @@
-#include "cm/cli/edit_input.h"
+#include "src/cli/edit_input.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

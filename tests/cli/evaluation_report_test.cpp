@@ -1,4 +1,4 @@
-#include "cm/cli/evaluation_report.h"
+#include "src/cli/evaluation_report.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -9,7 +9,7 @@
 #include <optional>
 
 #include "cm/base/error.h"
-#include "cm/cli/class_labels.h"
+#include "src/cli/class_labels.h"
 #include "support/message_of.h"
 
 namespace cm {

@@ -1,4 +1,4 @@
-#include "cm/cli/search_folder.h"
+#include "src/cli/search_folder.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

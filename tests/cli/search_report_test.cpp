@@ -1,4 +1,4 @@
-#include "cm/cli/search_report.h"
+#include "src/cli/search_report.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

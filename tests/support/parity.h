@@ -22,7 +22,6 @@ enum class ErrorKind { relative, elementwise, absolute, exact };
 
 }  // namespace cm::test
 
-
 namespace cm::test {
 
 struct ParityError {

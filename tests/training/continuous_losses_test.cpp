@@ -1,4 +1,4 @@
-#include "cm/training/continuous_losses.h"
+#include "src/training/continuous_losses.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "cm/training/diffusers.h"
+#include "src/training/diffusers.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -122,7 +122,7 @@ TEST(EditWalk, InterpolationSamplesAsTheModelDoes) {
 TEST(EditWalk, StrokesAndInterpolationsWalkByAnySolver) {
   for (const auto& [solver, name] : EnumNames<Solver>::names) {
     for (const EditTask task : {EditTask::stroke, EditTask::interpolate}) {
-      EditOptions options = asking(task, 2, 3);
+      EditRequest options = asking(task, 2, 3);
       options.sampler = solver;
       const SamplerOptions walk = edit_walk(options, kTeacher);
       EXPECT_EQ(walk.kind, solver) << name;

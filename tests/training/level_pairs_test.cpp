@@ -1,4 +1,4 @@
-#include "cm/training/level_pairs.h"
+#include "src/training/level_pairs.h"
 
 #include <gtest/gtest.h>
 

@@ -6,8 +6,8 @@
 
 #include "cm/diffusion/distance.h"
 #include "cm/diffusion/weighting.h"
-#include "cm/training/level_pairs.h"
 #include "cm/training/losses.h"
+#include "src/training/level_pairs.h"
 #include "support/fixture_model.h"
 #include "support/gradient_parity.h"
 #include "support/parity.h"

@@ -5,8 +5,8 @@
 #include <cmath>
 
 #include "cm/training/distance_function.h"
-#include "cm/training/level_pairs.h"
 #include "cm/training/sampling.h"
+#include "src/training/level_pairs.h"
 #include "support/closeness.h"
 #include "support/tiny_run.h"
 

@@ -1,4 +1,4 @@
-#include "cm/training/scm_loss.h"
+#include "src/training/scm_loss.h"
 
 #include <gtest/gtest.h>
 

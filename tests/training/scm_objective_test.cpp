@@ -5,9 +5,9 @@
 #include <cmath>
 
 #include "cm/diffusion/jvp.h"
-#include "cm/training/adaptive_weighting.h"
 #include "cm/training/sampling.h"
-#include "cm/training/scm_loss.h"
+#include "src/training/adaptive_weighting.h"
+#include "src/training/scm_loss.h"
 #include "support/closeness.h"
 #include "support/each_near.h"
 #include "support/tiny_run.h"

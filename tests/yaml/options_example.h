@@ -35,8 +35,7 @@ inline void validate(const Optimizer& o, const Complain& complain) {
 
 }  // namespace cm::example
 
-namespace cm {
-}  // namespace cm
+namespace cm {}  // namespace cm
 
 namespace cm::example {
 

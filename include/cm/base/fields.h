@@ -61,7 +61,7 @@ using Complain = std::function<void(const std::string& key, const std::string& s
 
 namespace detail {
 
-// "heun" of Solver::heun; something with a ")" where there is no such value. Of GCC's and Clang's
+// "heun" of Solver::heun; something with a ")" where there is no such value. Of what GCC and Clang write,
 // "… [with auto value = cm::Solver::heun; …]".
 template <auto value>
 constexpr std::string_view identifier() {

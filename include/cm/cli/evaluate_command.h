@@ -32,7 +32,7 @@ struct EvaluateCommand {
 };
 
 // Prints a report (cm/metrics/report.h) of one set of images; of several checkpoints or averages, one after
-// another, a table (cm/cli/evaluation_report.h), or a JSON object whose "evaluations" are their reports.
+// another, a table (src/cli/evaluation_report.h), or a JSON object whose "evaluations" are their reports.
 // Samples are measured as they are made and never written. Returns 0. InputError for mistakes in the command,
 // before anything is computed or written.
 int run_evaluate_command(const EvaluateCommand& command);

@@ -28,7 +28,7 @@ struct SearchCommand {
   bool resume = false;
 };
 
-// Searches by cm/diffusion/ternary_search.h, keeps every evaluation in `out` (cm/cli/search_folder.h),
+// Searches by cm/diffusion/ternary_search.h, keeps every evaluation in `out` (src/cli/search_folder.h),
 // prints what was tried and, last, the line "--sigmas …" that cm-sample takes. An interruption ends it with
 // all evaluations kept. Returns 0. InputError for mistakes in the command, before anything is computed or
 // written.

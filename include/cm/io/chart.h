@@ -27,8 +27,8 @@ struct Chart {
   std::vector<Curve> curves;
 };
 
-// The chart as a picture: uint8 RGB [3, H, W]; its height grows with the number of curves, one
-// line of legend each.
+// The chart as a picture: uint8 RGB [3, H, W]; its height grows with the number of curves, one line of legend
+// each.
 Tensor draw_chart(const Chart& chart);
 
 }  // namespace cm

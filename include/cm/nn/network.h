@@ -93,8 +93,7 @@ void check_weights(const std::map<std::string, Tensor>& from, const torch::nn::M
 void check_weights(const std::map<std::string, Tensor>& from, const std::map<std::string, Tensor>& like,
                    const std::string& what);
 
-// Copies all weights of `from` into `to`, by name, on `to`'s device. InputError as
-// check_weights.
+// Copies all weights of `from` into `to`, by name, on `to`'s device. InputError as check_weights.
 void copy_weights(const torch::nn::Module& from, torch::nn::Module& to, const std::string& what);
 void copy_weights(const std::map<std::string, Tensor>& from, torch::nn::Module& to, const std::string& what);
 

@@ -33,11 +33,10 @@ struct TeacherSource : WeightSource {
 template <class Visitor>
 void fields(Visitor& visit, TeacherSource& o) {
   fields(visit, static_cast<WeightSource&>(o));
-  visit(
-      "guidance", o.guidance,
-      "weight w of classifier-free guidance, D_null + w (D_class − D_null), whose steps the student learns; "
-      "needs a teacher trained with train.label_dropout. 1: none",
-      at_least(0));
+  visit("guidance", o.guidance,
+        "weight w of classifier-free guidance, D_null + w (D_class − D_null), whose steps the student "
+        "learns; needs a teacher trained with train.label_dropout. 1: none",
+        at_least(0));
 }
 
 // The network of distance lpips.

@@ -26,10 +26,9 @@ struct EmaOptions {
 template <class Visitor>
 void fields(Visitor& visit, EmaOptions& o) {
   visit("rates", o.rates, "decay rates of the evaluation averages, each kept and saved", from_below(0, 1));
-  visit(
-      "warmup", o.warmup,
-      "lower rates for an average's first updates k, so that it forgets its start: tensorflow, at most "
-      "(1 + k)/(10 + k); edm, a half-life of at most 5 % of the images seen; none, as the official release");
+  visit("warmup", o.warmup,
+        "lower rates for an average's first updates k, so that it forgets its start: tensorflow, at most (1 "
+        "+ k)/(10 + k); edm, a half-life of at most 5 % of the images seen; none, as the official release");
 }
 
 void validate(const EmaOptions& options, const Complain& complain);

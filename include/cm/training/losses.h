@@ -45,8 +45,8 @@ Tensor consistency_loss(const Denoiser& student, const Denoiser& target, const P
                         const DistanceFunction& distance, const Tensor& x0, const Tensor& noise,
                         const SigmaPair& pair, const Tensor& weight);
 
-// A step of the student from t to end, with the middle at which the teacher halves it; [B] each,
-// t > mid > end.
+// A step of the student from t to end, with the middle at which the teacher halves it; [B] each, t > mid >
+// end.
 struct HalvedStep {
   Tensor t;
   Tensor mid;

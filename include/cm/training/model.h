@@ -79,8 +79,7 @@ class Model {
 Model make_model(const WeightFile& file, const torch::Device& device, const std::string& what,
                  ComputeType type = ComputeType::fp32);
 
-// The same from one weight file (cm/training/weight_file.h). InputError also as
-// load_weight_file.
+// The same from one weight file (cm/training/weight_file.h). InputError also as load_weight_file.
 Model load_model(const std::filesystem::path& path, const torch::Device& device,
                  ComputeType type = ComputeType::fp32);
 

@@ -29,11 +29,10 @@ void fields(Visitor& visit, PdOptions& o) {
         within(1, kMostLevels / 2));
   visit("steps_per_stage", o.steps_per_stage, "training steps of each stage down to N = 4",
         within(1, kMostSteps));
-  visit(
-      "steps_two", o.steps_two,
-      "training steps of the stage N = 2. Default: twice steps_per_stage. The stage N = 1 takes the rest of "
-      "train.steps",
-      within(1, kMostSteps));
+  visit("steps_two", o.steps_two,
+        "training steps of the stage N = 2. Default: twice steps_per_stage. The stage N = 1 takes the rest "
+        "of train.steps",
+        within(1, kMostSteps));
   visit("distance", o.distance, "d");
   visit("weighting", o.weighting, "λ at the noise level where the student's step starts");
 }

@@ -52,16 +52,14 @@ void fields(Visitor& visit, TrainOptions& o) {
   visit("steps", o.steps, "training steps", within(1, kMostSteps));
   visit("batch_size", o.batch_size, "images a step, of all processes together", within(1, kMostAtOnce));
   visit("micro_batch_size", o.micro_batch_size,
-        "images in one pass through the network; gradients add up over the batch (less memory). Default: "
-        "all that a process has of the batch",
+        "images in one pass through the network; gradients add up over the batch (less memory). Default: all "
+        "that a process has of the batch",
         within(1, kMostAtOnce));
   visit("seed", o.seed, "decides initial weights, data order, noise and σ", within(0, kLargestSeed));
-  visit(
-      "dtype", o.dtype,
-      "what the networks' products are computed in; weights, gradients and averages are fp32 always. bf16 "
-      "and "
-      "fp16: mixed precision, fp16 with dynamic loss scaling; tf32: fp32 rounded to 10 bits in products, on "
-      "GPUs");
+  visit("dtype", o.dtype,
+        "what the networks' products are computed in; weights, gradients and averages are fp32 always. bf16 "
+        "and fp16: mixed precision, fp16 with dynamic loss scaling; tf32: fp32 rounded to 10 bits in "
+        "products, on GPUs");
   visit("label_dropout", o.label_dropout,
         "probability that an example's class is not told (the null class), as guidance needs it: 0.1, say",
         from_below(0, 1));
@@ -75,10 +73,9 @@ void fields(Visitor& visit, TrainOptions& o) {
   visit("on_non_finite", o.on_non_finite,
         "what a non-finite loss does: stop the run, or skip the step and count it");
   visit("deterministic", o.deterministic, "deterministic CUDA kernels: bit-identical repeats, slower");
-  visit(
-      "cuda_graph", o.cuda_graph,
-      "record the step on the GPU once and play it again: no launches from the host, more memory. A line of "
-      "the log says why where it cannot be");
+  visit("cuda_graph", o.cuda_graph,
+        "record the step on the GPU once and play it again: no launches from the host, more memory. A line "
+        "of the log says why where it cannot be");
   visit(
       "distributed_timeout", o.distributed_timeout,
       "of several processes: seconds that one waits for the others, also while rank 0 writes, before it ends",
