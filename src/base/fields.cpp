@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "cm/base/error.h"
 #include "cm/base/limits.h"
 #include "cm/base/text.h"
 
@@ -25,6 +26,14 @@ std::string Range::describe() const {
   if (above_min) return concat(open_min ? "above " : "at least ", end_of_range(min));
   if (below) return concat(open_max ? "below " : "at most ", end_of_range(max));
   return "a number";
+}
+
+void refuse_mistakes(const std::string& prefix, const std::function<void(const Complain& complain)>& judge) {
+  std::vector<std::string> mistakes;
+  judge([&](const std::string& key, const std::string& sentence) {
+    mistakes.push_back(concat(prefix, key, " ", sentence));
+  });
+  if (!mistakes.empty()) throw InputError(mistakes);
 }
 
 }  // namespace cm

@@ -95,11 +95,7 @@ std::optional<DatasetShape> shape_of(const DataOptions& options) {
 }
 
 std::unique_ptr<Dataset> open_dataset(const DataOptions& options) {
-  std::vector<std::string> mistakes;
-  validate(options, [&](const std::string& key, const std::string& sentence) {
-    mistakes.push_back(concat("data.", key, " ", sentence));
-  });
-  if (!mistakes.empty()) throw InputError(mistakes);
+  refuse_mistakes("data.", [&](const Complain& complain) { validate(options, complain); });
 
   std::error_code ignored;
   if (!std::filesystem::exists(options.path, ignored)) {

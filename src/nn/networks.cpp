@@ -22,13 +22,10 @@ void validate_for(const NetworkOptions& options, const ImageSpec& image, const C
 }
 
 void check_fits(const NetworkOptions& options, const ImageSpec& image) {
-  std::vector<std::string> mistakes;
-  const auto complain = [&](const std::string& key, const std::string& sentence) {
-    mistakes.push_back(concat(key, " ", sentence));
-  };
-  validate(options, complain);
-  validate_for(options, image, complain);
-  if (!mistakes.empty()) throw InputError(mistakes);
+  refuse_mistakes("", [&](const Complain& complain) {
+    validate(options, complain);
+    validate_for(options, image, complain);
+  });
 }
 
 std::shared_ptr<Network> make_network(const NetworkOptions& options, const ImageSpec& image,

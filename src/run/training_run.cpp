@@ -36,14 +36,6 @@ NetworkOptions without_dropout(NetworkOptions network) {
   return network;
 }
 
-void check_fits_images(const NetworkOptions& network, const ImageSpec& image) {
-  std::vector<std::string> mistakes;
-  validate_for(network, image, [&](const std::string& key, const std::string& sentence) {
-    mistakes.push_back(concat("model.", key, " ", sentence));
-  });
-  if (!mistakes.empty()) throw InputError(mistakes);
-}
-
 // Of a U-Net that lies without its pipeline we read that it is a consistency function.
 void take_as_denoiser(ModelOptions& teacher, const std::string& source) {
   log_warning(concat(
@@ -161,6 +153,7 @@ std::string processes(const World& world) {
 
 TrainingRun::TrainingRun(const RunConfig& config, const torch::Device& device, const World& world)
     : config_(config) {
+  refuse_mistakes("", [&](const Complain& complain) { validate(config, complain); });
   fill_in(config_);
   rank_batch_size(config_.train, world);
   dataset_ = open_dataset(config_.data);
@@ -188,7 +181,7 @@ TrainingRun::TrainingRun(const RunConfig& config, const torch::Device& device, c
   const auto init = open_source(config_.init);
   const auto& source = init ? init : teacher;
   if (!config_.model) config_.model = without_dropout(source.value().options.network);
-  check_fits_images(*config_.model, image);
+  refuse_mistakes("model.", [&](const Complain& complain) { validate_for(*config_.model, image, complain); });
   check_twice_differentiable(config_);
   const ModelOptions options{.network = *config_.model,
                              .image = image,

@@ -3,6 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "cm/base/error.h"
+#include "support/message_of.h"
+
 namespace cm {
 
 enum class Colour { red, dark_blue };
@@ -85,6 +88,18 @@ TEST(EnumNames, AreTheIdentifiersUnlessAValueIsCalledOtherwise) {
   EXPECT_EQ(from_name<Shade>("very-dark"), Shade::very_dark);
   EXPECT_FALSE(from_name<Shade>("very_dark"));
   EXPECT_EQ(to_string(static_cast<Shade>(3)), "?");
+}
+
+TEST(Fields, MistakesAreRefusedTogether) {
+  const auto refuse = [](double width) {
+    refuse_mistakes("brush.", [&](const Complain& complain) {
+      validate(Brush{.width = width}, complain);
+      if (width > 10) complain("colour", "must be given");
+    });
+  };
+  refuse(1);
+  EXPECT_THAT(test::message_of<InputError>([&] { refuse(11); }),
+              "brush.width must be thin\nbrush.colour must be given");
 }
 
 }  // namespace

@@ -125,6 +125,15 @@ TEST(TrainingRun, EveryOptionOfAnObjectiveChangesWhatItTrains) {
   EXPECT_GT(options, 40);
 }
 
+TEST(TrainingRun, AConfigMadeInCodeIsJudgedAsOneOfAFile) {
+  RunConfig config;
+  config.data.path = test::kDigits;
+  config.model = AdmOptions();
+  config.train_by(CdOptions{.n = 5});
+  EXPECT_THAT(test::message_of<InputError>([&] { TrainingRun(config, torch::kCPU); }),
+              HasSubstr("teacher.checkpoint is needed by objective cd"));
+}
+
 TEST(TrainingRun, AllNetworksComputeInTheAskedType) {
   TrainingRun run(tiny_digits_run("cd", {"train.dtype=bf16"}), torch::kCPU);
   EXPECT_EQ(run.student().network().compute_type(), ComputeType::bf16);

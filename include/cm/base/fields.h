@@ -59,6 +59,9 @@ inline Range from_below(double min, double max) {
 // after it ("must be …, got …").
 using Complain = std::function<void(const std::string& key, const std::string& sentence)>;
 
+// InputError with all that `judge` complains of, each with `prefix` before its key.
+void refuse_mistakes(const std::string& prefix, const std::function<void(const Complain& complain)>& judge);
+
 namespace detail {
 
 // "heun" of Solver::heun; something with a ")" where there is no such value. Of what GCC and Clang write,

@@ -13,7 +13,8 @@ namespace cm {
 // Everything a run consists of. Built once; its parts refer to one another, so it stays where it is.
 class TrainingRun {
  public:
-  // Opens the data, builds the networks and loads the weights they start from. InputError for what does not
+  // Opens the data, builds the networks and loads the weights they start from. InputError for what validate
+  // (run_config.h) finds in a config made in C++, and for what does not
   // fit: a data file, a network for these images, a teacher of another shape or kind, a distance for other
   // images, a batch that the ranks of `world` can't share.
   TrainingRun(const RunConfig& config, const torch::Device& device, const World& world = World());
