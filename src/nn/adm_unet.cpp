@@ -73,6 +73,7 @@ UNetPlan plan_of(const AdmOptions& options, const ImageSpec& image) {
                 .output_norm = "out.0",
                 .output_conv = "out.2",
                 .embedding = "time_embed.0",
+                .embedding_end = "time_embed.2",
                 .labels = "label_emb",
                 .features = options.channels,
                 .labels_are_linear = false,
@@ -87,7 +88,7 @@ std::shared_ptr<Network> build(const AdmOptions& options, const ImageSpec& image
   const auto make_embedding = [&](torch::nn::Module& network, Initializer& weights) -> EmbeddingFunction {
     const int64_t width = plan.embedding_width;
     const auto in = register_at(network, plan.embedding, Linear(weights, plan.features, width));
-    const auto out = register_at(network, "time_embed.2", Linear(weights, width, width));
+    const auto out = register_at(network, plan.embedding_end, Linear(weights, width, width));
     Embedding classes = nullptr;
     if (image.classes > 0)
       classes = register_at(network, plan.labels, Embedding(weights, image.classes, width));
@@ -96,16 +97,21 @@ std::shared_ptr<Network> build(const AdmOptions& options, const ImageSpec& image
       return torch::silu(classes.is_empty() ? time : time + classes->forward(told.labels));
     };
   };
-  return make_unet(plan, options, image, make_embedding, std::move(initializer));
+  return make_unet(plan, options, image, make_embedding, initializer);
 }
 
 bool infer(const WeightShapes& weights, AdmOptions& options, ImageSpec& image) {
+  std::optional<int64_t> least;
   for (const auto& [updown, conv] : {std::pair(true, true), {false, true}, {false, false}}) {
-    options.resblock_updown = updown;
-    options.conv_resample = conv;
-    if (infer_unet(weights, planner_of(options), options, image)) return true;
+    AdmOptions candidate = options;
+    candidate.resblock_updown = updown;
+    candidate.conv_resample = conv;
+    const auto difference = infer_unet(weights, planner_of(candidate), candidate, image);
+    if (!difference || (least && *least <= *difference)) continue;
+    least = difference;
+    options = candidate;
   }
-  return false;
+  return least.has_value();
 }
 
 }  // namespace cm

@@ -92,6 +92,7 @@ UNetPlan plan_of(const SongOptions& options, const ImageSpec& image) {
                 .output_norm = name_at(Section::decoder, image.size, "aux_norm"),
                 .output_conv = name_at(Section::decoder, image.size, "aux_conv"),
                 .embedding = "map_layer0",
+                .embedding_end = "map_layer1",
                 .labels = "map_label",
                 .features = options.channels * (options.is_ncsnpp ? 2 : 1),
                 .labels_are_linear = true,
@@ -115,7 +116,7 @@ std::shared_ptr<Network> build(const SongOptions& options, const ImageSpec& imag
     Linear classes = nullptr;
     if (image.classes > 0) classes = linear(plan.labels, image.classes, plan.features);
     const auto first = linear(plan.embedding, plan.features, plan.embedding_width);
-    const auto second = linear("map_layer1", plan.embedding_width, plan.embedding_width);
+    const auto second = linear(plan.embedding_end, plan.embedding_width, plan.embedding_width);
     // Of a one-hot vector times √classes; of zeros for the null class, as in EDM.
     const double scale = std::sqrt(static_cast<double>(image.classes));
     return [time, classes, first, second, scale](const Conditioning& told) {
@@ -125,13 +126,13 @@ std::shared_ptr<Network> build(const SongOptions& options, const ImageSpec& imag
       return torch::silu(second->forward(torch::silu(first->forward(features))));
     };
   };
-  return make_unet(plan, options, image, make_embedding, std::move(initializer));
+  return make_unet(plan, options, image, make_embedding, initializer);
 }
 
 bool infer(const WeightShapes& weights, SongOptions& options, ImageSpec& image) {
   image.size = side_of(weights);
-  return weights.contains("map_noise.freqs") == options.is_ncsnpp &&
-         infer_unet(weights, planner_of(options), options, image);
+  return image.size > 0 && weights.contains("map_noise.freqs") == options.is_ncsnpp &&
+         infer_unet(weights, planner_of(options), options, image).has_value();
 }
 
 }  // namespace cm

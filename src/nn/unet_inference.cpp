@@ -9,25 +9,29 @@ namespace {
 
 using Kind = UNetStage::Kind;
 
-// Candidates have so many levels and blocks, all of the same width.
 class Candidate {
  public:
   Candidate(const WeightShapes& weights, const Planner& plan_of, UNetOptions& common, ImageSpec& image)
       : weights_(weights), plan_of_(plan_of), common_(common), image_(image) {
+    common_.channel_mult = {1};
     plan();
+    const std::string end = concat(".", names().in_conv, ".weight");
+    blocks_ = std::ranges::count_if(weights, [&](const auto& entry) { return entry.first.ends_with(end); });
   }
 
+  int64_t blocks_of_weights() const { return blocks_; }
   bool has_embedding() const { return size(plan_.embedding, 0) >= 4; }
 
   // What the first and the last layers tell, whatever lies between.
   void read_ends() {
     common_.channels = size(plan_.embedding, 0) / 4;
-    image_.channels = size(plan_.stages.front().name, 1);
     image_.classes = size(plan_.labels, plan_.labels_are_linear ? 1 : 0);
+    if (const int64_t channels = size(plan_.stages.front().name, 1)) image_.channels = channels;
   }
 
-  // With attention where the encoder has its weights.
-  bool fits(int64_t res_blocks, size_t levels) {
+  // How many stages the weights have not, or have besides, of a network of so many levels, all of the same
+  // width, with attention where the encoder has its weights.
+  int64_t difference(int64_t res_blocks, size_t levels) {
     common_.res_blocks = res_blocks;
     common_.channel_mult.assign(levels, 1);
     common_.attention_resolutions.clear();
@@ -42,12 +46,15 @@ class Candidate {
         sides.push_back(stage.side);
     }
     plan();
-    return std::ranges::count(plan_.stages, Kind::block, &UNetStage::kind) == blocks_of_weights() &&
-           std::ranges::all_of(plan_.stages, [&](const auto& stage) { return is_there(stage); });
+    const int64_t blocks = std::ranges::count(plan_.stages, Kind::block, &UNetStage::kind);
+    const int64_t missing =
+        std::ranges::count_if(plan_.stages, [&](const auto& stage) { return !is_there(stage); });
+    return missing + std::max<int64_t>(0, blocks_ - blocks);
   }
 
-  // Of one that fits.
+  // Widths and conditioning of the candidate of which `common` speaks.
   void read_blocks() {
+    plan();
     size_t level = 0;
     for (const auto& stage : plan_.stages) {
       if (stage.section != UNetStage::Section::encoder || stage.kind == Kind::image) continue;
@@ -55,15 +62,11 @@ class Candidate {
         ++level;
       } else if (stage.kind == Kind::block) {
         const int64_t out = size(part(stage, names().out_conv), 0);
+        if (out == 0) continue;
         common_.channel_mult[level] = static_cast<double>(out) / static_cast<double>(common_.channels);
         common_.scale_shift_norm = size(part(stage, names().embedding), 0) == 2 * out;
       }
     }
-  }
-
-  int64_t blocks_of_weights() const {
-    const std::string end = concat(".", names().in_conv, ".weight");
-    return std::ranges::count_if(weights_, [&](const auto& entry) { return entry.first.ends_with(end); });
   }
 
  private:
@@ -97,26 +100,32 @@ class Candidate {
   UNetOptions& common_;
   ImageSpec& image_;
   UNetPlan plan_;
+  int64_t blocks_;
 };
 
 }  // namespace
 
-bool infer_unet(const WeightShapes& weights, const Planner& planner, UNetOptions& common, ImageSpec& image) {
-  common.channel_mult = {1};
+std::optional<int64_t> infer_unet(const WeightShapes& weights, const Planner& planner, UNetOptions& common,
+                                  ImageSpec& image) {
   Candidate candidate(weights, planner, common, image);
-  if (!candidate.has_embedding()) return false;
+  if (!candidate.has_embedding()) return std::nullopt;
   candidate.read_ends();
-  // A level has at least res_blocks blocks on the way down and one more on the way up.
-  const int64_t blocks = candidate.blocks_of_weights();
-  for (int64_t res_blocks = 1; 2 * res_blocks < blocks; ++res_blocks) {
-    for (size_t levels = 1; static_cast<int64_t>(levels) * (2 * res_blocks + 1) <= blocks; ++levels) {
-      if (levels > 1 && image.size >> (levels - 1) == 0) break;
-      if (!candidate.fits(res_blocks, levels)) continue;
-      candidate.read_blocks();
-      return true;
+  // The encoder alone has res_blocks blocks a level.
+  const int64_t blocks = std::max<int64_t>(2, candidate.blocks_of_weights());
+  std::optional<int64_t> least;
+  UNetOptions nearest;
+  for (int64_t res_blocks = 1; res_blocks < blocks; ++res_blocks) {
+    for (size_t levels = 1; static_cast<int64_t>(levels) * res_blocks < blocks; ++levels) {
+      if (image.size >> (levels - 1) == 0) break;
+      const int64_t difference = candidate.difference(res_blocks, levels);
+      if (least && *least <= difference) continue;
+      least = difference;
+      nearest = common;
     }
   }
-  return false;
+  common = nearest;
+  candidate.read_blocks();
+  return least;
 }
 
 }  // namespace cm

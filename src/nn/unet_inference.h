@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 
 #include "cm/nn/unet_plan.h"
 
@@ -20,8 +21,9 @@ Planner planner_of(const Options& own) {
 }
 
 // Sets channels, levels, blocks, attention and conditioning of `common`, and channels and classes of `image`
-// (its size is given), to those of the weights, whose names are compared with the plans of candidates.
-// Whether one has these names.
-bool infer_unet(const WeightShapes& weights, const Planner& planner, UNetOptions& common, ImageSpec& image);
+// (its size is given, > 0), to those of the plan whose names are nearest to the weights'. The number of
+// stages by which they differ; nullopt where the weights have not even its embedding.
+std::optional<int64_t> infer_unet(const WeightShapes& weights, const Planner& planner, UNetOptions& common,
+                                  ImageSpec& image);
 
 }  // namespace cm

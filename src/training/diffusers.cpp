@@ -236,7 +236,7 @@ NamedTensors from_diffusers(NamedTensors tensors, const AdmOptions& network, con
   const UNetPlan plan = plan_of(network, image);
   Renaming names(std::move(tensors), plan.style.names);
   names.layer("time_embedding.linear_1", plan.embedding);
-  names.layer("time_embedding.linear_2", "time_embed.2");
+  names.layer("time_embedding.linear_2", plan.embedding_end);
   names.move("class_embedding.weight", plan.labels + ".weight");
   Places places;
   for (const auto& stage : plan.stages) places.rename(stage, names);

@@ -5,7 +5,7 @@
 //   fields, validate      its options; they begin with CommonNetworkOptions
 //   validate_for          the rules that tie it to the images
 //   build                 the network; `options` have been checked
-//   infer                 whether these are its weights by names and shapes, and then what they tell of it
+//   infer                 whether weights are its by their names, and then what names and shapes tell of it
 //   plan_of               of a U-Net: its layers, by which its memory is counted (cm/nn/unet_plan.h)
 //
 // and the list of them is the one line below.
@@ -47,11 +47,11 @@ struct InferredNetwork {
   ImageSpec image;
 };
 
-// The network that a set of weights belongs to, told from their names and shapes (which alone are read):
-// architecture, channels, levels, blocks, attention, conditioning and resampling; image channels and classes.
-// Shapes can't tell the number of attention heads and dropout, which keep their defaults, nor, for adm, the
-// images' side in pixels: `image_size`. InputError, with `what` in front, when they are those of no network
-// of ours.
+// The network that a set of weights belongs to, told from their names and shapes: architecture, channels,
+// levels, blocks, attention, conditioning and resampling; image channels and classes. Of incomplete weights
+// the nearest, so that check_weights can name what they lack. Shapes can't tell the number of attention heads
+// and dropout, which keep their defaults, nor, for adm, the images' side in pixels: `image_size`, > 0.
+// InputError, with `what` in front, when they are those of no network of ours.
 InferredNetwork infer_network(const WeightShapes& weights, int64_t image_size, const std::string& what);
 
 }  // namespace cm

@@ -35,8 +35,8 @@ void fields(Visitor& visit, UNetOptions& o) {
   visit("head_channels", o.head_channels, "channels of one attention head", within(1, kMostChannels));
   visit("dropout", o.dropout, "dropout probability in every residual block", from_below(0, 1));
   visit("scale_shift_norm", o.scale_shift_norm,
-        "time embedding scales and shifts (FiLM); otherwise it is added. Default: true for adm, false for "
-        "ddpmpp and ncsnpp");
+        "time embedding scales and shifts (FiLM); otherwise it is added. null: as the architecture was "
+        "published");
   visit("double_norm", o.double_norm,
         "scale and shift are themselves normalised over the channels (sCM's adaptive double normalization)");
   visit("activation_checkpointing", o.activation_checkpointing,

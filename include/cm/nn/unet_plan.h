@@ -68,7 +68,9 @@ struct UNetPlan {
   UNetStyle style;
   std::string output_norm;
   std::string output_conv;
-  std::string embedding;   // the first layer of the embedding of time, `features` → embedding_width
+  // The two layers of the embedding of time: `features` → embedding_width → embedding_width.
+  std::string embedding;
+  std::string embedding_end;
   std::string labels;      // what holds a row or column a class
   int64_t features;        // of the time, where the embedding begins
   bool labels_are_linear;  // `labels` is a linear layer, classes → features, otherwise a table of embeddings
