@@ -17,7 +17,6 @@ import results
 import rows
 from tasks import Runner, Task, TaskFailed
 
-BIN = Path("build/bin")
 DATA = "data/digits/digits.csv.gz"
 METRICS = "frechet,precision,recall,class_accuracy"
 QUICK_SCALE = 0.1
@@ -75,7 +74,7 @@ class Study:
 
         def commands(resuming: bool) -> list[list[str]]:
             resuming = resuming and (folder / "checkpoints" / "latest").exists()
-            command = [training.program(BIN), "--config", str(rows.CONFIGS / f"{training.config}.yaml")]
+            command = [training.program, "--config", str(rows.CONFIGS / f"{training.config}.yaml")]
             command += ["--out", str(folder), "--device", self.device, "--resume" if resuming else "--force"]
             return [command + [f"{key}={value}" for key, value in settings.items()]]
 
@@ -93,7 +92,7 @@ class Study:
 
         def commands(resuming: bool) -> list[list[str]]:
             resuming = resuming and folder.exists()
-            command = [str(BIN / "cm-search"), "--checkpoint", str(self.run_folder(name)), "--reference", DATA]
+            command = [str(rows.BIN / "cm-search"), "--checkpoint", str(self.run_folder(name)), "--reference", DATA]
             command += ["--features", str(self.classifier), "--metric", "frechet", "--steps", str(rows.SEARCH_STEPS)]
             command += ["--num", str(self.samples), "--batch", "100", "--device", self.device, "--seed", "1"]
             return [[*command, "--out", str(folder), "--resume" if resuming else "--force"]]
@@ -122,10 +121,10 @@ class Study:
             found = log.read_text().splitlines()[-1].removeprefix("--sigmas ").split(",")
             return ",".join(found[: measurement.searched])
 
-        sample = [str(BIN / "cm-sample"), "--checkpoint", str(checkpoint), "--device", self.device, "--force"]
+        sample = [str(rows.BIN / "cm-sample"), "--checkpoint", str(checkpoint), "--device", self.device, "--force"]
         sample += ["--num", str(self.samples), "--batch", "100", "--class", "all", "--seed", "0"]
         sample += ["--out", str(folder), *options]
-        evaluate = [str(BIN / "cm-evaluate"), "--samples", str(folder / "samples.npz"), "--reference", DATA]
+        evaluate = [str(rows.BIN / "cm-evaluate"), "--samples", str(folder / "samples.npz"), "--reference", DATA]
         evaluate += ["--features", str(self.classifier), "--metrics", METRICS, "--calibrate", "--json"]
         evaluate += ["--device", self.device]
         return Task(
@@ -138,7 +137,7 @@ class Study:
         )
 
     def truths(self) -> Task:
-        command = [str(BIN / "cm-truths"), "--out", str(self.truths_folder)] + (["--quick"] if self.quick else [])
+        command = [str(rows.BIN / "cm-truths"), "--out", str(self.truths_folder)] + (["--quick"] if self.quick else [])
         return Task("truths", lambda _: [command], cost=60 if self.quick else 400)
 
 

@@ -2,20 +2,22 @@
 
 import functools
 import json
+import os
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
 
+BIN = Path(os.environ.get("CM_BIN", "build/bin"))
 CONFIGS = Path("configs/digits")
 CURVE_POINTS = 5  # checkpoints of a run whose course over training is drawn
 
 
 @functools.cache
-def methods(binaries: Path) -> dict[str, dict]:
-    """Objective → what its executable says of it: {"executable", "needs_teacher", "needs_init", ...}."""
-    listed = subprocess.run([binaries / "cm-train-edm", "--list-methods"], check=True, capture_output=True, text=True)
+def methods() -> dict[str, dict]:
+    """Objective → what its executable says of it: {"executable", "needs_teacher", "makes_denoiser", ...}."""
+    listed = subprocess.run([BIN / "cm-train-edm", "--list-methods"], check=True, capture_output=True, text=True)
     return {method["objective"]: method for method in json.loads(listed.stdout)}
 
 
@@ -41,8 +43,9 @@ class Training:
     def objective(self) -> str:
         return self.options()["objective"]
 
-    def program(self, binaries: Path) -> str:
-        return str(binaries / methods(binaries)[self.objective]["executable"])
+    @property
+    def program(self) -> str:
+        return str(BIN / methods()[self.objective]["executable"])
 
     def overrides(self, scale: float) -> dict:
         """key → value for the command line; `scale` < 1 trains shorter."""
@@ -208,7 +211,7 @@ def measurements(scale: float) -> list[Measurement]:
     ]
     found += [Measurement(f"pd-{n}", "pd", (), step) for n, step in BY_NAME["pd"].stage_ends(scale).items()]
     for training in TRAININGS:
-        if training.objective in ("edm", "pd"):
+        if methods()[training.objective]["makes_denoiser"]:
             continue
         found.append(Measurement(f"{training.name}-1", training.name, ("--steps", "1")))
         if training.name in CONSISTENCY_TITLES or training.name == "cd_guided":

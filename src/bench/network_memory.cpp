@@ -64,7 +64,7 @@ double inference_peak(const std::vector<Segment>& segments, int64_t computed_byt
 NetworkSizes sizes_of(const NetworkOptions& options, const ImageSpec& image, Kernels kernels) {
   check_fits(options, image);
   return std::visit(
-      [&]<class Options>(const Options& o) {
+      [&]<class Options>(const Options& o) -> NetworkSizes {
         if constexpr (requires { plan_of(o, image); }) {
           return walked(plan_of(o, image), o, image, kernels);
         } else {

@@ -216,7 +216,8 @@ std::vector<const char*> with_joined_resume(int argc, const char* const* argv) {
   return arguments;
 }
 
-// [{"objective", "executable", "needs_teacher", "needs_init", "has_stages", "parameterizations"}, …] of all
+// [{"objective", "executable", "needs_teacher", "needs_init", "has_stages", "makes_denoiser",
+// "parameterizations"}, …] of all
 // methods, by their defaults.
 Json methods_record() {
   Json record = Json::array();
@@ -229,6 +230,7 @@ Json methods_record() {
                       {"needs_teacher", method.needs_teacher},
                       {"needs_init", method.needs_init},
                       {"has_stages", method.has_stages},
+                      {"makes_denoiser", is_diffusion(method.parameterizations.front())},
                       {"parameterizations", parameterizations}});
   }
   return record;

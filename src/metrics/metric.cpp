@@ -34,8 +34,9 @@ MetricValue kid(const Comparison& c) {
 }
 
 MetricValue precision(const Comparison& c) {
-  const Manifold& manifold = c.reference.once(
-      "manifold", [&] { return manifold_of(c.reference.activations().features, kNeighbours); });
+  const Manifold& manifold = c.reference.once(concat("manifold of ", kNeighbours, " neighbours"), [&] {
+    return manifold_of(c.reference.activations().features, kNeighbours);
+  });
   return {share_inside(c.activations.features, manifold)};
 }
 

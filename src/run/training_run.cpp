@@ -136,9 +136,8 @@ void check_twice_differentiable(const RunConfig& config) {
 
 // The objective's own section, and what the objective implies.
 void fill_in(RunConfig& config) {
-  with_section(config.sections, config.objective, [](auto& section) {
-    section = section.value_or(typename std::decay_t<decltype(section)>::value_type());
-  });
+  with_section(config.sections, config.objective,
+               []<class Options>(std::optional<Options>& section) { section = section.value_or(Options()); });
   if (config.data.kind == DatasetKind{"patches"})
     config.data.patches = config.data.patches.value_or(PatchOptions());
   config.parameterization = parameterization_of(config);

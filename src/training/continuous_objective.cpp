@@ -19,39 +19,19 @@ std::vector<Distance> possible_distances(bool stop_gradient) {
   return {Distance::l1, Distance::l2, Distance::lpips};
 }
 
-[[noreturn]] void fail_distance(Distance distance) {
-  TORCH_CHECK(false, "no loss in continuous time by distance ", to_string(distance));
+void check_distance(const ContinuousOptions& options) {
+  const auto possible = possible_distances(options.stop_gradient);
+  TORCH_CHECK(std::ranges::find(possible, options.distance) != possible.end(),
+              "no loss in continuous time by distance ", to_string(options.distance));
 }
 
 TangentMetric metric_of(const ContinuousOptions& options, const DistanceFunction& distance) {
-  switch (options.distance) {
-    case Distance::l2:
-      return euclidean_metric();
-    case Distance::lpips:
-      return hessian_metric(distance);
-    case Distance::l1:
-    case Distance::linf:
-    case Distance::l2_32:
-    case Distance::pseudo_huber:
-      fail_distance(options.distance);
-  }
-  TORCH_INTERNAL_ASSERT(false, "not a distance");
+  return options.distance == Distance::lpips ? hessian_metric(distance) : euclidean_metric();
 }
 
 TangentSize size_of(const ContinuousOptions& options, const DistanceFunction& distance) {
-  switch (options.distance) {
-    case Distance::l1:
-      return mean_absolute_size();
-    case Distance::l2:
-      return euclidean_size();
-    case Distance::lpips:
-      return quadratic_size(hessian_metric(distance));
-    case Distance::linf:
-    case Distance::l2_32:
-    case Distance::pseudo_huber:
-      fail_distance(options.distance);
-  }
-  TORCH_INTERNAL_ASSERT(false, "not a distance");
+  if (options.distance == Distance::lpips) return quadratic_size(hessian_metric(distance));
+  return options.distance == Distance::l1 ? mean_absolute_size() : euclidean_size();
 }
 
 Tensor weight_of(const ContinuousOptions& options, const SigmaOptions& range, const Tensor& sigma) {
@@ -75,6 +55,7 @@ Tensor with_gradient_of(const Tensor& loss, const Tensor& value) {
 
 std::function<Tensor(const Denoiser& f, const TrajectoryPoint& point, const Tensor& weight)> loss_of(
     const ContinuousOptions& options, const DistanceFunction& distance) {
+  check_distance(options);
   if (!options.stop_gradient) {
     return [size = size_of(options, distance)](const Denoiser& f, const TrajectoryPoint& point,
                                                const Tensor& weight) {

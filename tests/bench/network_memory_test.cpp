@@ -40,14 +40,17 @@ std::vector<NetworkCase> network_cases() {
     cases.push_back({name, options});
   };
   for_each_alternative<NetworkOptions>([&]<class Options>(const Options&) {
-    const std::string name(Options::kName);
-    add(name, small<Options>(), [](auto&) {});
-    add(name + ", no attention but the middle's", small<Options>(),
-        [](auto& o) { o.attention_resolutions = {}; });
-    add(name + ", time added", small<Options>(), [](auto& o) { o.scale_shift_norm = false; });
-    add(name + ", double norm", small<Options>(), [](auto& o) { o.scale_shift_norm = o.double_norm = true; });
-    add(name + ", dropout", small<Options>(), [](auto& o) { o.dropout = 0.5; });
-    add(name + ", recomputed", small<Options>(), [](auto& o) { o.activation_checkpointing = true; });
+    if constexpr (std::derived_from<Options, UNetOptions>) {
+      const std::string name(Options::kName);
+      add(name, small<Options>(), [](auto&) {});
+      add(name + ", no attention but the middle's", small<Options>(),
+          [](auto& o) { o.attention_resolutions = {}; });
+      add(name + ", time added", small<Options>(), [](auto& o) { o.scale_shift_norm = false; });
+      add(name + ", double norm", small<Options>(),
+          [](auto& o) { o.scale_shift_norm = o.double_norm = true; });
+      add(name + ", dropout", small<Options>(), [](auto& o) { o.dropout = 0.5; });
+      add(name + ", recomputed", small<Options>(), [](auto& o) { o.activation_checkpointing = true; });
+    }
   });
   add("adm, strided convolutions", small(), [](auto& o) { o.resblock_updown = false; });
   add("adm, plain resampling", small(), [](auto& o) { o.resblock_updown = o.conv_resample = false; });

@@ -43,7 +43,9 @@ TEST(FlowMap, TwoPartsOfAWayAreTheWay) {
   const FlowMap exact = flow_of(three_clusters());
   const FlowMap solved = solved_flow(Solver::rk4, denoiser_of(three_clusters()), 64);
   const Tensor x = points_at(5);
-  for (const auto& [r, s] : {std::pair(2.0, 0.1), {0.1, 2.0}, {8.0, 0.5}}) {
+  for (const auto& levels : {std::pair(2.0, 0.1), {0.1, 2.0}, {8.0, 0.5}}) {
+    const double r = levels.first;
+    const double s = levels.second;
     const auto parts = [&](const FlowMap& flow) {
       return flow(flow(x, of_each(5), of_each(r)), of_each(r), of_each(s));
     };

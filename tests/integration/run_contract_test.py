@@ -17,6 +17,7 @@ from support import (
     FOLDER,
     SECONDS,
     TINY,
+    METHODS,
     TRAINERS,
     ExecutableTest,
     contents,
@@ -84,6 +85,7 @@ class LayoutTest(ExecutableTest):
                 "continuous_cd": edm, "continuous_ct": edm, "sct": edm, "scd": edm, "pd": edm | {"n"}}  # fmt: skip
         files = ["ema-0.05.safetensors", "ema-0.9.safetensors", "model.safetensors", "optimizer.safetensors",
                  "state.json"]  # fmt: skip
+        self.assertEqual(keys.keys(), METHODS.keys())
         for objective, expected in keys.items():
             with self.subTest(objective):
                 folder = train(objective, f"files-{objective}")

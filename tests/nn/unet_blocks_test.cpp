@@ -38,8 +38,8 @@ struct Lone {
       : block(root, style, initializer,
               {.stage = stage, .embedding_width = embedding_width, .scale_shift_norm = scale_shift}) {}
 
-  Tensor parameter(const std::string& name) { return root.named_parameters()["b." + name]; }
-  bool has(const std::string& name) { return root.named_parameters().contains("b." + name); }
+  Tensor parameter(const std::string& name) const { return root.named_parameters()["b." + name]; }
+  bool has(const std::string& name) const { return root.named_parameters().contains("b." + name); }
 
   Initializer initializer{1};
   torch::nn::Module root;

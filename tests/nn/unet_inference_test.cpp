@@ -93,8 +93,8 @@ TEST(UnetInference, WeightsOfNoNetworkAreMistakes) {
   const auto refusal = [](const std::map<std::string, Tensor>& weights) {
     return message_of<InputError>([&] { infer_network(weights, 8, "x.safetensors"); });
   };
-  const auto no_network =
-      HasSubstr("x.safetensors: weights of no network that is known here (adm, ddpmpp, ncsnpp)");
+  const auto no_network = HasSubstr(concat("x.safetensors: weights of no network that is known here (",
+                                           join(all_names<Alternative<NetworkOptions>>()), ")"));
   EXPECT_THAT(refusal({{"fc.weight", torch::ones({2, 2})}}), no_network);
   EXPECT_THAT(refusal({{"time_embed.0.weight", torch::ones({2, 0})}}), no_network);
   EXPECT_THAT(refusal({{"map_layer0.weight", torch::ones({128, 32})}}), no_network);

@@ -1,6 +1,9 @@
 // The smallest U-Nets that have all their parts: two levels of one block each, attention at half of 8 pixels.
 #pragma once
 
+#include <concepts>
+#include <stdexcept>
+
 #include "cm/nn/networks.h"
 
 namespace cm::test {
@@ -15,13 +18,26 @@ Options small_unet() {
   return options;
 }
 
+// Those that are U-Nets.
 inline std::vector<std::string> architectures() {
-  return all_names<Alternative<NetworkOptions>>();
+  std::vector<std::string> names;
+  for_each_alternative<NetworkOptions>([&]<class Options>(const Options&) {
+    if constexpr (std::derived_from<Options, UNetOptions>) names.emplace_back(Options::kName);
+  });
+  return names;
 }
 
 // What all U-Nets have of a network's options.
 inline UNetOptions& unet_of(NetworkOptions& options) {
-  return std::visit([](auto& o) -> UNetOptions& { return o; }, options);
+  return std::visit(
+      []<class Options>(Options& o) -> UNetOptions& {
+        if constexpr (std::derived_from<Options, UNetOptions>) {
+          return o;
+        } else {
+          throw std::logic_error("no U-Net");
+        }
+      },
+      options);
 }
 
 // Of that architecture, whose own options have their defaults.

@@ -144,10 +144,14 @@ TEST(Sampling, AGridThatNothingCountsOnIsAMistake) {
 }
 
 TEST(Sampling, SamplersThatDoNotFitTheModelAreMistakes) {
+  std::vector<std::string> of_diffusion = all_names<Solver>();
+  of_diffusion.emplace_back("ancestral");
   EXPECT_THAT(
       mistake_of({.kind = SamplerKind::multistep}, kTeacher),
-      HasSubstr("the multistep sampler needs a consistency model, and this checkpoint is a diffusion model; "
-                "use euler, heun, midpoint, dpm, dpm_solver_2, rk4 or ancestral, or distill it first"));
+      HasSubstr(
+          concat("the multistep sampler needs a consistency model, and this checkpoint is a diffusion model; "
+                 "use ",
+                 enumerate(of_diffusion, "or"), ", or distill it first")));
   EXPECT_THAT(
       mistake_of({.kind = Solver::heun}),
       HasSubstr("the heun sampler walks a diffusion model's ODE, and this checkpoint is a consistency "
@@ -200,10 +204,9 @@ TEST(Sampling, ChurnIsForStepsDownTheOdeOnly) {
     if (takes) {
       EXPECT_EQ(choose_sampler(request, model).churn.s_churn, 1) << name;
     } else {
-      EXPECT_THAT(mistake_of(request, model),
-                  HasSubstr(concat("--s-churn adds noise to the steps of euler, heun, midpoint, dpm, "
-                                   "dpm_solver_2 and rk4; the ",
-                                   name, " sampler takes none")));
+      EXPECT_THAT(mistake_of(request, model), HasSubstr(concat("--s-churn adds noise to the steps of ",
+                                                               enumerate(all_names<Solver>(), "and"),
+                                                               "; the ", name, " sampler takes none")));
     }
   }
 }
