@@ -113,12 +113,13 @@ Study::Trained Study::train(const Case& one) {
     return rms_at_start(learned_function(student, config, pd_steps_at(config, step)), reference_);
   };
   result.untrained_rms = error_after(0);
+  const bool has_stages = method_of(config).has_stages;
   const auto start = Clock::now();
   while (trainer.steps_done() < config.train.steps) {
     const int64_t step = trainer.steps_done();
     trainer.step(batch_of(config, step));
     const bool ends_stage = step + 1 == config.train.steps || trainer.begins_stage(step + 1);
-    if (method_of(config).has_stages && ends_stage) {
+    if (has_stages && ends_stage) {
       if (result.stages.is_null()) result.stages = Json::array();
       result.stages.push_back({{"n", pd_steps_at(config, step)}, {"rms", error_after(step)}});
     }

@@ -72,9 +72,9 @@ TrainingBench::TrainingBench(const BenchCase& bench_case, ObjectiveKind objectiv
     teacher_ = random_model(model_options_of(bench_case, Parameterization::edm), device, kTeacherSeed);
     teacher_->freeze();
   }
-  const ObjectiveModels models{.student = student_,
-                               .target = target_ ? &*target_ : nullptr,
-                               .teacher = teacher_ ? &*teacher_ : nullptr};
+  const Binding models{.student = student_,
+                       .target = target_ ? &*target_ : nullptr,
+                       .teacher = teacher_ ? &*teacher_ : nullptr};
   student_.compute_in(bench_case.dtype);
   if (target_) target_->compute_in(bench_case.dtype);
   if (teacher_) teacher_->hold_in(bench_case.dtype);

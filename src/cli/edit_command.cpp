@@ -47,7 +47,7 @@ EditInput input_of(const EditOptions& options, const ImageSpec& image) {
 NamedTensors given_to_model(const EditOptions& options, const EditInput& input, const BatchDraws& draws) {
   if (const auto constraint = constraint_of(options, input)) return {{"known", known_part(*constraint)}};
   if (!options.add_noise) return {};
-  return {{"noisy", edit_start(options, input, draws(0, input.reference.size(0)).x_T)}};
+  return {{"noisy", edit_start(options, input, std::nullopt, draws(0, input.reference.size(0)).x_T)}};
 }
 
 // One row a result: the picture, what the model was given if that is another (luma as grey), the result. Many

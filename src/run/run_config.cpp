@@ -102,19 +102,16 @@ Method method_of(const RunConfig& config) {
   return method;
 }
 
-Objective objective_of(const RunConfig& config, const ObjectiveModels& models) {
+Objective objective_of(const RunConfig& config, Binding models, std::shared_ptr<const Lpips> lpips) {
   const Method method = method_of(config);
   TORCH_CHECK(!method.has_target || models.target, "the objective needs a target");
   TORCH_CHECK(!method.needs_teacher || models.teacher, "the objective needs a teacher");
-  Binding binding{.student = models.student,
-                  .target = models.target,
-                  .teacher = models.teacher,
-                  .guidance = config.teacher.guidance,
-                  .total_steps = config.train.steps,
-                  .seed = static_cast<uint64_t>(config.train.seed)};
-  if (method.distance) binding.distance = make_distance(*method.distance, models.lpips);
+  models.guidance = config.teacher.guidance;
+  models.total_steps = config.train.steps;
+  models.seed = static_cast<uint64_t>(config.train.seed);
+  if (method.distance) models.distance = make_distance(*method.distance, std::move(lpips));
   Objective objective;
-  with_options(config, [&](const auto& options) { objective = objective_of(options, binding); });
+  with_options(config, [&](const auto& options) { objective = objective_of(options, models); });
   return objective;
 }
 

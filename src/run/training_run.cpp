@@ -62,8 +62,8 @@ void check_teacher(const ModelOptions& teacher, const ImageSpec& image, const st
 
 // A student of progressive distillation is a denoiser at its own levels only: the next student can halve its
 // steps, nothing else can be learned from it.
-void check_distilled_teacher(const RunConfig& config, int64_t steps) {
-  const auto needed = method_of(config).teacher_steps;
+void check_distilled_teacher(const RunConfig& config, const Method& method, int64_t steps) {
+  const auto needed = method.teacher_steps;
   if (needed == steps) return;
   throw InputError(concat("teacher.checkpoint ", *config.teacher.checkpoint, ": was distilled to ", steps,
                           " sampling steps and is a denoiser at those levels only; ",
@@ -113,10 +113,9 @@ std::optional<ResolvedWeights> start_weights(const RunConfig& config, const std:
 }
 
 // The network of the objective's distance, if it is one.
-std::shared_ptr<const Lpips> lpips_for(const RunConfig& config, const ImageSpec& image,
+std::shared_ptr<const Lpips> lpips_for(const RunConfig& config, const Method& method, const ImageSpec& image,
                                        const torch::Device& device) {
-  const auto distance = method_of(config).distance;
-  if (!distance || distance->kind != Distance::lpips) return nullptr;
+  if (!method.distance || method.distance->kind != Distance::lpips) return nullptr;
   if (image.channels != 3) {
     throw InputError(concat(to_string(config.objective), ".distance: lpips compares images of 3 channels, ",
                             config.data.path, " has ", image.channels, "; choose another distance"));
@@ -125,8 +124,8 @@ std::shared_ptr<const Lpips> lpips_for(const RunConfig& config, const ImageSpec&
 }
 
 // A loss with a gradient through u differentiates the network twice, which recomputed blocks cannot be.
-void check_twice_differentiable(const RunConfig& config) {
-  const bool twice = method_of(config).derivative == Derivative::through_tangent;
+void check_twice_differentiable(const RunConfig& config, const Method& method) {
+  const bool twice = method.derivative == Derivative::through_tangent;
   if (twice && common_options(*config.model).activation_checkpointing) {
     throw InputError(concat(to_string(config.objective),
                             ".stop_gradient: false does not go with model.activation_checkpointing; set that "
@@ -154,11 +153,12 @@ TrainingRun::TrainingRun(const RunConfig& config, const torch::Device& device, c
     : config_(config) {
   refuse_mistakes("", [&](const Complain& complain) { validate(config, complain); });
   fill_in(config_);
+  const Method method = method_of(config_);
   rank_batch_size(config_.train, world);
   dataset_ = open_dataset(config_.data);
   const ImageSpec image{
       .channels = dataset_->channels(), .size = dataset_->image_size(), .classes = dataset_->classes()};
-  lpips_ = lpips_for(config_, image, device);
+  lpips_ = lpips_for(config_, method, image, device);
   const auto teacher = open_source(config_.teacher);
   if (teacher) {
     const auto& file = teacher->weights.file;
@@ -166,12 +166,13 @@ TrainingRun::TrainingRun(const RunConfig& config, const torch::Device& device, c
     WeightFile weights = load_weight_file(file);
     if (is_bare_unet(file)) take_as_denoiser(weights.options, *config_.teacher.checkpoint);
     check_teacher(weights.options, image, *config_.teacher.checkpoint);
-    if (weights.options.distilled_steps) check_distilled_teacher(config_, *weights.options.distilled_steps);
+    if (weights.options.distilled_steps)
+      check_distilled_teacher(config_, method, *weights.options.distilled_steps);
     const double guidance = config_.teacher.guidance;
     check_guidance(weights.options, guidance,
                    concat("teacher.guidance ", guidance, " of ", *config_.teacher.checkpoint));
     // One that stages replace belongs to the checkpoints, with all that its weights tell.
-    const bool stays = !method_of(config_).has_stages;
+    const bool stays = !method.has_stages;
     teacher_.emplace(
         make_model(weights, device, file.string(), stays ? config_.train.dtype : ComputeType::fp32));
     teacher_->compute_in(config_.train.dtype);
@@ -181,7 +182,7 @@ TrainingRun::TrainingRun(const RunConfig& config, const torch::Device& device, c
   const auto& source = init ? init : teacher;
   if (!config_.model) config_.model = without_dropout(source.value().options.network);
   refuse_mistakes("model.", [&](const Complain& complain) { validate_for(*config_.model, image, complain); });
-  check_twice_differentiable(config_);
+  check_twice_differentiable(config_, method);
   const ModelOptions options{.network = *config_.model,
                              .image = image,
                              .parameterization = *config_.parameterization,
@@ -198,16 +199,12 @@ TrainingRun::TrainingRun(const RunConfig& config, const torch::Device& device, c
     load_weights(start->file, *student_);
   }
   student_->compute_in(config_.train.dtype);
-  if (method_of(config_).has_target) {
-    target_.emplace(options, device);
-    copy_weights(student_->network(), target_->network(), "target");
-    target_->freeze();
-    target_->compute_in(config_.train.dtype);
-  }
-  objective_ = objective_of(config_, {.student = *student_,
-                                      .target = target_ ? &*target_ : nullptr,
-                                      .teacher = teacher_ ? &*teacher_ : nullptr,
-                                      .lpips = lpips_});
+  if (method.has_target) target_ = student_->frozen_copy(options);
+  objective_ = objective_of(config_,
+                            {.student = *student_,
+                             .target = target_ ? &*target_ : nullptr,
+                             .teacher = teacher_ ? &*teacher_ : nullptr},
+                            lpips_);
   trainer_ = std::make_unique<Trainer>(config_.train, config_.optimizer, config_.ema, objective_, *student_,
                                        target_ ? &*target_ : nullptr, world);
 }

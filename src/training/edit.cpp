@@ -126,9 +126,10 @@ std::optional<Constraint> constraint_of(const EditRequest& request, const EditPi
   TORCH_INTERNAL_ASSERT(false, "not a task");
 }
 
-Tensor edit_start(const EditRequest& request, const EditPictures& pictures, const Tensor& x_T) {
+Tensor edit_start(const EditRequest& request, const EditPictures& pictures,
+                  const std::optional<Constraint>& constraint, const Tensor& x_T) {
   if (request.noise || request.task == EditTask::interpolate) return x_T;
-  if (const auto constraint = constraint_of(request, pictures)) return known_part(*constraint) + x_T;
+  if (constraint) return known_part(*constraint) + x_T;
   const bool noisy = request.task == EditTask::stroke || request.add_noise;
   return noisy ? pictures.reference + x_T : pictures.reference;
 }
@@ -140,10 +141,11 @@ Tensor edit(const Model& model, const EditRequest& request, const SamplerOptions
   const auto there = [&](const Tensor& tensor) { return tensor.defined() ? tensor.to(device) : tensor; };
   const EditPictures on_device{there(pictures.reference), there(pictures.known), there(pictures.labels)};
   const Denoiser denoiser = guided_denoiser(model, on_device.labels, sampler.guidance);
-  const Tensor start = edit_start(request, on_device, there(noise.x_T));
+  const auto constraint = constraint_of(request, on_device);
+  const Tensor start = edit_start(request, on_device, constraint, there(noise.x_T));
   const NoiseSource draws = [&](int64_t step) { return noise.noise(step).to(device); };
   const double epsilon = walk_end(model.options());
-  if (const auto constraint = constraint_of(request, on_device)) {
+  if (constraint) {
     return edit_multistep(clamped(denoiser), *constraint, start, sampler.sigmas, epsilon, draws);
   }
   return walk(denoiser, sampler, {start, draws}, epsilon).clamp(-1, 1);

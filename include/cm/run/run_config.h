@@ -121,16 +121,9 @@ Method method_of(const RunConfig& config);
 // The parameterization that the config names or its objective implies.
 Parameterization parameterization_of(const RunConfig& config);
 
-// Models and distance's network that an objective is bound to, and which must outlive it: target, teacher and
-// LPIPS where method_of says so.
-struct ObjectiveModels {
-  const Model& student;
-  const Model* target = nullptr;
-  Model* teacher = nullptr;
-  std::shared_ptr<const Lpips> lpips = nullptr;
-};
-
-// By the section of config.objective, or its defaults, with draws from train.seed.
-Objective objective_of(const RunConfig& config, const ObjectiveModels& models);
+// By the section of config.objective, or its defaults. `models` has the student and, where method_of says so,
+// target and teacher; all else of the binding is the config's, with the distance that method_of names, of
+// which `lpips` is the network if it is LPIPS.
+Objective objective_of(const RunConfig& config, Binding models, std::shared_ptr<const Lpips> lpips = nullptr);
 
 }  // namespace cm

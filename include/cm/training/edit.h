@@ -64,8 +64,10 @@ BatchDraws edit_draws(const EditRequest& request, const ModelOptions& model, con
 // What the task keeps of the pictures; nullopt where it keeps nothing.
 std::optional<Constraint> constraint_of(const EditRequest& request, const EditPictures& pictures);
 
-// The point that the walk starts from, by x_T of its draws (already times the first σ).
-Tensor edit_start(const EditRequest& request, const EditPictures& pictures, const Tensor& x_T);
+// The point that the walk starts from, by x_T of its draws (already times the first σ). `constraint`: what
+// constraint_of made of the pictures.
+Tensor edit_start(const EditRequest& request, const EditPictures& pictures,
+                  const std::optional<Constraint>& constraint, const Tensor& x_T);
 
 // The results of a batch, fp32 [N, C, S, S] on the model's device.
 Tensor edit(const Model& model, const EditRequest& request, const SamplerOptions& walk,
