@@ -78,6 +78,7 @@ std::string shortest(double value) {
 
 std::string human_duration(double seconds) {
   if (!std::isfinite(seconds) || seconds < 0) return "?";
+  if (seconds > 0 && seconds < 1) return three_digits(seconds * 1e3, " ms");
   if (seconds < 60) return concat(static_cast<int64_t>(seconds * 10) / 10.0, " s");
   const auto whole = static_cast<int64_t>(seconds);
   if (whole < 3600) return concat(whole / 60, " min ", whole % 60, " s");

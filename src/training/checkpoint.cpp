@@ -1,10 +1,9 @@
 #include "cm/training/checkpoint.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
-#include <iomanip>
 
+#include "checkpoint_layout.h"
 #include "cm/base/error.h"
 #include "cm/base/files.h"
 #include "cm/base/text.h"
@@ -17,47 +16,6 @@ namespace cm {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr const char* kModel = "model.safetensors";
-constexpr const char* kTarget = "target.safetensors";
-constexpr const char* kTeacher = "teacher.safetensors";
-constexpr const char* kLearned = "objective.safetensors";
-constexpr const char* kOptimizer = "optimizer.safetensors";
-constexpr const char* kCheckpoints = "checkpoints";
-constexpr const char* kState = "state.json";
-constexpr const char* kEmaPrefix = "ema-";
-constexpr const char* kWeightSuffix = ".safetensors";
-
-std::string ema_name(double rate) {
-  return concat(kEmaPrefix, shortest(rate), kWeightSuffix);
-}
-
-std::string checkpoint_name(int64_t step) {
-  return concat("step-", std::setw(8), std::setfill('0'), step);
-}
-
-std::vector<std::string> parameter_names(const torch::nn::Module& module, const std::string& prefix = "") {
-  std::vector<std::string> names;
-  for (const auto& parameter : module.named_parameters()) names.push_back(prefix + parameter.key());
-  return names;
-}
-
-// Of all that the optimizer updates, in its order.
-std::vector<std::string> trained_names(Trainer& trainer) {
-  std::vector<std::string> names = parameter_names(trainer.student().network());
-  if (trainer.learned() != nullptr) {
-    for (auto& name : parameter_names(*trainer.learned(), "objective.")) names.push_back(std::move(name));
-  }
-  return names;
-}
-
-// `values` by `names`, which are in the same order.
-NamedTensors named_like(const std::vector<std::string>& names, const std::vector<Tensor>& values,
-                        const std::string& prefix = "") {
-  NamedTensors named;
-  for (size_t i = 0; i < names.size(); ++i) named[prefix + names[i]] = values[i];
-  return named;
-}
 
 // Copies what named_like stored back into `values`.
 void restore_named(const std::vector<std::string>& names, const fs::path& path, const NamedTensors& stored,
@@ -88,16 +46,6 @@ int64_t steps_in_stage(const Json& state) {
   return state.value("steps_in_stage", state["step"].get<int64_t>());
 }
 
-// The rate of a file that ema_name named.
-std::optional<double> rate_of(const fs::path& file) {
-  const std::string name = file.filename().string();
-  if (!name.starts_with(kEmaPrefix)) return std::nullopt;
-  double rate = 0;
-  const char* begin = name.data() + std::string_view(kEmaPrefix).size();
-  const bool parsed = std::from_chars(begin, name.data() + name.size(), rate).ec == std::errc();
-  return parsed ? std::optional(rate) : std::nullopt;
-}
-
 // Averages of files that do not tell had no warm-up.
 double start_share(const Metadata& metadata, const fs::path& file, double rate, int64_t updates) {
   const auto average = average_in(metadata, file.string());
@@ -115,32 +63,6 @@ std::vector<AverageState> saved_averages(const fs::path& checkpoint, int64_t upd
   }
   std::ranges::sort(averages, {}, &AverageState::rate);
   return averages;
-}
-
-// The step of a folder that checkpoint_name named.
-std::optional<int64_t> step_of(const fs::path& checkpoint) {
-  const std::string name = checkpoint.filename().string();
-  const std::string_view prefix = "step-";
-  int64_t step = 0;
-  if (!name.starts_with(prefix)) return std::nullopt;
-  const char* end = name.data() + name.size();
-  const auto parsed = std::from_chars(name.data() + prefix.size(), end, step);
-  return parsed.ec == std::errc() && parsed.ptr == end ? std::optional(step) : std::nullopt;
-}
-
-// The last checkpoint of a stage is a result, and stays.
-void remove_old(const fs::path& folder, int64_t keep, const Trainer& trainer) {
-  if (keep == 0) return;
-  std::vector<int64_t> steps;
-  for (const auto& entry : fs::directory_iterator(folder)) {
-    const auto step = step_of(entry.path());
-    const bool ours = entry.is_directory() && !entry.is_symlink() && step;
-    if (ours && !trainer.begins_stage(*step)) steps.push_back(*step);
-  }
-  std::ranges::sort(steps);
-  for (size_t i = 0; i + static_cast<size_t>(keep) < steps.size(); ++i) {
-    fs::remove_all(folder / checkpoint_name(steps[i]));
-  }
 }
 
 // "0.02 %": to two digits.
@@ -188,46 +110,8 @@ ResolvedWeights chosen_weights(const fs::path& checkpoint, std::optional<double>
 
 }  // namespace
 
-void save_checkpoint(const fs::path& run, Trainer& trainer, int64_t keep) {
-  const fs::path folder = run / kCheckpoints;
-  fs::create_directories(folder);
-  const std::string name = checkpoint_name(trainer.steps_done());
-  const Model& student = trainer.student();
-  const ModelOptions options = trainer.weight_options();
-  write_folder_atomically(folder / name, [&](const fs::path& path) {
-    save_weights(path / kModel, options, student.named_weights());
-    if (trainer.target() != nullptr) {
-      save_weights(path / kTarget, options, trainer.target()->named_weights());
-    }
-    if (const Model* teacher = trainer.stage_teacher()) {
-      save_weights(path / kTeacher, teacher->options(), teacher->named_weights());
-    }
-    const EmaSet& averages = trainer.averages();
-    for (size_t i = 0; i < averages.states().size(); ++i) {
-      const AverageState& state = averages.states()[i];
-      save_weights(path / ema_name(state.rate), options, student.named_weights(averages.average(i)), state);
-    }
-    if (trainer.learned() != nullptr) save_safetensors(path / kLearned, weights_of(*trainer.learned()));
-    const auto names = trained_names(trainer);
-    NamedTensors moments = named_like(names, trainer.optimizer().first_moments(), "first_moment.");
-    moments.merge(named_like(names, trainer.optimizer().second_moments(), "second_moment."));
-    save_safetensors(path / kOptimizer, moments);
-    Json state = {{"step", trainer.steps_done()},
-                  {"steps_in_stage", trainer.steps_in_stage()},
-                  {"optimizer_updates", trainer.optimizer().updates()},
-                  {"skipped", trainer.skipped()}};
-    if (const LossScale* scale = trainer.loss_scale()) {
-      state["loss_scale"] = {{"value", scale->value().item<double>()},
-                             {"clean_steps", scale->clean_steps().item<int64_t>()}};
-    }
-    write_file_atomically(path / kState, json_text(state, 2) + "\n");
-  });
-  swing_link(folder / "latest", name);
-  remove_old(folder, keep, trainer);
-}
-
 std::optional<fs::path> latest_checkpoint(const fs::path& run) {
-  const fs::path link = run / kCheckpoints / "latest";
+  const fs::path link = run / kCheckpoints / kLatest;
   if (!fs::exists(link / kState)) return std::nullopt;
   return run / kCheckpoints / fs::read_symlink(link);
 }
@@ -273,8 +157,8 @@ void load_checkpoint(const fs::path& checkpoint, Trainer& trainer) {
   const fs::path path = checkpoint / kOptimizer;
   const NamedTensors moments = load_safetensors(path).tensors;
   const auto names = trained_names(trainer);
-  restore_named(names, path, moments, "first_moment.", trainer.optimizer().first_moments());
-  restore_named(names, path, moments, "second_moment.", trainer.optimizer().second_moments());
+  restore_named(names, path, moments, kFirstMoment, trainer.optimizer().first_moments());
+  restore_named(names, path, moments, kSecondMoment, trainer.optimizer().second_moments());
   trainer.optimizer().set_updates(state.value("optimizer_updates", int64_t{0}));
   trainer.set_skipped(state.value("skipped", int64_t{0}));
   if (trainer.loss_scale() != nullptr && state.contains("loss_scale")) {

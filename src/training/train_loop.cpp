@@ -3,6 +3,7 @@
 #include <chrono>
 #include <optional>
 
+#include "checkpoint_writer.h"
 #include "cm/base/error.h"
 #include "cm/base/log.h"
 #include "cm/base/progress.h"
@@ -152,6 +153,16 @@ class Report {
     if (log_) log_->samples(picture, step);
   }
 
+  // What checkpoints have cost.
+  void saved(const CheckpointWriter::Cost& cost) {
+    if (!progress_ || cost.count == 0) return;
+    progress_->clear();
+    const auto count = static_cast<double>(cost.count);
+    log_info(concat("checkpoints ", cost.count, " of ", human_bytes(cost.bytes / count), ", each saved in ",
+                    human_duration(cost.seconds / count), "; training stood still for ",
+                    human_duration(cost.seconds_stalled / count), " of that"));
+  }
+
  private:
   std::optional<RunLog> log_;
   std::optional<Progress> progress_;
@@ -163,6 +174,8 @@ TrainOutcome run_steps(Trainer& trainer, const TrainOptions& options, Loader& lo
   const InterruptGuard interrupt;
   StopAgreement stopping(trainer.world());
   Report report(trainer, options, run);
+  CheckpointWriter checkpoints(run, options);
+  Schedule saving(options.checkpoint_every);
   while (trainer.steps_done() < options.steps) {
     const double lr = trainer.lr();
     const CurriculumPoint point = trainer.curriculum();
@@ -176,13 +189,16 @@ TrainOutcome run_steps(Trainer& trainer, const TrainOptions& options, Loader& lo
     }
     report.progress(step);
     if (due(step, options.sample_every)) report.samples(preview_picture(trainer, options), step);
-    if (last || due(step, options.checkpoint_every) || trainer.begins_stage(step)) {
+    checkpoints.check();
+    if (saving.due(step) || last || trainer.begins_stage(step)) {
       trainer.check_finite();
-      if (trainer.world().is_first()) save_checkpoint(run, trainer, options.keep_checkpoints);
+      if (trainer.world().is_first()) checkpoints.save(trainer);
     }
-    if (stop && step < options.steps) return TrainOutcome::interrupted;
+    if (stop) break;
   }
-  return TrainOutcome::finished;
+  checkpoints.finish();
+  report.saved(checkpoints.cost());
+  return trainer.steps_done() < options.steps ? TrainOutcome::interrupted : TrainOutcome::finished;
 }
 
 }  // namespace

@@ -75,11 +75,15 @@ WeightFile read_weight_header(const std::filesystem::path& path) {
   return weight_file(std::move(file), path);
 }
 
-void save_weights(const std::filesystem::path& path, const ModelOptions& options, const NamedTensors& weights,
-                  const std::optional<AverageState>& average) {
+Metadata weight_metadata(const ModelOptions& options, const std::optional<AverageState>& average) {
   Metadata metadata = {{"format", kFormat}, {"model", json_text(json_of(options))}};
   if (average) metadata[kAverage] = json_text(json_of(*average));
-  save_safetensors(path, weights, metadata);
+  return metadata;
+}
+
+void save_weights(const std::filesystem::path& path, const ModelOptions& options, const NamedTensors& weights,
+                  const std::optional<AverageState>& average) {
+  save_safetensors(path, weights, weight_metadata(options, average));
 }
 
 std::optional<AverageState> average_in(const Metadata& metadata, const std::string& where) {

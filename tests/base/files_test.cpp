@@ -12,16 +12,10 @@ namespace {
 
 namespace fs = std::filesystem;
 using test::message_of;
+using test::names_in;
 using test::TemporaryFolder;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-
-std::vector<std::string> names_in(const fs::path& folder) {
-  std::vector<std::string> names;
-  for (const auto& entry : fs::directory_iterator(folder)) names.push_back(entry.path().filename().string());
-  std::sort(names.begin(), names.end());
-  return names;
-}
 
 TEST(Files, WriteReplacesTheWholeFile) {
   const TemporaryFolder folder;

@@ -1,10 +1,12 @@
 // A folder of a test's own, gone with all that is in it at the end of the test.
 #pragma once
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 namespace cm::test {
 
@@ -28,5 +30,15 @@ class TemporaryFolder {
  private:
   std::filesystem::path path_;
 };
+
+// What lies in a folder, in the order of the names.
+inline std::vector<std::string> names_in(const std::filesystem::path& folder) {
+  std::vector<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    names.push_back(entry.path().filename().string());
+  }
+  std::ranges::sort(names);
+  return names;
+}
 
 }  // namespace cm::test

@@ -53,7 +53,7 @@ inline TrainOptions tiny_train_options() {
   options.batch_size = 6;
   options.log_every = 1;
   options.sample_every = 0;
-  options.checkpoint_every = 2;
+  options.checkpoint_every = {2};
   return options;
 }
 

@@ -2,22 +2,23 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/resource.h>
 
 #include <cmath>
-#include <csignal>
 
 #include "cm/base/error.h"
 #include "cm/base/files.h"
 #include "support/message_of.h"
 #include "support/temporary_folder.h"
 #include "support/tiny_run.h"
+#include "training/save_checkpoint.h"
 
 namespace cm {
 namespace {
 
 namespace fs = std::filesystem;
 using test::message_of;
+using test::names_in;
+using test::save_checkpoint;
 using test::TemporaryFolder;
 using test::TinyRun;
 using testing::AllOf;
@@ -50,33 +51,6 @@ void expect_identical(TinyRun& a, TinyRun& b) {
   EXPECT_EQ(a.trainer.optimizer().updates(), b.trainer.optimizer().updates());
   EXPECT_EQ(a.trainer.skipped(), b.trainer.skipped());
 }
-
-std::vector<std::string> names_in(const fs::path& folder) {
-  std::vector<std::string> names;
-  for (const auto& entry : fs::directory_iterator(folder)) names.push_back(entry.path().filename().string());
-  std::ranges::sort(names);
-  return names;
-}
-
-// Files may not grow beyond `bytes` while it lives: a disk that is too small.
-class SmallDisk {
- public:
-  explicit SmallDisk(rlim_t bytes) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
-    getrlimit(RLIMIT_FSIZE, &before_);
-    const rlimit limit{bytes, before_.rlim_max};
-    setrlimit(RLIMIT_FSIZE, &limit);
-  }
-  ~SmallDisk() {
-    setrlimit(RLIMIT_FSIZE, &before_);
-    std::signal(SIGXFSZ, handler_);
-  }
-  SmallDisk(const SmallDisk&) = delete;
-  SmallDisk& operator=(const SmallDisk&) = delete;
-
- private:
-  void (*handler_)(int);
-  rlimit before_{};
-};
 
 TEST(Checkpoint, FourStepsAreTwoSavedAndTwoMore) {
   for (const auto method : test::kMethods) {
@@ -205,36 +179,6 @@ TEST(Checkpoint, HoldsAFileForEverySetOfWeights) {
                           "optimizer.safetensors", "state.json", "target.safetensors"));
 }
 
-TEST(Checkpoint, LatestSwingsAndOldOnesGo) {
-  const TemporaryFolder run;
-  TinyRun edm(kObjective<EdmOptions>);
-  EXPECT_EQ(latest_checkpoint(run.path()), std::nullopt);
-  // Not ours to remove: what a user made of an old one.
-  fs::create_directories(run / "checkpoints/step-00000009-kept");
-  fs::create_directory_symlink("step-00000009-kept", run / "checkpoints/step-00000000");
-  for (int64_t step = 1; step <= 4; ++step) {
-    edm.train_to(step);
-    save_checkpoint(run.path(), edm.trainer, 2);
-    const auto latest = latest_checkpoint(run.path()).value();
-    EXPECT_EQ(latest.filename(), "step-0000000" + std::to_string(step));
-    EXPECT_EQ(checkpoint_summary(latest)->step, step);
-  }
-  EXPECT_THAT(names_in(run / "checkpoints"),
-              ElementsAre("latest", "step-00000000", "step-00000003", "step-00000004", "step-00000009-kept"));
-}
-
-// Stages end after steps 2 and 5.
-TEST(Checkpoint, TheLastOfEachStageStays) {
-  const TemporaryFolder run;
-  TinyRun pd(kObjective<PdOptions>);
-  for (int64_t step = 1; step <= 7; ++step) {
-    pd.train_to(step);
-    save_checkpoint(run.path(), pd.trainer, 1);
-  }
-  EXPECT_THAT(names_in(run / "checkpoints"),
-              ElementsAre("latest", "step-00000002", "step-00000005", "step-00000007"));
-}
-
 TEST(Checkpoint, SummaryTellsStepAndRates) {
   const TemporaryFolder run;
   TinyRun edm(kObjective<EdmOptions>);
@@ -267,23 +211,6 @@ TEST(Checkpoint, WeightsTellWhereInTrainingTheyWereSaved) {
   fs::rename(checkpoint, run / "moved");
   EXPECT_EQ(origin_of(run / "moved/model.safetensors")->run, run.path());
   EXPECT_FALSE(origin_of(run / "model.safetensors"));
-}
-
-TEST(Checkpoint, AFullDiskLeavesTheLastOne) {
-  const TemporaryFolder run;
-  TinyRun edm(kObjective<EdmOptions>);
-  edm.train_to(1);
-  save_checkpoint(run.path(), edm.trainer, 1);
-  edm.train_to(2);
-  {
-    const SmallDisk disk(100'000);
-    EXPECT_THAT(message_of<Error>([&] { save_checkpoint(run.path(), edm.trainer, 1); }),
-                HasSubstr("could not write"));
-  }
-  EXPECT_THAT(names_in(run / "checkpoints"), ElementsAre("latest", "step-00000001"));
-  TinyRun restored(kObjective<EdmOptions>);
-  load_checkpoint(latest_checkpoint(run.path()).value(), restored.trainer);
-  EXPECT_EQ(restored.trainer.steps_done(), 1);
 }
 
 TEST(Checkpoint, WeightsAreChosenByTheirRate) {

@@ -8,13 +8,14 @@
 //   }
 //
 // A Visitor is called as visit(key, value, help) or visit(key, value, help, range). A value is a bool,
-// int64_t, double, std::string, an enum class, an optional or vector of these, another struct with
-// fields, or a choice between several (OneOf). Rules that tie several fields together stand in `void
-// validate(const X&, const Complain&)` beside the struct.
+// int64_t, double, std::string, an enum class, an optional or vector of these, a word with a meaning of its
+// own (Worded), another struct with fields, or a choice between several (OneOf). Rules that tie several
+// fields together stand in `void validate(const X&, const Complain&)` beside the struct.
 #pragma once
 
 #include <algorithm>
 #include <array>
+#include <concepts>
 #include <cstdint>
 #include <functional>
 #include <limits>
@@ -139,6 +140,15 @@ std::vector<std::string> all_names() {
   for (const auto& entry : EnumNames<E>::names) names.emplace_back(entry.name);
   return names;
 }
+
+// A type whose values are words, "30min": parse gives the value of a word or nullopt, word() the word back,
+// and kPhrase says what parse takes ("must be …").
+template <class T>
+concept Worded = requires(const T& value, std::string_view word) {
+  { T::parse(word) } -> std::same_as<std::optional<T>>;
+  { value.word() } -> std::same_as<std::string>;
+  std::string_view(T::kPhrase);
+};
 
 // A choice between option structs: a std::variant of structs with fields that each have a name and what to
 // say of it,

@@ -1,9 +1,5 @@
-// A run's state on disk, and which weights of it to use.
-//
-//   RUN/checkpoints/step-00001000/{model,optimizer,ema-RATE}.safetensors, state.json
-//   and where the method has them: target.safetensors; teacher.safetensors, where stages change the teacher;
-//   objective.safetensors, what the loss learns
-//   RUN/checkpoints/latest → step-00001000     (swung when the checkpoint is complete)
+// A run's state on disk, as training leaves it there (src/training/checkpoint_writer.h), and which weights of
+// it to use.
 #pragma once
 
 #include <cstdint>
@@ -14,11 +10,6 @@
 #include "cm/training/trainer.h"
 
 namespace cm {
-
-// Writes checkpoint step-<steps done> under `run`, swings `latest` to it and removes all but the newest
-// `keep` checkpoints (0: none) and the last of each stage. Error when the disk fails: then `latest` and what
-// it names stay as they were.
-void save_checkpoint(const std::filesystem::path& run, Trainer& trainer, int64_t keep);
 
 // The newest complete checkpoint of a run, or nullopt when it has none.
 std::optional<std::filesystem::path> latest_checkpoint(const std::filesystem::path& run);

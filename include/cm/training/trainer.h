@@ -15,6 +15,7 @@
 #include "cm/distributed/world.h"
 #include "cm/nn/compute_type.h"
 #include "cm/training/ema.h"
+#include "cm/training/every.h"
 #include "cm/training/loss_scale.h"
 #include "cm/training/model.h"
 #include "cm/training/objective.h"
@@ -39,8 +40,10 @@ struct TrainOptions {
   int64_t log_every = 50;
   int64_t sample_every = 500;
   int64_t sample_count = 40;
-  int64_t checkpoint_every = 500;
+  Every checkpoint_every = {500};
   int64_t keep_checkpoints = 2;
+  int64_t keep_every = 0;
+  bool save_in_background = true;
   OnNonFinite on_non_finite = OnNonFinite::stop;
   bool deterministic = false;
   bool cuda_graph = false;
@@ -66,10 +69,17 @@ void fields(Visitor& visit, TrainOptions& o) {
   visit("log_every", o.log_every, "steps between two lines of metrics.jsonl", within(1, kMostSteps));
   visit("sample_every", o.sample_every, "steps between two sample grids; 0: none", within(0, kMostSteps));
   visit("sample_count", o.sample_count, "images in a sample grid", within(1, kMostAtOnce));
-  visit("checkpoint_every", o.checkpoint_every, "steps between two checkpoints; the last step always has one",
-        within(1, kMostSteps));
+  visit("checkpoint_every", o.checkpoint_every,
+        "steps or time between two checkpoints; the last step always has one");
   visit("keep_checkpoints", o.keep_checkpoints,
-        "newest checkpoints that are kept, besides the last of each stage; 0: all", within(0, kMostSteps));
+        "newest checkpoints that are kept, besides the last of each stage and those of keep_every; 0: all",
+        within(0, kMostSteps));
+  visit("keep_every", o.keep_every,
+        "of every so many steps the first checkpoint stays too, as at 10000, 20000, … for 10000; 0: none",
+        within(0, kMostSteps));
+  visit("save_in_background", o.save_in_background,
+        "copy what a checkpoint holds to the host's memory and train on while it is written; false: less "
+        "memory, training waits for the disk");
   visit("on_non_finite", o.on_non_finite,
         "what a non-finite loss does: stop the run, or skip the step and count it");
   visit("deterministic", o.deterministic, "deterministic CUDA kernels: bit-identical repeats, slower");

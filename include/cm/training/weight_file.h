@@ -26,11 +26,16 @@ WeightFile load_weight_file(const std::filesystem::path& path);
 // The same without reading the weights: each is a tensor of the right shape on the meta device.
 WeightFile read_weight_header(const std::filesystem::path& path);
 
-// Writes `weights` (a model's, or an average of them, whose state goes along) in our own format.
+// What makes a safetensors file of weights (a model's, or an average of them, whose state goes along) one in
+// our own format.
+Metadata weight_metadata(const ModelOptions& options,
+                         const std::optional<AverageState>& average = std::nullopt);
+
+// Writes `weights` with it.
 void save_weights(const std::filesystem::path& path, const ModelOptions& options, const NamedTensors& weights,
                   const std::optional<AverageState>& average = std::nullopt);
 
-// The state that save_weights put into a file's metadata; nullopt for weights that are no average, and for
+// The state that weight_metadata put into a file's metadata; nullopt for weights that are no average, and for
 // files that do not tell. InputError, with `where`, when it is damaged.
 std::optional<AverageState> average_in(const Metadata& metadata, const std::string& where);
 

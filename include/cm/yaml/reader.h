@@ -52,6 +52,14 @@ bool read_value(const Slot& slot, T& value) {
   return true;
 }
 
+template <Worded T>
+bool read_value(const Slot& slot, T& value) {
+  const bool scalar = slot.node.kind == YamlNode::Kind::scalar;
+  const auto parsed = scalar ? T::parse(slot.node.word()) : std::nullopt;
+  if (parsed) value = *parsed;
+  return parsed || slot.reject();
+}
+
 template <class T>
 bool read_value(const Slot& slot, std::vector<T>& values) {
   if (slot.node.kind != YamlNode::Kind::list) {

@@ -65,6 +65,8 @@ std::string type_phrase() {
     return concat("a list of ", plural_phrase<typename T::value_type>());
   } else if constexpr (NamedEnum<T>) {
     return concat("one of {", join(all_names<T>()), "}");
+  } else if constexpr (Worded<T>) {
+    return std::string(T::kPhrase);
   } else {
     static_assert(HasFields<T>, "a field's type is one of those that cm/base/fields.h lists");
     return "a section of keys";

@@ -21,6 +21,8 @@ std::string flow_text(const T& value) {
     return concat("[", join(entries), "]");
   } else if constexpr (NamedEnum<T>) {
     return yaml_text(to_string(value));
+  } else if constexpr (Worded<T>) {
+    return value.word();
   } else {
     return yaml_text(value);
   }

@@ -1,0 +1,186 @@
+#include "checkpoint_writer.h"
+
+#include <c10/core/Event.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "checkpoint_layout.h"
+#include "cm/base/error.h"
+#include "cm/base/files.h"
+#include "cm/base/log.h"
+#include "cm/base/text.h"
+#include "cm/io/json.h"
+#include "cm/training/weight_file.h"
+
+namespace cm {
+namespace {
+
+namespace fs = std::filesystem;
+using Clock = std::chrono::steady_clock;
+
+constexpr double kNoticeableWait = 1;  // seconds
+
+struct TensorFile {
+  std::string name;
+  NamedTensors tensors;
+  Metadata metadata;
+};
+
+struct Checkpoint {
+  int64_t step = 0;
+  std::vector<TensorFile> files;
+  std::string state;  // the text of state.json
+};
+
+std::string state_text(Trainer& trainer) {
+  Json state = {{"step", trainer.steps_done()},
+                {"steps_in_stage", trainer.steps_in_stage()},
+                {"optimizer_updates", trainer.optimizer().updates()},
+                {"skipped", trainer.skipped()}};
+  if (const LossScale* scale = trainer.loss_scale()) {
+    state["loss_scale"] = {{"value", scale->value().item<double>()},
+                           {"clean_steps", scale->clean_steps().item<int64_t>()}};
+  }
+  return json_text(state, 2) + "\n";
+}
+
+// Its tensors are the trainer's own.
+Checkpoint checkpoint_of(Trainer& trainer) {
+  const Model& student = trainer.student();
+  const ModelOptions options = trainer.weight_options();
+  Checkpoint checkpoint{.step = trainer.steps_done(), .files = {}, .state = state_text(trainer)};
+  auto& files = checkpoint.files;
+  files.push_back({kModel, student.named_weights(), weight_metadata(options)});
+  if (const Model* target = trainer.target()) {
+    files.push_back({kTarget, target->named_weights(), weight_metadata(options)});
+  }
+  if (const Model* teacher = trainer.stage_teacher()) {
+    files.push_back({kTeacher, teacher->named_weights(), weight_metadata(teacher->options())});
+  }
+  const EmaSet& averages = trainer.averages();
+  for (size_t i = 0; i < averages.states().size(); ++i) {
+    const AverageState& state = averages.states()[i];
+    files.push_back(
+        {ema_name(state.rate), student.named_weights(averages.average(i)), weight_metadata(options, state)});
+  }
+  if (trainer.learned() != nullptr) files.push_back({kLearned, weights_of(*trainer.learned()), {}});
+  const auto names = trained_names(trainer);
+  NamedTensors moments = named_like(names, trainer.optimizer().first_moments(), kFirstMoment);
+  moments.merge(named_like(names, trainer.optimizer().second_moments(), kSecondMoment));
+  files.push_back({kOptimizer, std::move(moments), {}});
+  return checkpoint;
+}
+
+double bytes_of(const Checkpoint& checkpoint) {
+  double bytes = 0;
+  for (const TensorFile& file : checkpoint.files) {
+    for (const auto& [name, tensor] : file.tensors) bytes += static_cast<double>(tensor.nbytes());
+  }
+  return bytes;
+}
+
+// Puts copies in `host`, which keeps them for the next time, in place of the checkpoint's tensors. Copies
+// from a device are under way until the event that is returned.
+c10::Event copy_to_host(Checkpoint& checkpoint, const torch::Device& device, std::vector<Tensor>& host) {
+  const torch::NoGradGuard guard;
+  size_t next = 0;
+  for (TensorFile& file : checkpoint.files) {
+    for (auto& [name, tensor] : file.tensors) {
+      if (next == host.size()) host.emplace_back();
+      Tensor& copy = host[next++];
+      if (!copy.defined() || copy.sizes() != tensor.sizes() || copy.dtype() != tensor.dtype()) {
+        copy =
+            torch::empty_like(tensor, tensor.options().device(torch::kCPU).pinned_memory(device.is_cuda()));
+      }
+      copy.copy_(tensor, /*non_blocking=*/true);
+      tensor = copy;
+    }
+  }
+  c10::Event copied(device.type());
+  if (!device.is_cpu()) copied.record(c10::impl::VirtualGuardImpl(device.type()).getStream(device));
+  return copied;
+}
+
+void write(const fs::path& checkpoints, const Checkpoint& checkpoint, const std::vector<int64_t>& old) {
+  const std::string name = checkpoint_name(checkpoint.step);
+  write_folder_atomically(checkpoints / name, [&](const fs::path& folder) {
+    for (const TensorFile& file : checkpoint.files) {
+      save_safetensors(folder / file.name, file.tensors, file.metadata);
+    }
+    write_file_atomically(folder / kState, checkpoint.state);
+  });
+  swing_link(checkpoints / kLatest, name);
+  for (const int64_t step : old) fs::remove_all(checkpoints / checkpoint_name(step));
+}
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+}  // namespace
+
+std::vector<int64_t> superseded(const std::vector<int64_t>& steps, const TrainOptions& options,
+                                const std::function<bool(int64_t)>& ends_stage) {
+  std::vector<int64_t> result;
+  if (options.keep_checkpoints == 0) return result;
+  std::vector<int64_t> others;  // than the last ones of stages
+  std::ranges::copy_if(steps, std::back_inserter(others), std::not_fn(ends_stage));
+  int64_t window = 0;  // of keep_every steps: that of the checkpoint before
+  for (size_t i = 0; i + static_cast<size_t>(options.keep_checkpoints) < others.size(); ++i) {
+    const int64_t before = window;
+    window = options.keep_every > 0 ? others[i] / options.keep_every : 0;
+    if (window <= before) result.push_back(others[i]);
+  }
+  return result;
+}
+
+CheckpointWriter::~CheckpointWriter() {
+  try {
+    finish();
+  } catch (const std::exception& error) {
+    log_warning(concat("a checkpoint could not be saved: ", error.what()));
+  }
+}
+
+void CheckpointWriter::save(Trainer& trainer) {
+  const auto start = Clock::now();
+  finish();
+  if (const double waited = seconds_since(start); waited > kNoticeableWait) {
+    log_warning(concat("step ", trainer.steps_done(), " waited ", human_duration(waited),
+                       " until the checkpoint before was written; save less often (train.checkpoint_every)"));
+  }
+  const fs::path checkpoints = run_ / kCheckpoints;
+  fs::create_directories(checkpoints);
+  Checkpoint checkpoint = checkpoint_of(trainer);
+  std::vector<int64_t> steps = saved_steps(checkpoints);
+  if (std::ranges::find(steps, checkpoint.step) == steps.end()) steps.push_back(checkpoint.step);
+  std::ranges::sort(steps);
+  auto old = superseded(steps, options_, [&](int64_t step) { return trainer.begins_stage(step); });
+  cost_.count += 1;
+  cost_.bytes += bytes_of(checkpoint);
+  if (options_.save_in_background) {
+    auto copied = copy_to_host(checkpoint, trainer.student().device(), host_copies_);
+    writing_ =
+        std::async(std::launch::async, [=, checkpoint = std::move(checkpoint), copied = std::move(copied)] {
+          copied.synchronize();
+          write(checkpoints, checkpoint, old);
+          return seconds_since(start);
+        });
+  } else {
+    write(checkpoints, checkpoint, old);
+    cost_.seconds += seconds_since(start);
+  }
+  cost_.seconds_stalled += seconds_since(start);
+}
+
+void CheckpointWriter::check() {
+  if (writing_.valid() && writing_.wait_for(std::chrono::seconds(0)) == std::future_status::ready) finish();
+}
+
+void CheckpointWriter::finish() {
+  if (writing_.valid()) cost_.seconds += writing_.get();
+}
+
+}  // namespace cm
