@@ -112,7 +112,7 @@ void write(const fs::path& checkpoints, const Checkpoint& checkpoint, const std:
     write_file_atomically(folder / kState, checkpoint.state);
   });
   swing_link(checkpoints / kLatest, name);
-  for (const int64_t step : old) fs::remove_all(checkpoints / checkpoint_name(step));
+  for (const int64_t step : old) remove_folder_atomically(checkpoints / checkpoint_name(step));
 }
 
 double seconds_since(Clock::time_point start) {
@@ -152,7 +152,7 @@ void CheckpointWriter::save(Trainer& trainer) {
                        " until the checkpoint before was written; save less often (train.checkpoint_every)"));
   }
   const fs::path checkpoints = run_ / kCheckpoints;
-  fs::create_directories(checkpoints);
+  fs::create_directory(checkpoints);  // and not the run's, which is gone where it was removed meanwhile
   Checkpoint checkpoint = checkpoint_of(trainer);
   std::vector<int64_t> steps = saved_steps(checkpoints);
   if (std::ranges::find(steps, checkpoint.step) == steps.end()) steps.push_back(checkpoint.step);

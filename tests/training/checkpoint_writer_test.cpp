@@ -92,6 +92,7 @@ TEST(CheckpointWriter, SavesTheStateOfItsCallWhileTrainingGoesOn) {
     TrainOptions in_background = keeping(0, 0);
     TrainOptions at_once = in_background;
     at_once.save_in_background = false;
+    for (const char* run : {"a", "b"}) fs::create_directory(folder / run);
     CheckpointWriter background(folder / "a", in_background);
     CheckpointWriter foreground(folder / "b", at_once);
     for (int64_t step = 1; step <= 3; ++step) {
