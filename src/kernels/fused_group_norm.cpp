@@ -67,7 +67,7 @@ group_norm_cuda::PlannedInput planned(const Tensor& x, int64_t groups, NormLayou
           .aligned = false};
 }
 
-group_norm_cuda::Number number_type(const Tensor& x) {
+[[maybe_unused]] group_norm_cuda::Number number_type(const Tensor& x) {
   if (x.scalar_type() == torch::kFloat16) return group_norm_cuda::Number::fp16;
   if (x.scalar_type() == torch::kBFloat16) return group_norm_cuda::Number::bf16;
   return group_norm_cuda::Number::fp32;

@@ -22,7 +22,7 @@ Lists lists_of(const std::vector<Tensor>& tensors) {
   return lists;
 }
 
-void check(const char* what, const char* problem) {
+[[maybe_unused]] void check(const char* what, const char* problem) {
   TORCH_CHECK(problem == nullptr, what, " on a GPU failed: ", problem);
 }
 

@@ -3,7 +3,7 @@
 namespace cm {
 namespace {
 
-constexpr double kEpsilon = 0.001;
+constexpr double kBatchNormEpsilon = 0.001;
 
 using Side = std::array<int64_t, 2>;
 constexpr Side k1x3 = {1, 3};
@@ -67,7 +67,7 @@ NormedConvolution::NormedConvolution(const WeightLookup& source, const Convoluti
   const Tensor beta = read("bn.bias", options.out);
   const Tensor mean = read("bn.running_mean", options.out);
   const Tensor variance = read("bn.running_var", options.out);
-  const Tensor scale = gamma / (variance + kEpsilon).sqrt();
+  const Tensor scale = gamma / (variance + kBatchNormEpsilon).sqrt();
   weight_ =
       (weight * scale.view({-1, 1, 1, 1})).to(torch::kFloat32).contiguous(at::MemoryFormat::ChannelsLast);
   bias_ = (beta - mean * scale).to(torch::kFloat32);
