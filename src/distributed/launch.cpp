@@ -87,7 +87,11 @@ std::string meeting_host(const Environment& environment, const Numbering& number
   if (const auto host = environment("MASTER_ADDR")) return *host;
   if (number(environment, numbering.local_size, 1, kMostRanks) == size) return "127.0.0.1";
   for (const char* name : {"SLURM_STEP_NODELIST", "SLURM_JOB_NODELIST", "SLURM_NODELIST"}) {
-    if (const auto nodes = environment(name)) return first_host(*nodes);
+    const auto nodes = environment(name);
+    if (!nodes) continue;
+    if (std::string host = first_host(*nodes); !host.empty()) return host;
+    throw InputError(concat("the environment variable ", name, " is '", *nodes,
+                            "', which names no machine; set MASTER_ADDR to the machine of rank 0"));
   }
   throw InputError(concat(numbering.size, " says that ", size,
                           " processes run together, and not where they meet: set MASTER_ADDR to the machine "

@@ -6,6 +6,7 @@
 #include <map>
 
 #include "cm/base/error.h"
+#include "cm/base/text.h"
 #include "support/message_of.h"
 
 namespace cm {
@@ -135,6 +136,11 @@ TEST(Launch, TellsMistakesAndTheirRemedy) {
   EXPECT_THAT(mistake_in({{"RANK", "2"}, {"WORLD_SIZE", "2"}}), HasSubstr("ranks count from 0 to 1"));
   EXPECT_THAT(mistake_in({{"RANK", "0"}, {"WORLD_SIZE", "2"}}),
               HasSubstr("set MASTER_ADDR to the machine of rank 0"));
+  for (const char* nodes : {",a", "[", "[]"}) {
+    EXPECT_THAT(
+        mistake_in({{"SLURM_PROCID", "0"}, {"SLURM_STEP_NUM_TASKS", "2"}, {"SLURM_STEP_NODELIST", nodes}}),
+        HasSubstr(concat("SLURM_STEP_NODELIST is '", nodes, "', which names no machine")));
+  }
   EXPECT_THAT(
       mistake_in({{"RANK", "0"}, {"WORLD_SIZE", "2"}, {"MASTER_ADDR", "a"}, {"MASTER_PORT", "70000"}}),
       HasSubstr("MASTER_PORT is '70000', a whole number from 1 to 65535"));
