@@ -54,7 +54,7 @@ std::vector<cm::truths::Case> chosen(const std::vector<cm::truths::Case>& all,
 
 Json rows_of(const fs::path& file) {
   if (!fs::exists(file)) return Json::array();
-  const Json rows = Json::parse(cm::read_file(file), nullptr, /*allow_exceptions=*/false);
+  const Json rows = cm::parse_json(cm::read_file(file));
   if (!rows.is_array()) {
     throw cm::InputError(
         cm::concat(file.string(), ": is not a list of rows; remove it, or choose another --out"));

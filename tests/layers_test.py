@@ -21,7 +21,10 @@ CONFINED = {
 }
 
 # What one place alone may call, and what to call instead.
-CALLED_ONCE = {".dump(": ("include/cm/io/json.h", "json_text, which loses no result to a path that is no UTF-8")}
+CALLED_ONCE = {
+    ".dump(": ("include/cm/io/json.h", "json_text, which loses no result to a path that is no UTF-8"),
+    "Json::parse(": ("src/io/json.cpp", "parse_json, which no text keeps for minutes"),
+}
 
 CMAKE_MODULE = re.compile(r"^cm_module\((\w+)", re.MULTILINE)
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)

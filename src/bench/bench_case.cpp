@@ -36,7 +36,7 @@ const std::vector<std::string>& required_keys() {
 }  // namespace
 
 BenchCase read_bench_case(const std::filesystem::path& path) {
-  const Json json = Json::parse(read_file(path), nullptr, /*allow_exceptions=*/false);
+  const Json json = parse_json(read_file(path));
   if (!json.is_object()) throw InputError(concat(path.string(), ": is not a JSON object; see bench/cases"));
   std::vector<std::string> mistakes;
   const std::vector<std::string> known = keys_of_a_case();

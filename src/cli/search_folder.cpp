@@ -16,8 +16,12 @@ constexpr const char* kRecord = "search.json";
 constexpr const char* kEvaluations = "evaluations.jsonl";
 constexpr const char* kPicture = "search.png";
 
+bool has_text(const Json& object, const char* key) {
+  return object.contains(key) && object.at(key).is_string();
+}
+
 bool is_file(const Json& setting) {
-  return setting.is_object() && setting.contains("sha256");
+  return setting.is_object() && has_text(setting, "path") && has_text(setting, "sha256");
 }
 
 bool same_setting(const Json& a, const Json& b) {
@@ -26,7 +30,7 @@ bool same_setting(const Json& a, const Json& b) {
 
 std::string words_of(const Json& setting) {
   if (setting.is_null()) return "none";
-  if (is_file(setting)) return setting.value("path", "?");
+  if (is_file(setting)) return setting.at("path").get<std::string>();
   return setting.is_string() ? setting.get<std::string>() : json_text(setting);
 }
 
@@ -36,7 +40,7 @@ std::string difference(const std::string& key, const Json& before, const Json& n
 }
 
 Json read_settings(const fs::path& record) {
-  const Json json = Json::parse(read_file(record), nullptr, /*allow_exceptions=*/false);
+  const Json json = parse_json(read_file(record));
   if (!json.is_object() || !json.contains("settings") || !json.at("settings").is_object()) {
     throw InputError(concat(record.string(), ": is no record of a search; --force starts over"));
   }
@@ -58,7 +62,7 @@ void check_settings(const fs::path& folder, const Json& now) {
 
 // The points and value of a line that is whole.
 std::optional<std::pair<std::vector<int64_t>, double>> evaluation_of(const std::string& line) {
-  const Json json = Json::parse(line, nullptr, /*allow_exceptions=*/false);
+  const Json json = parse_json(line);
   if (!json.is_object() || !json.contains("points") || !json.contains("value")) return std::nullopt;
   std::vector<int64_t> points;
   double value = 0;
@@ -99,7 +103,7 @@ Json file_setting(const std::string& path) {
 }
 
 SearchFolder::SearchFolder(const fs::path& folder, const Json& settings, bool resume)
-    : folder_(folder), settings_(Json::parse(json_text(settings))) {  // as the record will have them
+    : folder_(folder), settings_(parse_json(json_text(settings))) {  // as the record will have them
   if (resume) check_settings(folder_, settings_);
   remove_unfinished(folder_);
   if (resume) {

@@ -22,7 +22,7 @@ std::string shown(const Json& value) {
 }
 
 Json list_in(const std::string& text, const std::string& where) {
-  Json root = Json::parse(text, nullptr, /*allow_exceptions=*/false);
+  Json root = parse_json(text);
   const bool has_labels = root.is_object() && root.contains("labels");
   if (has_labels && (root["labels"].is_null() || root["labels"].is_array())) return std::move(root["labels"]);
   throw InputError(concat(where, ": ", root.is_discarded() ? "is no JSON" : "has no list \"labels\"",

@@ -20,7 +20,6 @@ namespace fs = std::filesystem;
 constexpr uint64_t kLengthBytes = 8;
 constexpr uint64_t kHeaderAlignment = 8;
 constexpr uint64_t kLargestHeader = 100'000'000;  // the limit of the format's own library
-constexpr int kDeepestNesting = 3;                // {"name": {"shape": [1]}}
 constexpr const char* kMetadataKey = "__metadata__";
 
 constexpr std::array kSafetensorsDtypes = {
@@ -51,17 +50,11 @@ template <class... Parts>
 }
 
 Json parse_header(const fs::path& path, const std::string& text) {
-  const auto shallow = [&](int depth, Json::parse_event_t, Json&) {
-    if (depth > kDeepestNesting) reject(path, "not a safetensors file: its header is nested too deeply");
-    return true;
-  };
-  try {
-    Json header = Json::parse(text, shallow);
-    if (header.is_object()) return header;
-  } catch (const nlohmann::json::exception&) {
-    // Falls through to the same message.
+  Json header = parse_json(text);
+  if (!header.is_object()) {
+    reject(path, "not a safetensors file: its header is not a JSON object (of at most 10,000 tensors)");
   }
-  reject(path, "not a safetensors file: its header is not a JSON object");
+  return header;
 }
 
 Metadata parse_metadata(const fs::path& path, const Json& json) {
@@ -191,7 +184,7 @@ bool is_shard_index(const fs::path& path) {
 
 // An index's "weight_map", turned round: the tensors that are to be taken from each file.
 std::map<std::string, std::vector<std::string>> names_by_shard(const fs::path& index) {
-  const Json json = Json::parse(read_file(index), nullptr, /*allow_exceptions=*/false);
+  const Json json = parse_json(read_file(index));
   const Json map = json.is_object() ? json.value("weight_map", Json()) : Json();
   if (!map.is_object() || map.empty()) {
     reject(index,

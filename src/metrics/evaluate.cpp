@@ -53,7 +53,7 @@ std::optional<std::string> resize_of(const ReferenceStatistics& statistics) {
   if (statistics.identity.empty()) {
     return statistics.spatial ? std::optional(to_string(InceptionResize::tensorflow)) : std::nullopt;
   }
-  const Json identity = Json::parse(statistics.identity, nullptr, /*allow_exceptions=*/false);
+  const Json identity = parse_json(statistics.identity);
   if (!identity.is_object() || !identity.contains(kResizeDetail)) return std::nullopt;
   const Json& rule = identity.at(kResizeDetail);
   return rule.is_string() ? std::optional(rule.get<std::string>()) : std::nullopt;

@@ -32,10 +32,26 @@ void restore_named(const std::vector<std::string>& names, const fs::path& path, 
   }
 }
 
+bool is_count(const Json& value) {
+  return value.is_number_integer() && value.get<int64_t>() >= 0;
+}
+
+// What save_checkpoint writes, or a part of it that has "step".
+bool is_state(const Json& json) {
+  if (!json.is_object() || !json.contains("step")) return false;
+  for (const char* key : {"step", "steps_in_stage", "optimizer_updates", "skipped"}) {
+    if (json.contains(key) && !is_count(json[key])) return false;
+  }
+  if (!json.contains("loss_scale")) return true;
+  const Json scale = json["loss_scale"];
+  return scale.is_object() && (!scale.contains("clean_steps") || is_count(scale["clean_steps"])) &&
+         (!scale.contains("value") || (scale["value"].is_number() && scale["value"] > 0));
+}
+
 Json read_state(const fs::path& checkpoint) {
   const fs::path path = checkpoint / kState;
-  const Json state = Json::parse(read_file(path), nullptr, /*allow_exceptions=*/false);
-  if (state.is_discarded() || !state.contains("step") || !state["step"].is_number_integer()) {
+  const Json state = parse_json(read_file(path));
+  if (!is_state(state)) {
     throw InputError(concat(path.string(), ": not the state of a checkpoint (a JSON object with \"step\")"));
   }
   return state;

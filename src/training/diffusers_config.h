@@ -15,7 +15,7 @@ namespace cm {
 class DiffusersConfig {
  public:
   explicit DiffusersConfig(std::filesystem::path path) : path_(std::move(path)) {
-    json_ = Json::parse(read_file(path_), nullptr, /*allow_exceptions=*/false);
+    json_ = parse_json(read_file(path_));
     if (!json_.is_object()) throw InputError(concat(path_.string(), ": not a JSON object"));
   }
 

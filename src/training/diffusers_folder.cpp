@@ -146,7 +146,7 @@ std::optional<fs::path> diffusers_weights(const fs::path& folder) {
 bool is_of_diffusers(const fs::path& weights) {
   const fs::path config = weights.parent_path() / kNetworkConfig;
   if (!fs::exists(config)) return false;
-  const Json json = Json::parse(read_file(config), nullptr, /*allow_exceptions=*/false);
+  const Json json = parse_json(read_file(config));
   return json.is_object() && json.contains("_class_name");
 }
 

@@ -16,8 +16,9 @@ void drop_lines_after(const fs::path& path, int64_t step) {
   std::istringstream lines(read_file(path));
   std::string kept;
   for (std::string line; std::getline(lines, line);) {
-    const Json json = Json::parse(line, nullptr, /*allow_exceptions=*/false);
-    if (json.is_object() && json.value("step", step + 1) <= step) kept += line + "\n";
+    const Json json = parse_json(line);
+    const bool whole = json.is_object() && json.contains("step") && json["step"].is_number_integer();
+    if (whole && json["step"] <= step) kept += line + "\n";
   }
   write_file_atomically(path, kept);
 }

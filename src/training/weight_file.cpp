@@ -36,7 +36,7 @@ ModelOptions options_from(const SafetensorsFile& file, const std::filesystem::pa
         concat(path.string(), ": has no metadata of a model (format \"", kFormat,
                "\"); weights of another implementation become such a file by scripts/convert_checkpoint.py"));
   }
-  const Json json = Json::parse(model->second, nullptr, /*allow_exceptions=*/false);
+  const Json json = parse_json(model->second);
   if (json.is_discarded())
     throw InputError(concat(path.string(), ": the model's metadata is not valid JSON"));
   const std::string where = concat(path.string(), ": model");
@@ -89,7 +89,7 @@ void save_weights(const std::filesystem::path& path, const ModelOptions& options
 std::optional<AverageState> average_in(const Metadata& metadata, const std::string& where) {
   const std::string text = metadata_at(metadata, kAverage);
   if (text.empty()) return std::nullopt;
-  const Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
+  const Json json = parse_json(text);
   if (!json.is_object()) throw InputError(concat(where, ": the average's metadata is not a JSON object"));
   AverageState average;
   set_from_json(json, concat(where, ": ", kAverage), average);

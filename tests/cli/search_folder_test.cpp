@@ -115,6 +115,18 @@ TEST_F(SearchFolderTest, AnObjectThatIsNoFileIsComparedWhole) {
   EXPECT_THAT(message_of<InputError>([&] { SearchFolder(out(), other, true); }), HasSubstr("features"));
 }
 
+TEST_F(SearchFolderTest, ADamagedSettingIsAnother) {
+  const Json settings = {{"checkpoint", {{"path", "a"}, {"sha256", "b"}}}};
+  SearchFolder(out(), settings, false);
+  for (const char* damaged :
+       {R"({"path": 3, "sha256": "c"})", R"({"sha256": "c"})", R"({"path": "a", "sha256": 4})"}) {
+    const Json record = {{"settings", {{"checkpoint", Json::parse(damaged)}}}};
+    std::ofstream(out() / "search.json") << record;
+    EXPECT_THAT(message_of<InputError>([&] { SearchFolder(out(), settings, true); }),
+                HasSubstr("checkpoint was {"));
+  }
+}
+
 TEST_F(SearchFolderTest, APathThatIsNoUtf8IsTheSameOnResume) {
   const Json settings = {{"reference", "images\xff"}};
   EXPECT_EQ(SearchFolder(out(), settings, false).evaluations(), 0);

@@ -95,6 +95,25 @@ TEST(Json, ValuesMustLieInTheirRange) {
   EXPECT_EQ(refusal(R"({"edge":{"width":0}})"), "table.edge.width must be above 0, got 0");
 }
 
+// A parser that keeps the order of keys compares each with all before it, and nested values are copied and
+// written by recursion: a file of a megabyte would take minutes, or more stack than there is.
+TEST(Json, WhatIsNestedTooDeeplyOrHasTooManyKeysIsNone) {
+  const auto nested = [](size_t depth) { return std::string(depth, '[') + std::string(depth, ']'); };
+  EXPECT_TRUE(parse_json(nested(64)).is_array());
+  EXPECT_TRUE(parse_json(nested(66)).is_discarded());
+  EXPECT_TRUE(parse_json(nested(500'000)).is_discarded());
+  const auto object = [](int keys) {
+    std::string text = "{";
+    for (int i = 0; i < keys; ++i) text += concat(i > 0 ? "," : "", '"', i, "\":0");
+    return text + "}";
+  };
+  EXPECT_EQ(parse_json(object(10'000)).size(), 10'000U);
+  EXPECT_TRUE(parse_json(object(10'002)).is_discarded());
+  EXPECT_EQ(parse_json(concat('[', object(7'000), ',', object(7'000), ']')).size(), 2U);
+  EXPECT_TRUE(parse_json(concat('[', object(8'000), ',', object(8'000), ']')).is_discarded());
+  EXPECT_TRUE(parse_json("{").is_discarded());
+}
+
 TEST(Json, TextOfBytesThatAreNoUtf8) {
   EXPECT_EQ(json_text({{"path", "out\xff/a"}, {"n", 2}}), "{\"path\":\"out\uFFFD/a\",\"n\":2}");
   EXPECT_EQ(json_text({{"n", 2}}, 2), "{\n  \"n\": 2\n}");

@@ -306,9 +306,18 @@ TEST(Checkpoint, AnotherNetworksOrABrokenCheckpointIsAMistake) {
   EXPECT_THAT(message_of<InputError>([&] { load_checkpoint(checkpoint, other); }),
               AllOf(HasSubstr("model.safetensors"), HasSubstr("weights of another network")));
 
-  write_file_atomically(checkpoint / "state.json", "{\"step\": ");
-  EXPECT_THAT(message_of<InputError>([&] { load_checkpoint(checkpoint, ct.trainer); }),
-              HasSubstr("state.json: not the state of a checkpoint"));
+  for (const char* broken :
+       {"{\"step\": ", "[]", R"({"step": "4"})", R"({"step": -1})", R"({"step": 18446744073709551615})",
+        R"({"step": 4, "steps_in_stage": "4"})", R"({"step": 4, "optimizer_updates": 0.5})",
+        R"({"step": 4, "skipped": null})", R"({"step": 4, "loss_scale": 1024})",
+        R"({"step": 4, "loss_scale": {"value": "1024"}})", R"({"step": 4, "loss_scale": {"value": 0}})",
+        R"({"step": 4, "loss_scale": {"value": 1, "clean_steps": -1}})"}) {
+    write_file_atomically(checkpoint / "state.json", broken);
+    EXPECT_THAT(message_of<InputError>([&] { load_checkpoint(checkpoint, ct.trainer); }),
+                HasSubstr("state.json: not the state of a checkpoint"))
+        << broken;
+    EXPECT_THROW(checkpoint_summary(checkpoint), InputError) << broken;
+  }
   fs::remove(checkpoint / "state.json");
   EXPECT_THAT(message_of<InputError>([&] { load_checkpoint(checkpoint, ct.trainer); }),
               HasSubstr("state.json: no such file"));

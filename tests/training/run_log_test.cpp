@@ -47,6 +47,19 @@ TEST(RunLog, ALineCutByACrashIsDropped) {
   EXPECT_THAT(lines_of(run / "metrics.jsonl"), ElementsAre(R"({"step":1})", R"({"step":3,"from":2})"));
 }
 
+TEST(RunLog, LinesWithoutAStepAreDropped) {
+  const TemporaryFolder run;
+  write_file_atomically(run / "metrics.jsonl", R"({"step":1}
+{"step":"1"}
+{"step":null}
+{"step":0.5}
+{"loss":1}
+[1]
+)");
+  log_steps(run.path(), 2, 3);
+  EXPECT_THAT(lines_of(run / "metrics.jsonl"), ElementsAre(R"({"step":1})", R"({"step":3,"from":2})"));
+}
+
 TEST(RunLog, PicturesAreNamedByTheirStep) {
   const TemporaryFolder run;
   RunLog(run.path(), 0).samples(torch::zeros({1, 4, 4}, torch::kUInt8), 1000);

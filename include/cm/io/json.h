@@ -19,6 +19,10 @@ inline std::string json_text(const Json& json, int indent = -1) {
   return json.dump(indent, ' ', false, Json::error_handler_t::replace);
 }
 
+// The value that a file's text holds. What is no JSON, and what no file of ours has, values nested over 64
+// deep or objects of over 10,000 keys, is_discarded(): such a small file would take minutes, or the stack.
+Json parse_json(const std::string& text);
+
 template <class T>
 Json json_of(const T& value);
 
