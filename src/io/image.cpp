@@ -12,6 +12,7 @@
 #include "cm/base/files.h"
 #include "cm/base/text.h"
 #include "image_damage.h"
+#include "image_size.h"
 #include "npy_header.h"
 #include "npy_reader.h"
 
@@ -23,6 +24,7 @@ using namespace std::string_view_literals;
 
 constexpr int64_t kSmallestInGrid = 32;
 constexpr uint8_t kWhite = 255;
+constexpr uint64_t kMostPixels = 1ULL << 28;  // 0.8 GB in colour, which may come from a few bytes
 constexpr std::array kReadable = {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".webp", ".bmp",
                                   ".dib", ".tif", ".tiff", ".pbm", ".pgm",  ".ppm", ".pnm",  ".npy"};
 constexpr std::array kUnreadable = {".gif", ".apng", ".avif", ".heic", ".heif", ".jxl", ".jp2",
@@ -116,7 +118,13 @@ Tensor decode_image(const std::string& bytes, int64_t channels, const std::strin
   if (const std::string damage = damage_of_image(bytes); !damage.empty()) {
     throw InputError(concat(where, ": is ", damage, "; restore or remove it"));
   }
-  cv::Mat picture = decode(bytes, channels);
+  if (const uint64_t pixels = pixels_of_image(bytes); pixels > kMostPixels) {
+    throw InputError(concat(where, ": says that it has ", human_count(static_cast<double>(pixels)),
+                            " pixels; at most ", human_count(static_cast<double>(kMostPixels)),
+                            " are read; make it smaller, or remove it"));
+  }
+  // OpenCV knows more formats, which are not looked at here.
+  cv::Mat picture = format_mistake(bytes).empty() ? decode(bytes, channels) : cv::Mat();
   if (picture.empty()) {
     throw InputError(concat(where, ": not a readable image; expected ", kImageFormats));
   }

@@ -2,9 +2,10 @@
 
 #include <zlib.h>
 
-#include <algorithm>
 #include <cstdint>
 #include <string_view>
+
+#include "jpeg_segments.h"
 
 namespace cm {
 namespace {
@@ -13,14 +14,6 @@ using namespace std::string_view_literals;
 
 constexpr auto kPng = "\x89PNG\r\n\x1a\n"sv;
 constexpr auto kJpeg = "\xff\xd8\xff"sv;
-
-// The second bytes of JPEG's markers; the first is FF.
-constexpr uint8_t kStuffing = 0x00;  // no marker: an FF of the compressed data
-constexpr uint8_t kTemporary = 0x01;
-constexpr uint8_t kFirstRestart = 0xd0;
-constexpr uint8_t kStartOfImage = 0xd8;  // D0 … D7 are restarts
-constexpr uint8_t kEndOfImage = 0xd9;
-constexpr uint8_t kStartOfScan = 0xda;
 
 uint32_t big_endian(std::string_view bytes) {
   uint32_t value = 0;
@@ -44,30 +37,11 @@ std::string damage_of_png(std::string_view rest) {
   return "a truncated PNG";
 }
 
-bool has_segment(uint8_t marker) {
-  const bool alone =
-      marker == kStuffing || marker == kTemporary || (kFirstRestart <= marker && marker <= kStartOfImage);
-  return !alone;
-}
-
-// A marker is FF, perhaps several times, and its code. A segment that follows begins with its own length, so
-// what lies in it (a thumbnail, which is a JPEG too) is passed over; so is what follows the image's end.
-// Within a scan's compressed data the only markers are restarts (ITU-T T.81, B.1.1).
-std::string damage_of_jpeg(std::string_view rest) {
+std::string damage_of_jpeg(std::string_view bytes) {
   bool has_scan = false;
-  while (true) {
-    rest.remove_prefix(std::min(rest.find('\xff'), rest.size()));
-    rest.remove_prefix(std::min(rest.find_first_not_of('\xff'), rest.size()));
-    if (rest.empty()) return "a truncated JPEG";
-    const auto marker = static_cast<uint8_t>(rest.front());
-    rest.remove_prefix(1);
-    if (marker == kEndOfImage) return has_scan ? "" : "a truncated JPEG";
-    if (!has_segment(marker)) continue;
-    const size_t length = big_endian(rest.substr(0, 2));
-    if (rest.size() < 2 || rest.size() < length) return "a truncated JPEG";
-    rest.remove_prefix(length);
-    has_scan = has_scan || marker == kStartOfScan;
-  }
+  const bool ends = for_each_jpeg_segment(
+      bytes, [&](uint8_t marker, std::string_view) { has_scan = has_scan || marker == jpeg::kStartOfScan; });
+  return ends && has_scan ? "" : "a truncated JPEG";
 }
 
 }  // namespace
