@@ -26,13 +26,13 @@ inline std::optional<int64_t> byte_count(const std::vector<int64_t>& shape, torc
   return empty ? 0 : bytes;
 }
 
-// A contiguous CPU tensor; `read(void* to, size_t bytes)` fills it. A bool's byte in a file may hold any
-// value, in memory only 0 and 1.
+// A contiguous CPU tensor; `read(void* to, size_t bytes)` fills it where it has elements. A bool's byte in a
+// file may hold any value, in memory only 0 and 1.
 template <class Read>
 Tensor tensor_from_bytes(const std::vector<int64_t>& shape, torch::ScalarType dtype, Read&& read) {
   const bool is_bool = dtype == torch::kBool;
   Tensor tensor = torch::empty(shape, is_bool ? torch::kByte : dtype);
-  read(tensor.data_ptr(), tensor.nbytes());
+  if (tensor.numel() > 0) read(tensor.data_ptr(), tensor.nbytes());
   return is_bool ? tensor.ne(0) : tensor;
 }
 

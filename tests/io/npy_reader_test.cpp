@@ -1,0 +1,35 @@
+#include "src/io/npy_reader.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+#include "cm/base/error.h"
+#include "src/io/npy_header.h"
+#include "support/message_of.h"
+
+namespace cm {
+namespace {
+
+using testing::HasSubstr;
+
+Tensor npy_from(std::string_view bytes, std::vector<size_t>* reads = nullptr) {
+  const auto next = [&](void* to, size_t count) {
+    if (reads != nullptr) reads->push_back(count);
+    ASSERT_LE(count, bytes.size());
+    std::memcpy(to, bytes.data(), count);
+    bytes.remove_prefix(count);
+  };
+  return read_npy(next, bytes.size(), "x.npy");
+}
+
+// There is no place to read to.
+TEST(NpyReader, OfAnEmptyArrayNoDataAreAskedFor) {
+  std::vector<size_t> reads;
+  EXPECT_EQ(npy_from(format_npy_header(torch::kUInt8, {0, 4}), &reads).sizes(), (std::vector<int64_t>{0, 4}));
+  EXPECT_THAT(reads, testing::Each(testing::Gt(0U)));
+}
+
+}  // namespace
+}  // namespace cm
