@@ -49,7 +49,7 @@ if(_missing)
 endif()
 
 # glibc's malloc returns every large tensor to the system and faults its pages in again; tcmalloc keeps them.
-if(CM_TCMALLOC AND NOT CM_SANITIZE)
+if(CM_TCMALLOC AND NOT CM_SANITIZE AND NOT CM_FUZZ)
   find_library(CM_TCMALLOC_LIBRARY tcmalloc_minimal)
   mark_as_advanced(CM_TCMALLOC_LIBRARY)
   if(NOT CM_TCMALLOC_LIBRARY)

@@ -16,6 +16,17 @@ if(CM_SANITIZE)
   target_link_options(cm_flags INTERFACE -fsanitize=address,undefined)
 endif()
 
+# libFuzzer sees which code an input reaches; the asserts of the standard library and of what is included are on as well.
+if(CM_FUZZ)
+  if(NOT CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+    message(FATAL_ERROR "CM_FUZZ needs clang, which has libFuzzer, and the compiler is ${CMAKE_CXX_COMPILER}. "
+                        "scripts/fuzz.sh configures with it, or: cmake --preset fuzz")
+  endif()
+  target_compile_options(cm_flags INTERFACE -fsanitize=fuzzer-no-link,address,undefined -fno-omit-frame-pointer
+                                            -fno-sanitize-recover=all -D_GLIBCXX_ASSERTIONS)
+  target_link_options(cm_flags INTERFACE -fsanitize=address,undefined)
+endif()
+
 # spdlog and LibTorch bring different versions of fmt: the file that uses spdlog never sees LibTorch's headers.
 add_library(cm_log OBJECT ${PROJECT_SOURCE_DIR}/src/base/log.cpp)
 target_include_directories(cm_log PRIVATE ${PROJECT_SOURCE_DIR}/include)

@@ -2,8 +2,9 @@
 # Installs what the project needs and is not there yet: Debian packages with apt, and LibTorch (the torch wheel) with a
 # few Python packages into .venv. Nothing else is touched; a second run takes seconds.
 #
-#   scripts/setup.sh [--dev] [--no-install]
+#   scripts/setup.sh [--dev] [--fuzz] [--no-install]
 #     --dev         also what the tests, the benchmarks and the linters need
+#     --fuzz        also clang with its sanitizers (scripts/fuzz.sh)
 #     --no-install  install nothing, say what is missing; for your own LibTorch, named by CMAKE_PREFIX_PATH or Torch_DIR
 #
 # A LibTorch named by CMAKE_PREFIX_PATH or Torch_DIR is used instead of .venv. PYTHON names the Python to make .venv with.
@@ -12,13 +13,15 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 dev=false
+fuzz=false
 install=true
 for argument in "$@"; do
   case $argument in
     --dev) dev=true ;;
+    --fuzz) fuzz=true ;;
     --no-install) install=false ;;
     -h | --help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"; exit 0 ;;
-    *) echo "setup.sh: unknown option '$argument'; allowed are --dev and --no-install" >&2; exit 2 ;;
+    *) echo "setup.sh: unknown option '$argument'; allowed are --dev, --fuzz and --no-install" >&2; exit 2 ;;
   esac
 done
 
@@ -32,6 +35,10 @@ if $dev; then
   configure+=(--dev)
   packages+=(libgtest-dev libgmock-dev libbenchmark-dev clang-format/clang-format clang-tidy/clang-tidy)
   requirements+=(scripts/requirements-dev.txt)
+fi
+if $fuzz; then
+  configure+=(--fuzz)
+  packages+=(clang/clang++ libclang-rt-dev)
 fi
 seconds=0
 
