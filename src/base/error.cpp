@@ -58,7 +58,9 @@ int exit_code_of(const std::string& program, const std::function<int()>& body) {
     say(kOutOfMemory);
   } catch (const std::filesystem::filesystem_error& error) {
     say(concat("could not create or open ", error.path1().string(), ": ", error.code().message()));
-    if (error.code() == std::errc::too_many_symbolic_link_levels) return 2;  // a link that leads to itself
+    // A link that leads to itself, and a name that no file can have.
+    if (error.code() == std::errc::too_many_symbolic_link_levels) return 2;
+    if (error.code() == std::errc::filename_too_long) return 2;
   } catch (const std::exception& error) {
     say(error.what());
   }

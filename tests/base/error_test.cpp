@@ -85,6 +85,13 @@ TEST(Error, ARefusalOfTheFileSystemNamesThePath) {
   EXPECT_EQ(ending.said, "cm-x: could not create or open /dev/null/run: Not a directory\n");
 }
 
+TEST(Error, ANameThatNoFileCanHaveIsTheUsersMistake) {
+  const Ending ending =
+      ending_of([]() -> int { return std::filesystem::exists(std::string(300, 'a')) ? 0 : 1; });
+  EXPECT_EQ(ending.code, 2);
+  EXPECT_THAT(ending.said, HasSubstr("aaa: File name too long\n"));
+}
+
 TEST(Error, AnyOtherExceptionEndsWithOne) {
   const Ending ending = ending_of([]() -> int { throw std::out_of_range("index 7"); });
   EXPECT_EQ(ending.code, 1);

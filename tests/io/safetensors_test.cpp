@@ -224,6 +224,9 @@ TEST_F(ShardedSafetensors, AnIndexIsReadAsOneFile) {
 TEST_F(ShardedSafetensors, WhatIsMissingIsNamed) {
   EXPECT_THAT(refusal(R"({"weight_map": {"x": "a.safetensors", "v": "c.safetensors"}})"),
               HasSubstr("m.safetensors.index.json: its shard c.safetensors is missing"));
+  const std::string too_long(300, 'c');
+  EXPECT_THAT(refusal(R"({"weight_map": {"v": ")" + too_long + "\"}}"),
+              HasSubstr(": its shard " + too_long + " is missing"));
   EXPECT_THAT(refusal(R"({"weight_map": {"x": "b.safetensors"}})"),
               HasSubstr("m.safetensors.index.json: tensor x is not in b.safetensors as it says"));
   write_file_atomically(folder_ / "b.safetensors", "PK");
