@@ -1,16 +1,21 @@
 // A progress bar with an ETA on a terminal; plain lines, at most one every few seconds, elsewhere.
 #pragma once
 
-#include <chrono>
 #include <cstdint>
+#include <functional>
 #include <string>
 
+#include "cm/base/rate.h"
+
 namespace cm {
+
+// Seconds of a clock that doesn't run backwards.
+double seconds_now();
 
 class Progress {
  public:
   // `total` units of work, of which `done` are behind us already (a resumed run); `what` names the work.
-  Progress(std::string what, int64_t total, int64_t done = 0);
+  Progress(std::string what, int64_t total, int64_t done = 0, std::function<double()> clock = seconds_now);
   ~Progress();
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
@@ -21,21 +26,16 @@ class Progress {
   // Removes the bar from the terminal, so that a log line can be printed; the next update draws it again.
   void clear();
 
-  // Units a second since the start of this process's part of the work.
-  double rate() const;
-
  private:
-  using Clock = std::chrono::steady_clock;
-  void draw(const std::string& details);
+  void draw(int64_t done, double now, const std::string& details);
 
   std::string what_;
   int64_t total_;
-  int64_t first_;
-  int64_t done_;
+  std::function<double()> clock_;
   bool terminal_;
   bool drawn_ = false;
-  Clock::time_point start_;
-  Clock::time_point last_draw_;
+  double last_draw_;
+  Rate rate_;
 };
 
 }  // namespace cm
