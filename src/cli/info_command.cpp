@@ -2,17 +2,22 @@
 
 #include <filesystem>
 #include <iostream>
+#include <optional>
 
 #include "cm/base/text.h"
 #include "cm/io/json.h"
 #include "cm/training/checkpoint.h"
 #include "cm/training/model.h"
 #include "cm/yaml/writer.h"
+#include "run_state.h"
+#include "watch.h"
 
 namespace cm {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr size_t kCurveWidth = 60;
 
 Json tensors_of(const SafetensorsHeader& header) {
   Json tensors = Json::object();
@@ -21,7 +26,7 @@ Json tensors_of(const SafetensorsHeader& header) {
   return tensors;
 }
 
-void print_for_people(const Json& info, const ModelOptions& options) {
+void print_model(const Json& info, const ModelOptions& options) {
   std::cout << "weights     " << info["weights"].get<std::string>() << "\n            "
             << info["why"].get<std::string>() << "\nparameters  " << info["parameters"] << " ("
             << human_count(info["parameters"].get<double>()) << ")\n";
@@ -39,19 +44,17 @@ void print_for_people(const Json& info, const ModelOptions& options) {
   }
 }
 
-}  // namespace
-
-int run_info_command(const InfoCommand& command) {
+// Adds to `info` what the weights are that sampling would take, and returns their model.
+ModelOptions add_weights(const InfoCommand& command, Json& info) {
   const auto [file, why] = resolve_weights(command.path);
   const WeightFile weights = read_weight_header(file);
   const ModelOptions& options = weights.options;
   const auto network = make_network(options.network, options.image);
   check_weights(weights.weights, *network, file.string());
-  const SafetensorsHeader header = read_safetensors_header(file);
-  Json info = {{"weights", file.string()},
-               {"why", why},
-               {"parameters", parameter_count(*network)},
-               {"model", json_of(options)}};
+  info["weights"] = file.string();
+  info["why"] = why;
+  info["parameters"] = parameter_count(*network);
+  info["model"] = json_of(options);
   if (const auto summary = checkpoint_summary(file.parent_path())) {
     info["step"] = summary->step;
     for (const char* key : {"ema_rates", "start_shares"}) info[key] = Json::array();
@@ -60,12 +63,44 @@ int run_info_command(const InfoCommand& command) {
       info["start_shares"].push_back(average.start_share);
     }
   }
-  if (command.tensors) info["tensors"] = tensors_of(header);
+  if (command.tensors) info["tensors"] = tensors_of(read_safetensors_header(file));
+  return options;
+}
+
+struct RunFacts {
+  RunState state;
+  DiskUse disk;
+};
+
+RunFacts facts_of(const fs::path& run) {
+  MetricsFile metrics(run / "metrics.jsonl");
+  metrics.refresh();
+  return {run_state(run, metrics), disk_use(run)};
+}
+
+void print_run(const RunFacts& run) {
+  for (const auto& line : lines_of(run.state, kCurveWidth)) std::cout << line << '\n';
+  std::cout << "disk        checkpoints " << human_bytes(static_cast<double>(run.disk.checkpoints))
+            << ", samples " << human_bytes(static_cast<double>(run.disk.samples)) << ", logs "
+            << human_bytes(static_cast<double>(run.disk.logs)) << '\n';
+}
+
+}  // namespace
+
+int run_info_command(const InfoCommand& command) {
+  if (command.watch) return watch_run(command.path);
+  std::optional<RunFacts> run;
+  if (is_run(command.path)) run = facts_of(command.path);
+  Json info = Json::object();
+  std::optional<ModelOptions> model;
+  if (!run || run->state.checkpoint) model = add_weights(command, info);
+  if (run) info["run"] = json_of(run->state, run->disk);
   if (command.json) {
     std::cout << json_text(info, 2) << '\n';
-  } else {
-    print_for_people(info, options);
+    return 0;
   }
+  if (run) print_run(*run);
+  if (model) print_model(info, *model);
   return 0;
 }
 
