@@ -27,7 +27,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kConfigName = "config.yaml";
-constexpr std::array kRunFolders = {"checkpoints", "samples", "tensorboard"};
+constexpr std::array kRunFolders = {"checkpoints", "samples", "tensorboard", "tracking"};
 
 bool holds_run(const fs::path& out) {
   return !out.empty() && fs::exists(out / kConfigName);
