@@ -2,9 +2,10 @@
 # Installs what the project needs and is not there yet: Debian packages with apt, and LibTorch (the torch wheel) with a
 # few Python packages into .venv. Nothing else is touched; a second run takes seconds.
 #
-#   scripts/setup.sh [--dev] [--fuzz] [--no-install]
+#   scripts/setup.sh [--dev] [--fuzz] [--track] [--no-install]
 #     --dev         also what the tests, the benchmarks and the linters need
 #     --fuzz        also clang with its sanitizers (scripts/fuzz.sh)
+#     --track       also what scripts/track.py sends to, Weights & Biases and MLflow
 #     --no-install  install nothing, say what is missing; for your own LibTorch, named by CMAKE_PREFIX_PATH or Torch_DIR
 #
 # A LibTorch named by CMAKE_PREFIX_PATH or Torch_DIR is used instead of .venv. PYTHON names the Python to make .venv with.
@@ -14,14 +15,16 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 dev=false
 fuzz=false
+track=false
 install=true
 for argument in "$@"; do
   case $argument in
     --dev) dev=true ;;
     --fuzz) fuzz=true ;;
+    --track) track=true ;;
     --no-install) install=false ;;
     -h | --help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"; exit 0 ;;
-    *) echo "setup.sh: unknown option '$argument'; allowed are --dev, --fuzz and --no-install" >&2; exit 2 ;;
+    *) echo "setup.sh: unknown option '$argument'; allowed are --dev, --fuzz, --track and --no-install" >&2; exit 2 ;;
   esac
 done
 
@@ -40,6 +43,7 @@ if $fuzz; then
   configure+=(--fuzz)
   packages+=(clang/clang++ libclang-rt-dev)
 fi
+if $track; then requirements+=(scripts/requirements-track.txt); fi
 seconds=0
 
 say() { echo "[setup] $*"; }

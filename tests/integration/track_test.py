@@ -203,6 +203,26 @@ class TrackTest(unittest.TestCase):
         self.assertEqual(self.sent(), [*range(1, 10)])
         self.assertEqual(self.store.configs[-1]["train"]["steps"], 9)
 
+    def sending(self):
+        return track.Sending(self.folder, track.Note(self.folder / "tracking", "memory"), self.store)
+
+    def test_between_two_looks_a_run_can_go_back_and_then_further(self):
+        self.say(1, 2, 3, 4)
+        sending = self.sending()
+        sending.send_news()
+        self.cut_back_to(2)
+        self.say(*range(3, 12))
+        sending.send_news()
+        self.assertEqual(self.sent(), list(range(1, 12)))
+
+    def test_between_two_looks_a_finished_run_can_get_more_steps_to_do(self):
+        self.say(*range(1, 7))
+        sending = self.sending()
+        self.finish()
+        (self.folder / "config.yaml").write_text(CONFIG.replace("6", "9"))
+        self.assertFalse(sending.send_news())
+        self.assertFalse(sending.send_news())
+
     def test_a_run_that_is_started_over_is_another(self):
         join = self.following()
         self.say(1, 2)
