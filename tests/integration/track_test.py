@@ -69,8 +69,12 @@ class TrackTest(unittest.TestCase):
         self.store = Remembering()
         self.begin()
 
+    def configure(self, steps):
+        (self.folder / "beside").write_text(CONFIG.replace("6", str(steps)))
+        (self.folder / "beside").replace(self.folder / "config.yaml")
+
     def begin(self):
-        (self.folder / "config.yaml").write_text(CONFIG)
+        self.configure(6)
         (self.folder / "samples").mkdir(exist_ok=True)
 
     def say(self, *steps, loss=None):
@@ -191,11 +195,11 @@ class TrackTest(unittest.TestCase):
         self.say(*range(1, 7))
         self.finish()
         self.assertTrue(self.send())
-        (self.folder / "config.yaml").write_text(CONFIG.replace("6", "8"))
+        self.configure(8)
         self.say(7)
         self.assertFalse(self.send())
         join = self.following()
-        (self.folder / "config.yaml").write_text(CONFIG.replace("6", "9"))
+        self.configure(9)
         self.say(8, 9)
         (self.folder / "checkpoints" / "latest").unlink()
         self.finish(9)
@@ -211,7 +215,8 @@ class TrackTest(unittest.TestCase):
         sending = self.sending()
         sending.send_news()
         self.cut_back_to(2)
-        self.say(*range(3, 12))
+        self.say(3, loss=0.123456789)  # the lines are others, and more of them
+        self.say(*range(4, 12))
         sending.send_news()
         self.assertEqual(self.sent(), list(range(1, 12)))
 
@@ -219,7 +224,7 @@ class TrackTest(unittest.TestCase):
         self.say(*range(1, 7))
         sending = self.sending()
         self.finish()
-        (self.folder / "config.yaml").write_text(CONFIG.replace("6", "9"))
+        self.configure(9)
         self.assertFalse(sending.send_news())
         self.assertFalse(sending.send_news())
 
