@@ -20,9 +20,11 @@ struct Words {
 };
 
 void declare_task(CLI::App& app, cm::EditOptions& options, Words& words) {
-  app.add_option("task", words.task, "inpaint, colorize, superres, stroke, denoise or interpolate")
+  app.add_option("task", words.task, "what is done to the input")
+      ->type_name(cm::choices_of<cm::EditTask>())
       ->required();
   app.add_option("--checkpoint", options.checkpoint, "a weight file, a checkpoint folder or a run")
+      ->type_name("FILE")
       ->required();
   cm::add_number_option(app, "--ema", options.ema,
                         "which evaluation average of a run; 0: the trained weights; default: the slowest "
@@ -30,9 +32,11 @@ void declare_task(CLI::App& app, cm::EditOptions& options, Words& words) {
                         cm::from_below(0, 1));
   app.add_option("--input", options.input,
                  cm::concat("the pictures: an image file, ", cm::stored_image_kinds(),
-                            "; cropped and resized as for training"));
+                            "; cropped and resized as for training"))
+      ->type_name("FILE");
   app.add_option("--mask", options.mask,
-                 "inpaint: a picture, white = known, of the model's size or the input's");
+                 "inpaint: a picture, white = known, of the model's size or the input's")
+      ->type_name("FILE");
   app.add_option("--box", words.box, "inpaint: the part to fill, as x,y,w,h in the model's pixels");
   cm::add_number_option(app, "--factor", options.factor,
                         "superres: how many times larger; the input is the small picture, or a full one "
@@ -54,9 +58,8 @@ void declare_walk_and_output(CLI::App& app, cm::EditOptions& options, Words& wor
                         cm::within(1, cm::kMostLevels));
   cm::add_number_option(app, "--sigmas", options.sigmas, "time points, as 80,24.4,5.84,0.9,0.661");
   app.add_option("--sampler", words.sampler,
-                 cm::concat("stroke, interpolate: ", cm::enumerate(cm::all_names<cm::Sampler>(), "or"),
-                            "; default: as cm-sample"))
-      ->type_name("NAME");
+                 "stroke, interpolate: the walk from noise to images; default: as cm-sample")
+      ->type_name(cm::choices_of<cm::Sampler>());
   app.add_option("--class", options.classes,
                  "classes, repeated over the results in order: 3, 3,5 or all; default: those of the input");
   cm::add_guidance_option(app, options.guidance);
@@ -68,9 +71,12 @@ void declare_walk_and_output(CLI::App& app, cm::EditOptions& options, Words& wor
   cm::add_number_option(app, "--batch", options.batch, "results computed at once; changes nothing but speed",
                         cm::within(1, cm::kMostAtOnce))
       ->capture_default_str();
-  app.add_option("--out", options.out, "folder for results.npz, grid.png and edit.json")->required();
+  app.add_option("--out", options.out, "folder for results.npz, grid.png and edit.json")
+      ->type_name("FOLDER")
+      ->required();
   app.add_option("--noise", options.noise,
-                 "safetensors with draws to replay: x_T, where the walk starts, noise.0, noise.1, …");
+                 "safetensors with draws to replay: x_T, where the walk starts, noise.0, noise.1, …")
+      ->type_name("FILE");
   app.add_flag("--float", options.write_float,
                "also write results.safetensors: x in fp32, before quantisation");
   app.add_flag("--png", options.write_pngs, "also write one PNG a result");

@@ -12,11 +12,13 @@ namespace {
 
 void declare_subjects(CLI::App& app, cm::EvaluateCommand& command) {
   auto* samples = app.add_option("--samples", command.samples,
-                                 cm::concat("the generated images: ", cm::stored_image_kinds(), "; or"));
+                                 cm::concat("the generated images: ", cm::stored_image_kinds(), "; or"))
+                      ->type_name("FILE");
   auto* checkpoint =
       app.add_option("--checkpoint", command.checkpoints,
                      "what is to be sampled and measured, without a file between: a weight file, checkpoint "
                      "folder or run; several, as RUN/checkpoints/step-*, are measured one after another")
+          ->type_name("FILE")
           ->excludes(samples);
   cm::add_number_option(app, "--ema", command.ema,
                         "which evaluation averages of them, as 0.999,0.9999; 0: the trained weights; "
@@ -45,10 +47,12 @@ void declare_measures(CLI::App& app, cm::EvaluateCommand& command) {
 
 void declare_outputs(CLI::App& app, cm::EvaluateCommand& command) {
   app.add_option(
-      "--save-stats", command.statistics,
-      "write mean and covariance of the samples' features, for a later --reference; alone or with one");
+         "--save-stats", command.statistics,
+         "write mean and covariance of the samples' features, for a later --reference; alone or with one")
+      ->type_name("FILE");
   app.add_option("--plot", command.plot,
-                 "folder for METRIC.png: each metric of the checkpoints over training steps");
+                 "folder for METRIC.png: each metric of the checkpoints over training steps")
+      ->type_name("FOLDER");
   app.add_flag("--json", command.json, "print one JSON object instead of a table");
   app.add_flag("--dry-run", command.dry_run, "check everything, compute nothing");
 }

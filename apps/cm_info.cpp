@@ -9,7 +9,9 @@ int main(int argc, char** argv) {
       "Tells what a weight file, checkpoint or run is: network, parameters, step, averages, progress.",
       "cm-info");
   cm::InfoCommand command;
-  app.add_option("path", command.path, "a weight file, a checkpoint folder or a run")->required();
+  app.add_option("path", command.path, "a weight file, a checkpoint folder or a run")
+      ->type_name("FILE")
+      ->required();
   auto* json = app.add_flag("--json", command.json, "print one JSON object");
   auto* tensors = app.add_flag("--tensors", command.tensors, "also list every tensor");
   app.add_flag("--watch", command.watch,

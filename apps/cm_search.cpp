@@ -17,6 +17,7 @@ int main(int argc, char** argv) {
   cm::SearchCommand command;
   app.add_option("--checkpoint", command.checkpoint,
                  "a consistency model: a weight file, a checkpoint folder or a run")
+      ->type_name("FILE")
       ->required();
   cm::add_number_option(app, "--ema", command.ema,
                         "which evaluation average of a run; 0: the trained weights; default: the slowest "
@@ -44,7 +45,9 @@ int main(int argc, char** argv) {
                         "samples, and images whose features are, computed at once; changes nothing but speed",
                         cm::within(1, cm::kMostAtOnce))
       ->capture_default_str();
-  app.add_option("--out", command.out, "folder for evaluations, result and plot")->required();
+  app.add_option("--out", command.out, "folder for evaluations, result and plot")
+      ->type_name("FOLDER")
+      ->required();
   app.add_flag("--resume", command.resume,
                "go on with the search in --out, from the evaluations that it has");
   cm::add_common_options(app, command.common);

@@ -25,4 +25,17 @@ if(_executables)
   endif()
   set_target_properties(${_executables} PROPERTIES INSTALL_RPATH "${_library_folders}")
   install(TARGETS ${_executables} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+  # What the shells complete command lines by, as the executables themselves print it.
+  foreach(_executable IN LISTS _executables)
+    install(CODE "
+      foreach(_place bash/bash-completion/completions/${_executable} zsh/zsh/site-functions/_${_executable})
+        string(REGEX MATCH \"^([a-z]+)/(.*)\" _ \"\${_place}\")
+        set(_file \"\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_DATADIR}/\${CMAKE_MATCH_2}\")
+        cmake_path(GET _file PARENT_PATH _folder)
+        file(MAKE_DIRECTORY \"\${_folder}\")
+        execute_process(COMMAND \"$<TARGET_FILE:${_executable}>\" --completion \${CMAKE_MATCH_1}
+                        OUTPUT_FILE \"\${_file}\" COMMAND_ERROR_IS_FATAL ANY)
+        message(STATUS \"Installing: \${_file}\")
+      endforeach()")
+  endforeach()
 endif()

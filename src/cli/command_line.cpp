@@ -10,6 +10,7 @@
 #include "cm/base/text.h"
 #include "cm/cli/number_option.h"
 #include "cm/yaml/scalar.h"
+#include "completion.h"
 
 namespace cm {
 namespace {
@@ -69,7 +70,10 @@ void add_common_options(CLI::App& app, CommonOptions& options) {
 }
 
 int run_command(CLI::App& app, int argc, const char* const* argv, const std::function<int()>& body) {
-  return exit_code_of(app.get_name(), [&] { return parse(app, argc, argv) ? body() : 0; });
+  return exit_code_of(app.get_name(), [&] {
+    add_completion_option(app);
+    return parse(app, argc, argv) ? body() : 0;
+  });
 }
 
 torch::Device parse_device(const std::string& name, int64_t local_rank) {

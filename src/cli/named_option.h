@@ -13,7 +13,7 @@ CLI::Option* add_named_option(CLI::App& app, const std::string& name, const std:
   return app
       .add_option_function<std::string>(
           name, [name, set](const std::string& word) { set(named_option<E>(name, word)); }, help)
-      ->type_name("NAME");
+      ->type_name(choices_of<E>());
 }
 
 }  // namespace cm

@@ -30,7 +30,8 @@ void add_walk_options(CLI::App& app, SamplerRequest& request) {
                     within(0, kMostLevels));
   add_number_option(app, "--grid", request.grid, "levels of the grid that --indices and --steps count on",
                     within(2, kMostLevels));
-  add_named_option<Sampler>(app, "--sampler", enumerate(all_names<Sampler>(), "or"),
+  add_named_option<Sampler>(app, "--sampler",
+                            "the walk from noise to images; default: as the model and the other options ask",
                             [&request](Sampler sampler) { request.kind = sampler; });
   add_churn_options(app, request.churn);
   app.add_flag_callback(

@@ -13,6 +13,7 @@
 #include "cm/base/files.h"
 #include "cm/base/log.h"
 #include "cm/base/text.h"
+#include "cm/io/json.h"
 #include "cm/kernels/paths.h"
 #include "cm/run/training_run.h"
 #include "cm/training/checkpoint.h"
@@ -249,11 +250,13 @@ int train_main(int argc, const char* const* argv, const std::string& program,
   command.program = program;
   bool help_config = false;
   bool list_methods = false;
-  app.add_option("--config", command.config, "YAML file with the run's configuration (see configs/)");
-  app.add_option("--out", command.out,
-                 "folder of the run: config, metrics, samples and checkpoints go there");
+  app.add_option("--config", command.config, "YAML file with the run's configuration (see configs/)")
+      ->type_name("FILE");
+  app.add_option("--out", command.out, "folder of the run: config, metrics, samples and checkpoints go there")
+      ->type_name("FOLDER");
   app.add_option("overrides", command.overrides,
-                 "settings over the file's: train.steps=1000 model.channels=64 …");
+                 "settings over the file's: train.steps=1000 model.channels=64 …")
+      ->type_name("KEY=VALUE");
   std::string resume;
   app.add_flag("--resume", resume,
                "continue the run in --out from its newest checkpoint; --resume auto starts it where there is "

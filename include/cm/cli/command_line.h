@@ -46,6 +46,12 @@ E named_option(const std::string& option, const std::string& name) {
                           did_you_mean(name, all_names<E>())));
 }
 
+// "{a,b}", the type name of an option with these values: --help shows it, and shells complete by it.
+template <NamedEnum E>
+std::string choices_of() {
+  return concat("{", join(all_names<E>(), ","), "}");
+}
+
 // "cpu", "cuda", "cuda:N", or "auto": CUDA if this machine has it. Of several processes on a machine, number
 // `local_rank` gets the GPU of that number by "cuda" and "auto", or the only one that its launcher lets it
 // see. InputError for other words, for CUDA where there is none and for a GPU that isn't there.
