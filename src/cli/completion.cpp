@@ -110,7 +110,7 @@ std::string bash_settings() {
 }
 
 std::string bash_script(const CLI::App& app) {
-  const std::string program = app.get_name();
+  const std::string& program = app.get_name();
   std::string options;
   std::string many;
   std::string cases;
@@ -161,7 +161,7 @@ std::string zsh_settings(const std::string& program) {
 }
 
 std::string zsh_script(const CLI::App& app) {
-  const std::string program = app.get_name();
+  const std::string& program = app.get_name();
   std::string specs;
   bool has_settings = false;
   for (const CLI::Option* option : app.get_options()) {
