@@ -10,7 +10,7 @@ std::vector<std::string> digits_seeds() {
   std::string line;
   for (int i = 0; i < 64; ++i) line += std::to_string(i % 17) + ",";
   const std::string zipped = bytes_of("seed.csv.gz", [&](const std::filesystem::path& path) {
-    const gzFile file = gzopen(path.c_str(), "wb");
+    gzFile file = gzopen(path.c_str(), "wb");
     gzwrite(file, line.data(), static_cast<unsigned>(line.size()));
     gzwrite(file, "7", 1);
     gzclose(file);
