@@ -43,7 +43,7 @@ bool is_state(const Json& json) {
     if (json.contains(key) && !is_count(json[key])) return false;
   }
   if (!json.contains("loss_scale")) return true;
-  const Json scale = json["loss_scale"];
+  const Json& scale = json["loss_scale"];
   return scale.is_object() && (!scale.contains("clean_steps") || is_count(scale["clean_steps"])) &&
          (!scale.contains("value") || (scale["value"].is_number() && scale["value"] > 0));
 }
