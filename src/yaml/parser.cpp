@@ -16,7 +16,7 @@
 namespace cm {
 namespace {
 
-constexpr uintmax_t kLargestFile = 1 << 20;
+constexpr uintmax_t kLargestFile = 1 << 16;
 
 using OriginOf = std::function<Origin(const YAML::Mark&)>;
 

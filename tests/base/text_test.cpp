@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
+
 #include <limits>
 
 namespace cm {
@@ -34,6 +36,12 @@ TEST(Text, NearestFindsTheWordThatWasMeant) {
 TEST(Text, NearestGivesUpOnDistantWords) {
   EXPECT_EQ(nearest("cosine", {"l2", "pseudo_huber", "lpips"}), "");
   EXPECT_EQ(nearest("anything", {}), "");
+}
+
+TEST(Text, NearestOfAWordThatIsAFileTakesNoTime) {
+  const auto start = std::chrono::steady_clock::now();
+  EXPECT_EQ(nearest(std::string(3'000'000, 'l'), {"l2", "pseudo_huber", "lpips"}), "");
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::milliseconds(100));
 }
 
 TEST(Text, DidYouMean) {

@@ -117,9 +117,9 @@ TEST(YamlParser, Files) {
   const auto path = folder / "run.yaml";
   std::ofstream(path) << "a: 1\n";
   EXPECT_EQ(load_yaml(path).find("a")->value.origin.where, path.string() + ":1:4");
-  std::ofstream(path) << std::string((1 << 20) + 1, ' ');
+  std::ofstream(path) << std::string((1 << 16) + 1, ' ');
   EXPECT_EQ(mistakes_of([&] { load_yaml(path); }),
-            Lines{path.string() + ": is no config: it has 1.00 MiB, a config has at most 1.00 MiB"});
+            Lines{path.string() + ": is no config: it has 64.0 KiB, a config has at most 64.0 KiB"});
   std::filesystem::remove_all(folder);
   EXPECT_EQ(mistakes_of([&] { load_yaml(path); }), Lines{path.string() + ": no such file"});
 }

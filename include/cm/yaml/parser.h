@@ -11,7 +11,7 @@
 namespace cm {
 
 // The mapping that a file holds; an empty file is an empty mapping. InputError when the file is missing, is
-// no YAML ("run.yaml:3:7: not valid YAML: …"), holds anything but one mapping, is over 1 MiB, or uses what
+// no YAML ("run.yaml:3:7: not valid YAML: …"), holds anything but one mapping, is over 64 KiB, or uses what
 // configs do without: anchors, aliases, tags, keys that are not words.
 YamlNode load_yaml(const std::filesystem::path& path);
 
