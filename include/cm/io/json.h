@@ -78,6 +78,10 @@ void read_json(const Json& json, const std::string& where, T& value) {
     if (!parsed)
       throw InputError(concat(where, " must be one of {", join(all_names<T>()), "}, got ", json_text(json)));
     value = *parsed;
+  } else if constexpr (Worded<T>) {
+    const auto parsed = T::parse(json.is_string() ? json.get<std::string>() : json_text(json));
+    if (!parsed) throw InputError(concat(where, " must be ", T::kPhrase, ", got ", json_text(json)));
+    value = *parsed;
   } else if constexpr (requires {
                          typename T::value_type;
                          value.has_value();
@@ -115,6 +119,8 @@ Json json_of(const T& value) {
     return writer.object;
   } else if constexpr (NamedEnum<T>) {
     return to_string(value);
+  } else if constexpr (Worded<T>) {
+    return value.word();
   } else if constexpr (requires {
                          typename T::value_type;
                          value.has_value();
