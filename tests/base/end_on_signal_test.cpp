@@ -40,7 +40,10 @@ TEST(EndOnSignalDeathTest, TheSignalEndsItWithOneLineAndNoHalfFile) {
 TEST(EndOnSignalDeathTest, AnIgnoredSignalStaysIgnored) {
   const auto ignoring = [] {
     std::signal(SIGINT, SIG_IGN);
-    { const EndOnSignal ended("cm-x"); std::raise(SIGINT); }
+    {
+      const EndOnSignal ended("cm-x");
+      std::raise(SIGINT);
+    }
     std::raise(SIGINT);
     std::_Exit(7);
   };

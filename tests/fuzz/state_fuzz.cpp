@@ -2,6 +2,7 @@
 #include "cm/training/checkpoint.h"
 #include "fuzz/fuzz_target.h"
 #include "support/tiny_run.h"
+#include "training/save_checkpoint.h"
 
 namespace cm::fuzz {
 namespace {
@@ -14,7 +15,7 @@ struct Resumed {
 Resumed& resumed_run() {
   static Resumed resumed;
   if (resumed.checkpoint.empty()) {
-    save_checkpoint(scratch() / "run", resumed.run.trainer, 0);
+    test::save_checkpoint(scratch() / "run", resumed.run.trainer, 0);
     resumed.checkpoint = *latest_checkpoint(scratch() / "run");
   }
   return resumed;
