@@ -15,6 +15,7 @@ struct Resumed {
 Resumed& resumed_run() {
   static Resumed resumed;
   if (resumed.checkpoint.empty()) {
+    std::filesystem::create_directories(scratch() / "run");
     test::save_checkpoint(scratch() / "run", resumed.run.trainer, 0);
     resumed.checkpoint = *latest_checkpoint(scratch() / "run");
   }
