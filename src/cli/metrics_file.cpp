@@ -45,7 +45,7 @@ std::string whole_lines(const std::string& piece) {
 void MetricsFile::add_lines(const std::string& text) {
   std::istringstream lines(text);
   for (std::string line; std::getline(lines, line);) {
-    const Json json = Json::parse(line, nullptr, /*allow_exceptions=*/false);
+    const Json json = parse_json(line);
     if (!json.is_object() || !json.contains("step") || !json["step"].is_number_integer()) continue;
     const auto step = json["step"].get<int64_t>();
     while (!lines_.empty() && lines_.back().step >= step) lines_.pop_back();  // the run went on from before

@@ -1,4 +1,4 @@
-#include "cm/base/end_on_signal.h"
+#include "src/base/end_on_signal.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
