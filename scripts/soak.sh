@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Kills what runs at random moments, starts it again, and compares what it leaves with that of a run which was never killed:
-# 1,000 kills in about an hour. docs/reliability.md has what is promised, and the figures.
+# 1,000 kills in about an hour.
 #
 #   scripts/soak.sh [--kills N] [--seed S] [--set KEY=VALUE] [--steps N] [--out DIR] [--no-install] [WHAT …]
 #     WHAT          training-edm, training-cd, training-pd, search, evaluate, sample, study (scripts/reproduce), ranks-2, ranks-3

@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
 #include <iostream>
 
 #include "cm/base/log.h"
@@ -17,10 +16,6 @@ constexpr double kSecondsBetweenLines = 10;
 constexpr int64_t kBarWidth = 24;
 
 }  // namespace
-
-double seconds_now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 Progress::Progress(std::string what, int64_t total, int64_t done, std::function<double()> clock)
     : what_(std::move(what)),

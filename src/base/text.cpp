@@ -79,6 +79,13 @@ std::string shortest(double value) {
   return {text.data(), end.ptr};
 }
 
+std::string significant(double value, int digits) {
+  std::ostringstream text;
+  text.precision(digits);
+  text << value;
+  return text.str();
+}
+
 std::string human_duration(double seconds) {
   if (!std::isfinite(seconds) || seconds < 0) return "?";
   if (seconds > 0 && seconds < 1) return three_digits(seconds * 1e3, " ms");

@@ -5,20 +5,15 @@
 #include <sys/resource.h>
 
 #include <algorithm>
-#include <chrono>
 #include <ctime>
+
+#include "cm/base/clock.h"
 
 namespace cm {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
 constexpr double kMebibyte = 1024 * 1024;
 constexpr size_t kFewest = 3;
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 }  // namespace
 
@@ -51,14 +46,14 @@ Repeats measure_repeats(const RepeatOptions& options, const torch::Device& devic
   for (int64_t i = 0; i < options.warmup; ++i) body();
   synchronize(device);
   Repeats repeats;
-  const auto start = Clock::now();
+  const double start = seconds_now();
   for (int64_t i = 0; i < options.steps; ++i) {
-    if (repeats.wall_ms.size() >= kFewest && seconds_since(start) > options.max_seconds) break;
+    if (repeats.wall_ms.size() >= kFewest && seconds_now() - start > options.max_seconds) break;
     const double cpu = process_cpu_seconds();
-    const auto begin = Clock::now();
+    const double begin = seconds_now();
     body();
     synchronize(device);
-    repeats.wall_ms.push_back(1e3 * seconds_since(begin));
+    repeats.wall_ms.push_back(1e3 * (seconds_now() - begin));
     repeats.cpu_ms.push_back(1e3 * (process_cpu_seconds() - cpu));
   }
   return repeats;

@@ -1,12 +1,12 @@
 #include "cm/cli/edit_command.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <filesystem>
 #include <iostream>
 
 #include "class_labels.h"
+#include "cm/base/clock.h"
 #include "cm/base/files.h"
 #include "cm/base/log.h"
 #include "cm/base/text.h"
@@ -115,12 +115,12 @@ int run_edit_command(const EditOptions& options) {
   const uint64_t seed = options.common.seed.value_or(0);
   const BatchDraws draws = edit_draws(options, model_options, sampler, seed, count);
   const Model model = open_model(weights.file, device, options.compute);
-  const auto start = std::chrono::steady_clock::now();
+  const double start = seconds_now();
   const auto make = [&](int64_t first, int64_t n) {
     return edit(model, options, sampler, input.rows(first, n), draws(first, n));
   };
   const Tensor x = spread_batches(World(), count, options.batch, make, to_string(options.task));
-  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  const double seconds = seconds_now() - start;
 
   const NamedTensors given = given_to_model(options, input, draws);
   write_images(output_of(options), x, input.labels, grid_of(options, input, given, x), given);

@@ -8,6 +8,7 @@
 #include "cm/io/json.h"
 #include "cm/training/checkpoint.h"
 #include "cm/training/model.h"
+#include "cm/training/run_files.h"
 #include "cm/yaml/writer.h"
 #include "run_state.h"
 #include "watch.h"
@@ -73,7 +74,7 @@ struct RunFacts {
 };
 
 RunFacts facts_of(const fs::path& run) {
-  MetricsFile metrics(run / "metrics.jsonl");
+  MetricsFile metrics(run / kRunMetrics);
   metrics.refresh();
   return {run_state(run, metrics), disk_use(run)};
 }

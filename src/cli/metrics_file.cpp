@@ -7,7 +7,7 @@
 #include <limits>
 #include <sstream>
 
-#include "cm/io/json.h"
+#include "cm/training/run_log.h"
 
 namespace cm {
 namespace {
@@ -45,11 +45,11 @@ std::string whole_lines(const std::string& piece) {
 void MetricsFile::add_lines(const std::string& text) {
   std::istringstream lines(text);
   for (std::string line; std::getline(lines, line);) {
-    const Json json = parse_json(line);
-    if (!json.is_object() || !json.contains("step") || !json["step"].is_number_integer()) continue;
-    const auto step = json["step"].get<int64_t>();
+    const auto json = metrics_line(line);
+    if (!json) continue;
+    const auto step = json->at("step").get<int64_t>();
     while (!lines_.empty() && lines_.back().step >= step) lines_.pop_back();  // the run went on from before
-    lines_.push_back({step, number_or_nan(json, "loss"), number_or_nan(json, "images_per_second")});
+    lines_.push_back({step, number_or_nan(*json, "loss"), number_or_nan(*json, "images_per_second")});
   }
 }
 

@@ -10,6 +10,7 @@
 #include "cm/base/rate.h"
 #include "cm/base/text.h"
 #include "cm/training/checkpoint.h"
+#include "cm/training/run_files.h"
 #include "cm/yaml/parser.h"
 #include "cm/yaml/scalar.h"
 
@@ -31,7 +32,7 @@ std::optional<int64_t> train_setting(const YamlNode& config, const char* key) {
 
 YamlNode config_of(const fs::path& run) {
   try {
-    return load_yaml(run / "config.yaml");
+    return load_yaml(run / kRunConfig);
   } catch (const InputError&) {
     return {};
   }
@@ -73,7 +74,7 @@ std::optional<fs::path> newest_grid(const fs::path& run) {
     const std::string name = path.filename().string();
     return std::pair(name.size(), name);
   };
-  for (const auto& entry : fs::directory_iterator(run / "samples", none)) {
+  for (const auto& entry : fs::directory_iterator(run / kRunSamples, none)) {
     const std::string name = entry.path().filename().string();
     if (!name.starts_with("step-") || !name.ends_with(".png")) continue;
     if (!newest || order(*newest) < order(entry.path())) newest = entry.path();
@@ -109,17 +110,10 @@ std::string progress_words(const RunState& state) {
   return words;
 }
 
-std::string four_digits(double value) {
-  std::ostringstream text;
-  text.precision(4);
-  text << value;
-  return text.str();
-}
-
 }  // namespace
 
 bool is_run(const fs::path& folder) {
-  return fs::exists(folder / "config.yaml") || fs::exists(folder / "metrics.jsonl");
+  return fs::exists(folder / kRunConfig) || fs::exists(folder / kRunMetrics);
 }
 
 RunState run_state(const fs::path& folder, const MetricsFile& metrics) {
@@ -135,15 +129,15 @@ RunState run_state(const fs::path& folder, const MetricsFile& metrics) {
   state.samples = newest_grid(folder);
   if (!metrics.lines().empty()) state.last = metrics.lines().back();
   for (const MetricsLine& line : metrics.lines()) state.losses.push_back({line.step, line.loss});
-  state.silence = seconds_since_change(folder / "metrics.jsonl");
+  state.silence = seconds_since_change(folder / kRunMetrics);
   set_speed(state, metrics.lines(), static_cast<double>(train_setting(config, "batch_size").value_or(1)));
   return state;
 }
 
 DiskUse disk_use(const fs::path& run) {
-  return {.checkpoints = bytes_under(run / "checkpoints"),
-          .samples = bytes_under(run / "samples"),
-          .logs = bytes_under(run / "metrics.jsonl") + bytes_under(run / "tensorboard")};
+  return {.checkpoints = bytes_under(run / kRunCheckpoints),
+          .samples = bytes_under(run / kRunSamples),
+          .logs = bytes_under(run / kRunMetrics) + bytes_under(run / kRunEvents)};
 }
 
 std::vector<std::string> lines_of(const RunState& state, size_t width) {
@@ -152,8 +146,8 @@ std::vector<std::string> lines_of(const RunState& state, size_t width) {
   const Sparkline curve = sparkline(state.losses, width);
   if (!curve.text.empty()) {
     lines.push_back(concat("loss        ", curve.text));
-    lines.push_back(concat("            ", four_digits(state.last->loss), " now; from ",
-                           four_digits(curve.lowest), " to ", four_digits(curve.highest),
+    lines.push_back(concat("            ", significant(state.last->loss, 4), " now; from ",
+                           significant(curve.lowest, 4), " to ", significant(curve.highest, 4),
                            curve.log_scale ? ", log scale" : ""));
   }
   const auto path_or_none = [](const auto& path) { return path ? path->string() : "none yet"; };
@@ -163,7 +157,7 @@ std::vector<std::string> lines_of(const RunState& state, size_t width) {
 }
 
 std::string one_line_of(const RunState& state) {
-  return concat(progress_words(state), state.last ? concat(", loss ", four_digits(state.last->loss)) : "");
+  return concat(progress_words(state), state.last ? concat(", loss ", significant(state.last->loss, 4)) : "");
 }
 
 Json json_of(const RunState& state, const DiskUse& disk) {

@@ -1,11 +1,11 @@
 #include "cm/cli/sample_command.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <filesystem>
 #include <iostream>
 
+#include "cm/base/clock.h"
 #include "cm/base/files.h"
 #include "cm/base/text.h"
 #include "cm/cli/compute_options.h"
@@ -84,9 +84,9 @@ int run_sample_command(const SampleCommand& command) {
   std::optional<Opened> opened;
   world.together([&] { opened = open_named(command, ranks.device); });
   const SampleSetPlan& plan = opened->plan;
-  const auto start = std::chrono::steady_clock::now();
+  const double start = seconds_now();
   const Tensor x = sample_all(command, *opened, world);
-  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  const double seconds = seconds_now() - start;
   if (!world.is_first()) return 0;
   write_images(output_of(command), x, plan.labels, grid_of(command, x));
   const fs::path out = command.out;

@@ -1,12 +1,12 @@
 #include "cm/cli/search_command.h"
 
-#include <chrono>
 #include <cmath>
 #include <filesystem>
 #include <iostream>
 #include <utility>
 
 #include "class_labels.h"
+#include "cm/base/clock.h"
 #include "cm/base/error.h"
 #include "cm/base/log.h"
 #include "cm/base/text.h"
@@ -25,7 +25,6 @@ namespace cm {
 namespace {
 
 namespace fs = std::filesystem;
-using Clock = std::chrono::steady_clock;
 
 struct Interrupted {};
 
@@ -155,9 +154,9 @@ class PointsMetric {
     }
     PointsEvaluation evaluation{.points = points, .sigmas = {}, .value = 0, .seconds = 0};
     for (const int64_t point : points) evaluation.sigmas.push_back(levels_.at(static_cast<size_t>(point)));
-    const auto start = Clock::now();
+    const double start = seconds_now();
     evaluation.value = value_along(evaluation.sigmas);
-    evaluation.seconds = std::chrono::duration<double>(Clock::now() - start).count();
+    evaluation.seconds = seconds_now() - start;
     folder_.add(evaluation);
     progress_.add(points, evaluation.seconds);
     log_info(concat(evaluation.value, " at sigma ", evaluation.sigmas.back(), "  (", progress_.words(), ")"));

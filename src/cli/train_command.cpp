@@ -17,6 +17,7 @@
 #include "cm/kernels/paths.h"
 #include "cm/run/training_run.h"
 #include "cm/training/checkpoint.h"
+#include "cm/training/run_files.h"
 #include "cm/training/train_loop.h"
 #include "cm/yaml/reader.h"
 #include "cm/yaml/writer.h"
@@ -27,11 +28,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kConfigName = "config.yaml";
-constexpr std::array kRunFolders = {"checkpoints", "samples", "tensorboard", "tracking"};
+constexpr std::array kRunFolders = {kRunCheckpoints, kRunSamples, kRunEvents, "tracking"};
 
 bool holds_run(const fs::path& out) {
-  return !out.empty() && fs::exists(out / kConfigName);
+  return !out.empty() && fs::exists(out / kRunConfig);
 }
 
 RunConfig read_run_config(const TrainCommand& command, bool resume) {
@@ -41,7 +41,7 @@ RunConfig read_run_config(const TrainCommand& command, bool resume) {
   std::vector<std::string> overrides = command.overrides;
   if (command.common.seed) overrides.push_back(concat("train.seed=", *command.common.seed));
   const auto config = read_config<RunConfig>(
-      load_yaml(own ? (fs::path(command.out) / kConfigName).string() : *command.config), overrides);
+      load_yaml(own ? (fs::path(command.out) / kRunConfig).string() : *command.config), overrides);
   const std::string trained_by(name_of(config.objective).executable);
   if (trained_by != command.program) {
     std::vector<std::string> names;
@@ -78,7 +78,7 @@ void check_out(const TrainCommand& command, bool resume) {
 // The config stays until there is another: a folder without one is taken for no run.
 void clear_old_run(const fs::path& out) {
   for (const char* name : kRunFolders) remove_folder_atomically(out / name);
-  fs::remove(out / "metrics.jsonl");
+  fs::remove(out / kRunMetrics);
 }
 
 // Says which settings differ from those that the run was started with. Keys that its version did not have are
@@ -101,7 +101,7 @@ void resume_run(const TrainCommand& command, TrainingRun& run) {
     return;
   }
   load_checkpoint(*checkpoint, run.trainer());
-  report_changes(fs::path(command.out) / kConfigName, to_yaml(run.config()));
+  report_changes(fs::path(command.out) / kRunConfig, to_yaml(run.config()));
   log_info(concat("resuming from ", checkpoint->string()));
 }
 
@@ -164,9 +164,9 @@ bool is_resumed(const TrainCommand& command, const World& world) {
 void open_folder(const TrainCommand& command, bool resume, const TrainingRun& run) {
   const fs::path out = command.out;
   fs::create_directories(out);
-  for (const fs::path& folder : {out, out / "checkpoints", out / "samples"}) remove_unfinished(folder);
+  for (const fs::path& folder : {out, out / kRunCheckpoints, out / kRunSamples}) remove_unfinished(folder);
   if (command.common.force && !resume) clear_old_run(out);
-  write_file_atomically(out / kConfigName, to_yaml(run.config()));
+  write_file_atomically(out / kRunConfig, to_yaml(run.config()));
   std::cout << run.summary() << '\n';
 }
 

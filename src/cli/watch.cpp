@@ -7,10 +7,11 @@
 #include <algorithm>
 #include <iostream>
 
+#include "cm/base/clock.h"
 #include "cm/base/error.h"
-#include "cm/base/progress.h"
 #include "cm/base/text.h"
 #include "cm/training/interrupt.h"
+#include "cm/training/run_files.h"
 #include "run_state.h"
 
 namespace cm {
@@ -91,7 +92,7 @@ int watch_run(const fs::path& run) {
   check_is_run(run);
   const InterruptGuard interrupt;
   const bool terminal = isatty(STDOUT_FILENO) == 1;
-  MetricsFile metrics(run / "metrics.jsonl");
+  MetricsFile metrics(run / kRunMetrics);
   Screen screen;
   PlainLines plain;
   while (!interrupt.requested()) {

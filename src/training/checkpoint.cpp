@@ -36,7 +36,7 @@ bool is_count(const Json& value) {
   return value.is_number_integer() && value.get<int64_t>() >= 0;
 }
 
-// What save_checkpoint writes, or a part of it that has "step".
+// What CheckpointWriter writes, or a part of it that has "step".
 bool is_state(const Json& json) {
   if (!json.is_object() || !json.contains("step")) return false;
   for (const char* key : {"step", "steps_in_stage", "optimizer_updates", "skipped"}) {
@@ -83,10 +83,7 @@ std::vector<AverageState> saved_averages(const fs::path& checkpoint, int64_t upd
 
 // "0.02 %": to two digits.
 std::string percent(double share) {
-  std::ostringstream text;
-  text.precision(2);
-  text << 100 * share << " %";
-  return text.str();
+  return significant(100 * share, 2) + " %";
 }
 
 ResolvedWeights asked_for(const fs::path& checkpoint, double rate,
@@ -127,9 +124,9 @@ ResolvedWeights chosen_weights(const fs::path& checkpoint, std::optional<double>
 }  // namespace
 
 std::optional<fs::path> latest_checkpoint(const fs::path& run) {
-  const fs::path link = run / kCheckpoints / kLatest;
+  const fs::path link = run / kRunCheckpoints / kLatest;
   if (!fs::exists(link / kState)) return std::nullopt;
-  return run / kCheckpoints / fs::read_symlink(link);
+  return run / kRunCheckpoints / fs::read_symlink(link);
 }
 
 std::optional<CheckpointSummary> checkpoint_summary(const fs::path& folder) {
@@ -143,7 +140,7 @@ std::optional<WeightOrigin> origin_of(const fs::path& weights) {
   const fs::path checkpoint = weights.parent_path();
   if (!fs::exists(checkpoint / kState)) return std::nullopt;
   const fs::path above = checkpoint.parent_path();
-  const fs::path run = above.filename() == kCheckpoints ? above.parent_path() : above;
+  const fs::path run = above.filename() == kRunCheckpoints ? above.parent_path() : above;
   return WeightOrigin{.run = run.empty() ? fs::path(".") : run,
                       .step = read_state(checkpoint)["step"].get<int64_t>(),
                       .ema = rate_of(weights)};

@@ -7,11 +7,11 @@
 #include <vector>
 
 #include "cm/io/safetensors.h"
+#include "cm/training/run_files.h"
 #include "cm/training/trainer.h"
 
 namespace cm {
 
-inline constexpr const char* kCheckpoints = "checkpoints";
 inline constexpr const char* kLatest = "latest";
 inline constexpr const char* kModel = "model.safetensors";
 inline constexpr const char* kTarget = "target.safetensors";

@@ -7,6 +7,7 @@
 #include <chrono>
 
 #include "checkpoint_layout.h"
+#include "cm/base/clock.h"
 #include "cm/base/error.h"
 #include "cm/base/files.h"
 #include "cm/base/log.h"
@@ -18,8 +19,6 @@ namespace cm {
 namespace {
 
 namespace fs = std::filesystem;
-using Clock = std::chrono::steady_clock;
-
 constexpr double kNoticeableWait = 1;  // seconds
 
 struct TensorFile {
@@ -115,10 +114,6 @@ void write(const fs::path& checkpoints, const Checkpoint& checkpoint, const std:
   for (const int64_t step : old) remove_folder_atomically(checkpoints / checkpoint_name(step));
 }
 
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
 }  // namespace
 
 std::vector<int64_t> superseded(const std::vector<int64_t>& steps, const TrainOptions& options,
@@ -145,13 +140,13 @@ CheckpointWriter::~CheckpointWriter() {
 }
 
 void CheckpointWriter::save(Trainer& trainer) {
-  const auto start = Clock::now();
+  const double start = seconds_now();
   finish();
-  if (const double waited = seconds_since(start); waited > kNoticeableWait) {
+  if (const double waited = seconds_now() - start; waited > kNoticeableWait) {
     log_warning(concat("step ", trainer.steps_done(), " waited ", human_duration(waited),
                        " until the checkpoint before was written; save less often (train.checkpoint_every)"));
   }
-  const fs::path checkpoints = run_ / kCheckpoints;
+  const fs::path checkpoints = run_ / kRunCheckpoints;
   fs::create_directory(checkpoints);  // and not the run's, which is gone where it was removed meanwhile
   Checkpoint checkpoint = checkpoint_of(trainer);
   std::vector<int64_t> steps = saved_steps(checkpoints);
@@ -166,13 +161,13 @@ void CheckpointWriter::save(Trainer& trainer) {
         std::async(std::launch::async, [=, checkpoint = std::move(checkpoint), copied = std::move(copied)] {
           copied.synchronize();
           write(checkpoints, checkpoint, old);
-          return seconds_since(start);
+          return seconds_now() - start;
         });
   } else {
     write(checkpoints, checkpoint, old);
-    cost_.seconds += seconds_since(start);
+    cost_.seconds += seconds_now() - start;
   }
-  cost_.seconds_stalled += seconds_since(start);
+  cost_.seconds_stalled += seconds_now() - start;
 }
 
 void CheckpointWriter::check() {

@@ -5,6 +5,7 @@
 
 #include "cm/base/text.h"
 #include "cm/io/image.h"
+#include "cm/training/run_files.h"
 
 namespace cm {
 namespace {
@@ -16,23 +17,28 @@ void drop_lines_after(const fs::path& path, int64_t step) {
   std::istringstream lines(read_file(path));
   std::string kept;
   for (std::string line; std::getline(lines, line);) {
-    const Json json = parse_json(line);
-    const bool whole = json.is_object() && json.contains("step") && json["step"].is_number_integer();
-    if (whole && json["step"] <= step) kept += line + "\n";
+    const auto json = metrics_line(line);
+    if (json && json->at("step") <= step) kept += line + "\n";
   }
   write_file_atomically(path, kept);
 }
 
 fs::path folder_of_events(const fs::path& run) {
-  const fs::path folder = run / "tensorboard";
+  const fs::path folder = run / kRunEvents;
   fs::create_directories(folder);
   return folder;
 }
 
 }  // namespace
 
+std::optional<Json> metrics_line(const std::string& text) {
+  Json json = parse_json(text);
+  if (!json.is_object() || !json.contains("step") || !json["step"].is_number_integer()) return std::nullopt;
+  return json;
+}
+
 RunLog::RunLog(const fs::path& run, int64_t step) : run_(run), events_(folder_of_events(run), step) {
-  const fs::path path = run / "metrics.jsonl";
+  const fs::path path = run / kRunMetrics;
   drop_lines_after(path, step);
   lines_ = std::make_unique<FileWriter>(path, FileWriter::Mode::append);
 }
@@ -46,8 +52,8 @@ void RunLog::metrics(const Json& metrics) {
 }
 
 void RunLog::samples(const Tensor& picture, int64_t step) {
-  fs::create_directory(run_ / "samples");
-  write_png(run_ / "samples" / concat("step-", std::setw(8), std::setfill('0'), step, ".png"), picture);
+  fs::create_directory(run_ / kRunSamples);
+  write_png(run_ / kRunSamples / concat("step-", std::setw(8), std::setfill('0'), step, ".png"), picture);
   events_.image("samples", picture, step);
 }
 

@@ -1,9 +1,9 @@
 #include "cm/training/train_loop.h"
 
-#include <chrono>
 #include <optional>
 
 #include "checkpoint_writer.h"
+#include "cm/base/clock.h"
 #include "cm/base/error.h"
 #include "cm/base/log.h"
 #include "cm/base/progress.h"
@@ -20,9 +20,9 @@ namespace cm {
 namespace {
 
 namespace fs = std::filesystem;
-using Clock = std::chrono::steady_clock;
 
 constexpr int64_t kPreviewColumns = 10;
+constexpr double kNoticeableStall = 1;  // seconds, of a whole run
 
 // The numbers between two log lines. The loss is summed on the device and read once a line.
 class Interval {
@@ -48,8 +48,7 @@ class Interval {
     if (trainer.loss_scale() != nullptr) {
       json["loss_scale"] = trainer.loss_scale()->value().item<double>();
     }
-    const double seconds = std::chrono::duration<double>(Clock::now() - start_).count();
-    json["images_per_second"] = static_cast<double>(steps_ * options.batch_size) / seconds;
+    json["images_per_second"] = static_cast<double>(steps_ * options.batch_size) / (seconds_now() - start_);
     return json;
   }
 
@@ -57,17 +56,14 @@ class Interval {
   Tensor loss_;
   Tensor gradient_norm_;
   int64_t steps_ = 0;
-  Clock::time_point start_ = Clock::now();
+  double start_ = seconds_now();
 };
 
 std::string details_of(const Json& line) {
   std::string text;
   for (const auto& [key, value] : line.items()) {
     if (key == "step") continue;
-    std::ostringstream number;
-    number.precision(4);
-    number << value.get<double>();
-    text += concat(text.empty() ? "" : "  ", key, " ", number.str());
+    text += concat(text.empty() ? "" : "  ", key, " ", significant(value.get<double>(), 4));
   }
   return text;
 }
@@ -153,9 +149,9 @@ class Report {
     if (log_) log_->samples(picture, step);
   }
 
-  // What checkpoints have cost.
+  // What checkpoints have cost, where training has waited for them noticeably.
   void saved(const CheckpointWriter::Cost& cost) {
-    if (!progress_ || cost.count == 0) return;
+    if (!progress_ || cost.seconds_stalled < kNoticeableStall) return;
     progress_->clear();
     const auto count = static_cast<double>(cost.count);
     log_info(concat("checkpoints ", cost.count, " of ", human_bytes(cost.bytes / count), ", each saved in ",

@@ -5,12 +5,10 @@
 #include <functional>
 #include <string>
 
+#include "cm/base/clock.h"
 #include "cm/base/rate.h"
 
 namespace cm {
-
-// Seconds of a clock that doesn't run backwards.
-double seconds_now();
 
 class Progress {
  public:

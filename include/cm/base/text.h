@@ -32,6 +32,9 @@ std::string did_you_mean(std::string_view word, const std::vector<std::string>& 
 // The shortest decimal text that reads back as the same number: "0.0001", "80", "0.9999432189950708".
 std::string shortest(double value);
 
+// "0.01234", "1.2e+06": a number to so many significant digits, for people.
+std::string significant(double value, int digits);
+
 // "12.5 ms", "1.2 s", "3 min 20 s", "2 h 5 min": a duration in seconds, for people. Negative or non-finite:
 // "?".
 std::string human_duration(double seconds);

@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
+#include <string>
 
 #include "cm/base/files.h"
 #include "cm/base/tensor.h"
@@ -11,6 +13,9 @@
 #include "cm/io/tensorboard.h"
 
 namespace cm {
+
+// A line of metrics.jsonl; nullopt for what is none, as the end of a file that is being written.
+std::optional<Json> metrics_line(const std::string& text);
 
 class RunLog {
  public:
