@@ -117,7 +117,7 @@ TEST_F(SearchFolderTest, AnObjectThatIsNoFileIsComparedWhole) {
 
 TEST_F(SearchFolderTest, ADamagedSettingIsAnother) {
   const Json settings = {{"checkpoint", {{"path", "a"}, {"sha256", "b"}}}};
-  SearchFolder(out(), settings, false);
+  EXPECT_EQ(SearchFolder(out(), settings, false).evaluations(), 0);
   for (const char* damaged :
        {R"({"path": 3, "sha256": "c"})", R"({"sha256": "c"})", R"({"path": "a", "sha256": 4})"}) {
     const Json record = {{"settings", {{"checkpoint", Json::parse(damaged)}}}};
