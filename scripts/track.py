@@ -13,6 +13,7 @@ MLFLOW_TRACKING_URI=sqlite:///mlflow.db.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import pathlib
@@ -42,11 +43,10 @@ class Note:
 
     def write(self):
         """Where the run was started over there is no folder any more, and nothing to note."""
-        if not self.path.parent.exists():
-            return
         beside = self.path.with_suffix(".tmp")
-        beside.write_text(json.dumps({"run_id": self.run_id, "lines": self.lines, "pictures": self.pictures}))
-        os.replace(beside, self.path)
+        with contextlib.suppress(FileNotFoundError):
+            beside.write_text(json.dumps({"run_id": self.run_id, "lines": self.lines, "pictures": self.pictures}))
+            os.replace(beside, self.path)
 
 
 class Sending:

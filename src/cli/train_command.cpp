@@ -75,10 +75,11 @@ void check_out(const TrainCommand& command, bool resume) {
   }
 }
 
-// The config stays until there is another: a folder without one is taken for no run.
+// The config stays until there is another: a folder without one is taken for no run. tracking/ is the last:
+// what follows the run (scripts/track.py) takes all that is there for the next one's from then on.
 void clear_old_run(const fs::path& out) {
-  for (const char* name : kRunFolders) remove_folder_atomically(out / name);
   fs::remove(out / kRunMetrics);
+  for (const char* name : kRunFolders) remove_folder_atomically(out / name);
 }
 
 // Says which settings differ from those that the run was started with. Keys that its version did not have are
