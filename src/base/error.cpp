@@ -3,10 +3,13 @@
 #include <c10/util/Exception.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <filesystem>
 #include <iostream>
 #include <new>
 
+#include "cm/base/end_on_signal.h"
 #include "cm/base/text.h"
 
 namespace cm {
@@ -21,18 +24,31 @@ bool is_out_of_memory(const c10::Error& error) {
          what.find("can't allocate memory") != std::string_view::npos;
 }
 
+// What was printed may have gone to a file on a full disk.
+void flush_stdout() {
+  errno = 0;
+  std::cout.flush();
+  if (std::cout) return;
+  throw Error(concat("could not write to standard output", errno == 0 ? "" : ": ",
+                     errno == 0 ? "" : std::strerror(errno)));
+}
+
 }  // namespace
 
 InputError::InputError(std::vector<std::string> mistakes)
     : Error(join(mistakes, "\n")), mistakes_(std::move(mistakes)) {}
 
 int exit_code_of(const std::string& program, const std::function<int()>& body) {
+  const EndOnSignal ended(program);
   const auto say = [&](std::string sentence) {
+    EndOnSignal::wait_if_ending();
     std::replace(sentence.begin(), sentence.end(), '\n', ' ');  // as in LibTorch's
     std::cerr << program << ": " << sentence << '\n';
   };
   try {
-    return body();
+    const int code = body();
+    flush_stdout();
+    return code;
   } catch (const InputError& error) {
     for (const auto& mistake : error.mistakes()) say(mistake);
     return 2;

@@ -4,8 +4,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <mutex>
+#include <set>
 #include <sstream>
 
 #include "cm/base/error.h"
@@ -22,8 +25,15 @@ namespace fs = std::filesystem;
   throw Error(concat("could not ", verb, " ", path.string(), ": ", std::strerror(code), remedy));
 }
 
+constexpr const char* kTemporary = ".tmp-";
+
 fs::path temporary_beside(const fs::path& path) {
-  return path.parent_path() / concat(".", path.filename().string(), ".tmp-", getpid());
+  return path.parent_path() / concat(".", path.filename().string(), kTemporary, getpid());
+}
+
+bool is_temporary(const fs::directory_entry& entry) {
+  const std::string name = entry.path().filename().string();
+  return name.starts_with('.') && name.find(kTemporary) != std::string::npos;
 }
 
 // Makes a rename in `folder` survive a power cut.
@@ -34,27 +44,56 @@ void sync_folder(const fs::path& folder) {
   ::close(descriptor);
 }
 
+// Those of this process; a signal that ends it leaves no scope.
+class Unfinished {
+ public:
+  static Unfinished& instance() {
+    static Unfinished unfinished;
+    return unfinished;
+  }
+  void add(const fs::path& path) {
+    const std::lock_guard lock(mutex_);
+    paths_.insert(path);
+  }
+  void forget(const fs::path& path) {
+    const std::lock_guard lock(mutex_);
+    paths_.erase(path);
+  }
+  void remove_all() {
+    const std::lock_guard lock(mutex_);
+    std::error_code ignored;
+    for (const fs::path& path : paths_) fs::remove_all(path, ignored);
+  }
+
+ private:
+  std::mutex mutex_;
+  std::set<fs::path> paths_;
+};
+
 // Removes the path at the end of the scope unless it was kept.
 class Temporary {
  public:
-  explicit Temporary(fs::path path) : path_(std::move(path)) {}
+  explicit Temporary(fs::path path) : path_(std::move(path)) { Unfinished::instance().add(path_); }
   ~Temporary() {
     std::error_code ignored;
-    if (!path_.empty()) fs::remove_all(path_, ignored);
+    if (!kept_) fs::remove_all(path_, ignored);
+    Unfinished::instance().forget(path_);
   }
   Temporary(const Temporary&) = delete;
   Temporary& operator=(const Temporary&) = delete;
   const fs::path& path() const { return path_; }
-  void keep() { path_.clear(); }
+  void keep() { kept_ = true; }
 
  private:
   fs::path path_;
+  bool kept_ = false;
 };
 
 }  // namespace
 
 FileWriter::FileWriter(const fs::path& path, Mode mode)
     : path_(path),
+      mode_(mode),
       descriptor_(::open(
           path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | (mode == Mode::append ? O_APPEND : O_TRUNC), 0644)) {
   if (descriptor_ < 0) fail_to("open", path_);
@@ -72,6 +111,18 @@ void FileWriter::write(const void* bytes, size_t count) {
     if (written < 0) fail_to("write", path_);
     next += written;
     count -= static_cast<size_t>(written);
+  }
+  if (mode_ == Mode::append) check_in_place();
+}
+
+void FileWriter::check_in_place() const {
+  struct stat open {};
+  struct stat named {};
+  const bool there = ::fstat(descriptor_, &open) == 0 && ::stat(path_.c_str(), &named) == 0 &&
+                     open.st_dev == named.st_dev && open.st_ino == named.st_ino;
+  if (!there) {
+    throw Error(concat("could not go on writing ", path_.string(),
+                       ": it was removed, moved or replaced meanwhile"));
   }
 }
 
@@ -103,16 +154,42 @@ void write_folder_atomically(const fs::path& path, const std::function<void(cons
   fill(temporary.path());
   sync_folder(temporary.path());
   // A folder can't be renamed over another: the old one steps aside until the new one is in place.
-  const Temporary old(concat(temporary.path().string(), "-old"));
-  const bool replaced = fs::exists(path) && ::rename(path.c_str(), old.path().c_str()) == 0;
+  const fs::path old = concat(temporary.path().string(), "-old");
+  const bool replaced = fs::exists(path) && ::rename(path.c_str(), old.c_str()) == 0;
   if (::rename(temporary.path().c_str(), path.c_str()) != 0) {
     const int code = errno;
-    if (replaced) ::rename(old.path().c_str(), path.c_str());
+    if (replaced) ::rename(old.c_str(), path.c_str());
     errno = code;
     fail_to("replace", path);
   }
   temporary.keep();
   sync_folder(path.parent_path());
+  fs::remove_all(old, failed);
+}
+
+void remove_folder_atomically(const fs::path& path) {
+  const Temporary going(concat(temporary_beside(path).string(), "-gone"));
+  std::error_code ignored;
+  fs::remove_all(going.path(), ignored);
+  if (::rename(path.c_str(), going.path().c_str()) != 0 && errno != ENOENT) fail_to("remove", path);
+}
+
+bool holds_nothing(const fs::path& folder) {
+  return std::ranges::all_of(fs::directory_iterator(folder), is_temporary);
+}
+
+void remove_unfinished(const fs::path& folder) {
+  std::error_code ignored;
+  if (!fs::is_directory(folder, ignored)) return;
+  std::vector<fs::path> unfinished;
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    if (is_temporary(entry)) unfinished.push_back(entry.path());
+  }
+  for (const fs::path& path : unfinished) fs::remove_all(path);
+}
+
+void remove_own_unfinished() {
+  Unfinished::instance().remove_all();
 }
 
 void swing_link(const fs::path& link, const std::string& target) {

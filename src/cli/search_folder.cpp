@@ -82,7 +82,7 @@ void check_search_folder(const fs::path& folder, bool resume, bool force) {
   if (resume && !holds_search) {
     throw InputError(concat("--resume: ", out, " holds no search; start one without --resume"));
   }
-  if (resume || !fs::exists(folder) || fs::is_empty(folder)) return;
+  if (resume || !fs::exists(folder) || holds_nothing(folder)) return;
   if (!holds_search) {
     throw InputError(concat("--out ", out, ": is not empty and holds no search; name another folder"));
   }
@@ -100,8 +100,9 @@ Json file_setting(const std::string& path) {
 
 SearchFolder::SearchFolder(const fs::path& folder, const Json& settings, bool resume)
     : folder_(folder), settings_(Json::parse(json_text(settings))) {  // as the record will have them
+  if (resume) check_settings(folder_, settings_);
+  remove_unfinished(folder_);
   if (resume) {
-    check_settings(folder_, settings_);
     read_evaluations();
   } else {
     fs::create_directories(folder_);

@@ -27,7 +27,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kConfigName = "config.yaml";
-constexpr std::array kRunFiles = {"checkpoints", "samples", "tensorboard", "metrics.jsonl", kConfigName};
+constexpr std::array kRunFolders = {"checkpoints", "samples", "tensorboard"};
 
 bool holds_run(const fs::path& out) {
   return !out.empty() && fs::exists(out / kConfigName);
@@ -53,13 +53,6 @@ RunConfig read_run_config(const TrainCommand& command, bool resume) {
   return config;
 }
 
-// Whether there is nothing in a folder but what is left of a run that died before it had a config.
-bool holds_nothing(const fs::path& out) {
-  return std::ranges::all_of(fs::directory_iterator(out), [](const fs::directory_entry& entry) {
-    return entry.path().filename().string().starts_with(concat(".", kConfigName, ".tmp-"));
-  });
-}
-
 // Refuses to write over another run, into a folder that is something else, and to resume what is not there.
 void check_out(const TrainCommand& command, bool resume) {
   const fs::path out = command.out;
@@ -81,8 +74,10 @@ void check_out(const TrainCommand& command, bool resume) {
   }
 }
 
+// The config stays until there is another: a folder without one is taken for no run.
 void clear_old_run(const fs::path& out) {
-  for (const char* name : kRunFiles) fs::remove_all(out / name);
+  for (const char* name : kRunFolders) remove_folder_atomically(out / name);
+  fs::remove(out / "metrics.jsonl");
 }
 
 // Says which settings differ from those that the run was started with. Keys that its version did not have are
@@ -166,9 +161,11 @@ bool is_resumed(const TrainCommand& command, const World& world) {
 }
 
 void open_folder(const TrainCommand& command, bool resume, const TrainingRun& run) {
-  fs::create_directories(command.out);
-  if (command.common.force && !resume) clear_old_run(command.out);
-  write_file_atomically(fs::path(command.out) / kConfigName, to_yaml(run.config()));
+  const fs::path out = command.out;
+  fs::create_directories(out);
+  for (const fs::path& folder : {out, out / "checkpoints", out / "samples"}) remove_unfinished(folder);
+  if (command.common.force && !resume) clear_old_run(out);
+  write_file_atomically(out / kConfigName, to_yaml(run.config()));
   std::cout << run.summary() << '\n';
 }
 

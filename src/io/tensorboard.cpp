@@ -6,8 +6,10 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <bit>
+#include <charconv>
 #include <chrono>
 
 #include "cm/base/error.h"
@@ -76,11 +78,27 @@ std::string host_name() {
   return gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "localhost";
 }
 
+constexpr const char* kPrefix = "events.out.tfevents.";
+
+// Of the clock, unless a file of the folder has that second or a later one: readers take files in the order of
+// their names, which two starts within a second or a clock that was set back would put wrong.
+int64_t second_after_all(const fs::path& folder) {
+  auto second = static_cast<int64_t>(wall_seconds());
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    const std::string name = entry.path().filename().string();
+    if (!name.starts_with(kPrefix)) continue;
+    int64_t other = 0;
+    std::from_chars(name.data() + std::string_view(kPrefix).size(), name.data() + name.size(), other);
+    second = std::max(second, other + 1);
+  }
+  return second;
+}
+
 fs::path event_file_in(const fs::path& folder) {
   std::error_code failed;
   fs::create_directories(folder, failed);
   if (failed) throw Error(concat("could not create ", folder.string(), ": ", failed.message()));
-  return folder / concat("events.out.tfevents.", static_cast<int64_t>(wall_seconds()), ".", host_name());
+  return folder / concat(kPrefix, second_after_all(folder), ".", host_name());
 }
 
 // Event: wall_time = 1, step = 2, file_version = 3, summary = 5, session_log = 7.

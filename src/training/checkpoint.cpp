@@ -139,7 +139,7 @@ void remove_old(const fs::path& folder, int64_t keep, const Trainer& trainer) {
   }
   std::ranges::sort(steps);
   for (size_t i = 0; i + static_cast<size_t>(keep) < steps.size(); ++i) {
-    fs::remove_all(folder / checkpoint_name(steps[i]));
+    remove_folder_atomically(folder / checkpoint_name(steps[i]));
   }
 }
 
@@ -190,7 +190,7 @@ ResolvedWeights chosen_weights(const fs::path& checkpoint, std::optional<double>
 
 void save_checkpoint(const fs::path& run, Trainer& trainer, int64_t keep) {
   const fs::path folder = run / kCheckpoints;
-  fs::create_directories(folder);
+  fs::create_directory(folder);  // and not the run's, which is gone where it was removed meanwhile
   const std::string name = checkpoint_name(trainer.steps_done());
   const Model& student = trainer.student();
   const ModelOptions options = trainer.weight_options();

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <iostream>
 #include <new>
 
 namespace cm {
@@ -29,6 +30,16 @@ TEST(Error, ExitCodeOfSuccessIsTheBodysOwn) {
   EXPECT_EQ(ending.code, 0);
   EXPECT_EQ(ending.said, "");
   EXPECT_EQ(ending_of([] { return 5; }).code, 5);
+}
+
+TEST(Error, OutputThatIsLostIsAFailure) {
+  const Ending ending = ending_of([] {
+    std::cout.setstate(std::ios::badbit);
+    return 0;
+  });
+  std::cout.clear();
+  EXPECT_EQ(ending.code, 1);
+  EXPECT_EQ(ending.said, "cm-x: could not write to standard output\n");
 }
 
 TEST(Error, AMistakeOfTheUserEndsWithTwo) {

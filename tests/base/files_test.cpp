@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "cm/base/error.h"
+#include "cm/base/text.h"
 #include "support/message_of.h"
 #include "support/temporary_folder.h"
 
@@ -91,6 +92,50 @@ TEST(Files, AFailingFillLeavesTheOldFolder) {
   EXPECT_EQ(message_of<Error>([&] { write_folder_atomically(folder / "step", fail_halfway); }), "stopped");
   EXPECT_EQ(read_file(folder / "step/weights"), "old");
   EXPECT_THAT(names_in(folder.path()), ElementsAre("step"));
+}
+
+TEST(Files, AFileThatIsAppendedToMustStayInItsPlace) {
+  const TemporaryFolder folder;
+  FileWriter writer(folder / "a", FileWriter::Mode::append);
+  EXPECT_NO_THROW(writer.write("one"));
+  fs::rename(folder / "a", folder / "b");
+  const std::string lost = concat("could not go on writing ", (folder / "a").string(),
+                                  ": it was removed, moved or replaced meanwhile");
+  EXPECT_EQ(message_of<Error>([&] { writer.write("two"); }), lost);
+  FileWriter(folder / "a").write("another");
+  EXPECT_EQ(message_of<Error>([&] { writer.write("three"); }), lost);
+}
+
+TEST(Files, AFolderGoesWithAllThatIsInIt) {
+  const TemporaryFolder folder;
+  fs::create_directories(folder / "step/deep");
+  remove_folder_atomically(folder / "step");
+  EXPECT_NO_THROW(remove_folder_atomically(folder / "step"));
+  EXPECT_TRUE(fs::is_empty(folder.path()));
+}
+
+TEST(Files, WhatADeadProcessLeftIsToldFromTheRestAndRemoved) {
+  const TemporaryFolder folder;
+  fs::create_directories(folder / ".step-1.tmp-7/deep");
+  FileWriter(folder / ".config.yaml.tmp-7").write("half");
+  EXPECT_TRUE(holds_nothing(folder.path()));
+  FileWriter(folder / ".hidden").write("mine");
+  EXPECT_FALSE(holds_nothing(folder.path()));
+  remove_unfinished(folder.path());
+  EXPECT_THAT(names_in(folder.path()), ElementsAre(".hidden"));
+  EXPECT_NO_THROW(remove_unfinished(folder / "missing"));
+}
+
+TEST(Files, WhatThisProcessHasNotFinishedCanBeRemoved) {
+  const TemporaryFolder folder;
+  const auto fill = [&](const fs::path& to) {
+    fs::create_directory(to / "deep");
+    EXPECT_EQ(names_in(folder.path()).size(), 1);
+    remove_own_unfinished();
+    EXPECT_TRUE(fs::is_empty(folder.path()));
+  };
+  EXPECT_THAT(message_of<Error>([&] { write_folder_atomically(folder / "step", fill); }),
+              HasSubstr("could not replace"));
 }
 
 TEST(Files, ALinkSwingsToItsNewTarget) {

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <torch/types.h>
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 
@@ -18,6 +19,7 @@ namespace {
 
 using test::message_of;
 using test::TemporaryFolder;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
@@ -119,6 +121,22 @@ TEST(TensorBoard, AScalarCarriesTagValueAndStep) {
   EXPECT_EQ(number_in<float>(value_of(events[2]).at(2)), 0.25F);
   EXPECT_EQ(number_in<int64_t>(events[3].at(2)), int64_t{1} << 40);
   EXPECT_EQ(number_in<float>(value_of(events[3]).at(2)), -1e-3F);
+}
+
+// However fast it is resumed, and whatever the clock was set back to.
+TEST(TensorBoard, ALaterFileIsAFileOfItsOwnThatComesLaterByName) {
+  const TemporaryFolder folder;
+  const std::string ahead = "events.out.tfevents.4000000000.host";
+  FileWriter(folder / ahead).write("of a clock that was set back since");
+  for (int start = 0; start < 2; ++start) { const TensorBoardWriter writer(folder.path()); }
+  std::vector<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(folder.path())) {
+    names.push_back(entry.path().filename().string());
+  }
+  std::ranges::sort(names);
+  EXPECT_THAT(names, ElementsAre(ahead, StartsWith("events.out.tfevents.4000000001."),
+                                 StartsWith("events.out.tfevents.4000000002.")));
+  EXPECT_EQ(read_file(folder / ahead), "of a clock that was set back since");
 }
 
 TEST(TensorBoard, AnImageIsAPng) {

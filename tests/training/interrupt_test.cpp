@@ -17,6 +17,21 @@ TEST(Interrupt, ASignalIsAWish) {
   EXPECT_FALSE(InterruptGuard().requested());
 }
 
+TEST(Interrupt, AfterItSignalsDoWhatTheyDid) {
+  static int seen = 0;
+  const auto before = std::signal(SIGTERM, [](int) { ++seen; });
+  {
+    const InterruptGuard guard;
+    std::raise(SIGTERM);
+    EXPECT_EQ(seen, 0);
+    std::raise(SIGTERM);
+    EXPECT_EQ(seen, 1);
+  }
+  std::raise(SIGTERM);
+  EXPECT_EQ(seen, 2);
+  std::signal(SIGTERM, before);
+}
+
 TEST(InterruptDeathTest, TheSecondSignalEndsTheProcess) {
   const auto twice = [] {
     const InterruptGuard guard;

@@ -10,8 +10,9 @@
 
 namespace cm {
 
-// An open file descriptor for writing whose every failure (a full disk among them) throws Error with the
-// path.
+// An open file descriptor for writing whose every failure throws Error with the path: a full disk, and of a
+// file that is appended to also that others removed, moved or replaced it, so that a run of weeks does not
+// write into nothing.
 class FileWriter {
  public:
   enum class Mode { truncate, append };
@@ -25,7 +26,10 @@ class FileWriter {
   void sync();
 
  private:
+  void check_in_place() const;
+
   std::filesystem::path path_;
+  Mode mode_;
   int descriptor_;
 };
 
@@ -38,6 +42,19 @@ void write_file_atomically(const std::filesystem::path& path, std::string_view t
 // that was there. Same promises as write_file_atomically.
 void write_folder_atomically(const std::filesystem::path& path,
                              const std::function<void(const std::filesystem::path& folder)>& fill);
+
+// Removes a folder, if it is there, and all in it; a process that dies meanwhile leaves it whole or gone.
+void remove_folder_atomically(const std::filesystem::path& path);
+
+// Whether there is nothing in a folder but what processes that died in the functions above left of their
+// writes.
+bool holds_nothing(const std::filesystem::path& folder);
+
+// Removes what processes that died left in a folder, if it is there; nobody else may be writing to it.
+void remove_unfinished(const std::filesystem::path& folder);
+
+// Removes whatever this process has begun and not finished, for when it is about to end.
+void remove_own_unfinished();
 
 // Makes `link` a relative symbolic link to `target` (a name in the same folder) by an atomic rename.
 void swing_link(const std::filesystem::path& link, const std::string& target);

@@ -3,7 +3,7 @@
 
 namespace cm {
 
-// While it lives, the first SIGINT or SIGTERM only sets a flag; a second one ends the process as usual.
+// While it lives, the first SIGINT or SIGTERM only sets a flag; a second one does what it did before.
 class InterruptGuard {
  public:
   InterruptGuard();
