@@ -7,6 +7,7 @@ runs again when any of these has changed, and goes on where it stopped when it w
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 STATUS_SECONDS = 30
+
+# Before a command: it ends with this process even where that is killed, or the next start would run the same beside it.
+ENDS_WITH_US = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
 
 
 class TaskFailed(Exception):
@@ -149,7 +153,7 @@ class Runner:
         with self.lock:
             if self.stopping:
                 raise TaskFailed(f"{name}: not started")
-            child = subprocess.Popen(command, stdout=output, stderr=log, env=self.environment, start_new_session=True)
+            child = subprocess.Popen([*ENDS_WITH_US, *command], stdout=output, stderr=log, env=self.environment, start_new_session=True)
             self.children.add(child)
         text, _ = child.communicate()
         with self.lock:

@@ -3,9 +3,11 @@
 import contextlib
 import io
 import pathlib
+import subprocess
 import sys
 import tempfile
 import threading
+import time
 import unittest
 
 SCRIPTS = pathlib.Path(__file__).resolve().parents[2] / "scripts" / "reproduce"
@@ -76,6 +78,27 @@ class TasksTest(unittest.TestCase):
         self.run_tasks(task)
         self.assertEqual(told.read_text().split(), ["begun", "resumed"])
         self.assertFalse((self.folder / "tasks" / "a.started").exists())
+
+    def test_a_runner_that_is_killed_takes_what_it_runs_with_it(self):
+        """Otherwise that goes on, and the next start runs the same in the same folder."""
+        script = (
+            f"import sys; sys.path.insert(0, {str(SCRIPTS)!r}); from pathlib import Path; from tasks import Runner, Task; "
+            f"Runner([Task('a', lambda _: [['sh', '-c', 'echo $$; exec sleep 60']], 1.0)], Path({str(self.folder)!r}), 1, {{}}).run()"
+        )
+        runner = subprocess.Popen([sys.executable, "-B", "-c", script], stdout=subprocess.DEVNULL)
+        log = self.folder / "tasks" / "a.log"
+        self.wait_until(lambda: log.exists() and len(log.read_text().splitlines()) == 2)
+        child = pathlib.Path("/proc", log.read_text().split()[-1], "stat")
+        self.assertTrue(child.exists())
+        runner.kill()
+        runner.wait()
+        self.wait_until(lambda: not child.exists() or child.read_text().split()[2] == "Z")
+
+    def wait_until(self, condition):
+        deadline = time.monotonic() + 20
+        while not condition():
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.02)
 
     def test_arguments_are_completed_just_before_the_command_runs(self):
         found = self.folder / "found"
