@@ -190,7 +190,9 @@ ResolvedWeights chosen_weights(const fs::path& checkpoint, std::optional<double>
 
 void save_checkpoint(const fs::path& run, Trainer& trainer, int64_t keep) {
   const fs::path folder = run / kCheckpoints;
-  fs::create_directory(folder);  // and not the run's, which is gone where it was removed meanwhile
+  std::error_code failed;
+  fs::create_directory(folder, failed);  // and not the run's, which is gone where it was removed meanwhile
+  if (failed) throw Error(concat("could not create ", folder.string(), ": ", failed.message()));
   const std::string name = checkpoint_name(trainer.steps_done());
   const Model& student = trainer.student();
   const ModelOptions options = trainer.weight_options();

@@ -45,7 +45,8 @@ void RunLog::metrics(const Json& metrics) {
 }
 
 void RunLog::samples(const Tensor& picture, int64_t step) {
-  fs::create_directory(run_ / "samples");
+  std::error_code seen_when_writing;
+  fs::create_directory(run_ / "samples", seen_when_writing);
   write_png(run_ / "samples" / concat("step-", std::setw(8), std::setfill('0'), step, ".png"), picture);
   events_.image("samples", picture, step);
 }
