@@ -1,4 +1,4 @@
-#include "cm/base/end_on_signal.h"
+#include "end_on_signal.h"
 
 #include <fcntl.h>
 #include <unistd.h>

@@ -9,8 +9,8 @@
 #include <iostream>
 #include <new>
 
-#include "cm/base/end_on_signal.h"
 #include "cm/base/text.h"
+#include "end_on_signal.h"
 
 namespace cm {
 namespace {

@@ -128,8 +128,8 @@ void FileWriter::check_in_place() const {
   const bool there = ::fstat(descriptor_, &open) == 0 && ::stat(path_.c_str(), &named) == 0 &&
                      open.st_dev == named.st_dev && open.st_ino == named.st_ino;
   if (!there) {
-    throw Error(concat("could not go on writing ", path_.string(),
-                       ": it was removed, moved or replaced meanwhile"));
+    throw Error(
+        concat("could not go on writing ", path_.string(), ": it was removed, moved or replaced meanwhile"));
   }
 }
 

@@ -16,10 +16,11 @@ double seconds_to_meet() {
   if (text == nullptr || *text == '\0') return kUsualTimeout;
   const auto seconds = parse_integer(text);
   if (!seconds || *seconds < 1) {
-    throw InputError(concat("the environment variable ", kMeetingVariable, " is '", text,
-                            "', a whole number of seconds is needed, 1 or more: how long processes wait for one "
-                            "another at their start; unset it to wait for ",
-                            kUsualTimeout));
+    throw InputError(
+        concat("the environment variable ", kMeetingVariable, " is '", text,
+               "', a whole number of seconds is needed, 1 or more: how long processes wait for one "
+               "another at their start; unset it to wait for ",
+               kUsualTimeout));
   }
   return static_cast<double>(*seconds);
 }

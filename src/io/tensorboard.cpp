@@ -80,8 +80,8 @@ std::string host_name() {
 
 constexpr const char* kPrefix = "events.out.tfevents.";
 
-// Of the clock, unless a file of the folder has that second or a later one: readers take files in the order of
-// their names, which two starts within a second or a clock that was set back would put wrong.
+// Of the clock, unless a file of the folder has that second or a later one: readers take files in the order
+// of their names, which two starts within a second or a clock that was set back would put wrong.
 int64_t second_after_all(const fs::path& folder) {
   auto second = static_cast<int64_t>(wall_seconds());
   for (const auto& entry : fs::directory_iterator(folder)) {

@@ -1,4 +1,4 @@
-#include "cm/base/end_on_signal.h"
+#include "src/base/end_on_signal.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -40,7 +40,10 @@ TEST(EndOnSignalDeathTest, TheSignalEndsItWithOneLineAndNoHalfFile) {
 TEST(EndOnSignalDeathTest, AnIgnoredSignalStaysIgnored) {
   const auto ignoring = [] {
     std::signal(SIGINT, SIG_IGN);
-    { const EndOnSignal ended("cm-x"); std::raise(SIGINT); }
+    {
+      const EndOnSignal ended("cm-x");
+      std::raise(SIGINT);
+    }
     std::raise(SIGINT);
     std::_Exit(7);
   };

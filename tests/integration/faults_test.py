@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 import unittest
 
@@ -14,16 +15,24 @@ from support import (
     DIGITS,
     FOLDER,
     SECONDS,
+    SOURCE,
     ExecutableTest,
     contents,
     environment,
-    load_tensors,
     must_run,
     run,
     student,
     train,
     training,
 )
+
+sys.path.insert(0, str(SOURCE / "scripts" / "soak"))
+
+try:
+    import traces
+except ImportError as missing:
+    print(f"skipped: {missing}; scripts/setup.sh --dev installs it")
+    sys.exit(77)
 
 # Too many to finish.
 LONG = ("train.steps=1000000", "train.checkpoint_every=5", "train.keep_checkpoints=2")
@@ -201,19 +210,18 @@ class ReadOnlyTest(ExecutableTest):
 class ClockTest(ExecutableTest):
     def test_a_clock_that_jumps_changes_nothing(self):
         train("edm", "steady", "train.steps=6")
-        for step in (-3600, 3600 * 24 * 365):
+        for step in (-3600, 3600):
             with self.subTest(step):
                 name = f"jumping{step}"
-                jumping = {"LD_PRELOAD": os.environ["CM_FAULTS"], "CM_CLOCK_STEP": str(step)}
+                jumping, back = ({"LD_PRELOAD": os.environ["CM_FAULTS"], "CM_CLOCK_STEP": str(s)} for s in (step, -step))
                 must_run(*training("edm", name, "train.steps=3"), **jumping)
-                must_run("cm-train-edm", "--resume", "--out", name, "train.steps=6", **jumping)
+                must_run("cm-train-edm", "--resume", "--out", name, "train.steps=6", **back)
                 self.assertEqual(losses(name), losses("steady"))
                 lines = (FOLDER / name / "metrics.jsonl").read_text().splitlines()
                 self.assertTrue(all(0 < json.loads(line)["images_per_second"] < 1e6 for line in lines))
-                self.assertEqual(
-                    load_tensors(FOLDER / name / "checkpoints/latest/model.safetensors").keys(),
-                    load_tensors(FOLDER / "steady" / "checkpoints/latest/model.safetensors").keys(),
-                )
+                # Its events are read in the order of the files' names, which have the clock in them.
+                self.assertEqual(traces.steps_in_tensorboard(FOLDER / name), [1, 2, 3, 4, 5, 6])
+                self.assertEqual(contents(FOLDER / name / "checkpoints"), contents(FOLDER / "steady" / "checkpoints"))
                 must_run(*SEARCHING, "--out", f"search{step}", **jumping)
 
 

@@ -128,7 +128,9 @@ TEST(TensorBoard, ALaterFileIsAFileOfItsOwnThatComesLaterByName) {
   const TemporaryFolder folder;
   const std::string ahead = "events.out.tfevents.4000000000.host";
   FileWriter(folder / ahead).write("of a clock that was set back since");
-  for (int start = 0; start < 2; ++start) { const TensorBoardWriter writer(folder.path()); }
+  for (int start = 0; start < 2; ++start) {
+    const TensorBoardWriter writer(folder.path());
+  }
   std::vector<std::string> names;
   for (const auto& entry : std::filesystem::directory_iterator(folder.path())) {
     names.push_back(entry.path().filename().string());

@@ -32,7 +32,7 @@ class InputError : public Error {
 
 // Runs `body` and returns its exit code; an InputError becomes 2, any other exception 1, each mistake one
 // line on stderr that starts with `program`. LibTorch's errors lose their stack trace. What could not be
-// printed is such a failure too, and SIGINT and SIGTERM end it as cm/base/end_on_signal.h says.
+// printed is such a failure too, and SIGINT and SIGTERM end it as src/base/end_on_signal.h says.
 int exit_code_of(const std::string& program, const std::function<int()>& body);
 
 }  // namespace cm
