@@ -141,7 +141,7 @@ class Files(Case):
         return [*self.problems(), *(f"{name} is missing" for name in sorted(missing))]
 
     def files(self, folder: Path) -> dict[str, str]:
-        return {name: digest for name, digest in support.contents(folder).items() if not Path(name).name.startswith(".")}
+        return {name: digest for name, digest in support.contents(folder).items() if "/." not in f"/{name}"}
 
 
 class Evaluate(Files):
