@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Kills what runs at random moments, starts it again, and compares what it leaves with that of a run which was never killed:
-# 1,000 kills in about an hour.
+# 1,000 kills in about an hour. docs/reliability.md has what is promised, and the figures.
 #
 #   scripts/soak.sh [--kills N] [--seed S] [--set KEY=VALUE] [--steps N] [--out DIR] [--no-install] [WHAT …]
 #     WHAT          training-edm, training-cd, training-pd, search, evaluate, sample, study (scripts/reproduce), ranks-2, ranks-3
 #                   (default: all of these), or memory: that a long run's memory does not grow
 #     --kills       how many, of all kinds together (default: 1000)
-#     --seed        of the moments; a failure prints the seed that repeats it (default: 0)
+#     --seed        of the moments; a failure prints the command that tries it again (default: 0)
 #     --set         a setting of the trainings, over the soak's own; may be given several times
 #     --steps       of memory's run (default: 200000)
 #     --out         where the runs are, and what failed is kept (default: runs/soak)

@@ -13,12 +13,12 @@ SHARES = {"search": 0.12, "evaluate": 0.08, "sample": 0.08, "study": 0.08, "rank
 
 
 def shares(names: list[str], kills: int) -> dict[str, int]:
-    """name → kills, which add up to `kills`."""
+    """name → kills, one at least; they add up to `kills` where that is many."""
     trainings = [name for name in names if name not in SHARES]
     weights = {name: SHARES.get(name) or (1 - sum(SHARES.values())) / len(trainings) for name in names}
     whole = sum(weights.values())
-    counts = {name: int(kills * weight / whole) for name, weight in weights.items()}
-    counts[names[0]] += kills - sum(counts.values())
+    counts = {name: max(1, int(kills * weight / whole)) for name, weight in weights.items()}
+    counts[names[0]] = max(1, counts[names[0]] + kills - sum(counts.values()))
     return counts
 
 

@@ -141,7 +141,7 @@ class Files(Case):
         return [*self.problems(), *(f"{name} is missing" for name in sorted(missing))]
 
     def files(self, folder: Path) -> dict[str, str]:
-        return {name: digest for name, digest in support.contents(folder).items() if not Path(name).name.startswith(".")}
+        return {name: digest for name, digest in support.contents(folder).items() if "/." not in f"/{name}"}
 
 
 class Evaluate(Files):
@@ -213,7 +213,7 @@ def places(ranks: int) -> list[dict[str, str]]:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = str(listener.getsockname()[1])
-    meeting = {"WORLD_SIZE": str(ranks), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "CM_MEETING_SECONDS": "10"}
+    meeting = {"WORLD_SIZE": str(ranks), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "CM_MEETING_SECONDS": "6"}
     return [meeting | {"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(ranks)]
 
 

@@ -89,6 +89,13 @@ class Temporary {
   bool kept_ = false;
 };
 
+// The folder, empty.
+void make_anew(const fs::path& folder) {
+  std::error_code ignored;
+  fs::remove_all(folder, ignored);
+  if (::mkdir(folder.c_str(), 0755) != 0) fail_to("create", folder);
+}
+
 }  // namespace
 
 FileWriter::FileWriter(const fs::path& path, Mode mode)
@@ -146,11 +153,23 @@ void write_file_atomically(const fs::path& path, std::string_view text) {
   write_file_atomically(path, [&](FileWriter& writer) { writer.write(text); });
 }
 
+// In a folder of its own, for such libraries have temporary files too.
+void write_path_atomically(const fs::path& path, const std::function<void(const fs::path&)>& fill) {
+  const Temporary folder(temporary_beside(path));
+  make_anew(folder.path());
+  const fs::path file = folder.path() / path.filename();
+  fill(file);
+  const int descriptor = ::open(file.c_str(), O_RDONLY | O_CLOEXEC);
+  const bool synced = descriptor >= 0 && ::fsync(descriptor) == 0;
+  if (descriptor >= 0) ::close(descriptor);
+  if (!synced) fail_to("write", path);
+  if (::rename(file.c_str(), path.c_str()) != 0) fail_to("replace", path);
+  sync_folder(path.parent_path());
+}
+
 void write_folder_atomically(const fs::path& path, const std::function<void(const fs::path&)>& fill) {
   Temporary temporary(temporary_beside(path));
-  std::error_code failed;
-  fs::remove_all(temporary.path(), failed);
-  if (::mkdir(temporary.path().c_str(), 0755) != 0) fail_to("create", temporary.path());
+  make_anew(temporary.path());
   fill(temporary.path());
   sync_folder(temporary.path());
   // A folder can't be renamed over another: the old one steps aside until the new one is in place.
@@ -164,7 +183,8 @@ void write_folder_atomically(const fs::path& path, const std::function<void(cons
   }
   temporary.keep();
   sync_folder(path.parent_path());
-  fs::remove_all(old, failed);
+  std::error_code ignored;
+  fs::remove_all(old, ignored);
 }
 
 void remove_folder_atomically(const fs::path& path) {

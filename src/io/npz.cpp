@@ -9,6 +9,7 @@
 #include <memory>
 
 #include "cm/base/error.h"
+#include "cm/base/files.h"
 #include "cm/base/log.h"
 #include "cm/base/text.h"
 #include "cm/io/zip_archive.h"
@@ -115,21 +116,22 @@ NpzArrays load_arrays(const fs::path& path, const std::function<bool(const std::
 void save_npz(const fs::path& path, const NpzArrays& arrays) {
   if (arrays.empty())
     throw Error(concat("could not write ", path.string(), ": there are no arrays to write"));
-  std::list<NpyStream> streams;  // outlive the archive, which reads them when it is closed
-  int code = 0;
-  // libzip writes beside the path and renames when it closes the archive.
-  NewArchive archive(zip_open(path.c_str(), ZIP_CREATE | ZIP_TRUNCATE, &code), zip_discard);
-  if (!archive) throw Error(concat("could not write ", path.string(), ": ", zip_message(code)));
-  for (const auto& [name, tensor] : arrays) {
-    NpyStream& stream = streams.emplace_back();
-    stream.header = format_npy_header(tensor.scalar_type(), tensor.sizes().vec());
-    stream.data = in_file_layout(tensor);
-    add_array(archive.get(), concat(name, kSuffix), stream);
-  }
-  if (zip_close(archive.get()) != 0) {
-    throw Error(concat("could not write ", path.string(), ": ", zip_strerror(archive.get())));
-  }
-  static_cast<void>(archive.release());  // zip_close freed it
+  write_path_atomically(path, [&](const fs::path& temporary) {
+    std::list<NpyStream> streams;  // outlive the archive, which reads them when it is closed
+    int code = 0;
+    NewArchive archive(zip_open(temporary.c_str(), ZIP_CREATE | ZIP_TRUNCATE, &code), zip_discard);
+    if (!archive) throw Error(concat("could not write ", path.string(), ": ", zip_message(code)));
+    for (const auto& [name, tensor] : arrays) {
+      NpyStream& stream = streams.emplace_back();
+      stream.header = format_npy_header(tensor.scalar_type(), tensor.sizes().vec());
+      stream.data = in_file_layout(tensor);
+      add_array(archive.get(), concat(name, kSuffix), stream);
+    }
+    if (zip_close(archive.get()) != 0) {
+      throw Error(concat("could not write ", path.string(), ": ", zip_strerror(archive.get())));
+    }
+    static_cast<void>(archive.release());  // zip_close freed it
+  });
 }
 
 NpzArrays load_npz(const fs::path& path) {

@@ -124,9 +124,11 @@ ResolvedWeights chosen_weights(const fs::path& checkpoint, std::optional<double>
 }  // namespace
 
 std::optional<fs::path> latest_checkpoint(const fs::path& run) {
-  const fs::path link = run / kRunCheckpoints / kLatest;
-  if (!fs::exists(link / kState)) return std::nullopt;
-  return run / kRunCheckpoints / fs::read_symlink(link);
+  const fs::path checkpoints = run / kRunCheckpoints;
+  if (fs::exists(checkpoints / kLatest / kState)) return checkpoints / fs::read_symlink(checkpoints / kLatest);
+  const std::vector<int64_t> steps = saved_steps(checkpoints);
+  if (steps.empty()) return std::nullopt;
+  return checkpoints / checkpoint_name(steps.back());
 }
 
 std::optional<CheckpointSummary> checkpoint_summary(const fs::path& folder) {

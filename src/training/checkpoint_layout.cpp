@@ -42,6 +42,7 @@ std::string checkpoint_name(int64_t step) {
 
 std::vector<int64_t> saved_steps(const fs::path& checkpoints) {
   std::vector<int64_t> steps;
+  if (!fs::is_directory(checkpoints)) return steps;
   for (const auto& entry : fs::directory_iterator(checkpoints)) {
     const auto step = number_in<int64_t>(entry.path().filename().string(), kStepPrefix, "");
     if (step && entry.is_directory() && !entry.is_symlink()) steps.push_back(*step);

@@ -27,7 +27,7 @@ std::string ema_name(double rate);
 std::optional<double> rate_of(const std::filesystem::path& file);
 
 // The folder of a checkpoint after `step` steps, and the steps of such folders in RUN/checkpoints, ascending;
-// links and what else lies there are none.
+// links and what else lies there are none; of a folder that is not there, none.
 std::string checkpoint_name(int64_t step);
 std::vector<int64_t> saved_steps(const std::filesystem::path& checkpoints);
 

@@ -147,7 +147,9 @@ void CheckpointWriter::save(Trainer& trainer) {
                        " until the checkpoint before was written; save less often (train.checkpoint_every)"));
   }
   const fs::path checkpoints = run_ / kRunCheckpoints;
-  fs::create_directory(checkpoints);  // and not the run's, which is gone where it was removed meanwhile
+  std::error_code failed;
+  fs::create_directory(checkpoints, failed);  // and not the run's, which is gone where it was removed meanwhile
+  if (failed) throw Error(concat("could not create ", checkpoints.string(), ": ", failed.message()));
   Checkpoint checkpoint = checkpoint_of(trainer);
   std::vector<int64_t> steps = saved_steps(checkpoints);
   if (std::ranges::find(steps, checkpoint.step) == steps.end()) steps.push_back(checkpoint.step);

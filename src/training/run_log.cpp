@@ -52,7 +52,8 @@ void RunLog::metrics(const Json& metrics) {
 }
 
 void RunLog::samples(const Tensor& picture, int64_t step) {
-  fs::create_directory(run_ / kRunSamples);
+  std::error_code seen_when_writing;
+  fs::create_directory(run_ / kRunSamples, seen_when_writing);
   write_png(run_ / kRunSamples / concat("step-", std::setw(8), std::setfill('0'), step, ".png"), picture);
   events_.image("samples", picture, step);
 }

@@ -38,6 +38,24 @@ TEST(Files, AFailingFillLeavesTheOldFile) {
   EXPECT_THAT(names_in(folder.path()), ElementsAre("a"));
 }
 
+TEST(Files, WhatALibraryWritesIsWholeOrAbsentToo) {
+  const TemporaryFolder folder;
+  const auto write_and = [&](const std::function<void()>& then) {
+    write_path_atomically(folder / "a", [&](const fs::path& temporary) {
+      FileWriter(temporary).write("new");
+      FileWriter(temporary.string() + ".Xy12").write("a temporary of the library's");
+      then();
+    });
+  };
+  EXPECT_EQ(message_of<Error>([&] { write_and([] { throw Error("stopped"); }); }), "stopped");
+  EXPECT_TRUE(fs::is_empty(folder.path()));
+  write_and([&] { EXPECT_TRUE(holds_nothing(folder.path())); });
+  EXPECT_EQ(read_file(folder / "a"), "new");
+  EXPECT_THAT(names_in(folder.path()), ElementsAre("a"));
+  EXPECT_THAT(message_of<Error>([&] { write_path_atomically(folder / "b", [](const fs::path&) {}); }),
+              HasSubstr("could not write"));
+}
+
 TEST(Files, AppendKeepsWhatIsThere) {
   const TemporaryFolder folder;
   FileWriter(folder / "a").write("one ");

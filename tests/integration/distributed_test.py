@@ -244,6 +244,7 @@ class MistakeTest(DistributedTest):
             ({"RANK": "x", "WORLD_SIZE": "2"}, "RANK is 'x', a whole number"),
             ({"RANK": "2", "WORLD_SIZE": "2"}, "ranks count from 0 to 1"),
             ({"RANK": "1", "WORLD_SIZE": "2"}, "set MASTER_ADDR"),
+            ({"CM_MEETING_SECONDS": "soon"}, "CM_MEETING_SECONDS is 'soon', a whole number of seconds is needed"),
         ):
             with self.subTest(variables):
                 self.assert_refused(run(*training("edm", "half"), **variables), pattern)

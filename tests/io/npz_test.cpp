@@ -99,7 +99,7 @@ TEST_F(Npz, WritingRefusesWhatNumPyLacks) {
   EXPECT_THAT(message_of<Error>([&] {
                 save_npz(folder_ / "none/x.npz", {{"x", torch::ones({1})}});
               }),
-              HasSubstr("could not write"));
+              HasSubstr("could not create"));
   EXPECT_EQ(load_npz(path_).count("old"), 1U);
 }
 

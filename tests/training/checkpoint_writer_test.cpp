@@ -150,6 +150,19 @@ TEST(CheckpointWriter, LatestSwingsAndOldOnesGo) {
               ElementsAre("latest", "step-00000000", "step-00000003", "step-00000004", "step-00000009-kept"));
 }
 
+TEST(CheckpointWriter, WithoutTheNewestTheOneBeforeIsTheLatest) {
+  const TemporaryFolder run;
+  TinyRun edm(kObjective<EdmOptions>);
+  for (const int64_t step : {2, 4}) {
+    edm.train_to(step);
+    save_checkpoint(run.path(), edm.trainer, 0);
+  }
+  fs::remove_all(run / "checkpoints/step-00000004");
+  EXPECT_EQ(latest_checkpoint(run.path()), run / "checkpoints/step-00000002");
+  fs::remove_all(run / "checkpoints/step-00000002");
+  EXPECT_EQ(latest_checkpoint(run.path()), std::nullopt);
+}
+
 // Stages end after steps 2 and 5.
 TEST(CheckpointWriter, TheLastOfEachStageStays) {
   const TemporaryFolder run;

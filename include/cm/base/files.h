@@ -38,6 +38,10 @@ class FileWriter {
 void write_file_atomically(const std::filesystem::path& path, const std::function<void(FileWriter&)>& fill);
 void write_file_atomically(const std::filesystem::path& path, std::string_view text);
 
+// The same where a library writes the file itself, by its path.
+void write_path_atomically(const std::filesystem::path& path,
+                           const std::function<void(const std::filesystem::path& temporary)>& fill);
+
 // Calls `fill` with an empty temporary folder beside `path`, then renames it to `path`, replacing a folder
 // that was there. Same promises as write_file_atomically.
 void write_folder_atomically(const std::filesystem::path& path,

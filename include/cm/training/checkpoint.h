@@ -11,7 +11,7 @@
 
 namespace cm {
 
-// The newest complete checkpoint of a run, or nullopt when it has none.
+// The checkpoint that `latest` leads to, or the newest where it leads nowhere; nullopt when there is none.
 std::optional<std::filesystem::path> latest_checkpoint(const std::filesystem::path& run);
 
 // What a checkpoint folder says of itself; nullopt when `folder` is none.
