@@ -11,9 +11,8 @@ if(CM_WARNINGS_AS_ERRORS)
   target_compile_options(cm_flags INTERFACE -Werror)
 endif()
 if(CM_SANITIZE)
-  target_compile_options(cm_flags INTERFACE -fsanitize=address,undefined -fno-omit-frame-pointer
-                                            -fno-sanitize-recover=undefined)
-  target_link_options(cm_flags INTERFACE -fsanitize=address,undefined)
+  target_compile_options(cm_flags INTERFACE -fsanitize=${CM_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  target_link_options(cm_flags INTERFACE -fsanitize=${CM_SANITIZE})
 endif()
 
 # libFuzzer sees which code an input reaches; the asserts of the standard library and of what is included are on as well.

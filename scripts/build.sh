@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Configures and builds in build/ (the preset `release`, with Ninja where it is installed).
+# Configures and builds in build/, with Ninja where it is installed.
 #
-#   scripts/build.sh [--dev | --fuzz] [--configure] [target…]      no target: everything; `apps`: the executables alone
+#   scripts/build.sh [--dev] [--preset NAME] [--configure] [target…]      no target: everything; `apps`: the executables alone
 #     --dev        with the tests and benchmarks; a build folder made with them keeps them
-#     --fuzz       the fuzz targets, in build-fuzz/ (the preset `fuzz`); no target: all of them
+#     --preset     one of CMakePresets.json, in build-NAME/ (default: release, in build/)
 #     --configure  configure only
 #
 # A LibTorch named by CMAKE_PREFIX_PATH or Torch_DIR is used instead of .venv's.
@@ -15,25 +15,25 @@ preset=release
 folder=build
 options=()
 targets=()
-for argument in "$@"; do
-  case $argument in
+while [ $# -gt 0 ]; do
+  case $1 in
     --dev) options+=(-DCM_BUILD_TESTS=ON -DCM_BUILD_BENCH=ON) ;;
-    --fuzz) preset=fuzz folder=build-fuzz ;;
+    --preset) preset=${2:?build.sh: --preset needs a name}; shift ;;
     --configure) configure_only=true ;;
     -h | --help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"; exit 0 ;;
-    -*) echo "build.sh: unknown option '$argument'; allowed are --dev, --fuzz and --configure" >&2; exit 2 ;;
-    *) targets+=("$argument") ;;
+    -*) echo "build.sh: unknown option '$1'; allowed are --dev, --preset and --configure" >&2; exit 2 ;;
+    *) targets+=("$1") ;;
   esac
+  shift
 done
+[ $preset = release ] || folder=build-$preset
 
 cache=$folder/CMakeCache.txt
 # The folder of a project that was moved or copied holds the old place's paths.
 if [ -e $cache ] && ! grep -qx "CMAKE_HOME_DIRECTORY:INTERNAL=$(pwd -P)" $cache; then
   rm $cache
 fi
-if [ $preset = fuzz ]; then
-  targets=("${targets[@]:-fuzzers}")
-elif [ ! -e $cache ] && [ ${#options[@]} = 0 ]; then
+if [ ! -e $cache ] && [ ${#options[@]} = 0 ]; then
   options+=(-DCM_BUILD_TESTS=OFF -DCM_BUILD_BENCH=OFF)
 fi
 if command -v ninja >/dev/null; then

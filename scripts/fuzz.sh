@@ -42,7 +42,7 @@ done
 [ ${#targets[@]} -gt 0 ] || targets=("${known[@]}")
 
 scripts/setup.sh "${setup[@]}"
-scripts/build.sh --fuzz "${targets[@]/%/_fuzz}"
+scripts/build.sh --preset fuzz "${targets[@]/%/_fuzz}"
 
 export OMP_NUM_THREADS=1 ASAN_OPTIONS=${ASAN_OPTIONS:-} UBSAN_OPTIONS=print_stacktrace=1
 TMPDIR=$(mktemp -d -p /dev/shm cm-fuzz-XXXXXX)  # the readers' files

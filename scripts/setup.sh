@@ -40,7 +40,7 @@ if $dev; then
   requirements+=(scripts/requirements-dev.txt)
 fi
 if $fuzz; then
-  configure+=(--fuzz)
+  configure+=(--preset fuzz)
   packages+=(clang/clang++ libclang-rt-dev)
 fi
 if $track; then requirements+=(scripts/requirements-track.txt); fi
