@@ -1,6 +1,7 @@
 #include "cm/base/files.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -185,6 +186,20 @@ void write_folder_atomically(const fs::path& path, const std::function<void(cons
   sync_folder(path.parent_path());
   std::error_code ignored;
   fs::remove_all(old, ignored);
+}
+
+FolderLock::FolderLock(const fs::path& folder)
+    : descriptor_(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
+  if (descriptor_ < 0) fail_to("open", folder);
+  if (::flock(descriptor_, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return;
+  ::close(descriptor_);
+  throw InputError(concat(folder.string(),
+                          ": another process is writing to it; stop that one or wait for its end, or name "
+                          "another folder"));
+}
+
+FolderLock::~FolderLock() {
+  ::close(descriptor_);
 }
 
 void remove_folder_atomically(const fs::path& path) {

@@ -105,11 +105,12 @@ Json file_setting(const std::string& path) {
 SearchFolder::SearchFolder(const fs::path& folder, const Json& settings, bool resume)
     : folder_(folder), settings_(parse_json(json_text(settings))) {  // as the record will have them
   if (resume) check_settings(folder_, settings_);
+  fs::create_directories(folder_);
+  lock_.emplace(folder_);
   remove_unfinished(folder_);
   if (resume) {
     read_evaluations();
   } else {
-    fs::create_directories(folder_);
     for (const char* name : {kPicture, kEvaluations}) fs::remove(folder_ / name);
     write_record(nullptr);
   }

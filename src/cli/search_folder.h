@@ -38,7 +38,8 @@ class SearchFolder {
  public:
   // Starts a search with these settings in a folder that is made, or cleared of an earlier search; or resumes
   // one: InputError, with nothing touched, when that has other settings, naming those that differ. Lines of
-  // evaluations.jsonl that were cut off by a crash are dropped.
+  // evaluations.jsonl that were cut off by a crash are dropped. InputError too when another process searches
+  // in the folder.
   SearchFolder(const std::filesystem::path& folder, const Json& settings, bool resume);
 
   // The value that was found along these points, if any.
@@ -54,6 +55,7 @@ class SearchFolder {
   void read_evaluations();
 
   std::filesystem::path folder_;
+  std::optional<FolderLock> lock_;
   Json settings_;
   std::map<std::vector<int64_t>, double> values_;
   std::unique_ptr<FileWriter> lines_;

@@ -151,7 +151,16 @@ void prepare(const TrainCommand& command, bool resume, const torch::Device& devi
   const RunConfig config = read_run_config(command, resume);
   set_numerics(config);
   run.emplace(config, device, world);
-  if (resume && !command.dry_run) resume_run(command, *run);
+}
+
+// The folder is made, this run's alone until its end, and read on all ranks.
+void open_folder(const TrainCommand& command, bool resume, const World& world, TrainingRun& run,
+                 std::optional<FolderLock>& lock) {
+  if (world.is_first()) {
+    fs::create_directories(command.out);
+    lock.emplace(command.out);
+  }
+  if (resume) resume_run(command, run);
 }
 
 // What rank 0 sees in the folder counts: the others may look at a network's disk that tells them later.
@@ -162,9 +171,8 @@ bool is_resumed(const TrainCommand& command, const World& world) {
   return found.item<int64_t>() != 0;
 }
 
-void open_folder(const TrainCommand& command, bool resume, const TrainingRun& run) {
+void begin(const TrainCommand& command, bool resume, const TrainingRun& run) {
   const fs::path out = command.out;
-  fs::create_directories(out);
   for (const fs::path& folder : {out, out / kRunCheckpoints, out / kRunSamples}) remove_unfinished(folder);
   if (command.common.force && !resume) clear_old_run(out);
   write_file_atomically(out / kRunConfig, to_yaml(run.config()));
@@ -190,7 +198,9 @@ int run_train_command(const TrainCommand& command) {
   world.together([&] { prepare(command, resume, ranks.device, world, run); });
   world.set_timeout(run->config().train.distributed_timeout);
   if (command.dry_run) return dry_run(*run);
-  if (world.is_first()) open_folder(command, resume, *run);
+  std::optional<FolderLock> lock;
+  world.together([&] { open_folder(command, resume, world, *run, lock); });
+  if (world.is_first()) begin(command, resume, *run);
   const TrainOutcome outcome =
       train(run->trainer(), run->config().train, run->dataset(), run->config().data, command.out);
   if (world.is_first()) say_outcome(command, outcome, run->trainer().steps_done());

@@ -18,6 +18,17 @@ using test::TemporaryFolder;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
+TEST(FolderLock, OnlyOneHasIt) {
+  const TemporaryFolder folder;
+  {
+    const FolderLock lock(folder.path());
+    EXPECT_THAT(message_of<InputError>([&] { const FolderLock second(folder.path()); }),
+                HasSubstr("another process is writing to it"));
+  }
+  const FolderLock third(folder.path());
+  EXPECT_THAT(names_in(folder.path()), ElementsAre());
+}
+
 TEST(Files, WriteReplacesTheWholeFile) {
   const TemporaryFolder folder;
   write_file_atomically(folder / "a", "a long first text");

@@ -43,6 +43,12 @@ class SearchFolderTest : public testing::Test {
   const test::TemporaryFolder folder_;
 };
 
+TEST_F(SearchFolderTest, HasOneSearchAtATime) {
+  const SearchFolder search(out(), kSettings, false);
+  EXPECT_THAT(message_of<InputError>([&] { SearchFolder(out(), kSettings, true); }),
+              HasSubstr("another process is writing to it"));
+}
+
 TEST_F(SearchFolderTest, RemembersEvaluationsExactly) {
   add_two();
   const SearchFolder resumed(out(), kSettings, true);
@@ -143,7 +149,7 @@ TEST_F(SearchFolderTest, AFileIsItsContent) {
   const auto mistake_with = [&](const std::string& name) {
     return message_of<InputError>([&] { SearchFolder(out(), settings(name), true); });
   };
-  const SearchFolder search(out(), settings("a"), false);
+  { const SearchFolder search(out(), settings("a"), false); }
   EXPECT_NO_THROW(SearchFolder(out(), settings("b"), true));
   EXPECT_THAT(mistake_with("c"), HasSubstr(concat("checkpoint was ", (folder_ / "a").string(), ", not ")));
   std::ofstream(folder_ / "a") << "trained on";

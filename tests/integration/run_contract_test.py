@@ -319,6 +319,8 @@ class ResumeTest(ExecutableTest):
         deadline = time.monotonic() + SECONDS
         while not ((folder / "metrics.jsonl").exists() and metrics_of(folder)) and time.monotonic() < deadline:
             time.sleep(0.01)
+        second = run("cm-train-edm", "--out", folder, "--resume=auto", "train.steps=1")
+        self.assert_refused(second, "another process is writing to it")
         process.send_signal(signal.SIGTERM)
         output, _ = process.communicate(timeout=SECONDS)
         self.assertEqual(process.returncode, 0)

@@ -60,6 +60,20 @@ void remove_unfinished(const std::filesystem::path& folder);
 // Removes whatever this process has begun and not finished, for when it is about to end.
 void remove_own_unfinished();
 
+// While it lives no other process, and nobody else in this one, gets a lock of the same folder: an InputError
+// tells them. It leaves nothing in the folder, and goes with its process however that ends. Where the file
+// system knows no locks nothing is locked.
+class FolderLock {
+ public:
+  explicit FolderLock(const std::filesystem::path& folder);
+  ~FolderLock();
+  FolderLock(const FolderLock&) = delete;
+  FolderLock& operator=(const FolderLock&) = delete;
+
+ private:
+  int descriptor_;
+};
+
 // Makes `link` a relative symbolic link to `target` (a name in the same folder) by an atomic rename.
 void swing_link(const std::filesystem::path& link, const std::string& target);
 
