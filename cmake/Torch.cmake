@@ -9,6 +9,8 @@ add_library(cm_torch INTERFACE IMPORTED GLOBAL)
 target_include_directories(cm_torch SYSTEM INTERFACE
   ${CM_TORCH_ROOT}/include
   ${CM_TORCH_ROOT}/include/torch/csrc/api/include)
+# LibTorch is a release build: without NDEBUG its headers have members that its libraries don't.
+target_compile_definitions(cm_torch INTERFACE $<$<CONFIG:Debug>:NDEBUG>)
 # libtorch_cuda registers its kernels when it is loaded; nothing refers to it by name, so the linker must be told to
 # keep it.
 set(_libraries)

@@ -5,6 +5,7 @@
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 
 #include <algorithm>
+#include <mutex>
 // Defined where LibTorch has the group and its headers are there (cmake/Distributed.cmake).
 #ifdef USE_C10D_GLOO
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
@@ -44,17 +45,31 @@ void say_waiting(const Launch& launch, const std::string& whom, const Patience& 
                      " s; start all, or unset these variables to run alone"));
 }
 
-// c10d logs what it then throws, with a stack trace; what is thrown is said once, by whoever catches it.
+// c10d logs what it then throws, with a stack trace; what is thrown is said once, by whoever catches it. Its
+// warnings, of each failed attempt, stay away afterwards too. Ranks that are threads of one process share the
+// level.
 class WithoutC10dsLog {
  public:
-  WithoutC10dsLog() { FLAGS_caffe2_log_level = std::max(before_, kFatal); }
-  ~WithoutC10dsLog() { FLAGS_caffe2_log_level = before_; }
+  WithoutC10dsLog() {
+    const std::lock_guard lock(mutex_);
+    if (holders_ == 0) before_ = FLAGS_caffe2_log_level;
+    holders_ += 1;
+    FLAGS_caffe2_log_level = std::max(FLAGS_caffe2_log_level, kFatal);
+  }
+  ~WithoutC10dsLog() {
+    const std::lock_guard lock(mutex_);
+    holders_ -= 1;
+    if (holders_ == 0) FLAGS_caffe2_log_level = std::max(before_, kErrors);
+  }
   WithoutC10dsLog(const WithoutC10dsLog&) = delete;
   WithoutC10dsLog& operator=(const WithoutC10dsLog&) = delete;
 
  private:
+  static constexpr int kErrors = 2;
   static constexpr int kFatal = 3;
-  int before_ = FLAGS_caffe2_log_level;
+  static inline std::mutex mutex_;
+  static inline int holders_ = 0;
+  static inline int before_ = 0;  // valid while there are holders
 };
 
 c10::intrusive_ptr<c10d::TCPStore> open_store(const Launch& launch, const Patience& patience) {
@@ -127,9 +142,6 @@ void await_all(c10d::Store& store, const Launch& launch, const Patience& patienc
 }  // namespace
 
 StorePointer meet(const Launch& launch, const Patience& patience) {
-  // c10d warns of each failed attempt.
-  constexpr int kErrors = 2;
-  FLAGS_caffe2_log_level = std::max(FLAGS_caffe2_log_level, kErrors);
   const WithoutC10dsLog quiet;
   StorePointer store = c10::make_intrusive<c10d::PrefixStore>(concat("consistency/", launch.attempt),
                                                               open_store(launch, patience));
