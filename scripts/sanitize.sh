@@ -7,7 +7,8 @@
 #     --quick       of both, the lower modules alone, as CI does
 #     --no-install  install nothing (see scripts/setup.sh)
 #
-# LibTorch is not instrumented; tests/sanitizers/ says which reports are suppressed for that, and why.
+# LibTorch is not instrumented; tests/thread_sanitizer.txt says which reports are suppressed for that, and why. Under the other
+# sanitizers none is.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -27,19 +28,19 @@ done
 
 scripts/setup.sh "${setup[@]}"
 
-suppressions=$PWD/tests/sanitizers
-export ASAN_OPTIONS=detect_leaks=1 LSAN_OPTIONS=suppressions=$suppressions/leaks.txt:print_suppressions=0
-export UBSAN_OPTIONS=print_stacktrace=1 TSAN_OPTIONS=suppressions=$suppressions/races.txt
+export UBSAN_OPTIONS=print_stacktrace=1 TSAN_OPTIONS=suppressions=$PWD/tests/thread_sanitizer.txt
 
-tested() {  # PRESET [MODULE…]: builds and runs their unit tests; no module: all
-  local preset=$1
+tested() {  # PRESET [MODULE…]: builds and runs the unit tests of these modules; none: all
+  local preset=$1 modules
   shift
-  local modules=("$@")
-  scripts/build.sh --dev --preset "$preset" "${modules[@]/%/_test}"
-  local pattern
-  pattern=$(IFS='|'; echo "^(${modules[*]})\\.")
-  [ ${#modules[@]} -gt 0 ] || pattern=.
-  ctest --test-dir "build-$preset" --output-on-failure --no-tests=error -j2 --label-regex '^unit$' --tests-regex "$pattern"
+  if [ $# = 0 ]; then
+    scripts/build.sh --dev --preset "$preset" unit_tests
+  else
+    scripts/build.sh --dev --preset "$preset" "${@/%/_test}"
+  fi
+  modules=$(IFS='|'; echo "$*")
+  ctest --test-dir "build-$preset" --output-on-failure --no-tests=error -j2 --label-regex '^unit$' \
+    --tests-regex "^(${modules:-.*})(\.|$)"
 }
 
 for one in "${what[@]}"; do
