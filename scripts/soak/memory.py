@@ -39,9 +39,11 @@ def measure(steps: int, settings: list[str]) -> bool:
         time.sleep(SECONDS_BETWEEN_LOOKS)
         done = steps_done(support.FOLDER / "memory")
         try:
-            last = resident_mb(process) or last  # a process that has just ended has none
+            now = resident_mb(process)
         except (FileNotFoundError, ProcessLookupError):
             continue
+        if done < steps:  # a process that ends takes memory anew, to unload its libraries, and then has none
+            last = now
         if first is None and done >= min(WARM_STEPS, steps // 2):
             first = last
         if done >= said + steps // 20:
