@@ -62,7 +62,7 @@ void declare_walk_and_output(CLI::App& app, cm::EditOptions& options, Words& wor
       ->type_name(cm::choices_of<cm::Sampler>());
   app.add_option("--class", options.classes,
                  "classes, repeated over the results in order: 3, 3,5 or all; default: those of the input");
-  cm::add_guidance_option(app, options.guidance);
+  cm::add_guidance_options(app, options.guidance, options.guide);
   cm::add_compute_options(app, options.compute);
   cm::add_number_option(app, "--num", options.count,
                         "how many results; the inputs are repeated in order, each with draws of its own "

@@ -39,7 +39,7 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--class", command.classes,
                  "classes, repeated over the samples in order: 3, 3,5 or all (default)");
-  cm::add_guidance_option(app, command.guidance);
+  cm::add_guidance_options(app, command.guidance, command.guide);
   cm::add_compute_options(app, command.compute);
   cm::add_number_option(app, "--batch", command.batch,
                         "samples, and images whose features are, computed at once; changes nothing but speed",

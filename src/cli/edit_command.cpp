@@ -114,7 +114,7 @@ int run_edit_command(const EditOptions& options) {
   const int64_t count = input.reference.defined() ? input.reference.size(0) : options.count.value_or(kFrames);
   const uint64_t seed = options.common.seed.value_or(0);
   const BatchDraws draws = edit_draws(options, model_options, sampler, seed, count);
-  const Model model = open_model(weights.file, device, options.compute);
+  const Model model = open_model(weights.file, sampler.guide, device, options.compute);
   const double start = seconds_now();
   const auto make = [&](int64_t first, int64_t n) {
     return edit(model, options, sampler, input.rows(first, n), draws(first, n));

@@ -56,7 +56,8 @@ Subject subject_of(const SampleSetPlan& plan, const EvaluateCommand& command, to
   const auto open = [plan, device, seed = command.common.seed.value_or(0),
                      rule = command.sampling.quantization,
                      compute = command.sampling.compute]() -> PixelSource {
-    const auto model = std::make_shared<const Model>(open_model(plan.weights.file, device, compute));
+    const auto model =
+        std::make_shared<const Model>(open_model(plan.weights.file, plan.sampler.guide, device, compute));
     return [=](int64_t first, int64_t n) {
       const SampleNoise noise = seeded_noise(plan.model, plan.sampler, seed, first, n);
       return pixels_of(planned_samples(plan, *model, noise, first, n), plan.weights.file, rule);

@@ -37,7 +37,7 @@ void add_walk_options(CLI::App& app, SamplerRequest& request) {
   app.add_flag_callback(
       "--no-clamp", [&request] { request.clamp = false; },
       "do not clamp the network's output to [-1, 1] after every call");
-  add_guidance_option(app, request.guidance);
+  add_guidance_options(app, request.guidance, request.guide);
 }
 
 }  // namespace

@@ -71,7 +71,8 @@ Plan plan_of(const SearchCommand& command) {
   check_model(model, weights.file);
   const int64_t grid = command.grid.value_or(grid_levels(model));
   check_steps(command.steps, grid);
-  const auto first_step = choose_sampler({.kind = SamplerKind::onestep, .guidance = command.guidance}, model);
+  const auto first_step = choose_sampler(
+      {.kind = SamplerKind::onestep, .guidance = command.guidance, .guide = command.guide}, model);
   return {.device = device,
           .samples = {.weights = weights,
                       .model = model,
@@ -85,18 +86,20 @@ Json settings_of(const SearchCommand& command, const Plan& plan) {
   const FeatureOptions& features = command.reference.features;
   const auto features_in = feature_file(features.source);
   const Json every_class = plan.samples.model.image.classes > 0 ? Json("all") : Json(nullptr);
-  return {{"checkpoint", file_setting(plan.samples.weights.file.string())},
-          {"steps", command.steps},
-          {"grid", plan.grid},
-          {"metric", command.metric},
-          {"features", file_setting(features_in ? features_in->string() : features.source)},
-          {"resize", features.resize ? Json(to_string(*features.resize)) : Json(nullptr)},
-          {"reference", file_setting(command.reference.reference)},
-          {"num", command.count},
-          {"class", command.classes ? Json(*command.classes) : every_class},
-          {"guidance", command.guidance},
-          {"dtype", to_string(command.compute.dtype)},
-          {"seed", command.common.seed.value_or(0)}};
+  Json settings = guidance_record(plan.samples.sampler);
+  if (const auto& guide = plan.samples.sampler.guide) settings["guide"] = file_setting(guide->string());
+  settings.update({{"checkpoint", file_setting(plan.samples.weights.file.string())},
+                   {"steps", command.steps},
+                   {"grid", plan.grid},
+                   {"metric", command.metric},
+                   {"features", file_setting(features_in ? features_in->string() : features.source)},
+                   {"resize", features.resize ? Json(to_string(*features.resize)) : Json(nullptr)},
+                   {"reference", file_setting(command.reference.reference)},
+                   {"num", command.count},
+                   {"class", command.classes ? Json(*command.classes) : every_class},
+                   {"dtype", to_string(command.compute.dtype)},
+                   {"seed", command.common.seed.value_or(0)}});
+  return settings;
 }
 
 // How far a search is, in evaluations; it ends after fewer than the most where its brackets overlap.
@@ -205,7 +208,8 @@ int run_search_command(const SearchCommand& command) {
                        .batch_size = command.batch,
                        .resize_named = command.reference.features.resize.has_value()});
   evaluator.check(samples);
-  const Model model = open_model(plan.samples.weights.file, plan.device, command.compute);
+  const Model model =
+      open_model(plan.samples.weights.file, plan.samples.sampler.guide, plan.device, command.compute);
   SearchFolder folder(command.out, settings_of(command, plan), command.resume);
 
   const InterruptGuard interrupt;

@@ -4,19 +4,24 @@
 
 namespace cm {
 
-Denoiser guided(Denoiser of_class, Denoiser of_null, double w) {
+Denoiser guided(Denoiser denoiser, Denoiser weak, const Guidance& guidance, Levels levels) {
+  const double w = guidance.weight;
   TORCH_CHECK(std::isfinite(w) && w >= 0, "a guidance weight must be at least 0, got ", w);
-  if (w == 1) return of_class;
-  if (w == 0) return of_null;
-  return
-      [w, d_class = std::move(of_class), d_null = std::move(of_null)](const Tensor& x, const Tensor& sigma) {
-        const Tensor null = d_null(x, sigma);
-        return null + w * (d_class(x, sigma) - null);
-      };
-}
-
-int64_t guided_evaluations(double w) {
-  return w == 0 || w == 1 ? 1 : 2;
+  if (w == 1) return denoiser;
+  if (w == 0 && guidance.everywhere()) return weak;
+  const auto d_w = [w, denoiser, weak](const Tensor& x, const Tensor& sigma) {
+    const Tensor of_weak = weak(x, sigma);
+    return of_weak + w * (denoiser(x, sigma) - of_weak);
+  };
+  if (guidance.everywhere()) return d_w;
+  return [=](const Tensor& x, const Tensor& sigma) {
+    Tensor inside = sigma > guidance.sigma_min;
+    if (guidance.sigma_max) inside = inside.logical_and(sigma <= *guidance.sigma_max);
+    if (levels == Levels::one) return inside[0].item<bool>() ? d_w(x, sigma) : denoiser(x, sigma);
+    const Tensor of_weak = weak(x, sigma);
+    const Tensor own = denoiser(x, sigma);
+    return torch::where(per_sample(inside, x), of_weak + w * (own - of_weak), own);
+  };
 }
 
 }  // namespace cm

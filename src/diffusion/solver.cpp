@@ -50,7 +50,6 @@ Tensor rk4_step(const Denoiser& denoiser, const Tensor& x, const Tensor& sigma, 
 
 struct Rule {
   int64_t order;
-  int64_t evaluations;
   Solver to_zero;
   Tensor (*step)(const Denoiser& denoiser, const Tensor& x, const Tensor& sigma, const Tensor& sigma_next);
 };
@@ -58,17 +57,17 @@ struct Rule {
 Rule rule_of(Solver solver) {
   switch (solver) {
     case Solver::euler:
-      return {1, 1, Solver::euler, euler_step};
+      return {1, Solver::euler, euler_step};
     case Solver::heun:
-      return {2, 2, Solver::euler, heun_step};
+      return {2, Solver::euler, heun_step};
     case Solver::midpoint:
-      return {2, 2, Solver::euler, midpoint_step<mean>};
+      return {2, Solver::euler, midpoint_step<mean>};
     case Solver::dpm:  // its middle is σ/8 there, as in the release
-      return {2, 2, Solver::dpm, midpoint_step<mean_of_cube_roots>};
+      return {2, Solver::dpm, midpoint_step<mean_of_cube_roots>};
     case Solver::dpm_solver_2:
-      return {2, 2, Solver::euler, midpoint_step<geometric_mean>};
+      return {2, Solver::euler, midpoint_step<geometric_mean>};
     case Solver::rk4:
-      return {4, 4, Solver::euler, rk4_step};
+      return {4, Solver::euler, rk4_step};
   }
   TORCH_INTERNAL_ASSERT(false, "not a solver");
 }
@@ -82,10 +81,6 @@ Tensor solver_step(Solver solver, const Denoiser& denoiser, const Tensor& x, con
 
 Solver rule_to_zero(Solver solver) {
   return rule_of(solver).to_zero;
-}
-
-int64_t evaluations(Solver solver) {
-  return rule_of(solver).evaluations;
 }
 
 int64_t order_of_convergence(Solver solver) {

@@ -230,7 +230,8 @@ std::vector<Score> Evaluator::evaluate(const ImageSet& samples) {
 
 std::vector<Score> Evaluator::evaluate(const SetHeader& samples, const Activations& activations) {
   check(samples);
-  const Comparison comparison{samples, activations, *compared_, options_.seed};
+  Kept of_samples;
+  const Comparison comparison{samples, activations, *compared_, options_.seed, of_samples};
   std::vector<Score> scores;
   double distance = 0;
   for (const auto& name : options_.metrics) {

@@ -6,12 +6,13 @@
 #include "cm/base/text.h"
 #include "inception_score.h"
 #include "kernel_distance.h"
-#include "precision_recall.h"
+#include "manifold.h"
 
 namespace cm {
 namespace {
 
-constexpr int64_t kNeighbours = 3;
+constexpr int64_t kNeighbours = 3;         // of precision and recall, as published
+constexpr int64_t kDensityNeighbours = 5;  // of density and coverage, as published
 constexpr Wanted kSpatial{.features = false, .spatial = true};
 constexpr Wanted kLogits{.features = false, .logits = true};
 
@@ -33,15 +34,31 @@ MetricValue kid(const Comparison& c) {
   return {distance.mean, distance.deviation};
 }
 
+const Manifold& reference_manifold(ComparedReference& reference, int64_t k) {
+  return reference.once(concat("manifold of ", k, " neighbours"),
+                        [&] { return manifold_of(reference.activations().features, k); });
+}
+
 MetricValue precision(const Comparison& c) {
-  const Manifold& manifold = c.reference.once(concat("manifold of ", kNeighbours, " neighbours"), [&] {
-    return manifold_of(c.reference.activations().features, kNeighbours);
-  });
-  return {share_inside(c.activations.features, manifold)};
+  return {share_inside(c.activations.features, reference_manifold(c.reference, kNeighbours))};
 }
 
 MetricValue recall(const Comparison& c) {
   return {share_inside(c.reference.activations().features, manifold_of(c.activations.features, kNeighbours))};
+}
+
+const DensityCoverage& density_coverage_of(const Comparison& c) {
+  return c.kept.once("density and coverage", [&] {
+    return density_coverage(c.activations.features, reference_manifold(c.reference, kDensityNeighbours));
+  });
+}
+
+MetricValue density(const Comparison& c) {
+  return {density_coverage_of(c).density};
+}
+
+MetricValue coverage(const Comparison& c) {
+  return {density_coverage_of(c).coverage};
 }
 
 MetricValue class_accuracy(const Comparison& c) {
@@ -56,6 +73,7 @@ MetricValue class_accuracy(const Comparison& c) {
 const std::vector<Metric>& metric_table() {
   constexpr auto kDistance = "the Fréchet distance";
   constexpr auto kShares = "precision and recall with k = 3";
+  constexpr auto kDensity = "density and coverage with k = 5";
   static const std::vector<Metric> table = {
       // Numbers in other features can't be compared with a FID, so they have another name.
       {.name = "frechet", .help = "Fréchet distance in features other than Inception's",
@@ -73,6 +91,10 @@ const std::vector<Metric>& metric_table() {
        .higher_is_better = true, .least = {kNeighbours + 1, kShares}, .compute = precision},
       {.name = "recall", .help = "share of the reference's images that lie among the samples",
        .higher_is_better = true, .least = {kNeighbours + 1, kShares}, .compute = recall},
+      {.name = "density", .help = "how many of the reference's images have a sample among their neighbours, on average",
+       .higher_is_better = true, .least = {kDensityNeighbours + 1, kDensity}, .compute = density},
+      {.name = "coverage", .help = "share of the reference's images that have a sample among their neighbours",
+       .higher_is_better = true, .least = {kDensityNeighbours + 1, kDensity}, .compute = coverage},
       {.name = "class_accuracy", .help = "share of samples that a classifier gives the class of their label",
        .higher_is_better = true, .with = ComparedWith::nothing, .wanted = kLogits, .labels = true,
        .compute = class_accuracy},

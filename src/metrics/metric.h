@@ -14,9 +14,23 @@
 
 namespace cm {
 
-// The reference of a comparison in its features. What follows from it is computed once, when a metric first
-// needs it.
-class ComparedReference {
+// Results that several metrics need: each is computed once, for the first that asks.
+class Kept {
+ public:
+  // The result of `make`, which is called for the first that asks for `what`.
+  template <class Make>
+  const auto& once(const std::string& what, Make make) {
+    std::any& kept = kept_[what];
+    if (!kept.has_value()) kept = make();
+    return std::any_cast<const std::invoke_result_t<Make>&>(kept);
+  }
+
+ private:
+  std::map<std::string, std::any> kept_;
+};
+
+// The reference of a comparison in its features, and what follows from it.
+class ComparedReference : public Kept {
  public:
   // All must live as long. `wanted` is what is computed of the reference's images, `batch_size` at once.
   ComparedReference(const std::optional<Reference>& reference, const FeatureExtractor& extractor,
@@ -29,20 +43,11 @@ class ComparedReference {
   const RootedMoments& moments();
   const RootedMoments& spatial_moments();
 
-  // The result of `make`, which is called for the first that asks for `what`.
-  template <class Make>
-  const auto& once(const std::string& what, Make make) {
-    std::any& kept = kept_[what];
-    if (!kept.has_value()) kept = make();
-    return std::any_cast<const std::invoke_result_t<Make>&>(kept);
-  }
-
  private:
   const std::optional<Reference>& reference_;
   const FeatureExtractor& extractor_;
   Wanted wanted_;
   int64_t batch_size_;
-  std::map<std::string, std::any> kept_;
 };
 
 // What a metric is computed from.
@@ -51,6 +56,7 @@ struct Comparison {
   const Activations& activations;  // of the samples
   ComparedReference& reference;
   uint64_t seed;  // of its draws
+  Kept& kept;     // of these samples
 };
 
 struct MetricValue {

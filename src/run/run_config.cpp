@@ -50,9 +50,14 @@ void complain_of_teacher(const RunConfig& config, const Method& method, const Co
     complain("teacher.checkpoint", concat("is not used by objective ", to_string(config.objective),
                                           "; to start from its weights, name it in init.checkpoint"));
   }
-  if (!method.needs_teacher && config.teacher.guidance != 1) {
+  if (!method.needs_teacher && config.teacher.guidance.weight != 1) {
     complain("teacher.guidance", concat("is not used by objective ", to_string(config.objective),
                                         ", which has no teacher; cm-sample --guidance guides its samples"));
+  }
+  if (config.teacher.guidance.weight == 1 &&
+      (config.teacher.guide || !config.teacher.guidance.everywhere())) {
+    complain(config.teacher.guide ? "teacher.guide" : "teacher.guidance_sigma_max",
+             "has no effect without teacher.guidance; set that to a weight other than 1, or remove this");
   }
 }
 

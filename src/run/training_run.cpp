@@ -88,7 +88,7 @@ void check_label_dropout(const RunConfig& config, const ImageSpec& image,
 
 // What the student will have learned: by its teacher's guidance, or of a teacher that had learned it.
 std::optional<double> distilled_guidance(const RunConfig& config, const std::optional<Model>& teacher) {
-  if (config.teacher.guidance != 1) return config.teacher.guidance;
+  if (config.teacher.guidance.weight != 1) return config.teacher.guidance.weight;
   return teacher ? teacher->options().guidance : std::nullopt;
 }
 
@@ -168,14 +168,15 @@ TrainingRun::TrainingRun(const RunConfig& config, const torch::Device& device, c
     check_teacher(weights.options, image, *config_.teacher.checkpoint);
     if (weights.options.distilled_steps)
       check_distilled_teacher(config_, method, *weights.options.distilled_steps);
-    const double guidance = config_.teacher.guidance;
-    check_guidance(weights.options, guidance,
-                   concat("teacher.guidance ", guidance, " of ", *config_.teacher.checkpoint));
+    const Guidance& guidance = config_.teacher.guidance;
+    check_guidance(weights.options, guidance, config_.teacher.guide.has_value(),
+                   concat("teacher.guidance ", guidance.weight, " of ", *config_.teacher.checkpoint));
     // One that stages replace belongs to the checkpoints, with all that its weights tell.
     const bool stays = !method.has_stages;
     teacher_.emplace(
         make_model(weights, device, file.string(), stays ? config_.train.dtype : ComputeType::fp32));
     teacher_->compute_in(config_.train.dtype);
+    if (config_.teacher.guide) guide_teacher();
   }
   check_label_dropout(config_, image, teacher_);
   const auto init = open_source(config_.init);
@@ -209,20 +210,40 @@ TrainingRun::TrainingRun(const RunConfig& config, const torch::Device& device, c
                                        target_ ? &*target_ : nullptr, world);
 }
 
+void TrainingRun::guide_teacher() {
+  const Source guide = *open_source({.checkpoint = config_.teacher.guide, .ema = std::nullopt});
+  const std::string what = concat("teacher.guide ", *config_.teacher.guide);
+  check_guide(teacher_->options(), guide.options, what);
+  const bool knows_null = guide.options.image.classes == 0 || guide.options.label_dropout > 0;
+  if (config_.train.label_dropout > 0 && !knows_null) {
+    throw InputError(concat(what,
+                            ": was trained without label dropout and does not know the null class, which "
+                            "train.label_dropout ",
+                            config_.train.label_dropout, " asks it for; set that to 0"));
+  }
+  sources_ += described("guide       ", guide.weights);
+  teacher_->guide_by(load_model(guide.weights.file, teacher_->device(), config_.train.dtype));
+}
+
 std::string TrainingRun::summary() const {
   const ImageSpec& image = student_->options().image;
   const auto parameters = static_cast<double>(parameter_count(student_->network()));
   // Weights, gradient and two moments of the student; target, teacher; the averages. All are fp32.
   const double copies =
       4 + (target_ ? 1 : 0) + (teacher_ ? 1 : 0) + static_cast<double>(config_.ema.rates.size());
-  const double numbers = parameters * copies + (lpips_ ? static_cast<double>(parameter_count(*lpips_)) : 0);
+  const auto count = [](const torch::nn::Module& module) {
+    return static_cast<double>(parameter_count(module));
+  };
+  const Model* guide = teacher_ ? teacher_->guide() : nullptr;
+  const double numbers =
+      parameters * copies + (lpips_ ? count(*lpips_) : 0) + (guide ? count(guide->network()) : 0);
   return concat("objective   ", to_string(config_.objective), ", ", config_.train.steps, " steps of ",
                 config_.train.batch_size, " images", processes(trainer_->world()), "\ndata        ",
                 dataset_->size(), " images, ", image.channels, " × ", image.size, " × ", image.size, ", ",
                 image.classes, " classes", sources_, "\nnetwork     ", human_count(parameters),
                 " parameters\nmemory      ", human_bytes(4 * numbers), " for weights, gradients, optimizer, ",
-                "averages", target_ ? ", target" : "", teacher_ ? ", teacher" : "", lpips_ ? ", LPIPS" : "",
-                "; activations come on top");
+                "averages", target_ ? ", target" : "", teacher_ ? ", teacher" : "", guide ? ", guide" : "",
+                lpips_ ? ", LPIPS" : "", "; activations come on top");
 }
 
 }  // namespace cm

@@ -125,7 +125,8 @@ ResolvedWeights chosen_weights(const fs::path& checkpoint, std::optional<double>
 
 std::optional<fs::path> latest_checkpoint(const fs::path& run) {
   const fs::path checkpoints = run / kRunCheckpoints;
-  if (fs::exists(checkpoints / kLatest / kState)) return checkpoints / fs::read_symlink(checkpoints / kLatest);
+  if (fs::exists(checkpoints / kLatest / kState))
+    return checkpoints / fs::read_symlink(checkpoints / kLatest);
   const std::vector<int64_t> steps = saved_steps(checkpoints);
   if (steps.empty()) return std::nullopt;
   return checkpoints / checkpoint_name(steps.back());
@@ -154,7 +155,9 @@ void load_checkpoint(const fs::path& checkpoint, Trainer& trainer) {
   load_weights(checkpoint / kModel, student);
   if (trainer.target() != nullptr) load_weights(checkpoint / kTarget, *trainer.target());
   if (Model* teacher = trainer.stage_teacher()) {
-    *teacher = load_model(checkpoint / kTeacher, student.device());
+    Model loaded = load_model(checkpoint / kTeacher, student.device());
+    if (teacher->guide()) loaded.guide_by(*teacher->guide());
+    *teacher = std::move(loaded);
     teacher->compute_in(student.network().compute_type());
   }
   EmaSet& averages = trainer.averages();

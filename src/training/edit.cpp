@@ -85,9 +85,9 @@ SamplerOptions walk_of_task(const EditRequest& request, const ModelOptions& mode
 }  // namespace
 
 SamplerOptions edit_walk(const EditRequest& request, const ModelOptions& model) {
-  check_guidance(model, request.guidance, concat("--guidance ", request.guidance));
   SamplerOptions walk = walk_of_task(request, model);
   walk.guidance = request.guidance;
+  walk.guide = guide_for(model, request.guidance, request.guide);
   return walk;
 }
 
@@ -140,7 +140,7 @@ Tensor edit(const Model& model, const EditRequest& request, const SamplerOptions
   const torch::Device device = model.device();
   const auto there = [&](const Tensor& tensor) { return tensor.defined() ? tensor.to(device) : tensor; };
   const EditPictures on_device{there(pictures.reference), there(pictures.known), there(pictures.labels)};
-  const Denoiser denoiser = guided_denoiser(model, on_device.labels, sampler.guidance);
+  const Denoiser denoiser = guided_denoiser(model, on_device.labels, sampler.guidance, Levels::one);
   const auto constraint = constraint_of(request, on_device);
   const Tensor start = edit_start(request, on_device, constraint, there(noise.x_T));
   const NoiseSource draws = [&](int64_t step) { return noise.noise(step).to(device); };

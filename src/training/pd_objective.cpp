@@ -51,9 +51,9 @@ Objective objective_of(const PdOptions& options, const Binding& binding) {
                        distance = binding.distance, guidance = binding.guidance,
                        weighting = options.weighting](const TrainingBatch& batch, const Draws& draws) {
     const HalvedStep step{draws.levels[0], draws.levels[1], draws.levels[2]};
-    const double w = teacher.options().guidance ? 1 : guidance;
+    const Guidance own = teacher.options().guidance ? Guidance{} : guidance;
     return progressive_loss(student.denoiser(batch.labels, dropout_key(seed, batch)),
-                            guided_denoiser(teacher, batch.labels, w), distance, batch.x, draws.noise, step,
+                            guided_denoiser(teacher, batch.labels, own), distance, batch.x, draws.noise, step,
                             weight(weighting, step.t, sigma.data));
   };
   Objective objective =

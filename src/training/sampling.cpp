@@ -143,13 +143,13 @@ int64_t grid_levels(const ModelOptions& model) {
 
 SamplerOptions choose_sampler(const SamplerRequest& request, const ModelOptions& model) {
   check_request(request);
-  check_guidance(model, request.guidance, concat("--guidance ", request.guidance));
   if (model.distilled_steps) check_distilled(request, *model.distilled_steps);
   SamplerOptions options{.kind = kind_for(request, model),
                          .sigmas = {},
                          .churn = request.churn,
                          .clamp = request.clamp,
-                         .guidance = request.guidance};
+                         .guidance = request.guidance,
+                         .guide = guide_for(model, request.guidance, request.guide)};
   if (!is_consistency_sampler(options.kind) && (!request.sigmas.empty() || !request.indices.empty())) {
     throw InputError(
         "--sigmas and --indices are for multistep sampling; a diffusion model's samplers take --steps");
@@ -179,21 +179,16 @@ SamplerOptions choose_sampler(const SamplerRequest& request, const ModelOptions&
   return options;
 }
 
-namespace {
-
-int64_t denoiser_calls(const SamplerOptions& options) {
-  if (options.kind == SamplerKind::onestep) return 1;
-  const auto steps = static_cast<int64_t>(options.sigmas.size()) - 1;
-  if (options.kind == SamplerKind::multistep) return steps;
-  const Solver solver = options.kind.solver;
-  if (options.sigmas.back() > 0) return steps * evaluations(solver);
-  return (steps - 1) * evaluations(solver) + evaluations(rule_to_zero(solver));
-}
-
-}  // namespace
-
 int64_t evaluations(const SamplerOptions& options) {
-  return denoiser_calls(options) * guided_evaluations(options.guidance);
+  int64_t count = 0;
+  const Denoiser counted = [&count](const Tensor& x, const Tensor&) {
+    ++count;
+    return x;
+  };
+  const Tensor pixel = torch::zeros({1, 1, 1, 1});
+  walk(guided(counted, counted, options.guidance, Levels::one), options,
+       {.x_T = pixel, .noise = [&](int64_t) { return pixel; }}, 0);
+  return count;
 }
 
 NoiseSource seeded_draws(const ModelOptions& model, uint64_t seed, int64_t first, int64_t count) {
@@ -232,14 +227,14 @@ Tensor sample(const Model& model, const SamplerOptions& options, const SampleNoi
   const torch::NoGradGuard guard;
   const torch::Device device = model.device();
   const Denoiser denoiser =
-      guided_denoiser(model, labels.defined() ? labels.to(device) : labels, options.guidance);
+      guided_denoiser(model, labels.defined() ? labels.to(device) : labels, options.guidance, Levels::one);
   const SampleNoise on_device{noise.x_T.to(device),
                               [&](int64_t step) { return noise.noise(step).to(device); }};
   return walk(denoiser, options, on_device, walk_end(model.options())).clamp(-1, 1);
 }
 
 Tensor sample_next(const Model& model, const Tensor& x, double sigma, const Tensor& z, const Tensor& labels,
-                   double guidance) {
+                   const Guidance& guidance) {
   const double scale = added_noise(sigma, walk_end(model.options()));
   return sample(model, {.kind = SamplerKind::onestep, .sigmas = {sigma}, .churn = {}, .guidance = guidance},
                 {.x_T = x + scale * z, .noise = {}}, labels);

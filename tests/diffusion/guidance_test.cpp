@@ -35,7 +35,7 @@ GaussianMixture class_of(int64_t k) {
 }
 
 Denoiser guided_to_class_1(double w) {
-  return guided(denoiser_of(class_of(1)), denoiser_of(everything()), w);
+  return guided(denoiser_of(class_of(1)), denoiser_of(everything()), {w});
 }
 
 // log p_σ(x) but for a constant, [B].
@@ -57,11 +57,8 @@ TEST(Guidance, ItsEndsAreTheClassAndAllDataThemselves) {
   };
   const Denoiser of_class = denoiser_of(class_of(1));
   const Denoiser of_all = denoiser_of(everything());
-  EXPECT_TRUE(torch::equal(guided(of_class, never, 1)(at.x, at.sigma), of_class(at.x, at.sigma)));
-  EXPECT_TRUE(torch::equal(guided(never, of_all, 0)(at.x, at.sigma), of_all(at.x, at.sigma)));
-  EXPECT_EQ(guided_evaluations(1), 1);
-  EXPECT_EQ(guided_evaluations(0), 1);
-  EXPECT_EQ(guided_evaluations(1.5), 2);
+  EXPECT_TRUE(torch::equal(guided(of_class, never, {1})(at.x, at.sigma), of_class(at.x, at.sigma)));
+  EXPECT_TRUE(torch::equal(guided(never, of_all, {0})(at.x, at.sigma), of_all(at.x, at.sigma)));
 }
 
 // D_w − x = σ² ∇ log (p(x | 1)^w p(x)^(1 − w)), the gradient by differentiating the densities.
@@ -95,6 +92,57 @@ TEST(Guidance, MoreOfItMakesSamplesMoreTypicalOfTheClass) {
   EXPECT_GT(own, all + 0.1);
   EXPECT_GT(typicality(2), own + 0.02);
   EXPECT_GT(typicality(4), typicality(2));
+}
+
+// Where the weaker one is of wider data, guidance narrows: of N(0, s²) and N(0, S²) it makes the Gaussian
+// whose inverse variance at each level is w/(s² + σ²) + (1 − w)/(S² + σ²).
+TEST(Guidance, AWeakerModelOfWiderDataMakesItsSamplesNarrower) {
+  const auto gaussian = [](double std) {
+    return denoiser_of({.means = torch::zeros({1, 2}, torch::kFloat64),
+                        .weights = torch::ones({1}, torch::kFloat64),
+                        .stds = torch::full({1}, std, torch::kFloat64)});
+  };
+  const NoisyPoints at;
+  const double w = 2;
+  const Tensor sigma2 = at.sigma.square().unsqueeze(1);
+  const Tensor slope = w / (0.3 * 0.3 + sigma2) + (1 - w) / (0.5 * 0.5 + sigma2);
+  const Denoiser narrower = guided(gaussian(0.3), gaussian(0.5), {w});
+  EXPECT_LT(largest_difference(narrower(at.x, at.sigma), at.x - sigma2 * slope * at.x), 1e-12);
+  const Tensor x_T = 80 * normal({.seed = 5}, sample_range(0, 500), {2}).to(torch::kFloat64);
+  const auto std_of = [&](const Denoiser& denoiser) {
+    return sample_ode(Solver::heun, denoiser, x_T, sampler_sigmas({}, 40)).std().item<double>();
+  };
+  EXPECT_NEAR(std_of(gaussian(0.3)), 0.3, 0.02);
+  EXPECT_LT(std_of(narrower), 0.25);
+}
+
+TEST(Guidance, HoldsInItsInterval) {
+  const Tensor x = normal({.seed = 3}, sample_range(0, 5), {2}).to(torch::kFloat64);
+  const Tensor sigma = torch::tensor({0.1, 0.5, 0.6, 2.0, 2.1}, torch::kFloat64);
+  const Denoiser own = denoiser_of(class_of(1));
+  const Denoiser weak = denoiser_of(everything());
+  const auto expect_guided = [&](const Guidance& guidance, const std::vector<bool>& inside) {
+    const Tensor everywhere = guided(own, weak, {guidance.weight})(x, sigma);
+    const Tensor here = guided(own, weak, guidance)(x, sigma);
+    for (size_t i = 0; i < inside.size(); ++i) {
+      const auto row = static_cast<int64_t>(i);
+      const Tensor expected = inside[i] ? everywhere[row] : own(x, sigma)[row];
+      EXPECT_TRUE(torch::equal(here[row], expected)) << i;
+      // One level for all samples: the same, and outside without the weaker one.
+      int64_t calls = 0;
+      const Denoiser counted = [&](const Tensor& at, const Tensor& level) {
+        ++calls;
+        return weak(at, level);
+      };
+      const Denoiser alone = guided(own, counted, guidance, Levels::one);
+      EXPECT_TRUE(torch::equal(alone(x.narrow(0, row, 1), sigma.narrow(0, row, 1))[0], expected)) << i;
+      EXPECT_EQ(calls, inside[i] ? 1 : 0) << i;
+    }
+  };
+  expect_guided({3, 0.5, 2.0}, {false, false, true, true, false});
+  expect_guided({0, 0.5, 2.0}, {false, false, true, true, false});
+  expect_guided({3, 0.5}, {false, false, true, true, true});
+  expect_guided({3, 0, 0.5}, {true, true, false, false, false});
 }
 
 TEST(Guidance, AWeightBelowZeroIsRefused) {

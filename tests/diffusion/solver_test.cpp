@@ -93,15 +93,13 @@ std::vector<double> levels_called(Solver solver, const std::vector<double>& sigm
   return called;
 }
 
-TEST(Solver, EvaluationsAreCountedAndLieInTheStep) {
+TEST(Solver, EvaluationsLieInTheStep) {
   using testing::AllOf;
   for (const auto& [solver, name] : EnumNames<Solver>::names) {
     const auto called = levels_called(solver, {8, 1});
-    EXPECT_EQ(std::ssize(called), evaluations(solver)) << name;
     EXPECT_EQ(called.front(), 8) << name;
     EXPECT_THAT(called, testing::Each(AllOf(testing::Ge(1), testing::Le(8)))) << name;
     const auto last = levels_called(solver, {8, 0});
-    EXPECT_EQ(std::ssize(last), evaluations(rule_to_zero(solver))) << name;
     EXPECT_THAT(last, testing::Each(testing::Gt(0))) << name;
   }
 }

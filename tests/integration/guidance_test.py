@@ -82,6 +82,38 @@ class GuidanceTest(ExecutableTest):
         other, _ = sample("guided-0-other", guidable(), "--steps", "3", "--class", "7", "--guidance", "0")
         numpy.testing.assert_array_equal(null, other)
 
+    def test_a_weaker_model_guides_in_an_interval(self):
+        walk = ("--steps", "3", "--class", "3")
+        guide = teacher() / "checkpoints" / "latest"
+        own, _ = sample("own", guidable(), *walk)
+        weak, _ = sample("weak", guide, *walk)
+        guided, said = sample("autoguided-0", guidable(), *walk, "--guidance", "0", "--guide", guide)
+        numpy.testing.assert_array_equal(guided, weak)
+        guided, said = sample("autoguided", guidable(), *walk, "--guidance", "3", "--guide", guide)
+        self.assertEqual((said["guidance"], said["evaluations"]), (3, 10))
+        self.assertRegex(said["guide"], r"\.safetensors$")
+        self.assertGreater(numpy.abs(guided - own).max(), 1e-3)
+        interval = ("--guidance-sigma-min", "0.5", "--guidance-sigma-max", "40")
+        within, said = sample("within", guidable(), *walk, "--guidance", "3", "--guide", guide, *interval)
+        self.assertEqual((said["guidance_sigma_min"], said["guidance_sigma_max"], said["evaluations"]), (0.5, 40, 7))
+        self.assertGreater(numpy.abs(within - guided).max(), 1e-3)
+        measured = must_run("cm-evaluate", "--checkpoint", guidable(), "--num", "20", *walk[:2], "--guidance", "3", "--guide", guide,
+                            "--reference", DIGITS, "--json").out  # fmt: skip
+        self.assertEqual(json.loads(measured)["samples"]["guide"], said["guide"])
+
+    def test_a_teacher_with_a_guide_is_distilled(self):
+        guided = (f"teacher.checkpoint={guidable()}", "teacher.guidance=2", f"teacher.guide={teacher()}")
+        folder = train("cd", "autoguided-cd", *guided, "teacher.guidance_sigma_max=40")
+        self.assertEqual(model_of(weights_of(folder))["guidance"], 2)
+        whole = train("pd", "autoguided-pd", *guided, "pd.start_steps=2", "train.steps=4", "train.checkpoint_every=1",
+                      "train.keep_checkpoints=0")  # fmt: skip
+        died = train("pd", "autoguided-pd-died", *guided, "pd.start_steps=2", "train.steps=4", "train.checkpoint_every=1",
+                     "train.keep_checkpoints=0")  # fmt: skip
+        for step in (2, 3, 4):
+            shutil.rmtree(died / "checkpoints" / f"step-0000000{step}")
+        must_run("cm-train-pd", "--resume", "--out", died)  # in the stage whose teacher is guided
+        self.assertEqual(contents(died / "checkpoints" / "step-00000004"), contents(whole / "checkpoints" / "step-00000004"))
+
     def test_edits_and_searches_are_guided(self):
         seeds = ("--seeds", "1,2", "--class", "3", "--steps", "2")
         edit = ("cm-edit", "interpolate", "--checkpoint", guidable(), *seeds, "--float", "--out", "edited")
@@ -135,6 +167,7 @@ class GuidanceTest(ExecutableTest):
             return training("cd", "never-made", *arguments)
 
         unlabelled = train("edm", "unlabelled", "data.labels=false", "train.steps=1")
+        unlabelled_student = train("ict", "unlabelled-ict", "data.labels=false", "train.steps=1")
         without = r"was trained without label dropout, so it doesn't know how to do without a class"
         first_stage = train("pd", "guided-4", f"teacher.checkpoint={guidable()}", "teacher.guidance=2", "train.steps=1")
         self.assert_all_refused(
@@ -145,6 +178,15 @@ class GuidanceTest(ExecutableTest):
                 sampling(guidable(), "-1"): r"--guidance must be a number at least 0, got '-1'",
                 sampling(guidable(), "nan"): r"--guidance must be a number at least 0, got 'nan'",
                 sampling(guidable(), "much"): r"--guidance",
+                (*sampling(guidable(), "2"), "--guide", FOLDER / "nowhere"): r"nowhere: no such file or folder",
+                (*sampling(guidable(), "2"), "--guide", unlabelled_student): r"--guide .*: is a consistency model and would guide a diff",
+                (*sampling(unlabelled, "2"), "--guide", guidable()): r"--guide .*: is a model of other images \(1 × 8 × 8, 10 classes\)",
+                (*sampling(guidable(), "1"), "--guide", teacher()): r"--guidance 1 guides nothing, so --guide would have no effect",
+                (*sampling(guidable(), "2"), "--guidance-sigma-min", "3", "--guidance-sigma-max", "2"): r"holds for sigma above 3 and up to 2",
+                distilling("teacher.guidance=2", f"teacher.guide={unlabelled_student}"): r"teacher\.guide .*: is a consistency model",
+                distilling(f"teacher.guide={teacher()}"): r"teacher\.guide has no effect without teacher\.guidance",
+                distilling(DROPOUT, f"teacher.checkpoint={guidable()}", "teacher.guidance=2", f"teacher.guide={teacher()}"):
+                    r"teacher\.guide .*: was trained without label dropout and does not know the null class",
                 distilling("teacher.guidance=2"): rf"teacher\.guidance 2 of {teacher()}: the model {without}",
                 distilling(DROPOUT): rf"train\.label_dropout 0\.5: teacher\.checkpoint {teacher()} was trained without",
                 training("pd", "never-made", f"teacher.checkpoint={first_stage}", "pd.start_steps=2", "teacher.guidance=3"):

@@ -1,7 +1,7 @@
 // Precision and recall together.
 #pragma once
 
-#include "src/metrics/precision_recall.h"
+#include "src/metrics/manifold.h"
 
 namespace cm::test {
 

@@ -244,7 +244,7 @@ TEST(Evaluate, AsksForNoMoreThanTheMetricsNeed) {
   EXPECT_THAT(asked("fid"), ElementsAre("f", "f"));
   EXPECT_THAT(asked("sfid"), ElementsAre("s", "s"));
   EXPECT_THAT(asked("is"), ElementsAre("l"));
-  for (const char* metric : {"kid", "precision", "recall"}) {
+  for (const char* metric : {"kid", "precision", "recall", "density", "coverage"}) {
     EXPECT_THAT(asked(metric), ElementsAre("f", "f")) << metric;
   }
 }

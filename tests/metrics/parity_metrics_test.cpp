@@ -5,7 +5,7 @@
 #include "metrics/both_shares.h"
 #include "src/metrics/frechet.h"
 #include "src/metrics/inception_score.h"
-#include "src/metrics/precision_recall.h"
+#include "src/metrics/manifold.h"
 #include "support/parity.h"
 
 namespace cm {

@@ -130,8 +130,12 @@ TEST(RunConfig, TuningNeedsWeightsToStartFrom) {
 TEST(RunConfig, GuidanceIsATeachers) {
   const std::string cd = "objective: cd\nteacher: {checkpoint: t, guidance: 2}\n";
   EXPECT_THAT(mistakes_in_run(cd), ElementsAre());
-  EXPECT_EQ(read_run(cd).teacher.guidance, 2);
-  EXPECT_EQ(read_run("objective: cd\nteacher: {checkpoint: t}\n").teacher.guidance, 1);
+  EXPECT_EQ(read_run(cd).teacher.guidance.weight, 2);
+  EXPECT_EQ(read_run("objective: cd\nteacher: {checkpoint: t}\n").teacher.guidance.weight, 1);
+  EXPECT_EQ(read_run(cd, {"teacher.guidance_sigma_max=3"}).teacher.guidance, (Guidance{2, 0, 3.0}));
+  EXPECT_THAT(
+      mistakes_in_run(cd, {"teacher.guidance=1", "teacher.guide=weaker"}),
+      ElementsAre(HasSubstr("teacher.guide has no effect without teacher.guidance; set that to a weight")));
   EXPECT_THAT(mistakes_in_run(cd, {"teacher.guidance=-1"}),
               ElementsAre(HasSubstr("teacher.guidance must be at least 0, got -1")));
   EXPECT_THAT(

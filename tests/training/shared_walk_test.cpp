@@ -63,8 +63,8 @@ TEST_F(SharedWalkTest, IsGuidedInEveryStep) {
   ModelOptions options = test::tiny_options();
   options.label_dropout = 0.1;
   const Model model = test::tiny_model(options, 3);
-  SharedWalk shared(model, labels_, {.count = kCount, .batch = kBatch, .seed = kSeed, .guidance = 3});
-  const SamplerOptions sampler = choose_sampler({.sigmas = {80, 5}, .guidance = 3}, options);
+  SharedWalk shared(model, labels_, {.count = kCount, .batch = kBatch, .seed = kSeed, .guidance = {3}});
+  const SamplerOptions sampler = choose_sampler({.sigmas = {80, 5}, .guidance = {3}}, options);
   const Tensor alone = sample(model, sampler, seeded_noise(options, sampler, kSeed, 0, kCount), labels_);
   EXPECT_LT(test::largest_difference(shared.images({80, 5}), alone), 1e-5);
   EXPECT_GT(test::largest_difference(alone, whole({80, 5})), 1e-4);

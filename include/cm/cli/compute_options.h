@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 
 #include "cm/training/model.h"
 
@@ -20,9 +21,9 @@ struct ComputeOptions {
 void add_compute_options(CLI::App& app, ComputeOptions& options);
 
 // load_model, with this process's fp32 products as the type wants them (allow_tf32), its evaluations recorded
-// if asked for.
-Model open_model(const std::filesystem::path& weights, const torch::Device& device,
-                 const ComputeOptions& options);
+// if asked for; and of its guide, if any, likewise (Model::guide_by).
+Model open_model(const std::filesystem::path& weights, const std::optional<std::filesystem::path>& guide,
+                 const torch::Device& device, const ComputeOptions& options);
 
 // Model::record_evaluations; where the device cannot, a line of the log says so.
 void record_evaluations(Model& model);

@@ -1,5 +1,10 @@
-// Classifier-free guidance on the command line, the same for every executable that samples.
+// Guidance on the command line, the same for every executable that samples.
 #pragma once
+
+#include <optional>
+#include <string>
+
+#include "cm/diffusion/guidance.h"
 
 namespace CLI {
 class App;
@@ -7,7 +12,8 @@ class App;
 
 namespace cm {
 
-// Declares --guidance, the weight w of cm/diffusion/guidance.h.
-void add_guidance_option(CLI::App& app, double& guidance);
+// Declares --guidance, --guidance-sigma-min, --guidance-sigma-max (cm/diffusion/guidance.h) and --guide, the
+// weights of the model that is led away from (cm/training/guided_model.h).
+void add_guidance_options(CLI::App& app, Guidance& guidance, std::optional<std::string>& guide);
 
 }  // namespace cm

@@ -21,7 +21,8 @@ struct SearchCommand {
   ReferenceOptions reference;
   int64_t count = 2000;                // samples an evaluation
   std::optional<std::string> classes;  // as SampleCommand's
-  double guidance = 1;                 // towards them
+  Guidance guidance;
+  std::optional<std::string> guide;  // as SamplerRequest::guide
   int64_t batch = 64;
   ComputeOptions compute = {};
   std::string out;

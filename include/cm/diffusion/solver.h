@@ -24,9 +24,6 @@ Tensor solver_step(Solver solver, const Denoiser& denoiser, const Tensor& x, con
 // The rule of a step to σ' = 0: the solver itself, or Euler's where it would evaluate the slope at 0.
 Solver rule_to_zero(Solver solver);
 
-// Evaluations of the denoiser in one step.
-int64_t evaluations(Solver solver);
-
 // p: the error of a walk of n steps falls as n^−p.
 int64_t order_of_convergence(Solver solver);
 

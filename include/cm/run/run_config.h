@@ -27,16 +27,24 @@ void fields(Visitor& visit, WeightSource& o) {
 
 // The diffusion model that is distilled.
 struct TeacherSource : WeightSource {
-  double guidance = 1;
+  Guidance guidance;
+  std::optional<std::string> guide;
 };
 
 template <class Visitor>
 void fields(Visitor& visit, TeacherSource& o) {
   fields(visit, static_cast<WeightSource&>(o));
-  visit("guidance", o.guidance,
-        "weight w of classifier-free guidance, D_null + w (D_class − D_null), whose steps the student "
-        "learns; needs a teacher trained with train.label_dropout. 1: none",
-        at_least(0));
+  visit(
+      "guidance", o.guidance.weight,
+      "weight w of guidance, D_weak + w (D − D_weak), whose steps the student learns; the weaker answer is "
+      "the teacher's without a class, if it was trained with train.label_dropout, or that of guide. 1: none",
+      at_least(0));
+  visit("guidance_sigma_min", o.guidance.sigma_min, "guide at noise levels above this one only", at_least(0));
+  visit("guidance_sigma_max", o.guidance.sigma_max,
+        "guide at noise levels up to this one only; default: at all", above(0));
+  visit("guide", o.guide,
+        "a smaller or less trained diffusion model that guidance leads away from: a weight file, a "
+        "checkpoint folder or a run");
 }
 
 // The network of distance lpips.

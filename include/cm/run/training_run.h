@@ -32,6 +32,8 @@ class TrainingRun {
   std::string summary() const;
 
  private:
+  void guide_teacher();
+
   RunConfig config_;
   std::unique_ptr<Dataset> dataset_;
   std::shared_ptr<const Lpips> lpips_;  // where the objective's distance is lpips

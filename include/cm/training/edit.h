@@ -33,7 +33,8 @@ struct EditRequest {
   // Evaluations, or their time points.
   std::optional<int64_t> steps = std::nullopt;
   std::vector<double> sigmas = {};
-  double guidance = 1;                              // towards the labels
+  Guidance guidance = {};
+  std::optional<std::string> guide = std::nullopt;  // as SamplerRequest::guide
   std::optional<std::string> noise = std::nullopt;  // a file that Replay reads, whose x_T is the start itself
 };
 

@@ -10,6 +10,7 @@
 
 #include <string_view>
 
+#include "cm/diffusion/guidance.h"
 #include "cm/diffusion/preconditioning.h"
 #include "cm/training/distance_function.h"
 #include "cm/training/model.h"
@@ -49,14 +50,14 @@ struct Method {
 
 // What an objective is bound to: models, which must outlive it, and the run. Target and teacher are there
 // where method_of says so, and have the student's classes; progressive distillation changes its teacher. The
-// teacher is asked for D_w, w = `guidance` (cm/training/guided_model.h). `distance` is what method_of names,
+// teacher is asked for D_w of `guidance` (cm/training/guided_model.h). `distance` is what method_of names,
 // made by make_distance (cm/training/distance_function.h).
 struct Binding {
   const Model& student;
   const Model* target = nullptr;
   Model* teacher = nullptr;
   DistanceFunction distance = nullptr;
-  double guidance = 1;
+  Guidance guidance = {};
   int64_t total_steps = 0;
   uint64_t seed = 0;
 };

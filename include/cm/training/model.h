@@ -61,6 +61,10 @@ class Model {
   // for a frozen model whose weights stay as they are, and callers that want no gradient.
   void record_evaluations();
 
+  // From now on guidance leads away from this model (cm/training/guided_model.h), on the same device.
+  void guide_by(Model weaker) { guide_ = std::make_shared<const Model>(std::move(weaker)); }
+  const Model* guide() const { return guide_.get(); }
+
   // A frozen model of the same network with weights of its own, under `options`, which describe that network;
   // it computes in the same type.
   Model frozen_copy(const ModelOptions& options) const;
@@ -72,6 +76,7 @@ class Model {
   NetworkMaker maker_;
   std::shared_ptr<Network> network_;
   std::shared_ptr<RecordedCall> recorded_;
+  std::shared_ptr<const Model> guide_;
 };
 
 // A frozen model of a file's weights that computes in `type` and holds its weights for that. InputError, with

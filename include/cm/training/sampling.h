@@ -4,11 +4,14 @@
 
 #include <array>
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <optional>
+#include <string>
 #include <tuple>
 #include <vector>
 
+#include "cm/diffusion/guidance.h"
 #include "cm/diffusion/sampler.h"
 #include "cm/training/model.h"
 
@@ -51,8 +54,10 @@ struct SamplerOptions {
   // levels.
   std::vector<double> sigmas;
   Churn churn;
-  bool clamp = true;    // the denoiser's output to [−1, 1] after every call
-  double guidance = 1;  // the denoiser is D_w of this weight (cm/diffusion/guidance.h), clamped as a whole
+  bool clamp = true;       // the denoiser's output to [−1, 1] after every call
+  Guidance guidance = {};  // the denoiser is its D_w (cm/diffusion/guidance.h), clamped as a whole
+  std::optional<std::filesystem::path> guide =
+      std::nullopt;  // the weights of the model that it leads away from
 };
 
 // What was asked for on a command line; at most one of steps, sigmas and indices.
@@ -66,7 +71,8 @@ struct SamplerRequest {
   std::optional<int64_t> grid = std::nullopt;  // levels that indices and multistep sampling's steps count on
   Churn churn = {};
   bool clamp = true;
-  double guidance = 1;
+  Guidance guidance = {};
+  std::optional<std::string> guide = std::nullopt;  // what resolve_weights takes
 };
 
 // Levels of the grid whose indices name the model's time points: its own, or the release's 40.
@@ -77,7 +83,8 @@ int64_t grid_levels(const ModelOptions& model);
 // A model of progressive distillation knows the levels of its own grid only: progdist in its N steps.
 // InputError when the request contradicts itself or the model (a consistency sampler for a denoiser, indices
 // beyond the grid, a grid for nothing that counts on it, 0 steps, other steps than a model was distilled to,
-// extra noise where there are no steps down the ODE, guidance of a model that cannot be guided).
+// extra noise where there are no steps down the ODE, guidance of a model that cannot be guided, a guide that
+// cannot guide it).
 SamplerOptions choose_sampler(const SamplerRequest& request, const ModelOptions& model);
 
 // ε of multistep sampling, which adds √(τ² − ε²) z at τ: the level where its walk ends. 0 for a model that
@@ -114,6 +121,6 @@ Tensor sample(const Model& model, const SamplerOptions& options, const SampleNoi
 // One more step of multistep sampling (CM Algorithm 1): f(x + √(σ² − ε²) z, σ), fp32 [B, C, H, W], for images
 // `x` that the model made along larger time points, and unit normal `z` of their shape; ε is walk_end.
 Tensor sample_next(const Model& model, const Tensor& x, double sigma, const Tensor& z, const Tensor& labels,
-                   double guidance = 1);
+                   const Guidance& guidance = {});
 
 }  // namespace cm

@@ -13,7 +13,7 @@ struct SharedWalkOptions {
   int64_t count = 0;  // images
   int64_t batch = 0;
   uint64_t seed = 0;
-  double guidance = 1;
+  Guidance guidance = {};
   std::function<void()> before_batch = [] {};  // an exception from here ends a walk and loses nothing kept
 };
 

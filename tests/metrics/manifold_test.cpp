@@ -1,4 +1,4 @@
-#include "src/metrics/precision_recall.h"
+#include "src/metrics/manifold.h"
 #include "metrics/both_shares.h"
 
 #include <gmock/gmock.h>
@@ -103,6 +103,58 @@ TEST(PrecisionRecall, RoundingAndTiesDecideNothing) {
     EXPECT_EQ(share_inside(points, manifold_of(samples, 3)), share_inside_directly(points, samples, 3))
         << offset;
   }
+}
+
+// Against all differences at once, by the published code's comparison; small integers tie often.
+TEST(DensityCoverage, EqualThePlainDefinition) {
+  for (const int64_t k : {1, 5}) {
+    for (const double offset : {0.0, 1e8}) {
+      const auto integers = [&](uint64_t seed, int64_t count, double scale) {
+        return (normal({.seed = seed}, sample_range(0, count), {2}) * scale).round().to(torch::kFloat64) +
+               offset;
+      };
+      const Tensor reference = integers(8, 300, 2);
+      const Tensor samples = integers(9, 700, 3);  // two tiles of rows
+      const Tensor radii =
+          std::get<0>((reference.unsqueeze(1) - reference).square().sum(2).kthvalue(k + 1, 1));
+      const Tensor within = (samples.unsqueeze(1) - reference).square().sum(2) < radii;
+      const auto result = density_coverage(samples, manifold_of(reference, k));
+      EXPECT_DOUBLE_EQ(result.density, within.sum().item<double>() / static_cast<double>(k * 700));
+      EXPECT_DOUBLE_EQ(result.coverage, within.any(0).sum().item<double>() / 300);
+    }
+  }
+}
+
+TEST(DensityCoverage, OfPointsOnALine) {
+  const Manifold manifold = manifold_of(points_on_a_line({0, 1, 8}), 1);  // (−1, 1), (0, 2) and (1, 15)
+  const auto two = density_coverage(points_on_a_line({0.5, 15}), manifold);
+  EXPECT_DOUBLE_EQ(two.density, 1);  // 0.5 lies in two balls, 15 on the edge of one
+  EXPECT_DOUBLE_EQ(two.coverage, 2.0 / 3);
+}
+
+// Lemma 2 and its proof: of two sets of one distribution, whatever that is, a density of 1 and a coverage of
+// 1 − (N − 1) … (N − k)/((M + N − 1) … (M + N − k)) are expected.
+TEST(DensityCoverage, OfEqualDistributionsAreKnown) {
+  const int64_t n = 2000;
+  const int64_t m = 1000;
+  const int64_t k = 5;
+  double missed = 1;
+  for (int64_t i = 1; i <= k; ++i) missed *= static_cast<double>(n - i) / static_cast<double>(m + n - i);
+  for (const int64_t width : {2, 16}) {
+    const auto result = density_coverage(normal({.seed = 4}, sample_range(0, m), {width}),
+                                         manifold_of(normal({.seed = 5}, sample_range(0, n), {width}), k));
+    EXPECT_NEAR(result.density, 1, 0.1) << width;
+    EXPECT_NEAR(result.coverage, 1 - missed, 0.03) << width;
+  }
+}
+
+TEST(DensityCoverage, ModesThatAreMissingAreNotCovered) {
+  const Tensor a = normal({.seed = 4}, sample_range(0, 300), {4});
+  const Tensor b = normal({.seed = 5}, sample_range(0, 100), {4}) + 100;
+  const auto result =
+      density_coverage(normal({.seed = 6}, sample_range(0, 3000), {4}), manifold_of(torch::cat({a, b}), 5));
+  EXPECT_NEAR(result.coverage, 0.75, 0.01);
+  EXPECT_GT(result.density, 0.9);
 }
 
 TEST(PrecisionRecall, RefuseTooFewPoints) {

@@ -1,4 +1,4 @@
-#include "precision_recall.h"
+#include "manifold.h"
 
 #include <algorithm>
 #include <tuple>
@@ -20,11 +20,11 @@ void check_points(const Tensor& features, int64_t k) {
   TORCH_CHECK(features.dim() == 2 && k >= 1, "features must be [N, D] and k at least 1, got ",
               features.sizes());
   if (features.size(0) <= k) {
-    throw InputError(concat("precision and recall with k = ", k, " need at least ", k + 1,
+    throw InputError(concat("a manifold of k = ", k, " neighbours needs at least ", k + 1,
                             " images in each set, got ", features.size(0)));
   }
   if (!torch::isfinite(features).all().item<bool>()) {
-    throw InputError("precision and recall need finite features, got NaN or infinite values");
+    throw InputError("a manifold needs finite features, got NaN or infinite values");
   }
 }
 
@@ -114,6 +114,28 @@ Tensor inside_tile(const Tensor& rows, const Tensor& points, const Tensor& squar
   }
 }
 
+// Whether row i lies within ball j of this tile of points: bool [rows, balls].
+Tensor within_tile(const Tensor& rows, const Tensor& points, const Tensor& squared_radii,
+                   const Tensor& largest) {
+  constexpr int64_t kPairs = 4096;
+  const auto distances = bounded_squared_distances(rows, points, largest);
+  const Tensor excess = distances.values - squared_radii;
+  Tensor within = excess < -distances.slack;
+  const Tensor open = ((excess <= distances.slack) & ~within).nonzero();
+  for (const Tensor& pairs : open.split(kPairs)) {
+    const Tensor row = pairs.select(1, 0);
+    const Tensor ball = pairs.select(1, 1);
+    const Tensor exact = squared_distances(rows.index_select(0, row), points.index_select(0, ball));
+    within.index_put_({row, ball}, exact < squared_radii.index_select(0, ball));
+  }
+  return within;
+}
+
+void check_width(const Tensor& features, const Manifold& manifold) {
+  TORCH_CHECK(features.dim() == 2 && features.size(1) == manifold.points.size(1), "features ",
+              features.sizes(), " beside a manifold of width ", manifold.points.size(1));
+}
+
 }  // namespace
 
 Manifold manifold_of(const Tensor& features, int64_t k) {
@@ -124,12 +146,11 @@ Manifold manifold_of(const Tensor& features, int64_t k) {
   for (const Tensor& rows : points.split(kTileRows)) {
     radii.push_back(squared_radii_of(rows, points, largest, k));
   }
-  return {.points = points, .squared_radii = torch::cat(radii)};
+  return {.points = points, .squared_radii = torch::cat(radii), .k = k};
 }
 
 double share_inside(const Tensor& features, const Manifold& manifold) {
-  TORCH_CHECK(features.dim() == 2 && features.size(1) == manifold.points.size(1), "features ",
-              features.sizes(), " beside a manifold of width ", manifold.points.size(1));
+  check_width(features, manifold);
   const Tensor largest = largest_squared_norm(manifold.points);
   const auto points = manifold.points.split(kTileColumns);
   const auto radii = manifold.squared_radii.split(kTileColumns);
@@ -140,6 +161,26 @@ double share_inside(const Tensor& features, const Manifold& manifold) {
     count += inside.sum().item<int64_t>();
   }
   return static_cast<double>(count) / static_cast<double>(features.size(0));
+}
+
+DensityCoverage density_coverage(const Tensor& features, const Manifold& manifold) {
+  check_width(features, manifold);
+  const Tensor largest = largest_squared_norm(manifold.points);
+  const auto points = manifold.points.split(kTileColumns);
+  const auto radii = manifold.squared_radii.split(kTileColumns);
+  int64_t pairs = 0;
+  int64_t covered = 0;
+  for (size_t i = 0; i < points.size(); ++i) {
+    Tensor reached = torch::zeros({points[i].size(0)}, points[i].options().dtype(torch::kBool));
+    for (const Tensor& rows : features.detach().split(kTileRows)) {
+      const Tensor within = within_tile(rows, points[i], radii[i], largest);
+      pairs += within.sum().item<int64_t>();
+      reached |= within.any(0);
+    }
+    covered += reached.sum().item<int64_t>();
+  }
+  return {.density = static_cast<double>(pairs) / static_cast<double>(manifold.k * features.size(0)),
+          .coverage = static_cast<double>(covered) / static_cast<double>(manifold.points.size(0))};
 }
 
 }  // namespace cm
