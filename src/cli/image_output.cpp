@@ -52,19 +52,15 @@ void write_images(const ImageOutput& output, const Tensor& x, const Tensor& labe
   write_pixels(output, to_uint8(x, output.quantization), labels, grid);
 }
 
-Json guidance_record(const SamplerOptions& sampler) {
+Json sampler_record(const SamplerOptions& sampler) {
   const Guidance& guidance = sampler.guidance;
-  Json record = {{"guidance", guidance.weight}};
+  Json record = {{"sampler", to_string(sampler.kind)},
+                 {"sigmas", sampler.sigmas},
+                 {"guidance", guidance.weight},
+                 {"evaluations", evaluations(sampler)}};
   if (sampler.guide) record["guide"] = sampler.guide->string();
   if (guidance.sigma_min > 0) record["guidance_sigma_min"] = guidance.sigma_min;
   if (guidance.sigma_max) record["guidance_sigma_max"] = *guidance.sigma_max;
-  return record;
-}
-
-Json sampler_record(const SamplerOptions& sampler) {
-  Json record = {{"sampler", to_string(sampler.kind)}, {"sigmas", sampler.sigmas}};
-  record.update(guidance_record(sampler));
-  record["evaluations"] = evaluations(sampler);
   return record;
 }
 

@@ -34,9 +34,6 @@ void write_pixels(const ImageOutput& output, const Tensor& pixels, const Tensor&
 void write_images(const ImageOutput& output, const Tensor& x, const Tensor& labels, const Tensor& grid,
                   const NamedTensors& beside = {});
 
-// The weight of guidance, and of guide and interval what was asked for.
-Json guidance_record(const SamplerOptions& sampler);
-
 // How images are made: sampler, time points, guidance, evaluations each.
 Json sampler_record(const SamplerOptions& sampler);
 

@@ -85,21 +85,25 @@ Plan plan_of(const SearchCommand& command) {
 Json settings_of(const SearchCommand& command, const Plan& plan) {
   const FeatureOptions& features = command.reference.features;
   const auto features_in = feature_file(features.source);
-  const Json every_class = plan.samples.model.image.classes > 0 ? Json("all") : Json(nullptr);
-  Json settings = guidance_record(plan.samples.sampler);
-  if (const auto& guide = plan.samples.sampler.guide) settings["guide"] = file_setting(guide->string());
-  settings.update({{"checkpoint", file_setting(plan.samples.weights.file.string())},
-                   {"steps", command.steps},
-                   {"grid", plan.grid},
-                   {"metric", command.metric},
-                   {"features", file_setting(features_in ? features_in->string() : features.source)},
-                   {"resize", features.resize ? Json(to_string(*features.resize)) : Json(nullptr)},
-                   {"reference", file_setting(command.reference.reference)},
-                   {"num", command.count},
-                   {"class", command.classes ? Json(*command.classes) : every_class},
-                   {"dtype", to_string(command.compute.dtype)},
-                   {"seed", command.common.seed.value_or(0)}});
-  return settings;
+  const Json none = nullptr;
+  const Json every_class = plan.samples.model.image.classes > 0 ? Json("all") : none;
+  const Guidance& guidance = command.guidance;
+  const auto& guide = plan.samples.sampler.guide;
+  return {{"checkpoint", file_setting(plan.samples.weights.file.string())},
+          {"steps", command.steps},
+          {"grid", plan.grid},
+          {"metric", command.metric},
+          {"features", file_setting(features_in ? features_in->string() : features.source)},
+          {"resize", features.resize ? Json(to_string(*features.resize)) : none},
+          {"reference", file_setting(command.reference.reference)},
+          {"num", command.count},
+          {"class", command.classes ? Json(*command.classes) : every_class},
+          {"guidance", guidance.weight},
+          {"guidance_sigma_min", guidance.sigma_min > 0 ? Json(guidance.sigma_min) : none},
+          {"guidance_sigma_max", guidance.sigma_max ? Json(*guidance.sigma_max) : none},
+          {"guide", guide ? file_setting(guide->string()) : none},
+          {"dtype", to_string(command.compute.dtype)},
+          {"seed", command.common.seed.value_or(0)}};
 }
 
 // How far a search is, in evaluations; it ends after fewer than the most where its brackets overlap.

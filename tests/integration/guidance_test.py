@@ -15,6 +15,7 @@ from support import (
     metadata_of,
     must_run,
     run,
+    student,
     teacher,
     train,
     training,
@@ -129,6 +130,8 @@ class GuidanceTest(ExecutableTest):
         must_run(*search, "--guidance", "2")
         self.assertEqual(json.loads((FOLDER / "searched" / "search.json").read_text())["settings"]["guidance"], 2)
         self.assert_refused(run(*search, "--resume"), r"other settings: .*guidance")
+        must_run(*search, "--guidance", "2", "--guide", student(), "--force")
+        self.assert_refused(run(*search, "--guidance", "2", "--resume"), r"other settings: guide was .*, not none")
 
     def test_a_guided_teacher_is_distilled(self):
         for name in ("model", "target", "ema-0.05"):

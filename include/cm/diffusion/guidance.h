@@ -7,7 +7,7 @@
 //
 //   classifier-free guidance  D_weak knows no class: it is of all data (Ho & Salimans 2022, arXiv 2207.12598)
 //   autoguidance              D_weak is a smaller or less trained model of the same images and classes
-//                             (Karras et al. 2024, arXiv 2406.02507, Eq. 3)
+//                             (Karras et al. 2024, arXiv 2406.02507)
 #pragma once
 
 #include <optional>

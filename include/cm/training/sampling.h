@@ -56,8 +56,8 @@ struct SamplerOptions {
   Churn churn;
   bool clamp = true;       // the denoiser's output to [−1, 1] after every call
   Guidance guidance = {};  // the denoiser is its D_w (cm/diffusion/guidance.h), clamped as a whole
-  std::optional<std::filesystem::path> guide =
-      std::nullopt;  // the weights of the model that it leads away from
+  // The weights of the model that guidance leads away from; none: the model's own, without a class.
+  std::optional<std::filesystem::path> guide = std::nullopt;
 };
 
 // What was asked for on a command line; at most one of steps, sigmas and indices.
