@@ -1,6 +1,6 @@
-// Writes a run's checkpoints while training goes on.
+// Writes a run's checkpoints, and snapshots of its averages, while training goes on.
 //
-//   RUN/checkpoints/step-00001000/{model,optimizer,ema-RATE}.safetensors, state.json
+//   RUN/checkpoints/step-00001000/{model,optimizer,ema-RATE,power-STD}.safetensors, state.json
 //   and where the method has them: target.safetensors; teacher.safetensors, where stages change the teacher;
 //   objective.safetensors, what the loss learns
 //   RUN/checkpoints/latest → step-00001000     (swung when the checkpoint is complete)
@@ -43,6 +43,10 @@ class CheckpointWriter {
   // is written. Waits for the checkpoint before, if it is not written yet. Error when the disk fails, for
   // this checkpoint possibly only in the next call: then `latest` and what it names stay as they were.
   void save(Trainer& trainer);
+
+  // Saves the averages by power functions as they stand to RUN/averages, in the same manner. What it is
+  // called for before save() is on the disk before that checkpoint.
+  void save_snapshots(Trainer& trainer);
 
   // Throws the Error of the last save, if it has failed by now. Waits for nothing.
   void check();
