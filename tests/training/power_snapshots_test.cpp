@@ -145,7 +145,7 @@ TEST(PowerSnapshots, ThoseOfAnotherStageAreNotMixedIn) {
 
 TEST(PowerSnapshots, LaterOnesAreRemoved) {
   const Snapshots kept;
-  remove_snapshots_after(kept.folder.path(), 16);
+  remove_snapshots_after(kept.folder.path(), 23);
   EXPECT_THAT(names_in(kept.folder / "averages"),
               ElementsAre("step-00000008-std-0.05.safetensors", "step-00000008-std-0.1.safetensors",
                           "step-00000016-std-0.05.safetensors", "step-00000016-std-0.1.safetensors"));
