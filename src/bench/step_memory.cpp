@@ -44,7 +44,7 @@ StepSetup step_setup(const RunConfig& config, const ImageSpec& image) {
           .teacher = method.needs_teacher,
           .tangent = method.derivative == Derivative::tangent,
           .lpips = method.distance && method.distance->kind == Distance::lpips,
-          .averages = static_cast<int64_t>(config.ema.rates.size())};
+          .averages = static_cast<int64_t>(config.ema.rates.size() + config.ema.power_stds.size())};
 }
 
 StepMemory step_memory(const StepSetup& setup) {

@@ -81,9 +81,10 @@ RunFacts facts_of(const fs::path& run) {
 
 void print_run(const RunFacts& run) {
   for (const auto& line : lines_of(run.state, kCurveWidth)) std::cout << line << '\n';
-  std::cout << "disk        checkpoints " << human_bytes(static_cast<double>(run.disk.checkpoints))
-            << ", samples " << human_bytes(static_cast<double>(run.disk.samples)) << ", logs "
-            << human_bytes(static_cast<double>(run.disk.logs)) << '\n';
+  const auto size = [](int64_t bytes) { return human_bytes(static_cast<double>(bytes)); };
+  std::cout << "disk        checkpoints " << size(run.disk.checkpoints);
+  if (!run.state.snapshots.empty()) std::cout << ", snapshots " << size(run.disk.averages);
+  std::cout << ", samples " << size(run.disk.samples) << ", logs " << size(run.disk.logs) << '\n';
 }
 
 }  // namespace

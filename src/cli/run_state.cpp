@@ -127,6 +127,7 @@ RunState run_state(const fs::path& folder, const MetricsFile& metrics) {
     state.finished = summary && summary->step >= *state.steps;
   }
   state.samples = newest_grid(folder);
+  state.snapshots = snapshots_of(folder);
   if (!metrics.lines().empty()) state.last = metrics.lines().back();
   for (const MetricsLine& line : metrics.lines()) state.losses.push_back({line.step, line.loss});
   state.silence = seconds_since_change(folder / kRunMetrics);
@@ -136,6 +137,7 @@ RunState run_state(const fs::path& folder, const MetricsFile& metrics) {
 
 DiskUse disk_use(const fs::path& run) {
   return {.checkpoints = bytes_under(run / kRunCheckpoints),
+          .averages = bytes_under(run / kRunAverages),
           .samples = bytes_under(run / kRunSamples),
           .logs = bytes_under(run / kRunMetrics) + bytes_under(run / kRunEvents)};
 }
@@ -153,6 +155,7 @@ std::vector<std::string> lines_of(const RunState& state, size_t width) {
   const auto path_or_none = [](const auto& path) { return path ? path->string() : "none yet"; };
   lines.push_back(concat("samples     ", path_or_none(state.samples)));
   lines.push_back(concat("checkpoint  ", path_or_none(state.checkpoint)));
+  if (!state.snapshots.empty()) lines.push_back(concat("snapshots   ", words_for(state.snapshots)));
   return lines;
 }
 
@@ -161,6 +164,8 @@ std::string one_line_of(const RunState& state) {
 }
 
 Json json_of(const RunState& state, const DiskUse& disk) {
+  Json snapshots = Json::array();
+  for (const Snapshot& one : state.snapshots) snapshots.push_back({{"step", one.step}, {"std", one.std}});
   const auto path_or_null = [](const auto& path) { return path ? Json(path->string()) : Json(nullptr); };
   const auto if_known = [](double value, bool known) { return known ? Json(value) : Json(nullptr); };
   return {{"folder", state.folder.string()},
@@ -174,7 +179,12 @@ Json json_of(const RunState& state, const DiskUse& disk) {
           {"loss_curve", resampled(state.losses, kCurvePoints)},
           {"samples", path_or_null(state.samples)},
           {"checkpoint", path_or_null(state.checkpoint)},
-          {"disk", {{"checkpoints", disk.checkpoints}, {"samples", disk.samples}, {"logs", disk.logs}}}};
+          {"snapshots", snapshots},
+          {"disk",
+           {{"checkpoints", disk.checkpoints},
+            {"averages", disk.averages},
+            {"samples", disk.samples},
+            {"logs", disk.logs}}}};
 }
 
 }  // namespace cm

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "cm/io/json.h"
+#include "cm/training/power_snapshots.h"
 #include "metrics_file.h"
 #include "sparkline.h"
 
@@ -16,6 +17,7 @@ namespace cm {
 // Bytes of a run's files.
 struct DiskUse {
   int64_t checkpoints = 0;
+  int64_t averages = 0;  // snapshots of them
   int64_t samples = 0;
   int64_t logs = 0;  // metrics.jsonl and tensorboard/
 };
@@ -31,6 +33,7 @@ struct RunState {
   bool silent = false;              // it says nothing although the next line is overdue
   std::optional<std::filesystem::path> checkpoint;
   std::optional<std::filesystem::path> samples;  // the newest grid
+  std::vector<Snapshot> snapshots;
   std::vector<CurvePoint> losses;
 };
 

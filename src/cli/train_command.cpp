@@ -28,7 +28,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::array kRunFolders = {kRunCheckpoints, kRunSamples, kRunEvents, "tracking"};
+constexpr std::array kRunFolders = {kRunCheckpoints, kRunAverages, kRunSamples, kRunEvents, "tracking"};
 
 bool holds_run(const fs::path& out) {
   return !out.empty() && fs::exists(out / kRunConfig);
@@ -173,7 +173,8 @@ bool is_resumed(const TrainCommand& command, const World& world) {
 
 void begin(const TrainCommand& command, bool resume, const TrainingRun& run) {
   const fs::path out = command.out;
-  for (const fs::path& folder : {out, out / kRunCheckpoints, out / kRunSamples}) remove_unfinished(folder);
+  for (const fs::path& folder : {out, out / kRunCheckpoints, out / kRunAverages, out / kRunSamples})
+    remove_unfinished(folder);
   if (command.common.force && !resume) clear_old_run(out);
   write_file_atomically(out / kRunConfig, to_yaml(run.config()));
   std::cout << run.summary() << '\n';

@@ -229,8 +229,8 @@ std::string TrainingRun::summary() const {
   const ImageSpec& image = student_->options().image;
   const auto parameters = static_cast<double>(parameter_count(student_->network()));
   // Weights, gradient and two moments of the student; target, teacher; the averages. All are fp32.
-  const double copies =
-      4 + (target_ ? 1 : 0) + (teacher_ ? 1 : 0) + static_cast<double>(config_.ema.rates.size());
+  const double copies = 4 + (target_ ? 1 : 0) + (teacher_ ? 1 : 0) +
+                        static_cast<double>(config_.ema.rates.size() + config_.ema.power_stds.size());
   const auto count = [](const torch::nn::Module& module) {
     return static_cast<double>(parameter_count(module));
   };

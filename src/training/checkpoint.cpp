@@ -162,11 +162,12 @@ void load_checkpoint(const fs::path& checkpoint, Trainer& trainer) {
   }
   EmaSet& averages = trainer.averages();
   for (size_t i = 0; i < averages.states().size(); ++i) {
-    const double rate = averages.states()[i].rate;
-    const fs::path path = checkpoint / ema_name(rate);
+    const AverageState& average = averages.states()[i];
+    const fs::path path = checkpoint / average_name(average);
     const SafetensorsFile file = load_safetensors(path);
     restore_named(parameter_names(student.network()), path, file.tensors, "", averages.average(i));
-    averages.restore_start_share(i, start_share(file.metadata, path, rate, steps_in_stage(state)));
+    const int64_t updates = steps_in_stage(state);
+    averages.restore(i, start_share(file.metadata, path, average.rate, updates), updates);
   }
   if (trainer.learned() != nullptr) {
     const fs::path learned = checkpoint / kLearned;

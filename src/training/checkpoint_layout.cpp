@@ -13,7 +13,9 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kEmaPrefix = "ema-";
 constexpr std::string_view kWeightSuffix = ".safetensors";
+constexpr std::string_view kPowerPrefix = "power-";
 constexpr std::string_view kStepPrefix = "step-";
+constexpr std::string_view kStdPrefix = "-std-";
 
 // The number in a name "PREFIX NUMBER SUFFIX".
 template <class Number>
@@ -28,12 +30,29 @@ std::optional<Number> number_in(std::string_view name, std::string_view prefix, 
 
 }  // namespace
 
+std::string average_name(const AverageState& average) {
+  return average.power_std ? concat(kPowerPrefix, shortest(*average.power_std), kWeightSuffix)
+                           : ema_name(average.rate);
+}
+
 std::string ema_name(double rate) {
   return concat(kEmaPrefix, shortest(rate), kWeightSuffix);
 }
 
 std::optional<double> rate_of(const fs::path& file) {
   return number_in<double>(file.filename().string(), kEmaPrefix, kWeightSuffix);
+}
+
+std::string snapshot_name(int64_t step, double std) {
+  return concat(checkpoint_name(step), kStdPrefix, shortest(std), kWeightSuffix);
+}
+
+std::optional<std::pair<int64_t, double>> snapshot_in(const fs::path& file) {
+  const std::string name = file.filename().string();
+  const size_t middle = std::min(name.find(kStdPrefix), name.size());
+  const auto step = number_in<int64_t>(name.substr(0, middle), kStepPrefix, "");
+  const auto std = number_in<double>(name.substr(middle), kStdPrefix, kWeightSuffix);
+  return step && std ? std::optional(std::pair(*step, *std)) : std::nullopt;
 }
 
 std::string checkpoint_name(int64_t step) {

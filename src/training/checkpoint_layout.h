@@ -22,9 +22,14 @@ inline constexpr const char* kState = "state.json";
 inline constexpr const char* kFirstMoment = "first_moment.";
 inline constexpr const char* kSecondMoment = "second_moment.";
 
-// The file of the average at `rate`, and the rate of such a file.
+// The file of an average in a checkpoint, of one at a constant rate, and the rate of such a file.
+std::string average_name(const AverageState& average);
 std::string ema_name(double rate);
 std::optional<double> rate_of(const std::filesystem::path& file);
+
+// The file of a snapshot in RUN/averages, and the step and σ_rel of such a file.
+std::string snapshot_name(int64_t step, double std);
+std::optional<std::pair<int64_t, double>> snapshot_in(const std::filesystem::path& file);
 
 // The folder of a checkpoint after `step` steps, and the steps of such folders in RUN/checkpoints, ascending;
 // links and what else lies there are none; of a folder that is not there, none.

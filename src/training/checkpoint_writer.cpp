@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <utility>
 
 #include "checkpoint_layout.h"
 #include "cm/base/clock.h"
@@ -62,7 +63,7 @@ Checkpoint checkpoint_of(Trainer& trainer) {
   for (size_t i = 0; i < averages.states().size(); ++i) {
     const AverageState& state = averages.states()[i];
     files.push_back(
-        {ema_name(state.rate), student.named_weights(averages.average(i)), weight_metadata(options, state)});
+        {average_name(state), student.named_weights(averages.average(i)), weight_metadata(options, state)});
   }
   if (trainer.learned() != nullptr) files.push_back({kLearned, weights_of(*trainer.learned()), {}});
   const auto names = trained_names(trainer);
@@ -114,6 +115,31 @@ void write(const fs::path& checkpoints, const Checkpoint& checkpoint, const std:
   for (const int64_t step : old) remove_folder_atomically(checkpoints / checkpoint_name(step));
 }
 
+// Only parameters are rounded: a network's frequencies would not stand it, and are few.
+TensorFile snapshot_of(Trainer& trainer, size_t index) {
+  const torch::NoGradGuard guard;
+  const AverageState& state = trainer.averages().states()[index];
+  const auto type =
+      trainer.ema_options().snapshot_type == SnapshotType::fp16 ? torch::kFloat16 : torch::kFloat32;
+  TensorFile file{snapshot_name(trainer.steps_done(), *state.power_std),
+                  trainer.student().named_weights(trainer.averages().average(index)),
+                  weight_metadata(trainer.weight_options(), state)};
+  const auto names = parameter_names(trainer.student().network());
+  for (auto& [name, tensor] : file.tensors) {
+    const bool rounded = std::ranges::find(names, name) != names.end();
+    tensor = tensor.to(torch::kCPU, rounded ? type : tensor.scalar_type(), /*non_blocking=*/false,
+                       /*copy=*/true);
+  }
+  return file;
+}
+
+// Of the run, where it is missing; not the run's own, which is gone where it was removed meanwhile.
+void create_in_run(const fs::path& folder) {
+  std::error_code failed;
+  fs::create_directory(folder, failed);
+  if (failed) throw Error(concat("could not create ", folder.string(), ": ", failed.message()));
+}
+
 }  // namespace
 
 std::vector<int64_t> superseded(const std::vector<int64_t>& steps, const TrainOptions& options,
@@ -141,15 +167,18 @@ CheckpointWriter::~CheckpointWriter() {
 
 void CheckpointWriter::save(Trainer& trainer) {
   const double start = seconds_now();
-  finish();
+  std::future<double> snapshots;  // which are written first
+  if (writes_snapshots_) {
+    snapshots = std::exchange(writing_, {});
+  } else {
+    finish();
+  }
   if (const double waited = seconds_now() - start; waited > kNoticeableWait) {
     log_warning(concat("step ", trainer.steps_done(), " waited ", human_duration(waited),
                        " until the checkpoint before was written; save less often (train.checkpoint_every)"));
   }
   const fs::path checkpoints = run_ / kRunCheckpoints;
-  std::error_code failed;
-  fs::create_directory(checkpoints, failed);  // and not the run's, which is gone where it was removed meanwhile
-  if (failed) throw Error(concat("could not create ", checkpoints.string(), ": ", failed.message()));
+  create_in_run(checkpoints);
   Checkpoint checkpoint = checkpoint_of(trainer);
   std::vector<int64_t> steps = saved_steps(checkpoints);
   if (std::ranges::find(steps, checkpoint.step) == steps.end()) steps.push_back(checkpoint.step);
@@ -160,7 +189,9 @@ void CheckpointWriter::save(Trainer& trainer) {
   if (options_.save_in_background) {
     auto copied = copy_to_host(checkpoint, trainer.student().device(), host_copies_);
     writing_ =
-        std::async(std::launch::async, [=, checkpoint = std::move(checkpoint), copied = std::move(copied)] {
+        std::async(std::launch::async, [=, checkpoint = std::move(checkpoint), copied = std::move(copied),
+                                        snapshots = std::move(snapshots)]() mutable {
+          if (snapshots.valid()) snapshots.get();
           copied.synchronize();
           write(checkpoints, checkpoint, old);
           return seconds_now() - start;
@@ -169,6 +200,28 @@ void CheckpointWriter::save(Trainer& trainer) {
     write(checkpoints, checkpoint, old);
     cost_.seconds += seconds_now() - start;
   }
+  writes_snapshots_ = false;
+  cost_.seconds_stalled += seconds_now() - start;
+}
+
+void CheckpointWriter::save_snapshots(Trainer& trainer) {
+  const double start = seconds_now();
+  finish();
+  const fs::path folder = run_ / kRunAverages;
+  create_in_run(folder);
+  std::vector<TensorFile> files;
+  const auto& states = trainer.averages().states();
+  for (size_t i = 0; i < states.size(); ++i) {
+    if (states[i].power_std) files.push_back(snapshot_of(trainer, i));
+  }
+  writing_ = std::async(options_.save_in_background ? std::launch::async : std::launch::deferred,
+                        [=, files = std::move(files)] {
+                          for (const TensorFile& file : files)
+                            save_safetensors(folder / file.name, file.tensors, file.metadata);
+                          return seconds_now() - start;
+                        });
+  writes_snapshots_ = true;
+  if (!options_.save_in_background) finish();
   cost_.seconds_stalled += seconds_now() - start;
 }
 
@@ -177,6 +230,7 @@ void CheckpointWriter::check() {
 }
 
 void CheckpointWriter::finish() {
+  writes_snapshots_ = false;
   if (writing_.valid()) cost_.seconds += writing_.get();
 }
 

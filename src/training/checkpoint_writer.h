@@ -1,6 +1,6 @@
-// Writes a run's checkpoints while training goes on.
+// Writes a run's checkpoints, and snapshots of its averages, while training goes on.
 //
-//   RUN/checkpoints/step-00001000/{model,optimizer,ema-RATE}.safetensors, state.json
+//   RUN/checkpoints/step-00001000/{model,optimizer,ema-RATE,power-STD}.safetensors, state.json
 //   and where the method has them: target.safetensors; teacher.safetensors, where stages change the teacher;
 //   objective.safetensors, what the loss learns
 //   RUN/checkpoints/latest → step-00001000     (swung when the checkpoint is complete)
@@ -44,6 +44,10 @@ class CheckpointWriter {
   // this checkpoint possibly only in the next call: then `latest` and what it names stay as they were.
   void save(Trainer& trainer);
 
+  // Saves the averages by power functions as they stand to RUN/averages, in the same manner. What it is
+  // called for before save() is on the disk before that checkpoint.
+  void save_snapshots(Trainer& trainer);
+
   // Throws the Error of the last save, if it has failed by now. Waits for nothing.
   void check();
 
@@ -57,6 +61,7 @@ class CheckpointWriter {
   TrainOptions options_;
   std::vector<Tensor> host_copies_;  // of what is being written; the next checkpoint uses them again
   std::future<double> writing_;      // the seconds since its save began
+  bool writes_snapshots_ = false;    // and no checkpoint, whose copies would still be needed
   Cost cost_;
 };
 

@@ -5,12 +5,15 @@
 #include <set>
 
 #include "cm/base/text.h"
+#include "power_average.h"
 
 namespace cm {
 
 void validate(const EmaOptions& options, const Complain& complain) {
   const std::set<double> distinct(options.rates.begin(), options.rates.end());
   if (distinct.size() != options.rates.size()) complain("rates", "must not name a rate twice");
+  const std::set<double> widths(options.power_stds.begin(), options.power_stds.end());
+  if (widths.size() != options.power_stds.size()) complain("power_stds", "must not name a σ_rel twice");
 }
 
 double warmed_rate(double rate, EmaWarmup warmup, int64_t k) {
@@ -36,17 +39,19 @@ std::optional<double> settled_rate(const std::vector<AverageState>& averages) {
   constexpr double kStartLeft = 0.01;
   std::optional<double> best;
   for (const AverageState& average : averages) {
-    const bool settled = average.start_share <= kStartLeft;
+    const bool settled = !average.power_std && average.start_share <= kStartLeft;
     if (settled && (!best || average.rate > *best)) best = average.rate;
   }
   return best;
 }
 
 EmaSet::EmaSet(const EmaOptions& options, std::vector<Tensor> parameters)
-    : warmup_(options.warmup), current_rates_(options.rates), parameters_(std::move(parameters)) {
-  for (const double rate : options.rates) {
-    states_.push_back({.rate = rate});
-    device_rates_.push_back(number_on(parameters_.front().device(), torch::kFloat64, rate));
+    : warmup_(options.warmup), parameters_(std::move(parameters)) {
+  for (const double rate : options.rates) states_.push_back({.rate = rate});
+  for (const double std : options.power_stds) states_.push_back({.power_std = std});
+  for (const AverageState& state : states_) {
+    current_rates_.push_back(state.rate);
+    device_rates_.push_back(number_on(parameters_.front().device(), torch::kFloat64, state.rate));
     auto& average = averages_.emplace_back();
     for (const auto& parameter : parameters_) average.push_back(parameter.detach().clone());
   }
@@ -54,8 +59,11 @@ EmaSet::EmaSet(const EmaOptions& options, std::vector<Tensor> parameters)
 
 void EmaSet::begin_update(int64_t k) {
   for (size_t i = 0; i < states_.size(); ++i) {
-    const double rate = warmed_rate(states_[i].rate, warmup_, k);
-    states_[i].start_share *= rate;
+    AverageState& state = states_[i];
+    const double rate =
+        state.power_std ? power_rate(*state.power_std, k) : warmed_rate(state.rate, warmup_, k);
+    state.start_share *= rate;
+    state.updates = k + 1;
     if (rate == current_rates_[i]) continue;
     current_rates_[i] = rate;
     device_rates_[i].fill_(rate);

@@ -13,6 +13,7 @@
 #include "cm/io/image.h"
 #include "cm/training/checkpoint.h"
 #include "cm/training/interrupt.h"
+#include "cm/training/power_snapshots.h"
 #include "cm/training/run_log.h"
 #include "cm/training/sampling.h"
 
@@ -70,6 +71,14 @@ std::string details_of(const Json& line) {
 
 bool due(int64_t step, int64_t every) {
   return every > 0 && step % every == 0;
+}
+
+// Not where a run is interrupted: it goes on without such a snapshot, as if it never had been.
+bool snapshots_due(const Trainer& trainer, const TrainOptions& options) {
+  const EmaOptions& ema = trainer.ema_options();
+  const int64_t step = trainer.steps_done();
+  return !ema.power_stds.empty() &&
+         (due(step, ema.snapshot_every) || step == options.steps || trainer.begins_stage(step));
 }
 
 LoaderOptions loader_options(const TrainOptions& options, const DataOptions& data, Trainer& trainer) {
@@ -186,6 +195,10 @@ TrainOutcome run_steps(Trainer& trainer, const TrainOptions& options, Loader& lo
     report.progress(step);
     if (due(step, options.sample_every)) report.samples(preview_picture(trainer, options), step);
     checkpoints.check();
+    if (snapshots_due(trainer, options)) {
+      trainer.check_finite();
+      if (trainer.world().is_first()) checkpoints.save_snapshots(trainer);
+    }
     if (saving.due(step) || last || trainer.begins_stage(step)) {
       trainer.check_finite();
       if (trainer.world().is_first()) checkpoints.save(trainer);
@@ -203,6 +216,7 @@ TrainOutcome train(Trainer& trainer, const TrainOptions& options, const Dataset&
                    const DataOptions& data, const fs::path& run) {
   try {
     trainer.share_state();
+    if (trainer.world().is_first()) remove_snapshots_after(run, trainer.steps_done());
     Loader loader(dataset, loader_options(options, data, trainer), trainer.steps_done());
     const TrainOutcome outcome = run_steps(trainer, options, loader, run);
     trainer.world().barrier();  // so that no rank ends well where rank 0 can't write

@@ -11,7 +11,7 @@ import unittest
 
 from support import FOLDER, SECONDS, ExecutableTest, environment, must_run, run
 
-PROGRAMS = ["cm-sample", "cm-edit", "cm-evaluate", "cm-search", "cm-data", "cm-info", "cm-bench", "cm-train-cd"]
+PROGRAMS = ["cm-sample", "cm-edit", "cm-evaluate", "cm-search", "cm-data", "cm-average", "cm-info", "cm-bench", "cm-train-cd"]
 
 # What bash does on TAB: the words are broken at = and : too.
 TYPED = """

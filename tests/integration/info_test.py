@@ -89,6 +89,7 @@ class RunTest(ExecutableTest):
             told["disk"],
             {
                 "checkpoints": size_of(*(path for step in checkpoints.glob("step-*") for path in step.iterdir())),
+                "averages": 0,
                 "samples": size_of(*(folder / "samples").iterdir()),
                 "logs": size_of(folder / "metrics.jsonl", *(folder / "tensorboard").iterdir()),
             },

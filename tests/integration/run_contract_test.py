@@ -181,6 +181,7 @@ class OptionsTest(ExecutableTest):
             "cm-sample": ("--checkpoint", "--steps", "--noise"),
             "cm-evaluate": ("--samples", "--reference", "--metrics"),
             "cm-info": ("path", "--json"),
+            "cm-average": ("--run", "--std", "--at", "--out"),
             "cm-edit": ("--input", "--mask", "--seeds"),
             "cm-search": ("--metric", "--grid"),
             "cm-bench": ("--job", "--warmup"),

@@ -88,6 +88,36 @@ TEST(Ema, TheSettledRateIsTheLargestWhoseStartWeighsAtMostOnePercent) {
   EXPECT_EQ(settled_rate({{.rate = 0.9, .start_share = 0}, {.rate = 0.99, .start_share = 0.02}}), 0.9);
 }
 
+// Of updates 1 … n to weights θ_k the k-th weighs (k^(γ+1) − (k−1)^(γ+1))/n^(γ+1): the start nothing.
+TEST(Ema, APowerFunctionWeighsUpdatesByTheirPlace) {
+  const Tensor parameter = torch::tensor({1000.0}, torch::kFloat64);
+  EmaSet set({.rates = {0.9}, .power_stds = {0.2}}, {parameter});
+  constexpr double kExponent = 1.8262137798958404;
+  double expected = 0;
+  for (int64_t k = 1; k <= 50; ++k) {
+    const auto n = static_cast<double>(k);
+    parameter.fill_(std::sin(n));
+    set.begin_update(k - 1);
+    set.update({}, torch::tensor(true));
+    const double before = std::pow((n - 1) / n, kExponent + 1);
+    expected = before * expected + (1 - before) * std::sin(n);
+    EXPECT_NEAR(set.average(1)[0].item<double>(), expected, 1e-13) << k;
+    EXPECT_EQ(set.states()[1].start_share, 0);
+    EXPECT_EQ(set.states()[1].updates, k);
+  }
+}
+
+TEST(Ema, APowerFunctionIsNoSettledRate) {
+  EXPECT_EQ(settled_rate({{.start_share = 0, .power_std = 0.1}}), std::nullopt);
+}
+
+TEST(Ema, AWidthTwiceIsAMistake) {
+  std::string complaint;
+  validate(EmaOptions{.power_stds = {0.1, 0.1}},
+           [&](const std::string& key, const std::string& text) { complaint += key + " " + text; });
+  EXPECT_EQ(complaint, "power_stds must not name a σ_rel twice");
+}
+
 TEST(Ema, ARateTwiceIsAMistake) {
   std::string complaint;
   const auto note = [&](const std::string& key, const std::string& text) { complaint += key + " " + text; };

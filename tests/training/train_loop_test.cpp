@@ -113,6 +113,22 @@ TEST(TrainLoop, AResumedRunEndsWhereAWholeOneDoes) {
   expect_same_weights(second, whole);
 }
 
+// The run before had gone on to step 4 without a checkpoint there, and left a snapshot.
+TEST(TrainLoop, KeepsSnapshotsOfItsOwnPastAlone) {
+  const TemporaryFolder folder;
+  const TrainOptions options = test::tiny_train_options();
+  TinyRun run(kObjective<EdmOptions>, options, test::tiny_network(),
+              {.rates = {}, .power_stds = {0.05}, .snapshot_every = 3});
+  fs::create_directory(folder / "averages");
+  for (const char* name : {"step-00000000-std-0.05.safetensors", "step-00000002-std-0.05.safetensors"}) {
+    write_file_atomically(folder / "averages" / name, "");
+  }
+  train_tiny(run, options, folder.path());
+  EXPECT_THAT(test::names_in(folder / "averages"),
+              ElementsAre("step-00000000-std-0.05.safetensors", "step-00000003-std-0.05.safetensors",
+                          "step-00000004-std-0.05.safetensors"));
+}
+
 // The loop written out: which batches it trains on, and what a line tells of the steps since the last one.
 TEST(TrainLoop, TrainsOnTheLoadersBatchesAndLogsTheirMeans) {
   TrainOptions options = test::tiny_train_options();

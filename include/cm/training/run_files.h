@@ -8,5 +8,6 @@ inline constexpr const char* kRunMetrics = "metrics.jsonl";
 inline constexpr const char* kRunEvents = "tensorboard";
 inline constexpr const char* kRunSamples = "samples";
 inline constexpr const char* kRunCheckpoints = "checkpoints";
+inline constexpr const char* kRunAverages = "averages";  // snapshots (power_snapshots.h)
 
 }  // namespace cm

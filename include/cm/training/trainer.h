@@ -153,6 +153,7 @@ class Trainer {
   // Objective::learned.
   torch::nn::Module* learned() { return objective_.learned.get(); }
   EmaSet& averages() { return averages_; }
+  const EmaOptions& ema_options() const { return ema_options_; }
   Optimizer& optimizer() { return optimizer_; }
   const World& world() const { return world_; }
 
