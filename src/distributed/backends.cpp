@@ -51,15 +51,15 @@ void say_waiting(const Launch& launch, const std::string& whom, const Patience& 
 class WithoutC10dsLog {
  public:
   WithoutC10dsLog() {
-    const std::lock_guard lock(mutex_);
-    if (holders_ == 0) before_ = FLAGS_caffe2_log_level;
-    holders_ += 1;
+    const std::lock_guard lock(mutex);
+    if (holders == 0) before = FLAGS_caffe2_log_level;
+    holders += 1;
     FLAGS_caffe2_log_level = std::max(FLAGS_caffe2_log_level, kFatal);
   }
   ~WithoutC10dsLog() {
-    const std::lock_guard lock(mutex_);
-    holders_ -= 1;
-    if (holders_ == 0) FLAGS_caffe2_log_level = std::max(before_, kErrors);
+    const std::lock_guard lock(mutex);
+    holders -= 1;
+    if (holders == 0) FLAGS_caffe2_log_level = std::max(before, kErrors);
   }
   WithoutC10dsLog(const WithoutC10dsLog&) = delete;
   WithoutC10dsLog& operator=(const WithoutC10dsLog&) = delete;
@@ -67,9 +67,9 @@ class WithoutC10dsLog {
  private:
   static constexpr int kErrors = 2;
   static constexpr int kFatal = 3;
-  static inline std::mutex mutex_;
-  static inline int holders_ = 0;
-  static inline int before_ = 0;  // valid while there are holders
+  static inline std::mutex mutex;
+  static inline int holders = 0;
+  static inline int before = 0;  // valid while there are holders
 };
 
 c10::intrusive_ptr<c10d::TCPStore> open_store(const Launch& launch, const Patience& patience) {
