@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <set>
 #include <utility>
 
 #include "checkpoint_layout.h"
@@ -125,10 +126,10 @@ TensorFile snapshot_of(Trainer& trainer, size_t index) {
                   trainer.student().named_weights(trainer.averages().average(index)),
                   weight_metadata(trainer.weight_options(), state)};
   const auto names = parameter_names(trainer.student().network());
+  const std::set<std::string> rounded(names.begin(), names.end());
   for (auto& [name, tensor] : file.tensors) {
-    const bool rounded = std::ranges::find(names, name) != names.end();
-    tensor = tensor.to(torch::kCPU, rounded ? type : tensor.scalar_type(), /*non_blocking=*/false,
-                       /*copy=*/true);
+    tensor = tensor.to(torch::kCPU, rounded.contains(name) ? type : tensor.scalar_type(),
+                       /*non_blocking=*/false, /*copy=*/true);
   }
   return file;
 }
@@ -138,6 +139,11 @@ void create_in_run(const fs::path& folder) {
   std::error_code failed;
   fs::create_directory(folder, failed);
   if (failed) throw Error(concat("could not create ", folder.string(), ": ", failed.message()));
+}
+
+template <class T>
+bool is_ready(const std::future<T>& result) {
+  return result.valid() && result.wait_for(std::chrono::seconds(0)) == std::future_status::ready;
 }
 
 }  // namespace
@@ -167,12 +173,7 @@ CheckpointWriter::~CheckpointWriter() {
 
 void CheckpointWriter::save(Trainer& trainer) {
   const double start = seconds_now();
-  std::future<double> snapshots;  // which are written first
-  if (writes_snapshots_) {
-    snapshots = std::exchange(writing_, {});
-  } else {
-    finish();
-  }
+  finish_checkpoint();
   if (const double waited = seconds_now() - start; waited > kNoticeableWait) {
     log_warning(concat("step ", trainer.steps_done(), " waited ", human_duration(waited),
                        " until the checkpoint before was written; save less often (train.checkpoint_every)"));
@@ -188,9 +189,9 @@ void CheckpointWriter::save(Trainer& trainer) {
   cost_.bytes += bytes_of(checkpoint);
   if (options_.save_in_background) {
     auto copied = copy_to_host(checkpoint, trainer.student().device(), host_copies_);
-    writing_ =
+    checkpoint_ =
         std::async(std::launch::async, [=, checkpoint = std::move(checkpoint), copied = std::move(copied),
-                                        snapshots = std::move(snapshots)]() mutable {
+                                        snapshots = std::move(snapshots_)]() mutable {
           if (snapshots.valid()) snapshots.get();
           copied.synchronize();
           write(checkpoints, checkpoint, old);
@@ -200,7 +201,6 @@ void CheckpointWriter::save(Trainer& trainer) {
     write(checkpoints, checkpoint, old);
     cost_.seconds += seconds_now() - start;
   }
-  writes_snapshots_ = false;
   cost_.seconds_stalled += seconds_now() - start;
 }
 
@@ -214,24 +214,24 @@ void CheckpointWriter::save_snapshots(Trainer& trainer) {
   for (size_t i = 0; i < states.size(); ++i) {
     if (states[i].power_std) files.push_back(snapshot_of(trainer, i));
   }
-  writing_ = std::async(options_.save_in_background ? std::launch::async : std::launch::deferred,
-                        [=, files = std::move(files)] {
-                          for (const TensorFile& file : files)
-                            save_safetensors(folder / file.name, file.tensors, file.metadata);
-                          return seconds_now() - start;
-                        });
-  writes_snapshots_ = true;
+  snapshots_ = std::async(std::launch::async, [=, files = std::move(files)] {
+    for (const TensorFile& file : files) save_safetensors(folder / file.name, file.tensors, file.metadata);
+  });
   if (!options_.save_in_background) finish();
   cost_.seconds_stalled += seconds_now() - start;
 }
 
 void CheckpointWriter::check() {
-  if (writing_.valid() && writing_.wait_for(std::chrono::seconds(0)) == std::future_status::ready) finish();
+  if (is_ready(snapshots_) || is_ready(checkpoint_)) finish();
 }
 
 void CheckpointWriter::finish() {
-  writes_snapshots_ = false;
-  if (writing_.valid()) cost_.seconds += writing_.get();
+  if (snapshots_.valid()) snapshots_.get();
+  finish_checkpoint();
+}
+
+void CheckpointWriter::finish_checkpoint() {
+  if (checkpoint_.valid()) cost_.seconds += checkpoint_.get();
 }
 
 }  // namespace cm

@@ -57,11 +57,13 @@ class CheckpointWriter {
   const Cost& cost() const { return cost_; }
 
  private:
+  void finish_checkpoint();
+
   std::filesystem::path run_;
   TrainOptions options_;
   std::vector<Tensor> host_copies_;  // of what is being written; the next checkpoint uses them again
-  std::future<double> writing_;      // the seconds since its save began
-  bool writes_snapshots_ = false;    // and no checkpoint, whose copies would still be needed
+  std::future<double> checkpoint_;   // being written; the seconds since its save began
+  std::future<void> snapshots_;      // being written, and no checkpoint is that waits for them
   Cost cost_;
 };
 

@@ -93,10 +93,17 @@ LoaderOptions loader_options(const TrainOptions& options, const DataOptions& dat
   return result;
 }
 
-// A failure must not hide where the last good state is.
-[[noreturn]] void rethrow_with_last_good(const Error& error, const fs::path& run) {
+// A failure must not hide where the last good state is, nor why that is not a later one.
+[[noreturn]] void rethrow_with_last_good(const Error& error, CheckpointWriter& checkpoints,
+                                         const fs::path& run) {
+  std::string text = error.what();
+  try {
+    checkpoints.finish();
+  } catch (const Error& also) {
+    text += concat("; nor could the checkpoint be saved that was being written: ", also.what());
+  }
   const auto good = latest_checkpoint(run);
-  throw Error(concat(error.what(), "; the last good checkpoint is ",
+  throw Error(concat(text, "; the last good checkpoint is ",
                      good ? concat(good->string(), " (go on with --resume)") : "none"));
 }
 
@@ -175,11 +182,11 @@ class Report {
   std::string details_;
 };
 
-TrainOutcome run_steps(Trainer& trainer, const TrainOptions& options, Loader& loader, const fs::path& run) {
+TrainOutcome run_steps(Trainer& trainer, const TrainOptions& options, Loader& loader, const fs::path& run,
+                       CheckpointWriter& checkpoints) {
   const InterruptGuard interrupt;
   StopAgreement stopping(trainer.world());
   Report report(trainer, options, run);
-  CheckpointWriter checkpoints(run, options);
   Schedule saving(options.checkpoint_every);
   while (trainer.steps_done() < options.steps) {
     const double lr = trainer.lr();
@@ -214,17 +221,18 @@ TrainOutcome run_steps(Trainer& trainer, const TrainOptions& options, Loader& lo
 
 TrainOutcome train(Trainer& trainer, const TrainOptions& options, const Dataset& dataset,
                    const DataOptions& data, const fs::path& run) {
+  CheckpointWriter checkpoints(run, options);
   try {
     trainer.share_state();
     if (trainer.world().is_first()) remove_snapshots_after(run, trainer.steps_done());
     Loader loader(dataset, loader_options(options, data, trainer), trainer.steps_done());
-    const TrainOutcome outcome = run_steps(trainer, options, loader, run);
+    const TrainOutcome outcome = run_steps(trainer, options, loader, run, checkpoints);
     trainer.world().barrier();  // so that no rank ends well where rank 0 can't write
     return outcome;
   } catch (const InputError&) {
     throw;
   } catch (const Error& error) {
-    rethrow_with_last_good(error, run);
+    rethrow_with_last_good(error, checkpoints, run);
   }
 }
 

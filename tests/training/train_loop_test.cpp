@@ -26,6 +26,7 @@ using test::TinyRun;
 using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::StartsWith;
 
 InMemoryDataset some_images() {
   const Tensor pixels = (normal({.seed = 4}, sample_range(0, 20), {1, 4, 4}) * 50 + 128).clamp(0, 255);
@@ -191,6 +192,27 @@ TEST(TrainLoop, ANonFiniteStepNamesTheLastGoodCheckpoint) {
   EXPECT_THAT(message,
               AllOf(HasSubstr("not finite in step 4"), HasSubstr("step-00000002 (go on with --resume)")));
   EXPECT_EQ(latest_checkpoint(folder.path()).value().filename(), "step-00000002");
+}
+
+// Nothing is on stderr beside the one line that says both.
+TEST(TrainLoop, AFailureTellsWhatBecameOfTheCheckpointUnderWay) {
+  const TemporaryFolder folder;
+  TinyRun run(kObjective<EdmOptions>);
+  Objective objective = run.objective;
+  at_step(objective, 1, [&](const Tensor& losses) {  // the link can't be swung to the checkpoint after it
+    fs::create_directories(folder / "checkpoints/latest/in-the-way");
+    return losses;
+  });
+  at_step(objective, 2, [](const Tensor&) -> Tensor { throw Error("something fails"); });
+  Trainer trainer = trainer_with(objective, run);
+  const InMemoryDataset dataset = some_images();
+  testing::internal::CaptureStderr();
+  const auto message =
+      message_of<Error>([&] { train(trainer, test::tiny_train_options(), dataset, {}, folder.path()); });
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
+  EXPECT_THAT(message, AllOf(StartsWith("something fails; nor could the checkpoint be saved that was being "
+                                        "written: could not "),
+                             HasSubstr("; the last good checkpoint is ")));
 }
 
 TEST(TrainLoop, ThePreviewDependsOnTheWeightsAndTheSeedAlone) {
