@@ -37,12 +37,18 @@ bool is_temporary(const fs::directory_entry& entry) {
   return name.starts_with('.') && name.find(kTemporary) != std::string::npos;
 }
 
-// Makes a rename in `folder` survive a power cut.
-void sync_folder(const fs::path& folder) {
-  const int descriptor = ::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY);
-  if (descriptor < 0) return;
-  ::fsync(descriptor);
+// Whether what is at `path` would survive a power cut.
+bool synced(const fs::path& path) {
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0) return false;
+  const bool done = ::fsync(descriptor) == 0;
   ::close(descriptor);
+  return done;
+}
+
+// Makes a rename in `folder` survive a power cut, where the file system can.
+void sync_folder(const fs::path& folder) {
+  synced(folder.empty() ? "." : folder);
 }
 
 // Those of this process; a signal that ends it leaves no scope.
@@ -160,10 +166,7 @@ void write_path_atomically(const fs::path& path, const std::function<void(const 
   make_anew(folder.path());
   const fs::path file = folder.path() / path.filename();
   fill(file);
-  const int descriptor = ::open(file.c_str(), O_RDONLY | O_CLOEXEC);
-  const bool synced = descriptor >= 0 && ::fsync(descriptor) == 0;
-  if (descriptor >= 0) ::close(descriptor);
-  if (!synced) fail_to("write", path);
+  if (!synced(file)) fail_to("write", path);
   if (::rename(file.c_str(), path.c_str()) != 0) fail_to("replace", path);
   sync_folder(path.parent_path());
 }
@@ -186,6 +189,16 @@ void write_folder_atomically(const fs::path& path, const std::function<void(cons
   sync_folder(path.parent_path());
   std::error_code ignored;
   fs::remove_all(old, ignored);
+}
+
+void refuse_to_replace(const fs::path& path, bool force) {
+  if (!force && fs::exists(path)) {
+    throw InputError(concat(path.string(), ": exists already; --force writes over it"));
+  }
+}
+
+void create_folder_of(const fs::path& path) {
+  if (path.has_parent_path()) fs::create_directories(path.parent_path());
 }
 
 FolderLock::FolderLock(const fs::path& folder)

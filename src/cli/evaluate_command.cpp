@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "cm/base/error.h"
+#include "cm/base/files.h"
 #include "cm/base/log.h"
 #include "cm/base/text.h"
 #include "cm/cli/compute_options.h"
@@ -100,9 +101,7 @@ void check_outputs(const EvaluateCommand& command, const std::vector<Subject>& s
     throw InputError(concat("--save-stats: keeps the statistics of one set of images, but these are ",
                             subjects.size(), "; name one checkpoint and one average"));
   }
-  if (command.statistics && fs::exists(*command.statistics) && !command.common.force) {
-    throw InputError(concat(*command.statistics, ": exists already; --force writes over it"));
-  }
+  if (command.statistics) refuse_to_replace(*command.statistics, command.common.force);
   if (!command.plot) return;
   if (fs::exists(*command.plot) && !fs::is_directory(*command.plot)) {
     throw InputError(concat("--plot ", *command.plot, ": is a file; name a folder"));

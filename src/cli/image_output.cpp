@@ -3,6 +3,7 @@
 #include <iomanip>
 
 #include "cm/base/error.h"
+#include "cm/base/files.h"
 #include "cm/base/text.h"
 #include "cm/io/npz.h"
 
@@ -18,10 +19,7 @@ fs::path archive_of(const ImageOutput& output) {
 }  // namespace
 
 void check_output(const ImageOutput& output, bool force) {
-  const fs::path archive = archive_of(output);
-  if (fs::exists(archive) && !force) {
-    throw InputError(concat(archive.string(), ": exists already; --force writes over it"));
-  }
+  refuse_to_replace(archive_of(output), force);
   if (fs::exists(output.folder) && !fs::is_directory(output.folder)) {
     throw InputError(concat("--out ", output.folder.string(), ": is a file; name a folder"));
   }

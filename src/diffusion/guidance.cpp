@@ -9,9 +9,12 @@ Denoiser guided(Denoiser denoiser, Denoiser weak, const Guidance& guidance, Leve
   TORCH_CHECK(std::isfinite(w) && w >= 0, "a guidance weight must be at least 0, got ", w);
   if (w == 1) return denoiser;
   if (w == 0 && guidance.everywhere()) return weak;
-  const auto d_w = [w, denoiser, weak](const Tensor& x, const Tensor& sigma) {
+  const auto led_away = [w](const Tensor& of_weak, const Tensor& own) {
+    return of_weak + w * (own - of_weak);
+  };
+  const auto d_w = [=](const Tensor& x, const Tensor& sigma) {
     const Tensor of_weak = weak(x, sigma);
-    return of_weak + w * (denoiser(x, sigma) - of_weak);
+    return led_away(of_weak, denoiser(x, sigma));
   };
   if (guidance.everywhere()) return d_w;
   return [=](const Tensor& x, const Tensor& sigma) {
@@ -20,7 +23,7 @@ Denoiser guided(Denoiser denoiser, Denoiser weak, const Guidance& guidance, Leve
     if (levels == Levels::one) return inside[0].item<bool>() ? d_w(x, sigma) : denoiser(x, sigma);
     const Tensor of_weak = weak(x, sigma);
     const Tensor own = denoiser(x, sigma);
-    return torch::where(per_sample(inside, x), of_weak + w * (own - of_weak), own);
+    return torch::where(per_sample(inside, x), led_away(of_weak, own), own);
   };
 }
 

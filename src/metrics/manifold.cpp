@@ -95,45 +95,57 @@ Tensor squared_radii_of(const Tensor& rows, const Tensor& points, const Tensor& 
   return radii;
 }
 
-// Whether each row lies in one of the balls of this tile of points.
-Tensor inside_tile(const Tensor& rows, const Tensor& points, const Tensor& squared_radii,
-                   const Tensor& largest) {
-  const auto distances = bounded_squared_distances(rows, points, largest);
-  const Tensor excess = distances.values - squared_radii;
+// Some of a manifold's balls, and the largest squared norm of all its points, which bounds rounding.
+struct Balls {
+  Tensor points;
+  Tensor squared_radii;
+  Tensor largest;
+};
+
+// The balls of a manifold beside which `features` may stand.
+std::vector<Balls> tiles_of(const Manifold& manifold, const Tensor& features) {
+  TORCH_CHECK(features.dim() == 2 && features.size(1) == manifold.points.size(1), "features ",
+              features.sizes(), " beside a manifold of width ", manifold.points.size(1));
+  const Tensor largest = largest_squared_norm(manifold.points);
+  const auto points = manifold.points.split(kTileColumns);
+  const auto radii = manifold.squared_radii.split(kTileColumns);
+  std::vector<Balls> tiles;
+  for (size_t i = 0; i < points.size(); ++i) tiles.push_back({points[i], radii[i], largest});
+  return tiles;
+}
+
+// Whether each row lies in one of the balls.
+Tensor inside_any(const Tensor& rows, const Balls& balls) {
+  const auto distances = bounded_squared_distances(rows, balls.points, balls.largest);
+  const Tensor excess = distances.values - balls.squared_radii;
   Tensor inside = (excess <= -distances.slack).any(1);
   Tensor open = (excess <= distances.slack) & ~inside.unsqueeze(1);
   while (true) {  // one open pair a row at a time: rarely is there any
     const Tensor asked = open.any(1).nonzero().squeeze(1);
     if (asked.size(0) == 0) return inside;
     const Tensor ball = open.index_select(0, asked).to(torch::kUInt8).argmax(1);
-    const Tensor exact = squared_distances(rows.index_select(0, asked), points.index_select(0, ball));
-    const Tensor found = exact <= squared_radii.index_select(0, ball);
+    const Tensor exact = squared_distances(rows.index_select(0, asked), balls.points.index_select(0, ball));
+    const Tensor found = exact <= balls.squared_radii.index_select(0, ball);
     inside.index_put_({asked}, found);
     open.index_put_({asked, ball}, torch::zeros_like(found));
     open &= ~inside.unsqueeze(1);
   }
 }
 
-// Whether row i lies within ball j of this tile of points: bool [rows, balls].
-Tensor within_tile(const Tensor& rows, const Tensor& points, const Tensor& squared_radii,
-                   const Tensor& largest) {
+// Whether row i lies within ball j: bool [rows, balls].
+Tensor within_each(const Tensor& rows, const Balls& balls) {
   constexpr int64_t kPairs = 4096;
-  const auto distances = bounded_squared_distances(rows, points, largest);
-  const Tensor excess = distances.values - squared_radii;
+  const auto distances = bounded_squared_distances(rows, balls.points, balls.largest);
+  const Tensor excess = distances.values - balls.squared_radii;
   Tensor within = excess < -distances.slack;
   const Tensor open = ((excess <= distances.slack) & ~within).nonzero();
   for (const Tensor& pairs : open.split(kPairs)) {
     const Tensor row = pairs.select(1, 0);
     const Tensor ball = pairs.select(1, 1);
-    const Tensor exact = squared_distances(rows.index_select(0, row), points.index_select(0, ball));
-    within.index_put_({row, ball}, exact < squared_radii.index_select(0, ball));
+    const Tensor exact = squared_distances(rows.index_select(0, row), balls.points.index_select(0, ball));
+    within.index_put_({row, ball}, exact < balls.squared_radii.index_select(0, ball));
   }
   return within;
-}
-
-void check_width(const Tensor& features, const Manifold& manifold) {
-  TORCH_CHECK(features.dim() == 2 && features.size(1) == manifold.points.size(1), "features ",
-              features.sizes(), " beside a manifold of width ", manifold.points.size(1));
 }
 
 }  // namespace
@@ -150,30 +162,24 @@ Manifold manifold_of(const Tensor& features, int64_t k) {
 }
 
 double share_inside(const Tensor& features, const Manifold& manifold) {
-  check_width(features, manifold);
-  const Tensor largest = largest_squared_norm(manifold.points);
-  const auto points = manifold.points.split(kTileColumns);
-  const auto radii = manifold.squared_radii.split(kTileColumns);
+  const std::vector<Balls> tiles = tiles_of(manifold, features);
   int64_t count = 0;
   for (const Tensor& rows : features.detach().split(kTileRows)) {
     Tensor inside = torch::zeros({rows.size(0)}, rows.options().dtype(torch::kBool));
-    for (size_t i = 0; i < points.size(); ++i) inside |= inside_tile(rows, points[i], radii[i], largest);
+    for (const Balls& balls : tiles) inside |= inside_any(rows, balls);
     count += inside.sum().item<int64_t>();
   }
   return static_cast<double>(count) / static_cast<double>(features.size(0));
 }
 
 DensityCoverage density_coverage(const Tensor& features, const Manifold& manifold) {
-  check_width(features, manifold);
-  const Tensor largest = largest_squared_norm(manifold.points);
-  const auto points = manifold.points.split(kTileColumns);
-  const auto radii = manifold.squared_radii.split(kTileColumns);
+  const std::vector<Balls> tiles = tiles_of(manifold, features);
   int64_t pairs = 0;
   int64_t covered = 0;
-  for (size_t i = 0; i < points.size(); ++i) {
-    Tensor reached = torch::zeros({points[i].size(0)}, points[i].options().dtype(torch::kBool));
+  for (const Balls& balls : tiles) {
+    Tensor reached = torch::zeros_like(balls.squared_radii, torch::kBool);
     for (const Tensor& rows : features.detach().split(kTileRows)) {
-      const Tensor within = within_tile(rows, points[i], radii[i], largest);
+      const Tensor within = within_each(rows, balls);
       pairs += within.sum().item<int64_t>();
       reached |= within.any(0);
     }

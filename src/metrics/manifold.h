@@ -8,9 +8,9 @@
 //                         (Naeem et al. 2020, arXiv 2002.09797)
 //
 // A ball's surface belongs to it for the former and not for the latter, as in their authors' code. In
-// float64: matrix products decide what their rounding can't change, and the pairs
-// that it could are compared by their differences, so that ties, as between duplicates, are exact. The memory
-// beyond the features does not grow with the number of points.
+// float64: matrix products decide what their rounding can't change, and the pairs that it could are compared
+// by their differences, so that ties, as between duplicates, are exact. The memory beyond the features does
+// not grow with the number of points.
 #pragma once
 
 #include <cstdint>

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "cm/base/error.h"
+#include "cm/base/files.h"
 #include "cm/base/text.h"
 
 namespace cm {
@@ -82,7 +83,7 @@ void save_statistics(const std::filesystem::path& path, const ReferenceStatistic
     arrays["sigma_s"] = stored(statistics.spatial->covariance);
   }
   if (!statistics.identity.empty()) arrays["features"] = bytes_of(statistics.identity);
-  if (path.has_parent_path()) std::filesystem::create_directories(path.parent_path());
+  create_folder_of(path);
   save_npz(path, arrays);
 }
 

@@ -36,6 +36,11 @@ std::vector<std::string> differences(const std::map<std::string, Tensor>& from,
 
 }  // namespace
 
+std::string in_words(const ImageSpec& image) {
+  const std::string classes = image.classes == 0 ? "no classes" : concat(image.classes, " classes");
+  return concat(image.channels, " × ", image.size, " × ", image.size, ", ", classes);
+}
+
 Tensor Network::forward(const Tensor& x, const Conditioning& told,
                         const std::optional<DropoutKey>& dropout_key) {
   TORCH_CHECK(!told.second_time.defined() || takes_second_time(), "this network takes one time only");

@@ -49,14 +49,11 @@ void check_teacher(const ModelOptions& teacher, const ImageSpec& image, const st
     throw InputError(concat("teacher.checkpoint ", source, ": is a consistency model (",
                             to_string(teacher.parameterization), "); a diffusion model is needed"));
   }
-  const auto text = [](const ImageSpec& spec) {
-    return concat(spec.channels, " × ", spec.size, " × ", spec.size, ", ", spec.classes, " classes");
-  };
   const bool same = teacher.image.channels == image.channels && teacher.image.size == image.size &&
                     teacher.image.classes == image.classes;
   if (!same) {
     throw InputError(concat("teacher.checkpoint ", source, ": was trained on other images (",
-                            text(teacher.image), ") than data gives (", text(image), ")"));
+                            in_words(teacher.image), ") than data gives (", in_words(image), ")"));
   }
 }
 
@@ -72,6 +69,7 @@ void check_distilled_teacher(const RunConfig& config, const Method& method, int6
                                               : "name the model that was distilled"));
 }
 
+// The teacher must know the null class, as must its guide, where it has one.
 void check_label_dropout(const RunConfig& config, const ImageSpec& image,
                          const std::optional<Model>& teacher) {
   if (config.train.label_dropout == 0) return;
@@ -83,6 +81,13 @@ void check_label_dropout(const RunConfig& config, const ImageSpec& image,
     throw InputError(concat("train.label_dropout ", config.train.label_dropout, ": teacher.checkpoint ",
                             *config.teacher.checkpoint,
                             " was trained without it and can't teach the null class; set it to 0"));
+  }
+  const Model* guide = teacher ? teacher->guide() : nullptr;
+  if (guide && guide->options().image.classes > 0 && guide->options().label_dropout == 0) {
+    throw InputError(concat("teacher.guide ", *config.teacher.guide,
+                            ": was trained without label dropout and does not know the null class, which "
+                            "train.label_dropout ",
+                            config.train.label_dropout, " asks it for; set that to 0"));
   }
 }
 
@@ -212,15 +217,7 @@ TrainingRun::TrainingRun(const RunConfig& config, const torch::Device& device, c
 
 void TrainingRun::guide_teacher() {
   const Source guide = *open_source({.checkpoint = config_.teacher.guide, .ema = std::nullopt});
-  const std::string what = concat("teacher.guide ", *config_.teacher.guide);
-  check_guide(teacher_->options(), guide.options, what);
-  const bool knows_null = guide.options.image.classes == 0 || guide.options.label_dropout > 0;
-  if (config_.train.label_dropout > 0 && !knows_null) {
-    throw InputError(concat(what,
-                            ": was trained without label dropout and does not know the null class, which "
-                            "train.label_dropout ",
-                            config_.train.label_dropout, " asks it for; set that to 0"));
-  }
+  check_guide(teacher_->options(), guide.options, concat("teacher.guide ", *config_.teacher.guide));
   sources_ += described("guide       ", guide.weights);
   teacher_->guide_by(load_model(guide.weights.file, teacher_->device(), config_.train.dtype));
 }

@@ -9,11 +9,6 @@
 namespace cm {
 namespace {
 
-std::string in_words(const ImageSpec& image) {
-  const std::string classes = image.classes == 0 ? "no classes" : concat(image.classes, " classes");
-  return concat(image.channels, " × ", image.size, " × ", image.size, ", ", classes);
-}
-
 std::string in_words(const std::optional<int64_t>& distilled_steps) {
   return distilled_steps ? concat("was distilled to ", *distilled_steps, " steps") : "was not";
 }

@@ -44,13 +44,14 @@ double inner_product(const PowerProfile& a, const PowerProfile& b) {
 
 Combination combine(const std::vector<PowerProfile>& snapshots, const PowerProfile& wanted) {
   const auto count = static_cast<int64_t>(snapshots.size());
-  const Tensor a = torch::empty({count, count}, torch::kFloat64);
-  const Tensor b = torch::empty({count}, torch::kFloat64);
-  for (int64_t i = 0; i < count; ++i) {
-    const PowerProfile& one = snapshots[static_cast<size_t>(i)];
-    b[i] = inner_product(one, wanted);
-    for (int64_t j = 0; j < count; ++j) a[i][j] = inner_product(one, snapshots[static_cast<size_t>(j)]);
+  std::vector<double> products;  // of each with each
+  std::vector<double> products_wanted;
+  for (const PowerProfile& one : snapshots) {
+    for (const PowerProfile& other : snapshots) products.push_back(inner_product(one, other));
+    products_wanted.push_back(inner_product(one, wanted));
   }
+  const Tensor a = torch::tensor(products, torch::kFloat64).view({count, count});
+  const Tensor b = torch::tensor(products_wanted, torch::kFloat64);
   const auto [solution, failed] = at::linalg_solve_ex(a, b);
   if (failed.item<int>() != 0 || !solution.isfinite().all().item<bool>()) {
     throw InputError(

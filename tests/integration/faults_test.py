@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 import unittest
 
 from support import (
@@ -140,16 +139,8 @@ class GoneTest(ExecutableTest):
 
     def lose(self, name, change):
         """What a run says that has made a checkpoint when `change` is done to its folder."""
-        program, *arguments = training("edm", name, *LONG)
-        process = subprocess.Popen(
-            [str(BIN / program), *map(str, arguments)], cwd=FOLDER, env=environment(), stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE, text=True
-        )  # fmt: skip
-        self.addCleanup(process.kill)
-        deadline = time.monotonic() + SECONDS
-        while not (FOLDER / name / "checkpoints" / "latest").exists():
-            self.assertLess(time.monotonic(), deadline)
-            time.sleep(0.01)
+        process = self.begin(*training("edm", name, *LONG))
+        self.wait_until((FOLDER / name / "checkpoints" / "latest").exists)
         change(FOLDER / name)
         return process
 
@@ -170,10 +161,7 @@ class GoneTest(ExecutableTest):
     def test_checkpoints_that_were_removed_come_anew(self):
         process = self.lose("emptied", lambda folder: (folder / "checkpoints").rename(FOLDER / "old-checkpoints"))
         latest = FOLDER / "emptied" / "checkpoints" / "latest"
-        deadline = time.monotonic() + 60
-        while not latest.exists() and process.poll() is None:
-            self.assertLess(time.monotonic(), deadline)
-            time.sleep(0.01)
+        self.wait_until(lambda: latest.exists() or process.poll() is not None)
         process.send_signal(signal.SIGTERM)
         _, said = process.communicate(timeout=SECONDS)
         if process.returncode == 0:

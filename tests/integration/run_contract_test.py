@@ -7,13 +7,10 @@ import os
 import re
 import shutil
 import signal
-import subprocess
-import time
 import unittest
 
 import numpy
 from support import (
-    BIN,
     FOLDER,
     SECONDS,
     TINY,
@@ -21,7 +18,7 @@ from support import (
     TRAINERS,
     ExecutableTest,
     contents,
-    environment,
+    has_text,
     load_npz,
     load_tensors,
     metadata_of,
@@ -312,14 +309,9 @@ class ResumeTest(ExecutableTest):
         self.assertIn("\n  steps: 5\n", (folder / "config.yaml").read_text())
 
     def test_a_stopped_run_saves_and_says_how_to_go_on(self):
-        name, *arguments = training("edm", "stopped", "train.steps=5000", "train.checkpoint_every=5000")
-        process = subprocess.Popen(
-            [BIN / name, *arguments], cwd=FOLDER, env=environment(), stdout=subprocess.PIPE, text=True
-        )
+        process = self.begin(*training("edm", "stopped", "train.steps=5000", "train.checkpoint_every=5000"))
         folder = FOLDER / "stopped"
-        deadline = time.monotonic() + SECONDS
-        while not ((folder / "metrics.jsonl").exists() and metrics_of(folder)) and time.monotonic() < deadline:
-            time.sleep(0.01)
+        self.wait_until(lambda: has_text(folder / "metrics.jsonl"))
         second = run("cm-train-edm", "--out", folder, "--resume=auto", "train.steps=1")
         self.assert_refused(second, "another process is writing to it")
         process.send_signal(signal.SIGTERM)

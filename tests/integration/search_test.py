@@ -3,20 +3,17 @@
 import json
 import re
 import signal
-import subprocess
-import time
 import unittest
 
 import numpy
 from PIL import Image
 from support import (
-    BIN,
     DIGITS,
     FOLDER,
     SECONDS,
     ExecutableTest,
     contents,
-    environment,
+    has_text,
     load_tensors,
     metadata_of,
     must_run,
@@ -126,16 +123,8 @@ class ResumeTest(ExecutableTest):
         self.assertEqual((FOLDER / "whole" / "evaluations.jsonl").read_text(), "".join(lines))
 
     def test_an_interrupted_search_goes_on(self):
-        name, *arguments = searching("stopped", num=1000)
-        process = subprocess.Popen(
-            [BIN / name, *map(str, arguments)], cwd=FOLDER, env=environment(), stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE, text=True
-        )  # fmt: skip
-        lines = FOLDER / "stopped" / "evaluations.jsonl"
-        deadline = time.monotonic() + SECONDS
-        while not (lines.exists() and lines.read_text()):
-            self.assertLess(time.monotonic(), deadline)
-            time.sleep(0.01)
+        process = self.begin(*searching("stopped", num=1000))
+        self.wait_until(lambda: has_text(FOLDER / "stopped" / "evaluations.jsonl"))
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=SECONDS)
         self.assertEqual(process.returncode, 0, err)

@@ -7,7 +7,7 @@ import sys
 import time
 import unittest
 
-from support import BIN, DIGITS, FOLDER, SECONDS, SOURCE, ExecutableTest, environment, student, training
+from support import BIN, DIGITS, FOLDER, SOURCE, ExecutableTest, environment, has_text, student, training
 
 PROMPTLY = 10  # seconds
 
@@ -55,18 +55,9 @@ class SignalsTest(ExecutableTest):
         self.assertNotIn("Traceback", err)
 
     def test_the_second_signal_does_not_wait_for_the_checkpoint(self):
-        name, *arguments = training("edm", "impatient", "train.steps=100000000", "train.batch_size=4096",
-                                    "train.micro_batch_size=4096", "train.checkpoint_every=100000")  # fmt: skip
-        process = subprocess.Popen(
-            [str(BIN / name), *map(str, arguments)], cwd=FOLDER, env=environment(), stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE, text=True
-        )  # fmt: skip
-        self.addCleanup(process.kill)
-        log = FOLDER / "impatient" / "metrics.jsonl"
-        deadline = time.monotonic() + SECONDS
-        while not (log.exists() and log.read_text()):
-            self.assertLess(time.monotonic(), deadline)
-            time.sleep(0.01)
+        process = self.begin(*training("edm", "impatient", "train.steps=100000000", "train.batch_size=4096",
+                                       "train.micro_batch_size=4096", "train.checkpoint_every=100000"))  # fmt: skip
+        self.wait_until(lambda: has_text(FOLDER / "impatient" / "metrics.jsonl"))
         process.send_signal(signal.SIGINT)
         time.sleep(0.05)
         process.send_signal(signal.SIGINT)
@@ -81,10 +72,7 @@ class SignalsTest(ExecutableTest):
             stderr=subprocess.PIPE, text=True, preexec_fn=os.setpgrp
         )  # fmt: skip
         self.addCleanup(process.kill)
-        deadline = time.monotonic() + SECONDS
-        while not list((FOLDER / "study").glob("tasks/*.started")):
-            self.assertLess(time.monotonic(), deadline)
-            time.sleep(0.05)
+        self.wait_until(lambda: list((FOLDER / "study").glob("tasks/*.started")))
         time.sleep(0.5)
         process.send_signal(signal.SIGTERM)
         _, err = process.communicate(timeout=30)

@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import typing
 import unittest
 
@@ -154,6 +155,10 @@ def student():
     return train("cd", "student")
 
 
+def has_text(file):
+    return file.exists() and file.stat().st_size > 0
+
+
 def contents(folder):
     """{relative path: a digest, or where a link points}: equal when nothing was touched. (Of bytes, a failed comparison
     would take minutes to print.)"""
@@ -186,6 +191,21 @@ def load_npz(path):
 
 
 class ExecutableTest(unittest.TestCase):
+    def begin(self, name, *arguments):
+        """A program that goes on while the test does, and not longer."""
+        process = subprocess.Popen(
+            [str(BIN / name), *map(str, arguments)], cwd=FOLDER, env=environment(), stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True
+        )  # fmt: skip
+        self.addCleanup(process.kill)
+        return process
+
+    def wait_until(self, holds):
+        deadline = time.monotonic() + SECONDS
+        while not holds():
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.01)
+
     def assert_refused(self, result, *patterns, code=2):
         """One line for each pattern, each beginning with the program's name, and nothing else on stderr."""
         shown = f"{result.name} said:\n{result.err}"

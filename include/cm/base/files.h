@@ -47,6 +47,13 @@ void write_path_atomically(const std::filesystem::path& path,
 void write_folder_atomically(const std::filesystem::path& path,
                              const std::function<void(const std::filesystem::path& folder)>& fill);
 
+// InputError, with the remedy, where something is at `path` and `force` (--force) does not let it be
+// replaced.
+void refuse_to_replace(const std::filesystem::path& path, bool force);
+
+// The folder that `path` lies in, where it is missing.
+void create_folder_of(const std::filesystem::path& path);
+
 // Removes a folder, if it is there, and all in it; a process that dies meanwhile leaves it whole or gone.
 void remove_folder_atomically(const std::filesystem::path& path);
 

@@ -28,6 +28,9 @@ void fields(Visitor& visit, ImageSpec& o) {
   visit("classes", o.classes, "number of classes, 0 when not class-conditional", within(0, kMostClasses));
 }
 
+// "3 × 32 × 32, 10 classes"
+std::string in_words(const ImageSpec& image);
+
 // Options that every architecture has.
 struct CommonNetworkOptions {
   double dropout = 0;  // in training
