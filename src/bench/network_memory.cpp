@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "edm2_walk.h"
 #include "network_walk.h"
 
 namespace cm {

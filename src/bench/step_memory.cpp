@@ -62,7 +62,10 @@ StepMemory step_memory(const StepSetup& setup) {
   if (setup.teacher) memory.teacher = network - saved;
   memory.averages = static_cast<double>(setup.averages) * network;
   if (setup.lpips) memory.lpips = kFp32 * static_cast<double>(lpips_sizes(setup.image.size).parameters);
-  if (mixed) memory.cast = trunk * static_cast<double>(setup.computed_bytes);
+  const auto scaled = static_cast<double>(student.scaled_weights);
+  memory.cast = kFp32 * scaled;
+  if (mixed)
+    memory.cast += trunk * static_cast<double>(setup.computed_bytes) - kFp32 * std::min(scaled, trunk);
   const double image =
       kFp32 * static_cast<double>(setup.image.channels * setup.image.size * setup.image.size);
   memory.kept_of_image = pass_memory(student.segments, setup.computed_bytes).kept;

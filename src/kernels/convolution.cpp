@@ -98,7 +98,7 @@ Tensor convolution_3x3(const Tensor& x, const Tensor& weight, const Tensor& bias
   if (counted(Kernel::convolution_3x3, obstacle_to_winograd(x, weight, bias))) {
     return torch::conv2d(x, weight, bias, 1, 1);
   }
-  return Winograd::apply(x, weight, bias);
+  return Winograd::apply(x, weight, bias.defined() ? bias : at::zeros({weight.size(0)}, weight.options()));
 }
 
 }  // namespace cm

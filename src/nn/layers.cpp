@@ -130,6 +130,15 @@ EmbeddingImpl::EmbeddingImpl(Initializer& initializer, int64_t count, int64_t wi
   weight = register_parameter("weight", initializer.normal({count, width}));
 }
 
+torch::nn::Module& submodule_at(torch::nn::Module& root, const std::string& name) {
+  const size_t dot = name.find('.');
+  const std::string head = name.substr(0, dot);
+  const auto children = root.named_children();
+  const auto* child = children.find(head);
+  const auto module = child ? *child : root.register_module(head, std::make_shared<torch::nn::Module>());
+  return dot == std::string::npos ? *module : submodule_at(*module, name.substr(dot + 1));
+}
+
 Tensor attention(const Tensor& qkv, int64_t heads) {
   const int64_t batch = qkv.size(0);
   const int64_t positions = qkv.size(2) * qkv.size(3);

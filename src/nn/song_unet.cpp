@@ -4,13 +4,13 @@
 #include <cmath>
 
 #include "cm/base/text.h"
+#include "edm_names.h"
 #include "unet.h"
 #include "unet_inference.h"
 
 namespace cm {
 namespace {
 
-using Kind = UNetStage::Kind;
 using Section = UNetStage::Section;
 
 constexpr double kDefaultFourierScale = 16;
@@ -25,50 +25,6 @@ constexpr UNetStyle kSongStyle = {
 
 bool song_scales_and_shifts(const UNetOptions& options) {
   return options.scale_shift_norm.value_or(false);
-}
-
-std::string name_at(Section section, int64_t side, const std::string& what) {
-  return concat(section == Section::encoder ? "enc." : "dec.", side, "x", side, "_", what);
-}
-
-std::string part_name(const UNetStage& stage, int64_t place) {
-  switch (stage.kind) {
-    case Kind::convolution:
-      return "conv";
-    case Kind::image:
-      return "aux_residual";
-    case Kind::block:
-    case Kind::attention:
-    case Kind::resampling:
-      if (stage.resample != Resample::none) return stage.resample == Resample::down ? "down" : "up";
-      return concat(stage.section == Section::middle ? "in" : "block", place);
-  }
-  TORCH_INTERNAL_ASSERT(false, "not a kind of stage");
-}
-
-// enc.16x16_block1 is the second block of the level of 16 pixels.
-void name_song_stages(std::vector<UNetStage>& stages) {
-  int64_t place = 0;
-  for (size_t i = 0; i < stages.size(); ++i) {
-    UNetStage& stage = stages[i];
-    const bool same_place = i > 0 && stage.section == stages[i - 1].section;
-    const bool follows = same_place && stage.resample == Resample::none &&
-                         stages[i - 1].kind == Kind::block && stages[i - 1].resample == Resample::none;
-    place = follows ? place + 1 : 0;
-    stage.name = name_at(stage.section, stage.out_side(), part_name(stage, place));
-  }
-}
-
-// The names say the side: that of the first convolution, enc.32x32_conv.
-int64_t side_of(const WeightShapes& weights) {
-  for (const auto& [name, shape] : weights) {
-    const size_t end = name.find('x');
-    if (!name.starts_with("enc.") || end > 12 || !name.ends_with("_conv.weight")) continue;
-    const auto digits = name.substr(4, end - 4);
-    if (!digits.empty() && std::ranges::all_of(digits, [](char c) { return c >= '0' && c <= '9'; }))
-      return std::stoll(digits);
-  }
-  return 0;
 }
 
 }  // namespace
@@ -89,8 +45,8 @@ UNetPlan plan_of(const SongOptions& options, const ImageSpec& image) {
                                        .attends_once_up = true,
                                        .shrinks_image = options.is_ncsnpp}),
                 .style = kSongStyle,
-                .output_norm = name_at(Section::decoder, image.size, "aux_norm"),
-                .output_conv = name_at(Section::decoder, image.size, "aux_conv"),
+                .output_norm = edm_name(Section::decoder, image.size, "aux_norm"),
+                .output_conv = edm_name(Section::decoder, image.size, "aux_conv"),
                 .embedding = "map_layer0",
                 .embedding_end = "map_layer1",
                 .labels = "map_label",
@@ -99,7 +55,7 @@ UNetPlan plan_of(const SongOptions& options, const ImageSpec& image) {
                 .embedding_width = 4 * options.channels,
                 .scale_shift_norm = song_scales_and_shifts(options)};
   if (options.is_ncsnpp) plan.style.filter = ResampleFilter::binomial;
-  name_song_stages(plan.stages);
+  name_edm_stages(plan.stages);
   return plan;
 }
 
@@ -130,7 +86,7 @@ std::shared_ptr<Network> build(const SongOptions& options, const ImageSpec& imag
 }
 
 bool infer(const WeightShapes& weights, SongOptions& options, ImageSpec& image) {
-  image.size = side_of(weights);
+  image.size = side_in_names(weights);
   return image.size > 0 && weights.contains("map_noise.freqs") == options.is_ncsnpp &&
          infer_unet(weights, planner_of(options), options, image).has_value();
 }

@@ -35,7 +35,7 @@ class UNet : public Network {
  protected:
   Tensor compute(const Tensor& x, const Conditioning& told,
                  const std::optional<DropoutKey>& dropout_key) override {
-    check_input(x, told.labels);
+    check_unet_input(options_, image_, x, told.labels);
     Pass pass{{embedding_(told), dropout_key, options_.activation_checkpointing}, {}};
     Tensor h = pass.image = trunk_input(x);
     std::vector<Tensor> skips;
@@ -53,18 +53,6 @@ class UNet : public Network {
   }
 
  private:
-  // At the image's size or another that every level can halve.
-  void check_input(const Tensor& x, const Tensor& labels) const {
-    const int64_t factor = int64_t{1} << (options_.channel_mult.size() - 1);
-    TORCH_CHECK(
-        x.dim() == 4 && x.size(1) == image_.channels && x.size(2) % factor == 0 && x.size(3) % factor == 0,
-        "the network takes [B, ", image_.channels, ", ", image_.size, ", ", image_.size, "], got ",
-        x.sizes());
-    TORCH_CHECK(labels.defined() == (image_.classes > 0), image_.classes > 0
-                                                              ? "a class-conditional network needs labels"
-                                                              : "this network takes no labels");
-  }
-
   Layer layer(const UNetStage& stage, Initializer& initializer) {
     switch (stage.kind) {
       case Kind::convolution:
@@ -122,6 +110,17 @@ class UNet : public Network {
 };
 
 }  // namespace
+
+void check_unet_input(const UNetOptions& options, const ImageSpec& image, const Tensor& x,
+                      const Tensor& labels) {
+  const int64_t factor = int64_t{1} << (options.channel_mult.size() - 1);
+  TORCH_CHECK(
+      x.dim() == 4 && x.size(1) == image.channels && x.size(2) % factor == 0 && x.size(3) % factor == 0,
+      "the network takes [B, ", image.channels, ", ", image.size, ", ", image.size, "], got ", x.sizes());
+  TORCH_CHECK(labels.defined() == (image.classes > 0), image.classes > 0
+                                                           ? "a class-conditional network needs labels"
+                                                           : "this network takes no labels");
+}
 
 std::shared_ptr<Network> make_unet(UNetPlan plan, const UNetOptions& options, const ImageSpec& image,
                                    const EmbeddingMaker& embedding, Initializer initializer) {

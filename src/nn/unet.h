@@ -14,6 +14,11 @@ using EmbeddingFunction = std::function<Tensor(const Conditioning& told)>;
 // Registers the layers of an embedding in the network and returns it.
 using EmbeddingMaker = std::function<EmbeddingFunction(torch::nn::Module& network, Initializer& initializer)>;
 
+// Refuses (c10::Error) what is no batch at the image's size or another that every level can halve, labels
+// where there are no classes, and classes without labels.
+void check_unet_input(const UNetOptions& options, const ImageSpec& image, const Tensor& x,
+                      const Tensor& labels);
+
 std::shared_ptr<Network> make_unet(UNetPlan plan, const UNetOptions& options, const ImageSpec& image,
                                    const EmbeddingMaker& embedding, Initializer initializer);
 

@@ -20,13 +20,14 @@ class Candidate {
   }
 
   int64_t blocks_of_weights() const { return blocks_; }
-  bool has_embedding() const { return size(plan_.embedding, 0) >= 4; }
+  bool has_embedding() const { return size(plan_.embedding, 1) >= features_a_channel(); }
 
   // What the first and the last layers tell, whatever lies between.
   void read_ends() {
-    common_.channels = size(plan_.embedding, 0) / 4;
+    common_.channels = size(plan_.embedding, 1) / features_a_channel();
     image_.classes = size(plan_.labels, plan_.labels_are_linear ? 1 : 0);
-    if (const int64_t channels = size(plan_.stages.front().name, 1)) image_.channels = channels;
+    const int64_t besides = plan_.stages.front().in - image_.channels;
+    if (const int64_t channels = size(plan_.stages.front().name, 1)) image_.channels = channels - besides;
   }
 
   // How many stages the weights have not, or have besides, of a network of so many levels, all of the same
@@ -70,6 +71,8 @@ class Candidate {
   }
 
  private:
+  // That the embedding of time begins with: as many as the first level's channels, or a multiple.
+  int64_t features_a_channel() const { return plan_.features / common_.channels; }
   void plan() { plan_ = plan_of_(common_, image_); }
   const BlockNames& names() const { return plan_.style.names; }
   static std::string part(const UNetStage& stage, const char* name) { return stage.name + "." + name; }

@@ -7,15 +7,14 @@
 
 namespace cm {
 
-void validate_unet(const UNetOptions& options, bool scale_shift_norm, const Complain& complain) {
+void validate_levels(const UNetOptions& options, int64_t unit, const std::string& reason,
+                     const Complain& complain) {
   if (options.channel_mult.empty()) complain("channel_mult", "must name at least one level");
   for (size_t level = 0; level < options.channel_mult.size(); ++level) {
     const int64_t channels = channels_at(options, level);
-    if (channels % 32 != 0 || channels == 0) {
-      complain(
-          "channel_mult",
-          concat("must give every level a multiple of 32 channels (group normalisation has 32 groups), got ",
-                 channels, " at level ", level));
+    if (channels % unit != 0 || channels == 0) {
+      complain("channel_mult", concat("must give every level a multiple of ", unit, " channels (", reason,
+                                      "), got ", channels, " at level ", level));
       continue;
     }
     const int64_t divisor = options.head_channels.value_or(options.heads);
@@ -25,6 +24,10 @@ void validate_unet(const UNetOptions& options, bool scale_shift_norm, const Comp
                       divisor));
     }
   }
+}
+
+void validate_unet(const UNetOptions& options, bool scale_shift_norm, const Complain& complain) {
+  validate_levels(options, 32, "group normalisation has 32 groups", complain);
   if (options.double_norm && !scale_shift_norm) {
     complain("double_norm", "normalises scale and shift: it needs scale_shift_norm true");
   }

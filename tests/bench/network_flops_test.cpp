@@ -26,6 +26,8 @@ std::unique_ptr<at::ObserverContext> count(const at::RecordFunction& function) {
     operations += 2 * static_cast<double>(x[0] * x[2] * x[3]) * product(sizes(1));
   } else if (name == "aten::addmm") {
     operations += 2 * product(sizes(1)) * static_cast<double>(sizes(2)[1]);
+  } else if (name == "aten::mm") {
+    operations += 2 * product(sizes(0)) * static_cast<double>(sizes(1)[1]);
   } else if (name == "aten::bmm") {
     operations += 2 * product(sizes(0)) * static_cast<double>(sizes(1)[2]);
   } else if (name == "aten::_scaled_dot_product_flash_attention_for_cpu") {
@@ -73,8 +75,10 @@ TEST(NetworkFlops, AreThoseOfAForwardPass) {
       EXPECT_DOUBLE_EQ(computed(options), counted) << updown << film;
     }
   }
-  const auto song = flops_network<DdpmppOptions>();
-  EXPECT_DOUBLE_EQ(computed(song), operations_of(*make_network(song, kFlopsImage, 0), kFlopsImage));
+  for (const NetworkOptions& options :
+       {NetworkOptions(flops_network<DdpmppOptions>()), NetworkOptions(flops_network<Edm2Options>())}) {
+    EXPECT_DOUBLE_EQ(computed(options), operations_of(*make_network(options, kFlopsImage, 0), kFlopsImage));
+  }
 }
 
 }  // namespace

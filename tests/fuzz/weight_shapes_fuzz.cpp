@@ -18,7 +18,7 @@ std::string shapes_of(const NetworkOptions& network) {
 
 std::vector<std::string> weight_shapes_seeds() {
   return {shapes_of(test::tiny_network()), shapes_of(test::tiny_network<DdpmppOptions>()),
-          shapes_of(test::tiny_ncsnpp())};
+          shapes_of(test::tiny_ncsnpp()), shapes_of(test::tiny_network<Edm2Options>())};
 }
 
 // As much as a file of a megabyte can hold; a size of 0 lets the others be any.

@@ -33,9 +33,13 @@ std::vector<NetworkCase> network_cases() {
   doubled.double_norm = true;
   AdmOptions checkpointed = small();
   checkpointed.activation_checkpointing = true;
-  return {
-      {"adm", small()},           {"ddpmpp", small<DdpmppOptions>()}, {"ncsnpp", small<NcsnppOptions>()},
-      {"added condition", added}, {"double norm", doubled},           {"recomputed blocks", checkpointed}};
+  return {{"adm", small()},
+          {"ddpmpp", small<DdpmppOptions>()},
+          {"ncsnpp", small<NcsnppOptions>()},
+          {"edm2", small<Edm2Options>()},
+          {"added condition", added},
+          {"double norm", doubled},
+          {"recomputed blocks", checkpointed}};
 }
 
 // With no weight at its initial 0.

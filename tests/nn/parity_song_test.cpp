@@ -5,6 +5,7 @@
 #include <stdexcept>
 
 #include "cm/nn/networks.h"
+#include "support/edm_order.h"
 #include "support/formula_weights.h"
 #include "support/gradient_parity.h"
 #include "support/parity_device.h"
@@ -59,27 +60,6 @@ ImageSpec image_of(const Json& network) {
           .classes = argument<int64_t>(network, "label_dim")};
 }
 
-bool is_qkv(const std::string& name) {
-  return name.find(".qkv.") != std::string::npos;
-}
-
-// The 3C entries of a qkv tensor, of EDM's order (head, channel, q|k|v), in ours (q|k|v, head, channel).
-Tensor from_edm_order(const Tensor& qkv, int64_t heads) {
-  return qkv.reshape({heads, -1, 3, qkv.numel() / qkv.size(0)}).permute({2, 0, 1, 3}).reshape(qkv.sizes());
-}
-
-Tensor to_edm_order(const Tensor& qkv, int64_t heads) {
-  return qkv.reshape({3, heads, -1, qkv.numel() / qkv.size(0)}).permute({1, 2, 0, 3}).reshape(qkv.sizes());
-}
-
-template <class Reorder>
-NamedTensors with_qkv(NamedTensors tensors, int64_t heads, const Reorder& reorder) {
-  for (auto& [name, tensor] : tensors) {
-    if (is_qkv(name)) tensor = reorder(tensor, heads);
-  }
-  return tensors;
-}
-
 void check_noise_features(const Fixture& fixture, const NamedTensors& weights) {
   const Tensor& expected = fixture["noise_features"];
   const auto freqs = weights.find("map_noise.freqs");
@@ -93,11 +73,11 @@ void check_noise_features(const Fixture& fixture, const NamedTensors& weights) {
 
 void check(const Fixture& fixture) {
   const Json& arguments = fixture.config.at("network");
-  const int64_t heads = heads_of(arguments);
+  const auto heads_of_layer = [&](int64_t /*channels*/) { return heads_of(arguments); };
   const auto network = make_network(options_of(arguments), image_of(arguments));
   network->to(test::parity_device());
   const NamedTensors weights = test::checked_formula_weights(fixture);
-  copy_weights(with_qkv(weights, heads, from_edm_order), *network, fixture.name);
+  copy_weights(test::from_edm_order(weights, heads_of_layer), *network, fixture.name);
   if (fixture.has("noise_features")) check_noise_features(fixture, weights);
 
   const Tensor x = fixture["x"].clone().requires_grad_(true);
@@ -106,7 +86,7 @@ void check(const Fixture& fixture) {
 
   (output * fixture["g"]).sum().backward();
   expect_parity({fixture.name, "gradient of x"}, relative(x.grad(), fixture["grad_x"]), 1e-4);
-  test::expect_gradients(fixture, "", with_qkv(test::gradients_of(*network), heads, to_edm_order));
+  test::expect_gradients(fixture, "", test::to_edm_order(test::gradients_of(*network), heads_of_layer));
 }
 
 TEST(ParitySong, AgreesWithEdm) {

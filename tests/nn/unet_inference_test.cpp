@@ -51,6 +51,18 @@ std::vector<Case> adm_cases() {
           {plain, grey}};
 }
 
+std::vector<Case> edm2_cases() {
+  const auto edm2 = [](const std::vector<double>& channel_mult, int64_t res_blocks,
+                       const std::vector<int64_t>& attention) {
+    auto options = network<Edm2Options>(channel_mult, res_blocks, attention);
+    options.channels = 64;
+    options.scale_shift_norm.reset();
+    return options;
+  };
+  return {{edm2({1, 2, 3}, 2, {8, 4}), {.channels = 3, .size = 16, .classes = 6}},
+          {edm2({1, 1}, 1, {}), {.channels = 1, .size = 8, .classes = 0}}};
+}
+
 std::vector<Case> song_cases() {
   auto ddpmpp = network<DdpmppOptions>({1, 2, 2}, 2, {8});
   ddpmpp.scale_shift_norm = false;
@@ -75,6 +87,13 @@ TEST(UnetInference, AnAdmNetworkIsToldFromItsWeights) {
 
 TEST(UnetInference, SoIsOneOfEdm) {
   for (const auto& expected : song_cases()) {
+    SCOPED_TRACE(json_of(expected.network).dump());
+    expect_inferred(expected);
+  }
+}
+
+TEST(UnetInference, SoIsEdm2s) {
+  for (const auto& expected : edm2_cases()) {
     SCOPED_TRACE(json_of(expected.network).dump());
     expect_inferred(expected);
   }

@@ -216,9 +216,9 @@ TEST(RunConfig, NumbersThatWouldFillTheMemoryAreMistakes) {
 TEST(RunConfig, AResolvedConfigMayHoldTheKeysOfOtherArchitectures) {
   for (const auto& name : all_names<Alternative<NetworkOptions>>()) {
     const RunConfig config =
-        read_run("objective: ct\n",
-                 {"model.scale_shift_norm=null", "model.resblock_updown=true", "model.conv_resample=true",
-                  "model.fourier_scale=null", concat("model.architecture=", name)});
+        read_run("objective: ct\n", {"model.head_channels=16", "model.scale_shift_norm=null",
+                                     "model.resblock_updown=true", "model.conv_resample=true",
+                                     "model.fourier_scale=null", concat("model.architecture=", name)});
     EXPECT_EQ(name_of(*config.model), name);
   }
 }

@@ -18,19 +18,21 @@ inline double gradient_scale(const Fixture& fixture, const std::string& prefix) 
   return scale;
 }
 
-inline void expect_digest(const std::string& in_case, const Tensor& gradient, const Tensor& digest,
+// The four numbers of a tensor on that scale.
+inline void expect_digest(const ParityQuantity& quantity, const Tensor& tensor, const Tensor& digest,
                           double scale) {
-  const Tensor g = as_host_doubles(gradient).flatten();
+  const Tensor g = as_host_doubles(tensor).flatten();
   const Tensor cosines = (0.7 * torch::arange(g.numel(), torch::kFloat64)).cos();
   const auto expect = [&](const char* name, double ours, int64_t i, double unit, double tolerance) {
     const double error = std::abs(ours - digest[i].item<double>()) / unit;
-    expect_parity({in_case, name}, {ErrorKind::relative, error}, tolerance);
+    expect_parity({quantity.in_case, concat(quantity.name, ", ", name)}, {ErrorKind::relative, error},
+                  tolerance);
   };
   const double sum_scale = scale + digest[1].item<double>();
-  expect("gradients, sums", g.sum().item<double>(), 0, sum_scale, 5e-4);
-  expect("gradients, norms", g.norm().item<double>(), 1, scale, 1e-4);
-  expect("gradients, sums", g.dot(cosines).item<double>(), 2, sum_scale, 5e-4);
-  expect("gradients, largest entries", largest(g), 3, scale, 1e-4);
+  expect("sums", g.sum().item<double>(), 0, sum_scale, 5e-4);
+  expect("norms", g.norm().item<double>(), 1, scale, 1e-4);
+  expect("sums", g.dot(cosines).item<double>(), 2, sum_scale, 5e-4);
+  expect("largest entries", largest(g), 3, scale, 1e-4);
 }
 
 // `gradients` against those of a part of the fixture, PART.grad.NAME, or of the whole (""), grad.NAME.
@@ -45,7 +47,8 @@ inline void expect_gradients(const Fixture& fixture, const std::string& part, co
       expect_parity({fixture.part(part), "gradients"},
                     {ErrorKind::relative, largest_difference(gradient, theirs) / scale}, 1e-4);
     } else {
-      expect_digest(fixture.part(part), gradient, fixture[concat(prefix, "graddigest.", name)], scale);
+      expect_digest({fixture.part(part), "gradients"}, gradient, fixture[concat(prefix, "graddigest.", name)],
+                    scale);
     }
   }
 }

@@ -15,6 +15,7 @@ Options small_unet() {
   options.channel_mult = {1, 2};
   options.res_blocks = 1;
   options.attention_resolutions = {4};
+  options.head_channels.reset();  // EDM2's are wider
   return options;
 }
 

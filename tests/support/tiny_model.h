@@ -14,6 +14,7 @@ Options tiny_network(double dropout = 0) {
   options.channel_mult = {1};
   options.res_blocks = 1;
   options.attention_resolutions = {};
+  options.head_channels.reset();
   options.dropout = dropout;
   return options;
 }

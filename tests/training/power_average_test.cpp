@@ -64,11 +64,11 @@ TEST(PowerAverage, TheInnerProductIsTheIntegral) {
 
 // solve_posthoc_coefficients.
 TEST(PowerAverage, CoefficientsAreTheOfficialOnes) {
-  struct Case {
+  struct Official {
     PowerProfile wanted;
     std::vector<double> coefficients;
   };
-  const std::vector<Case> official = {
+  const std::vector<Official> official = {
       {{0.075, 400},
        {5.546456340553347e-08, -9.9148067771992e-07, 0.00013089783154824545, -0.0007879841738916868,
         0.011581696005781647, -0.0446650485812775, 0.3364241579366222, 0.6973172169973315}},
@@ -78,7 +78,7 @@ TEST(PowerAverage, CoefficientsAreTheOfficialOnes) {
       {{0.2, 400},
        {-0.007879761217420709, 0.021857813853597478, -0.05542667539792754, 0.13991510692741443,
         -0.15928122403439798, 0.376476688468807, -0.3141807727097289, 0.9985188241096561}}};
-  for (const Case& one : official) {
+  for (const Official& one : official) {
     const Combination made = combine(kEightSnapshots, one.wanted);
     ASSERT_EQ(made.coefficients.size(), one.coefficients.size());
     for (size_t i = 0; i < one.coefficients.size(); ++i) {

@@ -42,6 +42,8 @@ struct Segment {
 struct NetworkSizes {
   int64_t parameters = 0;
   int64_t trunk_weights = 0;  // of convolutions that mixed precision casts: all but the last
+  // Of layers whose weights each pass computes anew from the trained ones, in fp32 (EDM2's).
+  int64_t scaled_weights = 0;
   // Floating-point operations (a multiply-add is two) of a forward pass, in convolutions, linear layers and
   // attention's two products; the rest is small beside them.
   double flops = 0;

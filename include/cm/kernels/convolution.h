@@ -9,9 +9,10 @@
 
 namespace cm {
 
-// x [B, in, H, W], weight [out, in, 3, 3], bias [out] → [B, out, H, W], stride 1, padding 1; differentiable,
-// also twice and in forward mode. What Winograd's form computes comes channels-last, whatever x is, for so it
-// reads images; it is the same for any batch and number of threads, and the direct form's to rounding.
+// x [B, in, H, W], weight [out, in, 3, 3], bias [out] or undefined → [B, out, H, W], stride 1, padding 1;
+// differentiable, also twice and in forward mode. What Winograd's form computes comes channels-last, whatever
+// x is, for so it reads images; it is the same for any batch and number of threads, and the direct form's to
+// rounding.
 Tensor convolution_3x3(const Tensor& x, const Tensor& weight, const Tensor& bias);
 
 // x [B, C, H, W], or a weight, in the layout that the convolutions of a network on it prefer: channels-last

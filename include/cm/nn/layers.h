@@ -121,18 +121,17 @@ class EmbeddingImpl : public torch::nn::Module {
 };
 TORCH_MODULE(Embedding);
 
+// The module of a dotted name below `root`, with plain modules registered where there are none.
+torch::nn::Module& submodule_at(torch::nn::Module& root, const std::string& name);
+
 // Registers `module` in `root` under a dotted name, with plain modules between, so that names equal the
 // published checkpoints' ("in_layers.0", "in_layers.2": a Sequential's numbers, those without weights left
 // out).
 template <class Holder>
 Holder register_at(torch::nn::Module& root, const std::string& name, Holder module) {
-  const size_t dot = name.find('.');
+  const size_t dot = name.rfind('.');
   if (dot == std::string::npos) return root.register_module(name, std::move(module));
-  const std::string head = name.substr(0, dot);
-  const auto children = root.named_children();
-  const auto* child = children.find(head);
-  const auto parent = child ? *child : root.register_module(head, std::make_shared<torch::nn::Module>());
-  return register_at(*parent, name.substr(dot + 1), std::move(module));
+  return submodule_at(root, name.substr(0, dot)).register_module(name.substr(dot + 1), std::move(module));
 }
 
 // Self-attention over all positions, softmax(qᵀk/√d) v for each head: qkv [B, 3C, H, W], channels ordered

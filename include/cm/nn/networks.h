@@ -16,11 +16,12 @@
 #include <variant>
 
 #include "cm/nn/adm_unet.h"
+#include "cm/nn/edm2_unet.h"
 #include "cm/nn/song_unet.h"
 
 namespace cm {
 
-using NetworkOptions = std::variant<AdmOptions, DdpmppOptions, NcsnppOptions>;
+using NetworkOptions = std::variant<AdmOptions, DdpmppOptions, NcsnppOptions, Edm2Options>;
 
 template <>
 struct ChoiceOf<NetworkOptions> {

@@ -23,9 +23,7 @@ struct UNetOptions : CommonNetworkOptions {
 
 template <class Visitor>
 void fields(Visitor& visit, UNetOptions& o) {
-  visit("channels", o.channels,
-        "channels that channel_mult multiplies; the time embedding has 4 times as many",
-        within(1, kMostChannels));
+  visit("channels", o.channels, "channels that channel_mult multiplies", within(1, kMostChannels));
   visit("channel_mult", o.channel_mult, "one factor a level, each level half the size of the one before",
         Range{.min = 0, .max = kLargestMultiplier, .open_min = true});
   visit("res_blocks", o.res_blocks, "residual blocks a level", within(1, kMostBlocks));
@@ -43,7 +41,13 @@ void fields(Visitor& visit, UNetOptions& o) {
         "recompute blocks in the backward pass: less memory, about a third more time");
 }
 
-// The rules of all U-Nets, `scale_shift_norm` being the options' own or the architecture's default.
+// The rules of levels and attention: every level has a multiple of `unit` channels, which is so because of
+// `reason`, and whole heads.
+void validate_levels(const UNetOptions& options, int64_t unit, const std::string& reason,
+                     const Complain& complain);
+
+// The rules of those with group normalisation, `scale_shift_norm` being the options' own or the
+// architecture's default.
 void validate_unet(const UNetOptions& options, bool scale_shift_norm, const Complain& complain);
 
 // The rules that tie the network to the images: every level's side is whole, attention resolutions occur.

@@ -1,0 +1,144 @@
+#include "cm/nn/edm2_unet.h"
+
+#include <algorithm>
+
+#include "cm/base/text.h"
+#include "edm2_blocks.h"
+#include "edm_names.h"
+#include "unet.h"
+#include "unet_inference.h"
+
+namespace cm {
+namespace {
+
+class Edm2UNet : public Network {
+ public:
+  Edm2UNet(const Edm2Options& options, const ImageSpec& image, Initializer& initializer)
+      : plan_(plan_of(options, image)), options_(options), image_(image) {
+    register_embedding(initializer);
+    int64_t blocks = 0;
+    for (const auto& stage : plan_.stages) {
+      if (stage.kind == UNetStage::Kind::convolution) {
+        in_conv_ =
+            register_at(*this, stage.name, MpConv2d(initializer, MpConv2dOptions{stage.in, stage.out}));
+      } else {
+        blocks_.emplace_back(*this, stage, plan_.embedding_width, options, blocks++, initializer);
+      }
+    }
+    out_conv_ = register_at(
+        *this, plan_.output_conv,
+        MpConv2d(initializer, MpConv2dOptions{.in = plan_.stages.back().out, .out = image.channels}));
+    out_gain_ = register_parameter("out_gain", torch::zeros({}));
+  }
+
+  void hold_in_compute_type() override {
+    const torch::Dtype type = number_type(compute_type());
+    if (type == out_conv_->weight.scalar_type()) return;
+    in_conv_->hold(type);
+    for (auto& block : blocks_) block.hold(type);
+  }
+
+ protected:
+  Tensor compute(const Tensor& x, const Conditioning& told,
+                 const std::optional<DropoutKey>& dropout_key) override {
+    check_unet_input(options_, image_, x, told.labels);
+    const BlockInput input{embedding(told), dropout_key, options_.activation_checkpointing};
+    // With a channel of ones, which stands for the biases that no layer has.
+    const Tensor image = torch::cat({x, torch::ones_like(x.narrow(1, 0, 1))}, 1);
+    Tensor h = in_conv_->forward(trunk_input(image));
+    std::vector<Tensor> skips = {h};
+    for (size_t i = 0; i < blocks_.size(); ++i) {
+      const UNetStage& stage = plan_.stages[i + 1];
+      if (stage.closes) {
+        h = mp_cat(h, skips.back(), options_.concat_balance);
+        skips.pop_back();
+      }
+      h = blocks_[i].forward(h, input);
+      if (stage.opens) skips.push_back(h);
+    }
+    return out_conv_->forward(h.to(x.scalar_type()), out_gain_);
+  }
+
+ private:
+  void register_embedding(Initializer& initializer) {
+    fourier_ = register_module("emb_fourier", MpFourier(initializer, plan_.features));
+    noise_ = register_module(plan_.embedding, MpLinear(initializer, plan_.features, plan_.embedding_width));
+    if (image_.classes > 0)
+      labels_ = register_module(plan_.labels, MpLinear(initializer, image_.classes, plan_.embedding_width));
+  }
+
+  Tensor embedding(const Conditioning& told) const {
+    Tensor embedding = noise_->forward(fourier_->forward(told.time));
+    if (!labels_.is_empty()) {
+      const auto [of_time, of_class] = mp_sum(options_.label_balance);
+      embedding = embedding * of_time + labels_->of_classes(told.labels) * of_class;
+    }
+    return torch::silu(embedding) / kMpSiluGain;
+  }
+
+  UNetPlan plan_;
+  Edm2Options options_;
+  ImageSpec image_;
+  MpFourier fourier_ = nullptr;
+  MpLinear noise_ = nullptr;
+  MpLinear labels_ = nullptr;
+  MpConv2d in_conv_ = nullptr;
+  std::vector<Edm2Block> blocks_;
+  MpConv2d out_conv_ = nullptr;
+  Tensor out_gain_;  // []
+};
+
+}  // namespace
+
+void validate(const Edm2Options& options, const Complain& complain) {
+  validate_levels(options, 1, "it has at least one", complain);
+  if (options.scale_shift_norm) {
+    complain("scale_shift_norm",
+             concat("must be null: architecture ", Edm2Options::kName, " has no normalisation to condition"));
+  }
+  if (options.double_norm) {
+    complain("double_norm", concat("must be false: architecture ", Edm2Options::kName,
+                                   " has no scale and shift to normalise"));
+  }
+}
+
+UNetPlan plan_of(const Edm2Options& options, const ImageSpec& image) {
+  int64_t widest = 0;
+  for (size_t level = 0; level < options.channel_mult.size(); ++level)
+    widest = std::max(widest, channels_at(options, level));
+  UNetPlan plan{
+      .stages = unet_stages(
+          options, image,
+          {.first_channels = channels_at(options, 0), .attention_apart = false, .attends_once_up = false}),
+      .style = {.names = edm2_block_names(),
+                .groups = nullptr,
+                .epsilon = 0,
+                .glorot = false,
+                .halves_variance = false,
+                .skip_resamples = false},
+      .output_norm = "",
+      .output_conv = "out_conv",
+      .embedding = "emb_noise",
+      .embedding_end = "",
+      .labels = "emb_label",
+      .features = channels_at(options, 0),
+      .labels_are_linear = true,
+      .embedding_width = widest,
+      .scale_shift_norm = false};
+  plan.stages.front().in += 1;  // of ones
+  name_edm_stages(plan.stages);
+  return plan;
+}
+
+std::shared_ptr<Network> build(const Edm2Options& options, const ImageSpec& image, Initializer initializer) {
+  return std::make_shared<Edm2UNet>(options, image, initializer);
+}
+
+bool infer(const WeightShapes& weights, Edm2Options& options, ImageSpec& image) {
+  image.size = side_in_names(weights);
+  if (image.size == 0 || !infer_unet(weights, planner_of(options), options, image)) return false;
+  options.scale_shift_norm.reset();
+  return true;
+}
+
+}  // namespace cm

@@ -1,0 +1,124 @@
+#include "cm/nn/edm2_unet.h"
+
+#include <gmock/gmock.h>
+
+#include "cm/base/error.h"
+#include "cm/base/random.h"
+#include "cm/nn/magnitude_preserving.h"
+#include "cm/nn/networks.h"
+#include "support/closeness.h"
+#include "support/message_of.h"
+#include "support/small_unet.h"
+
+namespace cm {
+namespace {
+
+using test::message_of;
+using testing::HasSubstr;
+
+constexpr ImageSpec kEdm2Image{.channels = 3, .size = 8, .classes = 5};
+
+Edm2Options small_edm2() {
+  return test::small_unet<Edm2Options>();
+}
+
+// With gains that let the embedding and the answer through.
+std::shared_ptr<Network> edm2_network(const Edm2Options& options) {
+  auto network = make_network(options, kEdm2Image, 3);
+  const torch::NoGradGuard guard;
+  for (auto& parameter : network->named_parameters()) {
+    if (parameter.key().ends_with("_gain")) parameter.value().fill_(1);
+  }
+  return network;
+}
+
+Tensor edm2_answer(Network& network, const std::optional<DropoutKey>& key = std::nullopt) {
+  const torch::NoGradGuard guard;
+  return network.forward(normal({.seed = 1}, sample_range(0, 4), {3, 8, 8}),
+                         {torch::linspace(-1, 1, 4), torch::arange(4)}, key);
+}
+
+TEST(Edm2Unet, WeightsHaveThePublishedNames) {
+  const auto weights = weights_of(*make_network(small_edm2(), kEdm2Image));
+  for (const auto* name :
+       {"out_gain", "emb_fourier.freqs", "emb_fourier.phases", "emb_noise.weight", "emb_label.weight",
+        "enc.8x8_conv.weight", "enc.8x8_block0.emb_gain", "enc.8x8_block0.conv_res0.weight",
+        "enc.4x4_down.emb_linear.weight", "enc.4x4_block0.conv_skip.weight", "enc.4x4_block0.attn_qkv.weight",
+        "dec.4x4_in0.attn_proj.weight", "dec.4x4_in1.conv_res1.weight", "dec.4x4_block0.attn_qkv.weight",
+        "dec.4x4_block1.attn_qkv.weight", "dec.8x8_up.conv_res0.weight", "dec.8x8_block1.conv_skip.weight",
+        "out_conv.weight"}) {
+    EXPECT_TRUE(weights.contains(name)) << name;
+  }
+  for (const auto& [name, tensor] : weights) EXPECT_FALSE(name.ends_with("bias")) << name;
+}
+
+TEST(Edm2Unet, ANewNetworkAnswersZero) {
+  EXPECT_EQ(test::largest(edm2_answer(*make_network(small_edm2(), kEdm2Image, 3))), 0);
+}
+
+TEST(Edm2Unet, KeepsTheMagnitudeOfItsInput) {
+  const Tensor y = edm2_answer(*edm2_network(small_edm2()));
+  EXPECT_NEAR(y.square().mean().sqrt().item<double>(), 1, 0.2);
+}
+
+// All but the gains.
+TEST(Edm2Unet, EveryWeightIsForcedToUnitMagnitude) {
+  const auto network = make_network(small_edm2(), kEdm2Image, 3);
+  int64_t gains = 0;
+  for (const auto& parameter : network->parameters()) gains += parameter.dim() == 0 ? 1 : 0;
+  EXPECT_EQ(magnitude_preserving_weights(*network).size() + static_cast<size_t>(gains),
+            network->parameters().size());
+}
+
+TEST(Edm2Unet, ActivationsAreCut) {
+  Edm2Options none = small_edm2();
+  none.clip.reset();
+  Edm2Options low = small_edm2();
+  low.clip = 0.5;
+  const Tensor whole = edm2_answer(*edm2_network(small_edm2()));
+  EXPECT_TRUE(torch::equal(edm2_answer(*edm2_network(none)), whole));
+  EXPECT_GT(test::largest_difference(edm2_answer(*edm2_network(low)), whole), 1e-2);
+}
+
+TEST(Edm2Unet, DropsInSmallBlocksAlone) {
+  const auto answer = [](std::optional<int64_t> side) {
+    Edm2Options options = small_edm2();
+    options.dropout = 0.5;
+    options.dropout_side = side;
+    return edm2_answer(*edm2_network(options), DropoutKey{7});
+  };
+  const Tensor none = edm2_answer(*edm2_network(small_edm2()));
+  EXPECT_TRUE(torch::equal(answer(3), none));
+  EXPECT_GT(test::largest_difference(answer(4), none), 1e-2);
+  EXPECT_GT(test::largest_difference(answer(4), answer(8)), 1e-2);
+  EXPECT_TRUE(torch::equal(answer(8), answer(std::nullopt)));
+}
+
+TEST(Edm2Unet, EveryBalanceMatters) {
+  const Tensor published = edm2_answer(*edm2_network(small_edm2()));
+  for (const auto balance : {&Edm2Options::residual_balance, &Edm2Options::attention_balance,
+                             &Edm2Options::label_balance, &Edm2Options::concat_balance}) {
+    Edm2Options options = small_edm2();
+    options.*balance = 0.8;
+    EXPECT_GT(test::largest_difference(edm2_answer(*edm2_network(options)), published), 1e-3);
+  }
+}
+
+TEST(Edm2Unet, WhatItHasNotIsAMistake) {
+  Edm2Options shifted = small_edm2();
+  shifted.scale_shift_norm = true;
+  EXPECT_THAT(
+      message_of<InputError>([&] { make_network(shifted, kEdm2Image); }),
+      HasSubstr("scale_shift_norm must be null: architecture edm2 has no normalisation to condition"));
+  Edm2Options doubled = small_edm2();
+  doubled.double_norm = true;
+  EXPECT_THAT(message_of<InputError>([&] { make_network(doubled, kEdm2Image); }),
+              HasSubstr("double_norm must be false: architecture edm2 has no scale and shift to normalise"));
+  Edm2Options heads = small_edm2();
+  heads.head_channels = 48;
+  EXPECT_THAT(message_of<InputError>([&] { make_network(heads, kEdm2Image); }),
+              HasSubstr("head_channels must divide the channels of every level (32 at level 0), got 48"));
+}
+
+}  // namespace
+}  // namespace cm
