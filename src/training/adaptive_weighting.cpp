@@ -19,4 +19,14 @@ Tensor AdaptiveWeightingImpl::forward(const Tensor& sigma) const {
   return linear_->forward(features_->forward(network_time(sigma, /*scale=*/1))).squeeze(1);
 }
 
+LossUncertaintyImpl::LossUncertaintyImpl(uint64_t seed) {
+  Initializer initializer(seed);
+  features_ = register_module("logvar_fourier", MpFourier(initializer, kFeatures));
+  linear_ = register_module("logvar_linear", MpLinear(initializer, kFeatures, 1));
+}
+
+Tensor LossUncertaintyImpl::forward(const Tensor& sigma) const {
+  return linear_->forward(features_->forward(network_time(sigma, /*scale=*/1))).squeeze(1);
+}
+
 }  // namespace cm

@@ -1,5 +1,6 @@
 #include "cm/training/edm_objective.h"
 
+#include "adaptive_weighting.h"
 #include "cm/training/losses.h"
 #include "draws.h"
 
@@ -18,13 +19,23 @@ Objective objective_of(const EdmOptions& options, const Binding& binding) {
   const auto draw = [seed, sigmas](const TrainingBatch& batch) {
     return draws_of(seed, batch, {sigmas(batch.step, batch.samples)});
   };
-  const auto losses = [options, &student, seed](const TrainingBatch& batch, const Draws& draws) {
+  LossUncertainty uncertainty = nullptr;
+  if (options.uncertainty) {
+    uncertainty = LossUncertainty(seed);
+    uncertainty->to(student.device());
+  }
+  const auto losses = [=, &student](const TrainingBatch& batch, const Draws& draws) {
     const Tensor& sigma = draws.levels[0];
     const Denoiser denoiser = student.denoiser(batch.labels, dropout_key(seed, batch));
-    return denoising_loss(denoiser, batch.x, draws.noise, sigma,
-                          weight(options.weighting, sigma, student.options().sigma.data));
+    const Tensor loss = denoising_loss(denoiser, batch.x, draws.noise, sigma,
+                                       weight(options.weighting, sigma, student.options().sigma.data));
+    if (uncertainty.is_empty()) return loss;
+    const Tensor u = uncertainty->forward(sigma);
+    return loss * (-u).exp() + u;
   };
-  return drawn_objective(draw, losses, sigmas);
+  Objective objective = drawn_objective(draw, losses, sigmas);
+  if (!uncertainty.is_empty()) objective.learned = uncertainty.ptr();
+  return objective;
 }
 
 }  // namespace cm

@@ -1,5 +1,6 @@
 #include "cm/training/optimizer.h"
 
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 
@@ -29,21 +30,29 @@ AdamRule rule_of(const OptimizerOptions& options) {
 
 void validate(const OptimizerOptions& options, const Complain& complain) {
   if (options.betas.size() != 2) complain("betas", concat("must be two numbers, got ", options.betas.size()));
+  const bool falls_from_start = options.decay == LearningRateDecay::inverse_sqrt;
+  if (falls_from_start && !options.decay_start)
+    complain("decay_start", "must be the step that decay inverse_sqrt begins at, got null");
+  if (!falls_from_start && options.decay_start) {
+    complain("decay_start", concat("belongs to decay inverse_sqrt, but decay is ", to_string(options.decay)));
+  }
 }
 
 double learning_rate(const OptimizerOptions& options, int64_t step, int64_t total_steps) {
   const auto warmup = static_cast<double>(options.warmup_steps);
   const auto k = static_cast<double>(step);
-  if (k < warmup) return options.lr * (k + 1) / warmup;
+  const double risen = k < warmup ? options.lr * (k + 1) / warmup : options.lr;
   const double progress =
-      std::min(1.0, (k - warmup) / std::max(1.0, static_cast<double>(total_steps) - warmup));
+      std::clamp((k - warmup) / std::max(1.0, static_cast<double>(total_steps) - warmup), 0.0, 1.0);
   switch (options.decay) {
     case LearningRateDecay::constant:
-      return options.lr;
+      return risen;
     case LearningRateDecay::linear:
-      return options.lr * (1 - progress);
+      return risen * (1 - progress);
     case LearningRateDecay::cosine:
-      return options.lr * 0.5 * (1 + std::cos(std::numbers::pi * progress));
+      return risen * 0.5 * (1 + std::cos(std::numbers::pi * progress));
+    case LearningRateDecay::inverse_sqrt:
+      return risen / std::sqrt(std::max(1.0, k / static_cast<double>(options.decay_start.value_or(1))));
   }
   TORCH_INTERNAL_ASSERT(false, "not a decay");
 }

@@ -9,10 +9,15 @@
 #include "cm/base/random.h"
 #include "cm/base/text.h"
 #include "cm/kernels/device_graph.h"
+#include "cm/nn/magnitude_preserving.h"
 #include "draws.h"
 
 namespace cm {
 namespace {
+
+void append(std::vector<Tensor>& tensors, const std::vector<Tensor>& more) {
+  tensors.insert(tensors.end(), more.begin(), more.end());
+}
 
 std::vector<Tensor> with_learned(std::vector<Tensor> parameters, const Objective& objective) {
   if (objective.learned) {
@@ -41,12 +46,15 @@ std::optional<std::string> obstacle_to_recording(const Model& student, const Wor
   return std::nullopt;
 }
 
-std::unique_ptr<GradientSum> gradient_sum(const World& world, const std::vector<Tensor>& parameters) {
-  return world.size() > 1 ? std::make_unique<GradientSum>(world, parameters) : nullptr;
+// Whose weights a step normalises before it uses them: the student's, then what the loss learns.
+std::vector<Tensor> weights_of_unit_magnitude(const Model& student, const Objective& objective) {
+  std::vector<Tensor> weights = magnitude_preserving_weights(student.network());
+  if (objective.learned) append(weights, magnitude_preserving_weights(*objective.learned));
+  return weights;
 }
 
-void append(std::vector<Tensor>& tensors, const std::vector<Tensor>& more) {
-  tensors.insert(tensors.end(), more.begin(), more.end());
+std::unique_ptr<GradientSum> gradient_sum(const World& world, const std::vector<Tensor>& parameters) {
+  return world.size() > 1 ? std::make_unique<GradientSum>(world, parameters) : nullptr;
 }
 
 // What a weight file holds of it.
@@ -91,6 +99,7 @@ Trainer::Trainer(const TrainOptions& options, const OptimizerOptions& optimizer_
       target_parameters_(target == nullptr ? std::vector<Tensor>() : target->parameters()),
       averaged_(student.parameters()),
       parameters_(with_learned(averaged_, objective_)),
+      unit_weights_(weights_of_unit_magnitude(student, objective_)),
       gradient_sum_(gradient_sum(world_, parameters_)),
       optimizer_(optimizer_options, parameters_),
       averages_(ema_options, averaged_),
@@ -129,6 +138,7 @@ StepResult Trainer::step(const Batch& batch) {
 StepResult Trainer::compute(const TrainingBatch& batch) {
   RECORD_FUNCTION("cm::training_step", at::ArrayRef<const at::IValue>());  // for profilers
   StepResult result;
+  normalize_weights(unit_weights_);
   result.loss = backward(batch);
   result.gradient_norm = gradient_norm(parameters_);
   if (loss_scale_) result.gradient_norm = result.gradient_norm / loss_scale_->value();

@@ -1,11 +1,12 @@
 #include "cm/training/optimizer.h"
 
-#include <gtest/gtest.h>
+#include <gmock/gmock.h>
 
 #include <cmath>
 #include <stdexcept>
 
 #include "support/closeness.h"
+#include "support/mistakes_of.h"
 
 namespace cm {
 namespace {
@@ -21,6 +22,7 @@ OptimizerOptions with_decay(LearningRateDecay decay) {
   options.lr = 0.5;
   options.warmup_steps = 10;
   options.decay = decay;
+  if (decay == LearningRateDecay::inverse_sqrt) options.decay_start = 40;
   return options;
 }
 
@@ -39,6 +41,8 @@ LaterRates rates_by_hand(LearningRateDecay decay) {
       return {0.375, 0.25, 0};
     case LearningRateDecay::cosine:
       return {0.25 + std::sqrt(2) / 8, 0.25, 0};
+    case LearningRateDecay::inverse_sqrt:
+      break;  // has no end
   }
   throw std::logic_error("not a decay");
 }
@@ -46,6 +50,7 @@ LaterRates rates_by_hand(LearningRateDecay decay) {
 TEST(Optimizer, TheLearningRateWarmsUpAndDecays) {
   constexpr int64_t kSteps = 110;
   for (const auto& [decay, name] : EnumNames<LearningRateDecay>::names) {
+    if (decay == LearningRateDecay::inverse_sqrt) continue;
     SCOPED_TRACE(name);
     const OptimizerOptions options = with_decay(decay);
     const LaterRates later = rates_by_hand(decay);
@@ -58,6 +63,35 @@ TEST(Optimizer, TheLearningRateWarmsUpAndDecays) {
     EXPECT_NEAR(learning_rate(options, kSteps, kSteps), later.last, 1e-15);
     EXPECT_NEAR(learning_rate(options, 2 * kSteps, kSteps), later.last, 1e-15);
   }
+}
+
+// α min((k + 1)/warmup, 1)/√max(k/start, 1), also where both are at work.
+TEST(Optimizer, TheInverseRootFallsFromItsStartOn) {
+  OptimizerOptions options = with_decay(LearningRateDecay::inverse_sqrt);
+  const auto rate = [&](int64_t step) { return learning_rate(options, step, /*total_steps=*/50); };
+  EXPECT_NEAR(rate(4), 0.25, 1e-15);
+  EXPECT_NEAR(rate(40), 0.5, 1e-15);
+  EXPECT_NEAR(rate(160), 0.25, 1e-15);
+  EXPECT_NEAR(rate(4'000), 0.05, 1e-15);
+  options.warmup_steps = 320;
+  EXPECT_NEAR(rate(160), 0.5 * 161 / 320 / 2, 1e-15);
+}
+
+std::vector<std::string> mistakes_in(const OptimizerOptions& options) {
+  return mistakes_of(
+      [&] { refuse_mistakes("", [&](const Complain& complain) { validate(options, complain); }); });
+}
+
+TEST(Optimizer, TheStartOfADecayBelongsToTheInverseRoot) {
+  OptimizerOptions without = with_decay(LearningRateDecay::inverse_sqrt);
+  without.decay_start.reset();
+  EXPECT_THAT(
+      mistakes_in(without),
+      testing::ElementsAre("decay_start must be the step that decay inverse_sqrt begins at, got null"));
+  OptimizerOptions besides = with_decay(LearningRateDecay::cosine);
+  besides.decay_start = 40;
+  EXPECT_THAT(mistakes_in(besides),
+              testing::ElementsAre("decay_start belongs to decay inverse_sqrt, but decay is cosine"));
 }
 
 TEST(Optimizer, AWarmUpAsLongAsTheRunEndsAtTheFullRate) {
@@ -177,11 +211,9 @@ TEST(Optimizer, AStepThatIsNotUsableChangesAndCountsNothing) {
 }
 
 TEST(Optimizer, BetasAreTwo) {
-  std::string complaint;
   OptimizerOptions options;
   options.betas = {0.9};
-  validate(options, [&](const std::string& key, const std::string& text) { complaint = key + " " + text; });
-  EXPECT_EQ(complaint, "betas must be two numbers, got 1");
+  EXPECT_THAT(mistakes_in(options), testing::ElementsAre("betas must be two numbers, got 1"));
 }
 
 }  // namespace

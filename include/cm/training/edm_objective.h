@@ -1,4 +1,5 @@
-// EDM's denoising score matching (EDM §5, Table 1).
+// EDM's denoising score matching (EDM §5, Table 1), with EDM2's learned uncertainty where it is asked for
+// (Karras et al. 2024, arXiv 2312.02696, Eq. 21).
 #pragma once
 
 #include "cm/diffusion/weighting.h"
@@ -11,6 +12,7 @@ struct EdmOptions {
   double p_mean = -1.2;
   double p_std = 1.2;
   Weighting weighting = Weighting::karras;
+  bool uncertainty = false;
 };
 
 template <class Visitor>
@@ -18,6 +20,9 @@ void fields(Visitor& visit, EdmOptions& o) {
   visit("p_mean", o.p_mean, "mean of ln σ in training");
   visit("p_std", o.p_std, "standard deviation of ln σ in training", above(0));
   visit("weighting", o.weighting, "λ(σ)");
+  visit("uncertainty", o.uncertainty,
+        "learn u(σ), the logarithm of the loss at σ, along with the network: the loss is e^−u λ ‖D − x‖² + u "
+        "(EDM2), so that every noise level weighs the same");
 }
 
 Method method_of(const EdmOptions& options, int64_t total_steps);

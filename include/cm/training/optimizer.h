@@ -19,7 +19,13 @@ enum class OptimizerRule {
   adamw,  // Adam with decoupled weight decay (Loshchilov & Hutter 2017, arXiv 1711.05101)
 };
 
-enum class LearningRateDecay { constant, linear, cosine };
+// How the learning rate falls.
+enum class LearningRateDecay {
+  constant,
+  linear,        // from the warm-up to 0 at the last step
+  cosine,        // the same along half a cosine
+  inverse_sqrt,  // as 1/√(k/decay_start) from step decay_start on (EDM2: Karras et al. 2024, Eq. 67)
+};
 
 struct OptimizerOptions {
   OptimizerRule rule = OptimizerRule::radam;
@@ -29,6 +35,7 @@ struct OptimizerOptions {
   double weight_decay = 0;
   int64_t warmup_steps = 0;
   LearningRateDecay decay = LearningRateDecay::constant;
+  std::optional<int64_t> decay_start;
   std::optional<double> clip_norm;
 };
 
@@ -41,7 +48,12 @@ void fields(Visitor& visit, OptimizerOptions& o) {
   visit("weight_decay", o.weight_decay, "weight decay", at_least(0));
   visit("warmup_steps", o.warmup_steps, "steps over which the learning rate rises linearly from 0",
         within(0, kMostSteps));
-  visit("decay", o.decay, "how the learning rate falls from the warm-up to 0 at the last step");
+  visit("decay", o.decay,
+        "how the learning rate falls: linear and cosine from the warm-up to 0 at the last step, inverse_sqrt "
+        "as "
+        "1/√step from decay_start on");
+  visit("decay_start", o.decay_start, "step at which decay inverse_sqrt begins, which it needs",
+        within(1, kMostSteps));
   visit("clip_norm", o.clip_norm, "largest norm of the whole gradient; longer ones are scaled down",
         above(0));
 }

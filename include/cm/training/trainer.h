@@ -1,5 +1,5 @@
-// One training step, the same for every method: label dropout, losses, backward pass, optimizer, target and
-// evaluation averages. Several ranks do the step of their joined batch.
+// One training step, the same for every method: label dropout, forced weight normalisation (EDM2's), losses,
+// backward pass, optimizer, target and evaluation averages. Several ranks do the step of their joined batch.
 #pragma once
 
 #include <algorithm>
@@ -180,8 +180,9 @@ class Trainer {
   Model* target_;
   World world_;
   std::vector<Tensor> target_parameters_;
-  std::vector<Tensor> averaged_;    // the student's parameters
-  std::vector<Tensor> parameters_;  // what the optimizer updates: the student's, then what the loss learns
+  std::vector<Tensor> averaged_;      // the student's parameters
+  std::vector<Tensor> parameters_;    // what the optimizer updates: the student's, then what the loss learns
+  std::vector<Tensor> unit_weights_;  // of parameters_, those that every step normalises
   std::unique_ptr<GradientSum> gradient_sum_;  // null in a world of one
   Optimizer optimizer_;
   EmaSet averages_;
