@@ -4,11 +4,12 @@
     scripts/convert_checkpoint.py cd_imagenet64_lpips.pt weights/cd_imagenet64.safetensors
     scripts/convert_checkpoint.py ema_0.9999_100000.pt OUT.safetensors --kind edm --image-size 32 --head-channels 64
     scripts/convert_checkpoint.py edm-cifar10-32x32-uncond-vp.pkl OUT.safetensors --kind edm --code path/to/edm
+    scripts/convert_checkpoint.py edm2-img64-s-1073741-0.075.pkl OUT.safetensors --kind edm --code path/to/edm2
     scripts/convert_checkpoint.py runs/mine OUT.pt
 
 IN is a state dict of the official release of consistency models (.pt, its ADM U-Net), one of EDM's DDPM++ and NCSN++
-networks (.pt with its state dict, or the published .pkl, which needs EDM's code: --code), or, the other way round, a run,
-checkpoint or weight file of this framework.
+networks or EDM2's (.pt with its state dict, or the published .pkl, which needs their code: --code), or, the other way
+round, a run, checkpoint or weight file of this framework.
 
 The network is told from the names and shapes of the weights. What these cannot tell, the side of ADM's images and its
 attention heads, comes from --preset (configs/presets.json has the release's networks) or from --image-size and
@@ -33,12 +34,13 @@ PUBLISHED = re.compile(r"(edm|cd|ct)_(imagenet64|bedroom256|cat256)")
 PARAMETERIZATION = {"edm": "edm", "cd": "skip", "ct": "skip"}
 ADM = "time_embed.0.weight"
 SONG = "map_layer0.weight"
+EDM2 = "emb_noise.weight"
 
 
 def unpickled(path, code):
-    """EDM's published files hold pickled modules, whose code must be at hand; unpickling runs it."""
+    """EDM's and EDM2's published files hold pickled modules, whose code must be at hand; unpickling runs it."""
     if code is None:
-        raise InputError(f"{path}: holds pickled modules; name a checkout of EDM's code with --code (it will be run)")
+        raise InputError(f"{path}: holds pickled modules; name a checkout of the code that wrote it with --code (it will be run)")
     sys.path.insert(0, str(code))
     try:
         with open(path, "rb") as file:
@@ -50,7 +52,7 @@ def unpickled(path, code):
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from error
     except Exception as error:  # whatever a foreign or damaged file makes the unpickler, or the code, raise
-        raise InputError(f"{path}: not a file that EDM's code wrote, or a damaged one ({type(error).__name__})") from error
+        raise InputError(f"{path}: not a file that EDM's or EDM2's code wrote, or a damaged one ({type(error).__name__})") from error
 
 
 def state_dict(path, code):
@@ -60,7 +62,7 @@ def state_dict(path, code):
         plain = isinstance(name, str) and isinstance(tensor, torch.Tensor) and tensor.layout == torch.strided
         if not plain or tensor.is_complex() or tensor.is_quantized or tensor.is_meta:
             raise InputError(f"{path}: {name} is no tensor of numbers; a plain state dict is needed")
-        tensors[name.removeprefix("module.").removeprefix("model.")] = tensor.float()
+        tensors[name.removeprefix("module.").removeprefix("model.").removeprefix("unet.")] = tensor.float()
     if not tensors:
         raise InputError(f"{path}: not a state dict")
     return tensors
@@ -73,17 +75,18 @@ def from_release(tensors):
 
 
 def by_thirds(tensor):
-    """EDM orders qkv's output (head, channel, q|k|v), with one head; we order it (q|k|v, head, channel)."""
+    """EDM orders qkv's output (head, channel, q|k|v); we order it (q|k|v, head, channel)."""
     return tensor.unflatten(0, (-1, 3)).transpose(0, 1).flatten(0, 1)
 
 
 def from_edm(tensors):
-    """Without the filters, which are constants, and the inputs of training's augmentation, which are 0 in sampling."""
+    """Without the filters, which are constants, and what training alone needs: the inputs of its augmentation, which are
+    0 in sampling, and the uncertainty of EDM2's loss."""
     kept = {}
     for name, tensor in tensors.items():
-        if name.endswith(".resample_filter") or name.startswith("map_augment."):
+        if name.endswith(".resample_filter") or name.startswith(("map_augment.", "logvar_")):
             continue
-        kept[name] = by_thirds(tensor) if ".qkv." in name else tensor
+        kept[name] = by_thirds(tensor) if "qkv." in name else tensor
     return kept
 
 
@@ -105,6 +108,11 @@ def sampling_of(preset, kind):
     }
 
 
+def given_heads(arguments):
+    heads = {"heads": arguments.heads, "head_channels": arguments.head_channels}
+    return {key: value for key, value in heads.items() if value is not None}
+
+
 def model_of(arguments, tensors):
     """The metadata: all of a preset's network, or what the weights cannot tell."""
     model = {"parameterization": PARAMETERIZATION[arguments.kind]}
@@ -113,23 +121,22 @@ def model_of(arguments, tensors):
         model |= {"network": preset["network"], "image": preset["image"], "sampling": sampling_of(preset, arguments.kind)}
     elif SONG in tensors:
         model |= {"network": {}}
+    elif EDM2 in tensors:
+        model |= {"network": given_heads(arguments)}
     elif arguments.image_size is None:
         raise InputError("the side of the images is not in the weights: give --preset, or --image-size")
     else:
-        heads = {"heads": arguments.heads, "head_channels": arguments.head_channels}
-        model |= {
-            "network": {key: value for key, value in heads.items() if value is not None},
-            "image": {"size": arguments.image_size},
-        }
+        model |= {"network": given_heads(arguments), "image": {"size": arguments.image_size}}
     return model
 
 
 def check_known(path, tensors):
     if "out_norm.weight" in tensors:
-        raise InputError(f"{path}: is EDM's ADM network; of EDM's networks DDPM++ and NCSN++ are supported")
-    if ADM not in tensors and SONG not in tensors:
+        raise InputError(f"{path}: is EDM's ADM network; of EDM's networks DDPM++ and NCSN++ are supported, and EDM2's")
+    known = (ADM, SONG, EDM2)
+    if not any(name in tensors for name in known):
         first = ", ".join(list(tensors)[:3])
-        raise InputError(f"{path}: weights of no network that is known here (neither {ADM} nor {SONG}; it begins {first})")
+        raise InputError(f"{path}: weights of no network that is known here (none of {', '.join(known)}; it begins {first})")
 
 
 def convert(arguments):
@@ -143,7 +150,7 @@ def convert(arguments):
     tensors = state_dict(arguments.input, arguments.code)
     check_known(arguments.input, tensors)
     model = model_of(arguments, tensors)
-    weight_file.save(arguments.output, model, from_edm(tensors) if SONG in tensors else from_release(tensors))
+    weight_file.save(arguments.output, model, from_release(tensors) if ADM in tensors else from_edm(tensors))
     print(f"{arguments.output}: {len(tensors)} tensors of {arguments.input}; cm-info {arguments.output} shows the network")
 
 
@@ -165,9 +172,9 @@ def parsed():
     parser.add_argument("--kind", choices=list(PARAMETERIZATION), help="what the weights are a model of")
     parser.add_argument("--image-size", type=int, help="side of the images in pixels, where there is no preset")
     heads = parser.add_mutually_exclusive_group()
-    heads.add_argument("--head-channels", type=int, help="channels of an attention head, where there is no preset")
+    heads.add_argument("--head-channels", type=int, help="channels of an attention head, where there is no preset (EDM2: 64)")
     heads.add_argument("--heads", type=int, help="attention heads, instead of --head-channels (default: 1)")
-    parser.add_argument("--code", type=pathlib.Path, help="a checkout of EDM's code, for its .pkl files")
+    parser.add_argument("--code", type=pathlib.Path, help="a checkout of EDM's or EDM2's code, for its .pkl files")
     parser.add_argument("--ema", type=float, help="way back: the evaluation average; 0: the trained weights")
     parser.add_argument("--force", action="store_true", help="write over OUT")
     return parser.parse_args()

@@ -1,6 +1,7 @@
 #include "cm/nn/edm2_unet.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "cm/base/text.h"
 #include "edm2_blocks.h"
@@ -136,9 +137,12 @@ std::shared_ptr<Network> build(const Edm2Options& options, const ImageSpec& imag
 
 bool infer(const WeightShapes& weights, Edm2Options& options, ImageSpec& image) {
   image.size = side_in_names(weights);
-  if (image.size == 0 || !infer_unet(weights, planner_of(options), options, image)) return false;
+  // As one head, which levels of any width have.
+  const auto head_channels = std::exchange(options.head_channels, std::nullopt);
+  const bool known = image.size > 0 && infer_unet(weights, planner_of(options), options, image);
+  options.head_channels = head_channels;
   options.scale_shift_norm.reset();
-  return true;
+  return known;
 }
 
 }  // namespace cm

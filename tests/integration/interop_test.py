@@ -378,19 +378,23 @@ class ReleaseTest(ExecutableTest):
 
     def test_networks_of_edm(self):
         """Its state dicts hold constants and inputs of the augmentation besides, and order qkv's channels otherwise."""
-        for architecture in ("ddpmpp", "ncsnpp"):
+        for architecture, prefix, head_channels in (("ddpmpp", "model.", None), ("ncsnpp", "model.", None), ("edm2", "unet.", 16)):
             with self.subTest(architecture):
-                run = rgb_run(architecture, f"model.architecture={architecture}", "model.head_channels=null")
+                heads = ("--head-channels", head_channels) if head_channels else ()
+                network = (f"model.architecture={architecture}", f"model.head_channels={head_channels or 'null'}")
+                run = rgb_run(architecture, *network)
                 weights = {}
                 for name, array in load_tensors(run / "checkpoints" / "latest" / "model.safetensors").items():
                     tensor = torch.from_numpy(array)
-                    if ".qkv." in name:
+                    if "qkv." in name:
                         tensor = tensor.unflatten(0, (3, -1)).transpose(0, 1).flatten(0, 1)
-                    weights[f"model.{name}"] = tensor
+                    weights[f"{prefix}{name}"] = tensor
                 weights["model.map_augment.weight"] = torch.ones(32, 9)
                 weights["model.enc.4x4_down.conv0.resample_filter"] = torch.ones(1, 1, 2, 2)
+                weights["logvar_linear.weight"] = torch.ones(1, 128)
                 torch.save(weights, FOLDER / f"{architecture}.pt")
-                must_script("convert_checkpoint", f"{architecture}.pt", f"{architecture}.safetensors", "--kind", "ct")
+                converted = f"{architecture}.safetensors"
+                must_script("convert_checkpoint", f"{architecture}.pt", converted, "--kind", "ct", *heads)
                 ours = sample(run, f"{architecture} ours", "--seed", "2", "--ema", "0")
                 back = sample(f"{architecture}.safetensors", f"{architecture} back", "--seed", "2")
                 numpy.testing.assert_array_equal(back, ours)
@@ -459,9 +463,9 @@ class ReleaseTest(ExecutableTest):
         self.assert_refused(script(*command), r"cut\.pt: not a file of PyTorch weights")
 
     def test_pickled_modules_that_are_none_are_one_line(self):
-        none_of_edm = r"not a file that EDM's code wrote, or a damaged one"
+        none_of_edm = r"not a file that EDM's or EDM2's code wrote, or a damaged one"
         for name, content, options, pattern in (
-            ("a", b"whatever", (), r"a\.pkl: holds pickled modules; name a checkout of EDM's code with --code"),
+            ("a", b"whatever", (), r"a\.pkl: holds pickled modules; name a checkout of the code that wrote it with --code"),
             ("b", b"", ("--code", "."), rf"b\.pkl: {none_of_edm} \(EOFError\)"),
             ("c", b"no pickle", ("--code", "."), rf"c\.pkl: {none_of_edm} \(UnpicklingError\)"),
             ("d", pickle.dumps({"net": 1}), ("--code", "."), rf"d\.pkl: {none_of_edm} \(KeyError\)"),

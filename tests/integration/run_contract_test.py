@@ -249,6 +249,13 @@ class ResumeTest(ExecutableTest):
                 pixels = load_npz(FOLDER / samples / "samples.npz")["arr_0"]
                 self.assertEqual(pixels.shape, (2, 8, 8, 1))
 
+    def test_a_loss_that_learns_goes_on_too(self):
+        network = ("model.architecture=edm2", "model.head_channels=16")
+        rate = ("optimizer.rule=adam", "optimizer.decay=inverse_sqrt", "optimizer.decay_start=2")
+        folder = self.assert_goes_on("edm", "edm2", *network, *rate, "edm.uncertainty=true")
+        learned = load_tensors(folder / "checkpoints" / "latest" / "objective.safetensors")
+        self.assertEqual(learned["logvar_linear.weight"].shape, (1, 128))
+
     def test_mixed_precision_goes_on_too(self):
         folder = self.assert_goes_on("cd", "fp16", "train.dtype=fp16")
         lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]

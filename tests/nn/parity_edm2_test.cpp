@@ -18,7 +18,7 @@ void check_edm2(const Fixture& fixture) {
   const auto network = make_network(test::edm2_options(arguments), test::edm2_image(arguments));
   network->to(test::parity_device());
   const NamedTensors weights = test::edm2_part(test::checked_formula_weights(fixture), /*of_loss=*/false);
-  copy_weights(test::from_edm_order(weights, test::edm2_heads(arguments)), *network, fixture.name);
+  copy_weights(test::from_edm_order(weights), *network, fixture.name);
   EXPECT_EQ(parameter_count(*network), fixture.config.at("parameters").get<int64_t>());
 
   const Tensor x = fixture["x"].clone().requires_grad_(true);
@@ -27,8 +27,7 @@ void check_edm2(const Fixture& fixture) {
 
   (output * fixture["g"]).sum().backward();
   expect_parity({fixture.name, "gradient of x"}, relative(x.grad(), fixture["grad_x"]), 1e-4);
-  test::expect_gradients(fixture, "",
-                         test::to_edm_order(test::gradients_of(*network), test::edm2_heads(arguments)));
+  test::expect_gradients(fixture, "", test::to_edm_order(test::gradients_of(*network)));
 }
 
 TEST(ParityEdm2, AgreesWithItsCode) {

@@ -73,11 +73,10 @@ void check_noise_features(const Fixture& fixture, const NamedTensors& weights) {
 
 void check(const Fixture& fixture) {
   const Json& arguments = fixture.config.at("network");
-  const auto heads_of_layer = [&](int64_t /*channels*/) { return heads_of(arguments); };
   const auto network = make_network(options_of(arguments), image_of(arguments));
   network->to(test::parity_device());
   const NamedTensors weights = test::checked_formula_weights(fixture);
-  copy_weights(test::from_edm_order(weights, heads_of_layer), *network, fixture.name);
+  copy_weights(test::from_edm_order(weights), *network, fixture.name);
   if (fixture.has("noise_features")) check_noise_features(fixture, weights);
 
   const Tensor x = fixture["x"].clone().requires_grad_(true);
@@ -86,7 +85,7 @@ void check(const Fixture& fixture) {
 
   (output * fixture["g"]).sum().backward();
   expect_parity({fixture.name, "gradient of x"}, relative(x.grad(), fixture["grad_x"]), 1e-4);
-  test::expect_gradients(fixture, "", test::to_edm_order(test::gradients_of(*network), heads_of_layer));
+  test::expect_gradients(fixture, "", test::to_edm_order(test::gradients_of(*network)));
 }
 
 TEST(ParitySong, AgreesWithEdm) {

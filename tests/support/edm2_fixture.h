@@ -28,12 +28,6 @@ inline ImageSpec edm2_image(const Json& network) {
           .classes = network.at("label_dim").get<int64_t>()};
 }
 
-// Heads of a layer of so many channels.
-inline auto edm2_heads(const Json& network) {
-  return
-      [width = network.at("channels_per_head").get<int64_t>()](int64_t channels) { return channels / width; };
-}
-
 // The tensors of the network, or those of the loss's uncertainty.
 inline NamedTensors edm2_part(NamedTensors tensors, bool of_loss) {
   std::erase_if(tensors, [&](const auto& entry) { return entry.first.starts_with("logvar_") != of_loss; });

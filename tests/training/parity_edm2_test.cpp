@@ -35,8 +35,7 @@ struct Edm2Run {
                                {.student = student})),
         batch{fixture["train.x"], fixture.labels()} {
     const NamedTensors weights = test::formula_weights(fixture.config);
-    copy_weights(test::from_edm_order(test::edm2_part(weights, false), test::edm2_heads(arguments)),
-                 student.network(), fixture.name);
+    copy_weights(test::from_edm_order(test::edm2_part(weights, false)), student.network(), fixture.name);
     copy_weights(test::edm2_part(weights, true), *objective.learned, fixture.name);
     const Draws draws{fixture["train.noise"], {fixture["train.sigma"]}};
     objective.draw = [draws](const TrainingBatch&) { return draws; };
@@ -52,7 +51,7 @@ struct Edm2Run {
     };
     add(student.network());
     add(*objective.learned);
-    return test::to_edm_order(std::move(tensors), test::edm2_heads(arguments));
+    return test::to_edm_order(std::move(tensors));
   }
 
   const Json& arguments;
