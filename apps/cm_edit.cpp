@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 
 #include "cm/base/limits.h"
+#include "cm/cli/checkpoint_options.h"
 #include "cm/cli/compute_options.h"
 #include "cm/cli/edit_command.h"
 #include "cm/cli/guidance_option.h"
@@ -23,13 +24,7 @@ void declare_task(CLI::App& app, cm::EditOptions& options, Words& words) {
   app.add_option("task", words.task, "what is done to the input")
       ->type_name(cm::choices_of<cm::EditTask>())
       ->required();
-  app.add_option("--checkpoint", options.checkpoint, "a weight file, a checkpoint folder or a run")
-      ->type_name("FILE")
-      ->required();
-  cm::add_number_option(app, "--ema", options.ema,
-                        "which evaluation average of a run; 0: the trained weights; default: the slowest "
-                        "whose start weighs at most 1 %",
-                        cm::from_below(0, 1));
+  cm::add_checkpoint_options(app, options.checkpoint, options.weights);
   app.add_option("--input", options.input,
                  cm::concat("the pictures: an image file, ", cm::stored_image_kinds(),
                             "; cropped and resized as for training"))

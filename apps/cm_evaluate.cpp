@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "cm/base/text.h"
+#include "cm/cli/checkpoint_options.h"
 #include "cm/cli/evaluate_command.h"
-#include "cm/cli/number_option.h"
 #include "cm/data/pictures.h"
 #include "cm/metrics/evaluate.h"
 
@@ -20,11 +20,7 @@ void declare_subjects(CLI::App& app, cm::EvaluateCommand& command) {
                      "folder or run; several, as RUN/checkpoints/step-*, are measured one after another")
           ->type_name("FILE")
           ->excludes(samples);
-  cm::add_number_option(app, "--ema", command.ema,
-                        "which evaluation averages of them, as 0.999,0.9999; 0: the trained weights; "
-                        "default: the slowest whose start weighs at most 1 %",
-                        cm::from_below(0, 1))
-      ->needs(checkpoint);
+  cm::add_average_options(app, command.ema, command.ema_std, checkpoint);
   std::vector<CLI::Option*> before = app.get_options();
   cm::add_sample_set_options(app, command.sampling);
   for (CLI::Option* option : app.get_options()) {
@@ -51,7 +47,8 @@ void declare_outputs(CLI::App& app, cm::EvaluateCommand& command) {
          "write mean and covariance of the samples' features, for a later --reference; alone or with one")
       ->type_name("FILE");
   app.add_option("--plot", command.plot,
-                 "folder for METRIC.png: each metric of the checkpoints over training steps")
+                 "folder for METRIC.png: each metric of the checkpoints over training steps, or over several "
+                 "--ema-std")
       ->type_name("FOLDER");
   app.add_flag("--json", command.json, "print one JSON object instead of a table");
   app.add_flag("--dry-run", command.dry_run, "check everything, compute nothing");

@@ -1,19 +1,13 @@
 // Samples a checkpoint: one step, several steps, or a diffusion model's ODE.
 #include <CLI/CLI.hpp>
 
-#include "cm/cli/number_option.h"
+#include "cm/cli/checkpoint_options.h"
 #include "cm/cli/sample_command.h"
 
 int main(int argc, char** argv) {
   CLI::App app("Samples a checkpoint: writes samples.npz and grid.png.", "cm-sample");
   cm::SampleCommand command;
-  app.add_option("--checkpoint", command.checkpoint, "a weight file, a checkpoint folder or a run")
-      ->type_name("FILE")
-      ->required();
-  cm::add_number_option(app, "--ema", command.ema,
-                        "which evaluation average of a run; 0: the trained weights; default: the slowest "
-                        "whose start weighs at most 1 %",
-                        cm::from_below(0, 1));
+  cm::add_checkpoint_options(app, command.checkpoint, command.weights);
   cm::add_sample_set_options(app, command.samples);
   app.add_option("--out", command.out, "folder for the output")->type_name("FOLDER")->required();
   app.add_option("--noise", command.noise, "safetensors with draws to replay: x_T, noise.0, noise.1, …")

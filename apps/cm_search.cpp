@@ -2,6 +2,7 @@
 #include <CLI/CLI.hpp>
 
 #include "cm/base/limits.h"
+#include "cm/cli/checkpoint_options.h"
 #include "cm/cli/command_line.h"
 #include "cm/cli/compute_options.h"
 #include "cm/cli/guidance_option.h"
@@ -15,14 +16,7 @@ int main(int argc, char** argv) {
       "ternary search of Consistency Models. Its last line is what cm-sample takes.",
       "cm-search");
   cm::SearchCommand command;
-  app.add_option("--checkpoint", command.checkpoint,
-                 "a consistency model: a weight file, a checkpoint folder or a run")
-      ->type_name("FILE")
-      ->required();
-  cm::add_number_option(app, "--ema", command.ema,
-                        "which evaluation average of a run; 0: the trained weights; default: the slowest "
-                        "whose start weighs at most 1 %",
-                        cm::from_below(0, 1));
+  cm::add_checkpoint_options(app, command.checkpoint, command.weights);
   cm::add_number_option(app, "--steps", command.steps, "time points, of which the first is sigma_max",
                         cm::within(1, cm::kMostLevels))
       ->required();

@@ -28,9 +28,10 @@ int run_average_command(const AverageCommand& command) {
   check_average_file(command);
   const PowerAverage made = power_average(command.run, command.std, command.at);
   create_folder_of(command.out);
-  save_weights(command.out, made.weights.options, made.weights.weights, made.state);
+  const WeightFile file = made_weights(made);
+  save_weights(command.out, file.options, file.weights, made.state);
   std::cout << "the average of σ_rel " << shortest(command.std) << " after step " << made.step << ", of "
-            << made.snapshots << " snapshots to " << significant(100 * made.error, 2) << " %: " << command.out
+            << made.snapshots.size() << " snapshots to " << significant(100 * made.error, 2) << " %: " << command.out
             << '\n';
   return 0;
 }

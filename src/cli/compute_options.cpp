@@ -17,12 +17,12 @@ void add_compute_options(CLI::App& app, ComputeOptions& options) {
                "the time between its kernels; of use for small batches and many of them");
 }
 
-Model open_model(const std::filesystem::path& weights, const std::optional<std::filesystem::path>& guide,
+Model open_model(const ResolvedWeights& weights, const std::optional<std::filesystem::path>& guide,
                  const torch::Device& device, const ComputeOptions& options) {
   allow_tf32(options.dtype);
-  Model model = load_model(weights, device, options.dtype);
+  Model model = make_model(load_weight_file(weights), device, weights.file.string(), options.dtype);
   if (options.cuda_graph) record_evaluations(model);
-  if (guide) model.guide_by(open_model(*guide, std::nullopt, device, options));
+  if (guide) model.guide_by(open_model({*guide, "the guide"}, std::nullopt, device, options));
   return model;
 }
 

@@ -107,14 +107,14 @@ int run_edit_command(const EditOptions& options) {
   check_options(options);
   check_output(output_of(options), options.common.force);
   const torch::Device device = parse_device(options.common.device);
-  const ResolvedWeights weights = resolve_weights(options.checkpoint, options.ema);
-  const ModelOptions model_options = read_weight_header(weights.file).options;
+  const ResolvedWeights weights = resolve_weights(options.checkpoint, options.weights);
+  const ModelOptions model_options = read_weight_header(weights).options;
   const SamplerOptions sampler = edit_walk(options, model_options);
   const EditInput input = input_of(options, model_options.image);
   const int64_t count = input.reference.defined() ? input.reference.size(0) : options.count.value_or(kFrames);
   const uint64_t seed = options.common.seed.value_or(0);
   const BatchDraws draws = edit_draws(options, model_options, sampler, seed, count);
-  const Model model = open_model(weights.file, sampler.guide, device, options.compute);
+  const Model model = open_model(weights, sampler.guide, device, options.compute);
   const double start = seconds_now();
   const auto make = [&](int64_t first, int64_t n) {
     return edit(model, options, sampler, input.rows(first, n), draws(first, n));
@@ -125,7 +125,7 @@ int run_edit_command(const EditOptions& options) {
   const NamedTensors given = given_to_model(options, input, draws);
   write_images(output_of(options), x, input.labels, grid_of(options, input, given, x), given);
   Json record = record_of(options, input);
-  record.update(walk_record(weights.file, sampler, count, options.batch, seconds));
+  record.update(walk_record(weights, sampler, count, options.batch, seconds));
   record["dtype"] = to_string(options.compute.dtype);
   write_file_atomically(fs::path(options.out) / "edit.json", json_text(record, 2) + "\n");
   for (const auto& remark : input.remarks) log_warning(remark);

@@ -14,7 +14,7 @@
 #include "cm/base/text.h"
 #include "cm/cli/compute_options.h"
 #include "cm/metrics/report.h"
-#include "cm/training/checkpoint.h"
+#include "cm/training/weight_choice.h"
 #include "evaluation_report.h"
 #include "image_output.h"
 #include "ranks.h"
@@ -45,10 +45,12 @@ Subject subject_of(ImageSet images) {
 Json record_of(const SampleSetPlan& plan, ComputeType type) {
   Json record = sampler_record(plan.sampler);
   record["dtype"] = to_string(type);
-  if (const auto origin = origin_of(plan.weights.file)) {
+  if (const auto origin = origin_of(plan.weights)) {
+    const WeightChoice& average = origin->average;
     record["run"] = origin->run.string();
     record["step"] = origin->step;
-    record["ema"] = origin->ema ? Json(*origin->ema) : Json(nullptr);
+    record["ema"] = average.ema ? Json(*average.ema) : Json(nullptr);
+    if (average.ema_std) record["ema_std"] = *average.ema_std;
   }
   return record;
 }
@@ -58,7 +60,7 @@ Subject subject_of(const SampleSetPlan& plan, const EvaluateCommand& command, to
                      rule = command.sampling.quantization,
                      compute = command.sampling.compute]() -> PixelSource {
     const auto model =
-        std::make_shared<const Model>(open_model(plan.weights.file, plan.sampler.guide, device, compute));
+        std::make_shared<const Model>(open_model(plan.weights, plan.sampler.guide, device, compute));
     return [=](int64_t first, int64_t n) {
       const SampleNoise noise = seeded_noise(plan.model, plan.sampler, seed, first, n);
       return pixels_of(planned_samples(plan, *model, noise, first, n), plan.weights.file, rule);
@@ -72,12 +74,14 @@ Subject subject_of(const SampleSetPlan& plan, const EvaluateCommand& command, to
 
 std::vector<Subject> subjects_of(const EvaluateCommand& command, torch::Device device) {
   if (command.samples) return {subject_of(load_images(*command.samples))};
-  std::vector<std::optional<double>> rates(command.ema.begin(), command.ema.end());
-  if (rates.empty()) rates.emplace_back(std::nullopt);
+  std::vector<WeightChoice> choices;
+  for (const double rate : command.ema) choices.push_back({.ema = rate});
+  for (const double std : command.ema_std) choices.push_back({.ema_std = std});
+  if (choices.empty()) choices.emplace_back();
   std::vector<Subject> subjects;
   for (const auto& checkpoint : command.checkpoints) {
-    for (const auto& rate : rates) {
-      subjects.push_back(subject_of(plan_samples(checkpoint, rate, command.sampling), command, device));
+    for (const auto& choice : choices) {
+      subjects.push_back(subject_of(plan_samples(checkpoint, choice, command.sampling), command, device));
     }
   }
   return subjects;
@@ -87,8 +91,8 @@ void check_sources(const EvaluateCommand& command) {
   if (command.samples.has_value() == !command.checkpoints.empty()) {
     throw InputError("give one of --samples, the images to measure, and --checkpoint, what makes them");
   }
-  if (command.samples && !command.ema.empty()) {
-    throw InputError("--ema chooses weights of --checkpoint, but --samples are images");
+  if (command.samples && !(command.ema.empty() && command.ema_std.empty())) {
+    throw InputError("--ema and --ema-std choose weights of --checkpoint, but --samples are images");
   }
   if (command.reference.reference.empty() && command.metrics.empty() && !command.statistics) {
     throw InputError(
@@ -206,8 +210,9 @@ void draw(const std::string& folder, const std::vector<Json>& reports) {
   fs::create_directories(folder);
   for (const auto& score : scores_in(reports.front())) {
     const fs::path file = fs::path(folder) / (score + ".png");
-    write_png(file, draw_chart(chart_over_training(reports, score)));
-    std::cerr << score << " over training: " << file.string() << '\n';
+    const Chart chart = chart_of(reports, score);
+    write_png(file, draw_chart(chart));
+    std::cerr << score << " over " << chart.x_label << ": " << file.string() << '\n';
   }
 }
 

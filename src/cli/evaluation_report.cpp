@@ -7,6 +7,7 @@
 #include <sstream>
 
 #include "cm/base/text.h"
+#include "cm/metrics/evaluate.h"
 #include "cm/metrics/report.h"
 
 namespace cm {
@@ -21,8 +22,9 @@ std::string rounded(double value) {
   return concat(std::setprecision(kDigits), value);
 }
 
-// "0.999", or "0" for the trained weights, as --ema takes it.
-std::string rate_of(const Json& samples) {
+// "0.999", or "0" for the trained weights, as --ema takes it, or "std 0.1" as --ema-std.
+std::string average_of(const Json& samples) {
+  if (samples.contains("ema_std")) return concat("std ", shortest(samples.at("ema_std").get<double>()));
   const Json rate = samples.value("ema", Json(nullptr));
   return rate.is_null() ? "0" : shortest(rate.get<double>());
 }
@@ -35,7 +37,7 @@ std::string run_of(const Json& samples) {
 Row row_of(const Json& report, const std::vector<std::string>& scores) {
   const Json& samples = report.at("samples");
   const bool trained = samples.contains("step");
-  Row row = {run_of(samples), trained ? concat(samples.at("step")) : "-", trained ? rate_of(samples) : "-"};
+  Row row = {run_of(samples), trained ? concat(samples.at("step")) : "-", trained ? average_of(samples) : "-"};
   for (const auto& score : scores) row.push_back(rounded(report.at(score).get<double>()));
   return row;
 }
@@ -61,6 +63,18 @@ bool several_runs(const std::vector<Json>& reports) {
   return runs.size() > 1;
 }
 
+// In ASCII, as charts have it.
+std::string weights_of(const Json& samples) {
+  const std::string average = average_of(samples);
+  return average == "0" ? "trained weights" : "ema " + average;
+}
+
+bool differ_in_std(const std::vector<Json>& reports) {
+  std::set<Json> stds;
+  for (const Json& report : reports) stds.insert(report.at("samples").value("ema_std", Json(nullptr)));
+  return stds.size() > 1 && !stds.contains(nullptr);
+}
+
 }  // namespace
 
 std::string table_of(const std::vector<Json>& reports) {
@@ -72,27 +86,30 @@ std::string table_of(const std::vector<Json>& reports) {
   return aligned(rows);
 }
 
-Chart chart_over_training(const std::vector<Json>& reports, const std::string& score) {
+Chart chart_of(const std::vector<Json>& reports, const std::string& score) {
+  const bool over_std = differ_in_std(reports);
   const bool named = several_runs(reports);
-  std::map<std::string, std::map<int64_t, double>> curves;  // by label: value by step
+  std::map<std::string, std::map<double, double>> curves;  // by label: value by place
   for (const Json& report : reports) {
     const Json& samples = report.at("samples");
-    const std::string rate = rate_of(samples);
-    const std::string weights = rate == "0" ? "trained weights" : "ema " + rate;
-    const std::string label = named ? concat(run_of(samples), ", ", weights) : weights;
-    curves[label][samples.at("step").get<int64_t>()] = report.at(score).get<double>();
+    const std::string what = over_std ? concat("step ", samples.at("step")) : weights_of(samples);
+    const std::string label = named ? concat(run_of(samples), ", ", what) : what;
+    const double place = samples.at(over_std ? "ema_std" : "step").get<double>();
+    curves[label][place] = report.at(score).get<double>();
   }
   const Json& first = reports.front();
   Chart chart{.title = concat(score, " of ", first.at("samples").at("count"), " samples, ",
                               first.at("features").at("name").get<std::string>()),
-              .x_label = "training step",
+              .x_label = over_std ? "sigma_rel" : "training step",
               .y_label = score,
               .x_axis = Axis::linear,
               .curves = {}};
   for (const auto& [label, values] : curves) {
     Curve curve{.label = label, .x = {}, .y = {}};
-    for (const auto& [step, value] : values) {
-      curve.x.push_back(static_cast<double>(step));
+    for (const auto& [place, value] : values) {
+      if (over_std && (!curve.marked || is_better(score, value, curve.y[*curve.marked])))
+        curve.marked = curve.y.size();
+      curve.x.push_back(place);
       curve.y.push_back(value);
     }
     chart.curves.push_back(curve);

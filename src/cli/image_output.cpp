@@ -62,12 +62,16 @@ Json sampler_record(const SamplerOptions& sampler) {
   return record;
 }
 
-Json walk_record(const fs::path& weights, const SamplerOptions& sampler, int64_t count, int64_t batch,
+Json walk_record(const ResolvedWeights& weights, const SamplerOptions& sampler, int64_t count, int64_t batch,
                  double seconds) {
-  Json record = {{"checkpoint", weights.string()},
+  Json record = {{"checkpoint", weights.file.string()},
                  {"count", count},
                  {"batch", batch},
                  {"milliseconds_per_image", 1000 * seconds / static_cast<double>(count)}};
+  if (weights.made) {
+    record["step"] = weights.made->step;
+    record["ema_std"] = *weights.made->state.power_std;
+  }
   record.update(sampler_record(sampler));
   return record;
 }

@@ -7,6 +7,7 @@
 #include "cm/base/text.h"
 #include "cm/io/json.h"
 #include "cm/training/checkpoint.h"
+#include "cm/training/weight_choice.h"
 #include "cm/training/model.h"
 #include "cm/training/run_files.h"
 #include "cm/yaml/writer.h"
@@ -27,13 +28,23 @@ Json tensors_of(const SafetensorsHeader& header) {
   return tensors;
 }
 
+// Of a checkpoint; both kinds, where it has them.
+std::string averages_line(const Json& info) {
+  std::vector<std::string> kinds;
+  if (!info["ema_rates"].empty()) {
+    kinds.push_back(concat(json_text(info["ema_rates"]), ", whose start weighs ",
+                           json_text(info["start_shares"])));
+  }
+  if (!info["ema_stds"].empty()) kinds.push_back(concat("of σ_rel ", json_text(info["ema_stds"])));
+  return concat("averages    ", kinds.empty() ? "none" : join(kinds, "; "), '\n');
+}
+
 void print_model(const Json& info, const ModelOptions& options) {
   std::cout << "weights     " << info["weights"].get<std::string>() << "\n            "
             << info["why"].get<std::string>() << "\nparameters  " << info["parameters"] << " ("
             << human_count(info["parameters"].get<double>()) << ")\n";
   if (info.contains("step"))
-    std::cout << "step        " << info["step"] << "\naverages    " << json_text(info["ema_rates"])
-              << ", whose start weighs " << json_text(info["start_shares"]) << '\n';
+    std::cout << "step        " << info["step"] << '\n' << averages_line(info);
   if (options.distilled_steps)
     std::cout << "sampled in  " << *options.distilled_steps << " Euler steps (progressive distillation)\n";
   std::cout << to_yaml(options);
@@ -47,19 +58,24 @@ void print_model(const Json& info, const ModelOptions& options) {
 
 // Adds to `info` what the weights are that sampling would take, and returns their model.
 ModelOptions add_weights(const InfoCommand& command, Json& info) {
-  const auto [file, why] = resolve_weights(command.path);
+  const ResolvedWeights resolved = resolve_weights(command.path);
+  const fs::path& file = resolved.file;
   const WeightFile weights = read_weight_header(file);
   const ModelOptions& options = weights.options;
   const auto network = make_network(options.network, options.image);
   check_weights(weights.weights, *network, file.string());
   info["weights"] = file.string();
-  info["why"] = why;
+  info["why"] = resolved.why;
   info["parameters"] = parameter_count(*network);
   info["model"] = json_of(options);
   if (const auto summary = checkpoint_summary(file.parent_path())) {
     info["step"] = summary->step;
-    for (const char* key : {"ema_rates", "start_shares"}) info[key] = Json::array();
+    for (const char* key : {"ema_rates", "start_shares", "ema_stds"}) info[key] = Json::array();
     for (const AverageState& average : summary->averages) {
+      if (average.power_std) {
+        info["ema_stds"].push_back(*average.power_std);
+        continue;
+      }
       info["ema_rates"].push_back(average.rate);
       info["start_shares"].push_back(average.start_share);
     }

@@ -39,11 +39,11 @@ struct Opened {
 
 Opened open_named(const SampleCommand& command, const torch::Device& device) {
   check_output(output_of(command), command.common.force);
-  Opened opened{.plan = plan_samples(command.checkpoint, command.ema, command.samples),
+  Opened opened{.plan = plan_samples(command.checkpoint, command.weights, command.samples),
                 .model = std::nullopt,
                 .replay = std::nullopt};
   opened.model =
-      open_model(opened.plan.weights.file, opened.plan.sampler.guide, device, command.samples.compute);
+      open_model(opened.plan.weights, opened.plan.sampler.guide, device, command.samples.compute);
   if (command.noise) opened.replay.emplace(*command.noise, opened.plan.model.image, command.samples.count);
   return opened;
 }
@@ -62,7 +62,7 @@ Tensor sample_all(const SampleCommand& command, const Opened& opened, const Worl
 // What was done, beside the samples, so that a folder explains itself.
 Json record_of(const SampleCommand& command, const SampleSetPlan& plan, double seconds) {
   Json record =
-      walk_record(plan.weights.file, plan.sampler, command.samples.count, command.samples.batch, seconds);
+      walk_record(plan.weights, plan.sampler, command.samples.count, command.samples.batch, seconds);
   record["dtype"] = to_string(command.samples.compute.dtype);
   if (command.noise) {
     record["noise"] = *command.noise;

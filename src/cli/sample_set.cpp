@@ -7,7 +7,6 @@
 #include "cm/cli/compute_options.h"
 #include "cm/cli/guidance_option.h"
 #include "cm/cli/number_option.h"
-#include "cm/training/checkpoint.h"
 #include "named_option.h"
 
 namespace cm {
@@ -56,10 +55,10 @@ void add_sample_set_options(CLI::App& app, SampleSetOptions& options) {
   add_compute_options(app, options.compute);
 }
 
-SampleSetPlan plan_samples(const std::string& checkpoint, std::optional<double> ema,
+SampleSetPlan plan_samples(const std::string& checkpoint, const WeightChoice& choice,
                            const SampleSetOptions& options) {
-  const ResolvedWeights weights = resolve_weights(checkpoint, ema);
-  const ModelOptions model = read_weight_header(weights.file).options;
+  const ResolvedWeights weights = resolve_weights(checkpoint, choice);
+  const ModelOptions model = read_weight_header(weights).options;
   return {.weights = weights,
           .model = model,
           .sampler = choose_sampler(options.request, model),

@@ -66,8 +66,8 @@ struct Plan {
 Plan plan_of(const SearchCommand& command) {
   check_search_folder(command.out, command.resume, command.common.force);
   const torch::Device device = parse_device(command.common.device);
-  const ResolvedWeights weights = resolve_weights(command.checkpoint, command.ema);
-  const ModelOptions model = read_weight_header(weights.file).options;
+  const ResolvedWeights weights = resolve_weights(command.checkpoint, command.weights);
+  const ModelOptions model = read_weight_header(weights).options;
   check_model(model, weights.file);
   const int64_t grid = command.grid.value_or(grid_levels(model));
   check_steps(command.steps, grid);
@@ -89,7 +89,7 @@ Json settings_of(const SearchCommand& command, const Plan& plan) {
   const Json every_class = plan.samples.model.image.classes > 0 ? Json("all") : none;
   const Guidance& guidance = command.guidance;
   const auto& guide = plan.samples.sampler.guide;
-  return {{"checkpoint", file_setting(plan.samples.weights.file.string())},
+  return {{"checkpoint", weights_setting(plan.samples.weights)},
           {"steps", command.steps},
           {"grid", plan.grid},
           {"metric", command.metric},
@@ -213,7 +213,7 @@ int run_search_command(const SearchCommand& command) {
                        .resize_named = command.reference.features.resize.has_value()});
   evaluator.check(samples);
   const Model model =
-      open_model(plan.samples.weights.file, plan.samples.sampler.guide, plan.device, command.compute);
+      open_model(plan.samples.weights, plan.samples.sampler.guide, plan.device, command.compute);
   SearchFolder folder(command.out, settings_of(command, plan), command.resume);
 
   const InterruptGuard interrupt;

@@ -102,6 +102,13 @@ Json file_setting(const std::string& path) {
   return {{"path", path}, {"sha256", sha256_of(path)}};
 }
 
+Json weights_setting(const ResolvedWeights& weights) {
+  if (!weights.made) return file_setting(weights.file.string());
+  Json setting = file_setting(weights.made->snapshots.back().file.string());
+  setting["ema_std"] = *weights.made->state.power_std;
+  return setting;
+}
+
 SearchFolder::SearchFolder(const fs::path& folder, const Json& settings, bool resume)
     : folder_(folder), settings_(parse_json(json_text(settings))) {  // as the record will have them
   if (resume) check_settings(folder_, settings_);

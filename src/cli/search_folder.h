@@ -16,6 +16,7 @@
 #include "cm/base/files.h"
 #include "cm/base/tensor.h"
 #include "cm/io/json.h"
+#include "cm/training/weight_choice.h"
 
 namespace cm {
 
@@ -33,6 +34,9 @@ void check_search_folder(const std::filesystem::path& folder, bool resume, bool 
 // A setting that is a path: {"path", "sha256"} of a file, which another file of the same content equals; the
 // path alone of a folder, or of what is no path.
 Json file_setting(const std::string& path);
+
+// Weights as a setting: their file; of those that are made of snapshots what they are, and the newest.
+Json weights_setting(const ResolvedWeights& weights);
 
 class SearchFolder {
  public:

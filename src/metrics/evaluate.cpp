@@ -71,8 +71,12 @@ std::string distance_metric(const FeatureExtractor& extractor) {
   return extractor.is_inception() ? "fid" : "frechet";
 }
 
-bool is_better(const std::string& metric, double a, double b) {
-  return metric_named(metric).higher_is_better ? a > b : a < b;
+bool is_better(const std::string& score, double a, double b) {
+  const auto belongs = [&](const Metric& metric) { return score.starts_with(concat(metric.name, '_')); };
+  const auto& table = metric_table();
+  const auto found = std::ranges::find_if(table, belongs);
+  const Metric& metric = found == table.end() ? metric_named(score) : *found;
+  return metric.higher_is_better ? a > b : a < b;
 }
 
 Evaluator::Evaluator(std::optional<Reference> reference, const FeatureExtractor& extractor,

@@ -137,10 +137,14 @@ std::shared_ptr<Network> build(const Edm2Options& options, const ImageSpec& imag
 
 bool infer(const WeightShapes& weights, Edm2Options& options, ImageSpec& image) {
   image.size = side_in_names(weights);
-  // As one head, which levels of any width have.
-  const auto head_channels = std::exchange(options.head_channels, std::nullopt);
+  // Weights do not tell heads. First as one, which levels of any width have; then those as published, where
+  // they are whole.
+  const auto published = std::exchange(options.head_channels, std::nullopt);
   const bool known = image.size > 0 && infer_unet(weights, planner_of(options), options, image);
-  options.head_channels = head_channels;
+  bool whole = true;
+  for (size_t level = 0; level < options.channel_mult.size(); ++level)
+    whole = whole && channels_at(options, level) % published.value_or(1) == 0;
+  if (whole) options.head_channels = published;
   options.scale_shift_norm.reset();
   return known;
 }

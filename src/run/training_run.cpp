@@ -4,7 +4,6 @@
 #include "cm/base/log.h"
 #include "cm/base/random.h"
 #include "cm/base/text.h"
-#include "cm/training/checkpoint.h"
 #include "cm/training/diffusers_folder.h"
 #include "cm/training/guided_model.h"
 #include "cm/training/lpips_file.h"
@@ -21,8 +20,8 @@ struct Source {
 // nullopt where none are named.
 std::optional<Source> open_source(const WeightSource& named) {
   if (!named.checkpoint) return std::nullopt;
-  const ResolvedWeights weights = resolve_weights(*named.checkpoint, named.ema);
-  return Source{weights, read_weight_header(weights.file).options};
+  const ResolvedWeights weights = resolve_weights(*named.checkpoint, named);
+  return Source{weights, read_weight_header(weights).options};
 }
 
 // For the summary.
@@ -168,7 +167,7 @@ TrainingRun::TrainingRun(const RunConfig& config, const torch::Device& device, c
   if (teacher) {
     const auto& file = teacher->weights.file;
     sources_ += described("teacher     ", teacher->weights);
-    WeightFile weights = load_weight_file(file);
+    WeightFile weights = load_weight_file(teacher->weights);
     if (is_bare_unet(file)) take_as_denoiser(weights.options, *config_.teacher.checkpoint);
     check_teacher(weights.options, image, *config_.teacher.checkpoint);
     if (weights.options.distilled_steps)
@@ -202,7 +201,7 @@ TrainingRun::TrainingRun(const RunConfig& config, const torch::Device& device, c
                    start ? std::nullopt : std::optional(static_cast<uint64_t>(config_.train.seed)));
   if (start) {
     sources_ += described("start       ", *start);
-    load_weights(start->file, *student_);
+    copy_weights(load_weight_file(*start).weights, student_->network(), start->file.string());
   }
   student_->compute_in(config_.train.dtype);
   if (method.has_target) target_ = student_->frozen_copy(options);
@@ -216,7 +215,7 @@ TrainingRun::TrainingRun(const RunConfig& config, const torch::Device& device, c
 }
 
 void TrainingRun::guide_teacher() {
-  const Source guide = *open_source({.checkpoint = config_.teacher.guide, .ema = std::nullopt});
+  const Source guide = *open_source({{}, config_.teacher.guide});
   check_guide(teacher_->options(), guide.options, concat("teacher.guide ", *config_.teacher.guide));
   sources_ += described("guide       ", guide.weights);
   teacher_->guide_by(load_model(guide.weights.file, teacher_->device(), config_.train.dtype));

@@ -9,7 +9,6 @@
 #include "cm/base/text.h"
 #include "cm/io/json.h"
 #include "cm/io/safetensors.h"
-#include "cm/training/diffusers_folder.h"
 #include "cm/training/weight_file.h"
 
 namespace cm {
@@ -62,63 +61,26 @@ int64_t steps_in_stage(const Json& state) {
   return state.value("steps_in_stage", state["step"].get<int64_t>());
 }
 
-// Averages of files that do not tell had no warm-up.
-double start_share(const Metadata& metadata, const fs::path& file, double rate, int64_t updates) {
-  const auto average = average_in(metadata, file.string());
-  return average ? average->start_share : std::pow(rate, static_cast<double>(updates));
+// What its file says of an average; of one that does not tell, its name, and that it had no warm-up.
+AverageState state_of(const Metadata& metadata, const fs::path& file, int64_t updates) {
+  AverageState average = *average_named(file);
+  if (const auto told = average_in(metadata, file.string())) {
+    average.start_share = told->start_share;
+  } else {
+    average.start_share = std::pow(average.rate, static_cast<double>(updates));
+  }
+  return average;
 }
 
-// By their rates, ascending.
+// By their rates, ascending, then by their σ_rel.
 std::vector<AverageState> saved_averages(const fs::path& checkpoint, int64_t updates) {
   std::vector<AverageState> averages;
   for (const auto& entry : fs::directory_iterator(checkpoint)) {
-    const auto rate = rate_of(entry.path());
-    if (!rate) continue;
-    const Metadata metadata = read_safetensors_header(entry.path()).metadata;
-    averages.push_back({.rate = *rate, .start_share = start_share(metadata, entry.path(), *rate, updates)});
+    if (!average_named(entry.path())) continue;
+    averages.push_back(state_of(read_safetensors_header(entry.path()).metadata, entry.path(), updates));
   }
-  std::ranges::sort(averages, {}, &AverageState::rate);
+  std::ranges::sort(averages, {}, [](const AverageState& one) { return std::pair(one.power_std, one.rate); });
   return averages;
-}
-
-// "0.02 %": to two digits.
-std::string percent(double share) {
-  return significant(100 * share, 2) + " %";
-}
-
-ResolvedWeights asked_for(const fs::path& checkpoint, double rate,
-                          const std::vector<AverageState>& averages) {
-  if (rate == 0) return {checkpoint / kModel, "the trained weights, as asked for"};
-  const auto found = std::ranges::find(averages, rate, &AverageState::rate);
-  if (found == averages.end()) {
-    std::vector<std::string> names;
-    for (const AverageState& average : averages) names.push_back(shortest(average.rate));
-    throw InputError(concat(checkpoint.string(), ": has no evaluation average of rate ", shortest(rate),
-                            "; it has {", join(names), "}, and 0 means the trained weights"));
-  }
-  return {checkpoint / ema_name(rate),
-          concat("the average of rate ", shortest(rate), ", as asked for; its start weighs ",
-                 percent(found->start_share))};
-}
-
-ResolvedWeights settled(const fs::path& checkpoint, const std::vector<AverageState>& averages) {
-  if (averages.empty()) return {checkpoint / kModel, "the trained weights; there are no averages"};
-  const auto rate = settled_rate(averages);
-  if (!rate) {
-    const auto& least = *std::ranges::min_element(averages, {}, &AverageState::start_share);
-    return {checkpoint / kModel,
-            concat("the trained weights; no average has forgotten its start, which weighs ",
-                   percent(least.start_share), " in that of rate ", shortest(least.rate))};
-  }
-  const auto& average = *std::ranges::find(averages, *rate, &AverageState::rate);
-  return {checkpoint / ema_name(*rate),
-          concat("the average of rate ", shortest(*rate), ", the largest whose start weighs at most 1 % (",
-                 percent(average.start_share), ")")};
-}
-
-ResolvedWeights chosen_weights(const fs::path& checkpoint, std::optional<double> ema) {
-  const auto averages = saved_averages(checkpoint, steps_in_stage(read_state(checkpoint)));
-  return ema ? asked_for(checkpoint, *ema, averages) : settled(checkpoint, averages);
 }
 
 }  // namespace
@@ -139,16 +101,6 @@ std::optional<CheckpointSummary> checkpoint_summary(const fs::path& folder) {
   return CheckpointSummary{state["step"].get<int64_t>(), updates, saved_averages(folder, updates)};
 }
 
-std::optional<WeightOrigin> origin_of(const fs::path& weights) {
-  const fs::path checkpoint = weights.parent_path();
-  if (!fs::exists(checkpoint / kState)) return std::nullopt;
-  const fs::path above = checkpoint.parent_path();
-  const fs::path run = above.filename() == kRunCheckpoints ? above.parent_path() : above;
-  return WeightOrigin{.run = run.empty() ? fs::path(".") : run,
-                      .step = read_state(checkpoint)["step"].get<int64_t>(),
-                      .ema = rate_of(weights)};
-}
-
 void load_checkpoint(const fs::path& checkpoint, Trainer& trainer) {
   const Json state = read_state(checkpoint);
   Model& student = trainer.student();
@@ -167,7 +119,7 @@ void load_checkpoint(const fs::path& checkpoint, Trainer& trainer) {
     const SafetensorsFile file = load_safetensors(path);
     restore_named(parameter_names(student.network()), path, file.tensors, "", averages.average(i));
     const int64_t updates = steps_in_stage(state);
-    averages.restore(i, start_share(file.metadata, path, average.rate, updates), updates);
+    averages.restore(i, state_of(file.metadata, path, updates).start_share, updates);
   }
   if (trainer.learned() != nullptr) {
     const fs::path learned = checkpoint / kLearned;
@@ -185,24 +137,6 @@ void load_checkpoint(const fs::path& checkpoint, Trainer& trainer) {
     trainer.loss_scale()->restore(scale.value("value", 1.0), scale.value("clean_steps", int64_t{0}));
   }
   trainer.set_steps_done(state["step"].get<int64_t>());
-}
-
-ResolvedWeights resolve_weights(const fs::path& source, std::optional<double> ema) {
-  if (!fs::exists(source)) throw InputError(concat(source.string(), ": no such file or folder"));
-  if (!fs::is_directory(source)) {
-    if (ema)
-      throw InputError(
-          concat(source.string(), ": is one weight file; an average can be chosen in a run only"));
-    return {source, "the file itself"};
-  }
-  if (fs::exists(source / kState)) return chosen_weights(source, ema);
-  if (const auto checkpoint = latest_checkpoint(source)) return chosen_weights(*checkpoint, ema);
-  if (const auto weights = diffusers_weights(source)) {
-    if (ema) throw InputError(concat(source.string(), ": is a diffusers folder, which holds no averages"));
-    return {*weights, "the U-Net of a diffusers folder"};
-  }
-  throw InputError(concat(source.string(), ": neither a run with a checkpoint, nor a checkpoint folder (",
-                          kState, "), nor a diffusers folder (unet/config.json)"));
 }
 
 }  // namespace cm

@@ -32,15 +32,14 @@ std::optional<Number> number_in(std::string_view name, std::string_view prefix, 
 
 std::string average_name(const AverageState& average) {
   return average.power_std ? concat(kPowerPrefix, shortest(*average.power_std), kWeightSuffix)
-                           : ema_name(average.rate);
+                           : concat(kEmaPrefix, shortest(average.rate), kWeightSuffix);
 }
 
-std::string ema_name(double rate) {
-  return concat(kEmaPrefix, shortest(rate), kWeightSuffix);
-}
-
-std::optional<double> rate_of(const fs::path& file) {
-  return number_in<double>(file.filename().string(), kEmaPrefix, kWeightSuffix);
+std::optional<AverageState> average_named(const fs::path& file) {
+  const std::string name = file.filename().string();
+  if (const auto rate = number_in<double>(name, kEmaPrefix, kWeightSuffix)) return AverageState{.rate = *rate};
+  const auto std = number_in<double>(name, kPowerPrefix, kWeightSuffix);
+  return std ? std::optional(AverageState{.power_std = std}) : std::nullopt;
 }
 
 std::string snapshot_name(int64_t step, double std) {

@@ -22,10 +22,9 @@ inline constexpr const char* kState = "state.json";
 inline constexpr const char* kFirstMoment = "first_moment.";
 inline constexpr const char* kSecondMoment = "second_moment.";
 
-// The file of an average in a checkpoint, of one at a constant rate, and the rate of such a file.
+// The file of an average in a checkpoint, and the average of such a file, as far as its name tells.
 std::string average_name(const AverageState& average);
-std::string ema_name(double rate);
-std::optional<double> rate_of(const std::filesystem::path& file);
+std::optional<AverageState> average_named(const std::filesystem::path& file);
 
 // The file of a snapshot in RUN/averages, and the step and σ_rel of such a file.
 std::string snapshot_name(int64_t step, double std);

@@ -35,12 +35,15 @@ void update_ema(const std::vector<Tensor>& average, const std::vector<Tensor>& p
                   number_on(device, torch::kBool, 1));
 }
 
-std::optional<double> settled_rate(const std::vector<AverageState>& averages) {
+std::optional<size_t> settled_average(const std::vector<AverageState>& averages) {
   constexpr double kStartLeft = 0.01;
-  std::optional<double> best;
-  for (const AverageState& average : averages) {
-    const bool settled = !average.power_std && average.start_share <= kStartLeft;
-    if (settled && (!best || average.rate > *best)) best = average.rate;
+  const auto rank = [](const AverageState& average) {
+    return std::pair(!average.power_std, average.power_std.value_or(average.rate));
+  };
+  std::optional<size_t> best;
+  for (size_t i = 0; i < averages.size(); ++i) {
+    if (averages[i].start_share > kStartLeft) continue;
+    if (!best || rank(averages[i]) > rank(averages[*best])) best = i;
   }
   return best;
 }

@@ -4,7 +4,7 @@
 
 #include "cm/base/error.h"
 #include "cm/base/text.h"
-#include "cm/training/checkpoint.h"
+#include "cm/training/weight_choice.h"
 
 namespace cm {
 namespace {

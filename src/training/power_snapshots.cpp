@@ -24,27 +24,6 @@ int64_t updates_of(const Snapshot& snapshot) {
   return state->updates;
 }
 
-// Coefficients in double over files that are in memory one at a time.
-WeightFile weighted_sum(const std::vector<Snapshot>& snapshots, const std::vector<double>& coefficients) {
-  WeightFile sum;
-  for (size_t i = 0; i < snapshots.size(); ++i) {
-    WeightFile file = load_weight_file(snapshots[i].file);
-    for (auto& [name, tensor] : file.weights) {
-      const Tensor part = tensor.to(torch::kFloat64) * coefficients[i];
-      const auto [place, is_first] = sum.weights.try_emplace(name, part);
-      if (is_first && i == 0) continue;
-      if (is_first || place->second.sizes() != part.sizes()) {
-        throw InputError(concat(snapshots[i].file.string(), ": ", name, " is not as in ",
-                                snapshots.front().file.string(), ": they are of different networks"));
-      }
-      place->second += part;
-    }
-    sum.options = std::move(file.options);
-  }
-  for (auto& [name, tensor] : sum.weights) tensor = tensor.to(torch::kFloat32);
-  return sum;
-}
-
 }  // namespace
 
 std::vector<Snapshot> snapshots_of(const fs::path& run) {
@@ -107,11 +86,33 @@ PowerAverage power_average(const fs::path& run, double std, std::optional<int64_
                             " %); choose a σ_rel nearer to theirs, a step that has snapshots, or keep more "
                             "(ema.snapshot_every)"));
   }
-  return {.weights = weighted_sum(used, made.coefficients),
+  return {.run = run,
+          .snapshots = used,
+          .coefficients = made.coefficients,
           .state = {.rate = 0, .start_share = 0, .power_std = std, .updates = at - start},
           .step = at,
-          .snapshots = used.size(),
           .error = made.error};
+}
+
+WeightFile made_weights(const PowerAverage& average) {
+  WeightFile sum;
+  for (size_t i = 0; i < average.snapshots.size(); ++i) {
+    const fs::path& path = average.snapshots[i].file;
+    WeightFile file = load_weight_file(path);
+    for (auto& [name, tensor] : file.weights) {
+      const Tensor part = tensor.to(torch::kFloat64) * average.coefficients[i];
+      const auto [place, is_first] = sum.weights.try_emplace(name, part);
+      if (is_first && i == 0) continue;
+      if (is_first || place->second.sizes() != part.sizes()) {
+        throw InputError(concat(path.string(), ": ", name, " is not as in ",
+                                average.snapshots.front().file.string(), ": they are of different networks"));
+      }
+      place->second += part;
+    }
+    sum.options = std::move(file.options);
+  }
+  for (auto& [name, tensor] : sum.weights) tensor = tensor.to(torch::kFloat32);
+  return sum;
 }
 
 }  // namespace cm

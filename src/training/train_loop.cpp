@@ -114,10 +114,8 @@ Tensor preview_picture(Trainer& trainer, const TrainOptions& options) {
   const ModelOptions model_options = trainer.weight_options();
   const Model model = student.frozen_copy(model_options);
   const EmaSet& averages = trainer.averages();
-  const auto rate = settled_rate(averages.states());
-  const auto found = std::ranges::find(averages.states(), rate.value_or(-1), &AverageState::rate);
-  const auto index = static_cast<size_t>(found - averages.states().begin());
-  copy_weights(rate ? student.named_weights(averages.average(index)) : student.named_weights(),
+  const auto index = settled_average(averages.states());
+  copy_weights(index ? student.named_weights(averages.average(*index)) : student.named_weights(),
                model.network(), "preview");
 
   const SamplerOptions sampler = choose_sampler({}, model_options);

@@ -33,7 +33,7 @@ TEST(ComputeOptions, WithoutAGpuALineSaysThatNothingIsRecorded) {
   const Model model = test::tiny_model(test::tiny_options(), 1);
   save_weights(folder / "m.safetensors", model.options(), model.named_weights());
   testing::internal::CaptureStderr();
-  open_model(folder / "m.safetensors", std::nullopt, torch::kCPU, {.cuda_graph = true});
+  open_model({folder / "m.safetensors", ""}, std::nullopt, torch::kCPU, {.cuda_graph = true});
   EXPECT_THAT(testing::internal::GetCapturedStderr(),
               testing::HasSubstr("--cuda-graph: evaluations run as they are: device cpu"));
 }

@@ -1,5 +1,6 @@
 // state.json of a checkpoint, beside whole weights.
 #include "cm/training/checkpoint.h"
+#include "cm/training/weight_choice.h"
 #include "fuzz/fuzz_target.h"
 #include "support/tiny_run.h"
 #include "training/save_checkpoint.h"

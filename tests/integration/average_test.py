@@ -4,7 +4,7 @@ import functools
 import json
 import unittest
 
-from support import FOLDER, ExecutableTest, contents, load_tensors, metadata_of, must_run, run, teacher, train, training
+from support import DIGITS, FOLDER, ExecutableTest, contents, load_tensors, metadata_of, must_run, run, teacher, train, training
 
 OUT = "never-made.safetensors"
 
@@ -33,6 +33,41 @@ class AverageTest(ExecutableTest):
         must_run("cm-average", "--run", with_snapshots(), "--std", "0.1", "--at", "4", "--out", out, "--force")
         self.assertEqual(json.loads(metadata_of(out)["average"])["updates"], 4)
 
+    def test_a_width_is_made_on_the_fly_wherever_weights_are_chosen(self):
+        out = FOLDER / "by-hand.safetensors"
+        must_run("cm-average", "--run", with_snapshots(), "--std", "0.075", "--out", out)
+        for command in (
+            ("cm-sample", "--num", "2", "--steps", "2", "--float"),
+            ("cm-edit", "interpolate", "--seeds", "1,2", "--num", "2", "--sampler", "euler", "--float"),
+        ):
+            with self.subTest(command[0]):
+                made, by_hand = FOLDER / f"{command[0]}-made", FOLDER / f"{command[0]}-by-hand"
+                told = must_run(*command, "--checkpoint", with_snapshots(), "--ema-std", "0.075", "--out", made).out
+                self.assertRegex(told, r"of \S*averages \(the average of σ_rel 0\.075 after step 8, made of 16 snapshots to 1\.\d %\)")
+                must_run(*command, "--checkpoint", out, "--out", by_hand)
+                name = {"cm-sample": "samples", "cm-edit": "results"}[command[0]]
+                self.assertEqual((made / f"{name}.safetensors").read_bytes(), (by_hand / f"{name}.safetensors").read_bytes())
+                record = json.loads((made / {"cm-sample": "samples.json", "cm-edit": "edit.json"}[command[0]]).read_text())
+                self.assertEqual((record["step"], record["ema_std"]), (8, 0.075))
+
+    def test_a_sweep_has_a_row_a_width_and_its_chart(self):
+        evaluating = ("cm-evaluate", "--checkpoint", with_snapshots(), "--reference", DIGITS, "--num", "24", "--steps", "2")
+        command = (*evaluating, "--ema-std", "0.05,0.075,0.1")
+        result = must_run(*command, "--plot", FOLDER / "plots")
+        self.assertEqual([line.split()[2:4] for line in result.out.splitlines()[1:4]], [["std", std] for std in ("0.05", "0.075", "0.1")])
+        self.assertIn("frechet over sigma_rel: ", result.err)
+        self.assertTrue((FOLDER / "plots" / "frechet.png").exists())
+        reports = json.loads(must_run(*command, "--json").out)["evaluations"]
+        self.assertEqual([(r["samples"]["step"], r["samples"]["ema"], r["samples"]["ema_std"]) for r in reports],
+                         [(8, None, std) for std in (0.05, 0.075, 0.1)])  # fmt: skip
+        # That of a checkpoint is the one after its own step.
+        earlier = (*evaluating[:2], with_snapshots() / "checkpoints" / "step-00000004", *evaluating[3:], "--ema-std", "0.075", "--json")
+        self.assertEqual(json.loads(must_run(*earlier).out)["samples"]["step"], 4)
+
+    def test_a_teacher_can_be_of_any_width(self):
+        folder = train("cd", "of-a-width", f"teacher.checkpoint={with_snapshots()}", "teacher.ema_std=0.075", "train.steps=1")
+        self.assertIn("ema_std: 0.075", (folder / "config.yaml").read_text())
+
     def test_cm_info_shows_the_snapshots(self):
         told = json.loads(must_run("cm-info", with_snapshots(), "--json").out)["run"]
         self.assertEqual(told["snapshots"], [{"step": step, "std": std} for step in range(1, 9) for std in (0.05, 0.1)])
@@ -58,6 +93,9 @@ class AverageTest(ExecutableTest):
         def made(*arguments, folder=None, out=OUT):
             return ("cm-average", "--run", folder or with_snapshots(), *arguments, "--out", out)
 
+        def sampled(*arguments, folder=None):
+            return ("cm-sample", "--checkpoint", folder or with_snapshots(), *arguments, "--num", "2", "--out", "never-sampled")
+
         self.assert_all_refused(
             {
                 made("--std", "0.3"): r"σ_rel of an average must lie between 0 and 0\.289, got 0\.3",
@@ -67,6 +105,10 @@ class AverageTest(ExecutableTest):
                 made("--std", "0.1", folder=teacher()): r"keeps no snapshots of averages; train with ema\.power_stds",
                 made("--std", "0.1", out="average.pt"): r"--out average\.pt: must be the name of a \.safetensors file",
                 made(): r"--std is required",
+                sampled("--ema-std", "0.08", "--ema", "0.9"): r"--ema excludes --ema-std",
+                sampled("--ema-std", "0.01"): r"only to 5\d % \(at most 10 %\); choose a σ_rel nearer to theirs",
+                sampled("--ema-std", "0.5"): r"--ema-std must be a number in \(0, 0\.28867513459481287\), got '0\.5'",
+                sampled("--ema-std", "0.08", folder=teacher()): r"keeps no snapshots of averages; train with ema\.power_stds",
             }
         )
         self.assertFalse((FOLDER / OUT).exists())

@@ -299,6 +299,7 @@ TEST(Evaluate, KnowsWhichWayEachMetricIsBetter) {
       EXPECT_TRUE(is_better(metric, score(reference), score(white)));
       EXPECT_FALSE(is_better(metric, score(white), score(reference)));
       EXPECT_FALSE(is_better(metric, 1, 1));
+      EXPECT_EQ(is_better(metric + "_infinity", 2, 1), is_better(metric, 2, 1));
     }
   }
 }

@@ -7,6 +7,7 @@
 
 #include "cm/base/error.h"
 #include "cm/base/files.h"
+#include "cm/training/weight_choice.h"
 #include "support/message_of.h"
 #include "support/temporary_folder.h"
 #include "support/tiny_run.h"
@@ -192,54 +193,6 @@ TEST(Checkpoint, SummaryTellsStepAndRates) {
   EXPECT_EQ(checkpoint_summary(run.path()), std::nullopt);
 }
 
-TEST(Checkpoint, WeightsTellWhereInTrainingTheyWereSaved) {
-  const TemporaryFolder run;
-  TinyRun edm(kObjective<EdmOptions>);
-  edm.train_to(2);
-  save_checkpoint(run.path(), edm.trainer, 0);
-  const fs::path checkpoint = run / "checkpoints/step-00000002";
-  const auto average = origin_of(checkpoint / "ema-0.9.safetensors");
-  ASSERT_TRUE(average);
-  EXPECT_EQ(average->run, run.path());
-  EXPECT_EQ(average->step, 2);
-  EXPECT_EQ(average->ema, 0.9);
-  EXPECT_EQ(origin_of(checkpoint / "model.safetensors")->ema, std::nullopt);
-  const fs::path before = fs::current_path();
-  fs::current_path(run.path());
-  EXPECT_EQ(origin_of("checkpoints/step-00000002/model.safetensors")->run, ".");
-  fs::current_path(before);
-  fs::rename(checkpoint, run / "moved");
-  EXPECT_EQ(origin_of(run / "moved/model.safetensors")->run, run.path());
-  EXPECT_FALSE(origin_of(run / "model.safetensors"));
-}
-
-TEST(Checkpoint, WeightsAreChosenByTheirRate) {
-  const TemporaryFolder run;
-  TinyRun edm(kObjective<EdmOptions>);
-  edm.train_to(1);
-  save_checkpoint(run.path(), edm.trainer, 0);
-  const fs::path first = run / "checkpoints/step-00000001";
-  const auto expect = [](const ResolvedWeights& actual, const fs::path& file, const std::string& why) {
-    EXPECT_EQ(actual.file, file);
-    EXPECT_EQ(actual.why, why);
-  };
-  expect(resolve_weights(run.path()), first / "model.safetensors",
-         "the trained weights; no average has forgotten its start, which weighs 50 % in that of rate 0.5");
-  expect(resolve_weights(run.path(), 0.9), first / "ema-0.9.safetensors",
-         "the average of rate 0.9, as asked for; its start weighs 90 %");
-  expect(resolve_weights(first, 0.0), first / "model.safetensors", "the trained weights, as asked for");
-  expect(resolve_weights(first / "ema-0.5.safetensors"), first / "ema-0.5.safetensors", "the file itself");
-
-  edm.train_to(7);  // 0.5⁷ ≤ 1 % < 0.9⁷
-  save_checkpoint(run.path(), edm.trainer, 0);
-  expect(resolve_weights(run.path()), run / "checkpoints/step-00000007/ema-0.5.safetensors",
-         "the average of rate 0.5, the largest whose start weighs at most 1 % (0.78 %)");
-  edm.train_to(44);  // 0.9⁴⁴ ≤ 1 %
-  save_checkpoint(run.path(), edm.trainer, 0);
-  EXPECT_EQ(resolve_weights(run.path()).file, run / "checkpoints/step-00000044/ema-0.9.safetensors");
-  EXPECT_EQ(resolve_weights(first).file, first / "model.safetensors");
-}
-
 // What the start weighs is told by the file, whatever the rate and the steps would say.
 TEST(Checkpoint, AStartsShareIsKeptWithTheAverageAndByResume) {
   const TemporaryFolder run;
@@ -276,21 +229,6 @@ TEST(Checkpoint, AveragesThatDoNotTellWhatTheirStartWeighsHadNoWarmup) {
   save_weights(file, weights.options, weights.weights);
   EXPECT_EQ(checkpoint_summary(file.parent_path())->averages.front().start_share, std::pow(0.5, 7));
   EXPECT_EQ(resolve_weights(run.path()).file, file);
-}
-
-TEST(Checkpoint, WeightsThatAreNotThereAreMistakes) {
-  const TemporaryFolder run;
-  TinyRun edm(kObjective<EdmOptions>);
-  EXPECT_THAT(message_of<InputError>([&] { resolve_weights(run / "nowhere"); }),
-              HasSubstr("nowhere: no such file or folder"));
-  EXPECT_THAT(message_of<InputError>([&] { resolve_weights(run.path()); }),
-              HasSubstr("neither a run with a checkpoint, nor a checkpoint folder"));
-  save_checkpoint(run.path(), edm.trainer, 0);
-  EXPECT_THAT(message_of<InputError>([&] { resolve_weights(run.path(), 0.99); }),
-              HasSubstr("has no evaluation average of rate 0.99; it has {0.5, 0.9}"));
-  const fs::path file = run / "checkpoints/latest/model.safetensors";
-  EXPECT_THAT(message_of<InputError>([&] { resolve_weights(file, 0.5); }),
-              HasSubstr("is one weight file; an average can be chosen in a run only"));
 }
 
 TEST(Checkpoint, AnotherNetworksOrABrokenCheckpointIsAMistake) {

@@ -81,11 +81,20 @@ TEST(Ema, TheStartsShareIsWhatTheStartWeighsInTheAverage) {
   }
 }
 
-TEST(Ema, TheSettledRateIsTheLargestWhoseStartWeighsAtMostOnePercent) {
-  EXPECT_EQ(settled_rate({}), std::nullopt);
-  EXPECT_EQ(settled_rate({{.rate = 0.9, .start_share = 0.0101}}), std::nullopt);
-  EXPECT_EQ(settled_rate({{.rate = 0.99, .start_share = 0.01}, {.rate = 0.9, .start_share = 0}}), 0.99);
-  EXPECT_EQ(settled_rate({{.rate = 0.9, .start_share = 0}, {.rate = 0.99, .start_share = 0.02}}), 0.9);
+TEST(Ema, TheSettledAverageIsTheSlowestWhoseStartWeighsAtMostOnePercent) {
+  const auto none = std::optional<size_t>();
+  EXPECT_EQ(settled_average({}), none);
+  EXPECT_EQ(settled_average({{.rate = 0.9, .start_share = 0.0101}}), none);
+  EXPECT_EQ(settled_average({{.rate = 0.99, .start_share = 0.01}, {.rate = 0.9, .start_share = 0}}), 0U);
+  EXPECT_EQ(settled_average({{.rate = 0.9, .start_share = 0}, {.rate = 0.99, .start_share = 0.02}}), 0U);
+}
+
+TEST(Ema, APowerFunctionStandsInForRatesThatHaveNotSettled) {
+  const AverageState narrow{.start_share = 0, .power_std = 0.05};
+  const AverageState wide{.start_share = 0, .power_std = 0.1};
+  EXPECT_EQ(settled_average({{.rate = 0.9, .start_share = 0.5}, wide, narrow}), 1U);
+  EXPECT_EQ(settled_average({wide, narrow, {.rate = 0.01, .start_share = 0}}), 2U);
+  EXPECT_EQ(settled_average({{.start_share = 1, .power_std = 0.1}}), std::optional<size_t>());  // before updates
 }
 
 // Of updates 1 … n to weights θ_k the k-th weighs (k^(γ+1) − (k−1)^(γ+1))/n^(γ+1): the start nothing.
@@ -105,10 +114,6 @@ TEST(Ema, APowerFunctionWeighsUpdatesByTheirPlace) {
     EXPECT_EQ(set.states()[1].start_share, 0);
     EXPECT_EQ(set.states()[1].updates, k);
   }
-}
-
-TEST(Ema, APowerFunctionIsNoSettledRate) {
-  EXPECT_EQ(settled_rate({{.start_share = 0, .power_std = 0.1}}), std::nullopt);
 }
 
 TEST(Ema, AWidthTwiceIsAMistake) {

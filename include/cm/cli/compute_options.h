@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "cm/training/model.h"
+#include "cm/training/weight_choice.h"
 
 namespace CLI {
 class App;
@@ -20,9 +21,9 @@ struct ComputeOptions {
 // Declares --dtype and --cuda-graph.
 void add_compute_options(CLI::App& app, ComputeOptions& options);
 
-// load_model, with this process's fp32 products as the type wants them (allow_tf32), its evaluations recorded
+// A model of the weights, with this process's fp32 products as the type wants them (allow_tf32), its evaluations recorded
 // if asked for; and of its guide, if any, likewise (Model::guide_by).
-Model open_model(const std::filesystem::path& weights, const std::optional<std::filesystem::path>& guide,
+Model open_model(const ResolvedWeights& weights, const std::optional<std::filesystem::path>& guide,
                  const torch::Device& device, const ComputeOptions& options);
 
 // Model::record_evaluations; where the device cannot, a line of the log says so.

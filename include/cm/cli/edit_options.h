@@ -9,13 +9,14 @@
 #include "cm/cli/command_line.h"
 #include "cm/cli/compute_options.h"
 #include "cm/training/edit.h"
+#include "cm/training/weight_choice.h"
 
 namespace cm {
 
 struct EditOptions : EditRequest {
   CommonOptions common = {};
   std::string checkpoint = "";
-  std::optional<double> ema = std::nullopt;
+  WeightChoice weights = {};
   std::optional<std::string> input = std::nullopt;
   // inpaint: a picture, white = known, or x, y, w, h of the part to fill, in the model's pixels.
   std::optional<std::string> mask = std::nullopt;

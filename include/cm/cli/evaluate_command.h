@@ -17,7 +17,9 @@ struct EvaluateCommand {
   // One of both: images that load_images reads, or what is to be sampled.
   std::optional<std::string> samples;
   std::vector<std::string> checkpoints;
-  std::vector<double> ema;  // which averages of each checkpoint; none: the one that resolve_weights chooses
+  // Averages of each checkpoint, of one of both kinds; none: the one that resolve_weights chooses.
+  std::vector<double> ema;
+  std::vector<double> ema_std;
   // 50,000, as in the literature; `batch` is that of the features, too.
   SampleSetOptions sampling = {
       .request = {}, .count = 50000, .classes = {}, .batch = 64, .quantization = Quantization::nearest};
@@ -26,7 +28,7 @@ struct EvaluateCommand {
   bool calibrate = false;
   bool extrapolate = false;
   std::optional<std::string> statistics;  // file to save them in
-  std::optional<std::string> plot;        // folder for METRIC.png over training
+  std::optional<std::string> plot;        // folder for METRIC.png (src/cli/evaluation_report.h)
   bool json = false;
   bool dry_run = false;
 };

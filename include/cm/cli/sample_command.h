@@ -12,7 +12,7 @@ namespace cm {
 struct SampleCommand {
   CommonOptions common;
   std::string checkpoint;
-  std::optional<double> ema;
+  WeightChoice weights;
   SampleSetOptions samples;
   std::string out;
   std::optional<std::string> noise;  // safetensors with x_T and noise.0, noise.1, …

@@ -9,8 +9,8 @@
 #include "cm/cli/compute_options.h"
 #include "cm/io/image.h"
 #include "cm/metrics/image_set.h"
-#include "cm/training/checkpoint.h"
 #include "cm/training/sampling.h"
+#include "cm/training/weight_choice.h"
 
 namespace CLI {
 class App;
@@ -39,9 +39,9 @@ struct SampleSetPlan {
   Tensor labels;  // int64 [count]; undefined for a model without classes
 };
 
-// The plan for `checkpoint` (resolve_weights has the meaning of `ema`). InputError for options that
+// The plan for `choice` of `checkpoint` (resolve_weights). InputError for options that
 // contradict themselves or the model.
-SampleSetPlan plan_samples(const std::string& checkpoint, std::optional<double> ema,
+SampleSetPlan plan_samples(const std::string& checkpoint, const WeightChoice& choice,
                            const SampleSetOptions& options);
 
 // A line of the log that says which weights are taken, and why: for when nothing more can be refused.

@@ -8,13 +8,14 @@
 #include "cm/cli/command_line.h"
 #include "cm/cli/compute_options.h"
 #include "cm/cli/reference_options.h"
+#include "cm/training/weight_choice.h"
 
 namespace cm {
 
 struct SearchCommand {
   CommonOptions common;
   std::string checkpoint;
-  std::optional<double> ema;
+  WeightChoice weights;
   int64_t steps = 2;
   std::optional<int64_t> grid;  // default: grid_levels of the model
   std::string metric = "frechet";

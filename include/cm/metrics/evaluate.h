@@ -22,9 +22,9 @@ std::string metrics_help();
 // The Fréchet distance by the name that it has in these features: fid or frechet.
 std::string distance_metric(const FeatureExtractor& extractor);
 
-// Whether value a of the metric is better than value b: distances are best low, shares and scores high.
-// InputError when there is no metric of this name.
-bool is_better(const std::string& metric, double a, double b);
+// Whether value a of a metric, or of a score that belongs to one (fid_infinity to fid), is better than value
+// b: distances are best low, shares and scores high. InputError when there is no metric of this name.
+bool is_better(const std::string& score, double a, double b);
 
 struct EvaluationOptions {
   std::vector<std::string> metrics = {"frechet"};

@@ -9,20 +9,19 @@
 #include "cm/data/dataset.h"
 #include "cm/training/methods.h"
 #include "cm/training/trainer.h"
+#include "cm/training/weight_choice.h"
 
 namespace cm {
 
 // Weights that come from elsewhere.
-struct WeightSource {
+struct WeightSource : WeightChoice {
   std::optional<std::string> checkpoint;
-  std::optional<double> ema;
 };
 
 template <class Visitor>
 void fields(Visitor& visit, WeightSource& o) {
   visit("checkpoint", o.checkpoint, "a weight file, a checkpoint folder or a run");
-  visit("ema", o.ema, "which evaluation average of it; 0: the trained weights; default: as sampling chooses",
-        from_below(0, 1));
+  fields(visit, static_cast<WeightChoice&>(o));
 }
 
 // The diffusion model that is distilled.

@@ -21,6 +21,7 @@ enum class EmaWarmup {
 
 // √(1/12), the σ_rel of γ = 0: the plain mean of all weights so far.
 inline constexpr double kLargestPowerStd = 0.28867513459481287;
+inline constexpr Range kPowerStds{.min = 0, .max = kLargestPowerStd, .open_min = true, .open_max = true};
 
 // What the weights of a snapshot are stored as.
 enum class SnapshotType { fp16, fp32 };
@@ -42,7 +43,7 @@ void fields(Visitor& visit, EmaOptions& o) {
   visit("power_stds", o.power_stds,
         "σ_rel of averages by power functions, each kept; of snapshots of two or more, as [0.05, 0.1], "
         "cm-average makes any other one after training",
-        Range{.min = 0, .max = kLargestPowerStd, .open_min = true, .open_max = true});
+        kPowerStds);
   visit("snapshot_every", o.snapshot_every,
         "steps between two snapshots of the power_stds; the last step always has one, and so has a stage's",
         within(1, kMostSteps));
@@ -70,14 +71,14 @@ template <class Visitor>
 void fields(Visitor& visit, AverageState& o) {
   visit("rate", o.rate, "decay rate", from_below(0, 1));
   visit("start_share", o.start_share, "weight of what the average started with", within(0, 1));
-  visit("power_std", o.power_std, "σ_rel, of an average by a power function",
-        Range{.min = 0, .max = kLargestPowerStd, .open_min = true, .open_max = true});
+  visit("power_std", o.power_std, "σ_rel, of an average by a power function", kPowerStds);
   visit("updates", o.updates, "updates since it started", within(0, kMostSteps));
 }
 
-// The largest constant rate whose average has forgotten its start, which weighs at most 1 %; nullopt when
-// there is none.
-std::optional<double> settled_rate(const std::vector<AverageState>& averages);
+// Which of the averages stands for what was trained unless another is asked for: that of the largest constant
+// rate that has forgotten its start, which weighs at most 1 %, or else the widest by a power function; nullopt
+// when there is none.
+std::optional<size_t> settled_average(const std::vector<AverageState>& averages);
 
 // The averages of one set of parameters at several rates, then those by power functions.
 class EmaSet {

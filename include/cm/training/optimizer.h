@@ -49,9 +49,8 @@ void fields(Visitor& visit, OptimizerOptions& o) {
   visit("warmup_steps", o.warmup_steps, "steps over which the learning rate rises linearly from 0",
         within(0, kMostSteps));
   visit("decay", o.decay,
-        "how the learning rate falls: linear and cosine from the warm-up to 0 at the last step, inverse_sqrt "
-        "as "
-        "1/√step from decay_start on");
+        "how the learning rate falls: linear and cosine from the warm-up to 0 at the last step, "
+        "inverse_sqrt as 1/√step from decay_start on");
   visit("decay_start", o.decay_start, "step at which decay inverse_sqrt begins, which it needs",
         within(1, kMostSteps));
   visit("clip_norm", o.clip_norm, "largest norm of the whole gradient; longer ones are scaled down",
