@@ -61,10 +61,10 @@ class Case:
 
 
 class Training(Case):
-    """Twelve steps, with a checkpoint of four to six files after every second."""
+    """Twelve steps, with a checkpoint of six to eight files after every second."""
 
     SETTINGS = ("train.steps=12", "train.checkpoint_every=2", "train.keep_checkpoints=2", "train.sample_every=4",
-                "train.sample_count=4", "data.workers=1")  # fmt: skip
+                "train.sample_count=4", "data.workers=1", "ema.power_stds=[0.05,0.1]", "ema.snapshot_every=4")  # fmt: skip
 
     def __init__(self, objective: str, settings: list[str], ranks: int = 1) -> None:
         super().__init__(f"training-{objective}" if ranks == 1 else f"ranks-{ranks}", ranks)

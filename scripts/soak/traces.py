@@ -12,7 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 logging.getLogger("tensorboard").setLevel(logging.ERROR)  # it warns of what it forgets
 
-OF_A_RUN = {"config.yaml", "metrics.jsonl", "tensorboard", "samples", "checkpoints"}
+OF_A_RUN = {"config.yaml", "metrics.jsonl", "tensorboard", "samples", "averages", "checkpoints"}
 
 
 def leftovers(folder: Path) -> list[str]:
@@ -68,7 +68,7 @@ def run_problems(folder: Path, twin: Path, with_all: Path) -> list[str]:
             problems.append(f"{source} has the steps {steps}")
     mine, theirs = support.contents(folder), support.contents(twin)
     for name in mine:
-        is_result = name == "config.yaml" or (name.startswith("samples/") and "/." not in name)
+        is_result = name == "config.yaml" or (name.startswith(("samples/", "averages/")) and "/." not in name)
         if is_result and mine[name] != theirs.get(name):
             problems.append(f"{name} is another than that of the run that was never killed")
     return problems
@@ -100,7 +100,7 @@ def run_differences(folder: Path, twin: Path) -> list[str]:
         problems.append("metrics.jsonl has other numbers")
     if steps_in_tensorboard(folder) != [line["step"] for line in logged(twin)]:
         problems.append(f"TensorBoard has the steps {steps_in_tensorboard(folder)}")
-    for part in ("checkpoints", "samples"):
+    for part in ("checkpoints", "samples", "averages"):
         mine, theirs = support.contents(folder / part), support.contents(twin / part)
         different = sorted(name for name in mine | theirs if mine.get(name) != theirs.get(name))
         problems += [f"{part}/{name} is another or missing" for name in different if not is_older(name, twin)]

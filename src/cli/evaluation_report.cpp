@@ -37,7 +37,8 @@ std::string run_of(const Json& samples) {
 Row row_of(const Json& report, const std::vector<std::string>& scores) {
   const Json& samples = report.at("samples");
   const bool trained = samples.contains("step");
-  Row row = {run_of(samples), trained ? concat(samples.at("step")) : "-", trained ? average_of(samples) : "-"};
+  Row row = {run_of(samples), trained ? concat(samples.at("step")) : "-",
+             trained ? average_of(samples) : "-"};
   for (const auto& score : scores) row.push_back(rounded(report.at(score).get<double>()));
   return row;
 }

@@ -38,7 +38,7 @@ void write_images(const ImageOutput& output, const Tensor& x, const Tensor& labe
 Json sampler_record(const SamplerOptions& sampler);
 
 // How images were made, for the record beside them.
-Json walk_record(const ResolvedWeights& weights, const SamplerOptions& sampler, int64_t count,
-                 int64_t batch, double seconds);
+Json walk_record(const ResolvedWeights& weights, const SamplerOptions& sampler, int64_t count, int64_t batch,
+                 double seconds);
 
 }  // namespace cm

@@ -7,9 +7,9 @@
 #include "cm/base/text.h"
 #include "cm/io/json.h"
 #include "cm/training/checkpoint.h"
-#include "cm/training/weight_choice.h"
 #include "cm/training/model.h"
 #include "cm/training/run_files.h"
+#include "cm/training/weight_choice.h"
 #include "cm/yaml/writer.h"
 #include "run_state.h"
 #include "watch.h"
@@ -32,8 +32,8 @@ Json tensors_of(const SafetensorsHeader& header) {
 std::string averages_line(const Json& info) {
   std::vector<std::string> kinds;
   if (!info["ema_rates"].empty()) {
-    kinds.push_back(concat(json_text(info["ema_rates"]), ", whose start weighs ",
-                           json_text(info["start_shares"])));
+    kinds.push_back(
+        concat(json_text(info["ema_rates"]), ", whose start weighs ", json_text(info["start_shares"])));
   }
   if (!info["ema_stds"].empty()) kinds.push_back(concat("of σ_rel ", json_text(info["ema_stds"])));
   return concat("averages    ", kinds.empty() ? "none" : join(kinds, "; "), '\n');
@@ -43,8 +43,7 @@ void print_model(const Json& info, const ModelOptions& options) {
   std::cout << "weights     " << info["weights"].get<std::string>() << "\n            "
             << info["why"].get<std::string>() << "\nparameters  " << info["parameters"] << " ("
             << human_count(info["parameters"].get<double>()) << ")\n";
-  if (info.contains("step"))
-    std::cout << "step        " << info["step"] << '\n' << averages_line(info);
+  if (info.contains("step")) std::cout << "step        " << info["step"] << '\n' << averages_line(info);
   if (options.distilled_steps)
     std::cout << "sampled in  " << *options.distilled_steps << " Euler steps (progressive distillation)\n";
   std::cout << to_yaml(options);

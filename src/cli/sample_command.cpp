@@ -42,8 +42,7 @@ Opened open_named(const SampleCommand& command, const torch::Device& device) {
   Opened opened{.plan = plan_samples(command.checkpoint, command.weights, command.samples),
                 .model = std::nullopt,
                 .replay = std::nullopt};
-  opened.model =
-      open_model(opened.plan.weights, opened.plan.sampler.guide, device, command.samples.compute);
+  opened.model = open_model(opened.plan.weights, opened.plan.sampler.guide, device, command.samples.compute);
   if (command.noise) opened.replay.emplace(*command.noise, opened.plan.model.image, command.samples.count);
   return opened;
 }

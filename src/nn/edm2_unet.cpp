@@ -1,6 +1,7 @@
 #include "cm/nn/edm2_unet.h"
 
 #include <algorithm>
+#include <numbers>
 #include <utility>
 
 #include "cm/base/text.h"
@@ -62,14 +63,22 @@ class Edm2UNet : public Network {
 
  private:
   void register_embedding(Initializer& initializer) {
-    fourier_ = register_module("emb_fourier", MpFourier(initializer, plan_.features));
+    if (options_.time_features == TimeFeatures::fourier) {
+      fourier_ = register_module("emb_fourier", MpFourier(initializer, plan_.features));
+    } else {
+      positional_ = NoiseFeatures(initializer, plan_.features, /*fourier_scale=*/std::nullopt);
+    }
     noise_ = register_module(plan_.embedding, MpLinear(initializer, plan_.features, plan_.embedding_width));
     if (image_.classes > 0)
       labels_ = register_module(plan_.labels, MpLinear(initializer, image_.classes, plan_.embedding_width));
   }
 
+  Tensor features(const Tensor& time) const {
+    return fourier_.is_empty() ? positional_->forward(time) * std::numbers::sqrt2 : fourier_->forward(time);
+  }
+
   Tensor embedding(const Conditioning& told) const {
-    Tensor embedding = noise_->forward(fourier_->forward(told.time));
+    Tensor embedding = noise_->forward(features(told.time));
     if (!labels_.is_empty()) {
       const auto [of_time, of_class] = mp_sum(options_.label_balance);
       embedding = embedding * of_time + labels_->of_classes(told.labels) * of_class;
@@ -80,7 +89,8 @@ class Edm2UNet : public Network {
   UNetPlan plan_;
   Edm2Options options_;
   ImageSpec image_;
-  MpFourier fourier_ = nullptr;
+  MpFourier fourier_ = nullptr;  // one of both
+  NoiseFeatures positional_ = nullptr;
   MpLinear noise_ = nullptr;
   MpLinear labels_ = nullptr;
   MpConv2d in_conv_ = nullptr;
@@ -100,6 +110,14 @@ void validate(const Edm2Options& options, const Complain& complain) {
   if (options.double_norm) {
     complain("double_norm", concat("must be false: architecture ", Edm2Options::kName,
                                    " has no scale and shift to normalise"));
+  }
+  if (options.time_features == TimeFeatures::positional) {
+    const int64_t width = options.channel_mult.empty() ? 4 : channels_at(options, 0);
+    if (width < 4 || width % 2 != 0) {
+      complain("time_features", concat("positional come in pairs of at least two: the first level must have "
+                                       "an even number of channels, at least 4, got ",
+                                       width));
+    }
   }
 }
 
@@ -146,6 +164,8 @@ bool infer(const WeightShapes& weights, Edm2Options& options, ImageSpec& image) 
     whole = whole && channels_at(options, level) % published.value_or(1) == 0;
   if (whole) options.head_channels = published;
   options.scale_shift_norm.reset();
+  options.time_features =
+      weights.contains("emb_fourier.freqs") ? TimeFeatures::fourier : TimeFeatures::positional;
   return known;
 }
 

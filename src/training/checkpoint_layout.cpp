@@ -37,7 +37,8 @@ std::string average_name(const AverageState& average) {
 
 std::optional<AverageState> average_named(const fs::path& file) {
   const std::string name = file.filename().string();
-  if (const auto rate = number_in<double>(name, kEmaPrefix, kWeightSuffix)) return AverageState{.rate = *rate};
+  if (const auto rate = number_in<double>(name, kEmaPrefix, kWeightSuffix))
+    return AverageState{.rate = *rate};
   const auto std = number_in<double>(name, kPowerPrefix, kWeightSuffix);
   return std ? std::optional(AverageState{.power_std = std}) : std::nullopt;
 }

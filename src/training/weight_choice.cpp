@@ -43,10 +43,9 @@ ResolvedWeights settled(const fs::path& checkpoint, const std::vector<AverageSta
   if (averages.empty()) return {checkpoint / kModel, "the trained weights; there are no averages"};
   if (const auto index = settled_average(averages)) {
     const AverageState& average = averages[*index];
-    const std::string reason =
-        average.power_std ? ", the widest"
-                          : concat(", the largest whose start weighs at most 1 % (",
-                                   percent(average.start_share), ")");
+    const std::string reason = average.power_std ? ", the widest"
+                                                 : concat(", the largest whose start weighs at most 1 % (",
+                                                          percent(average.start_share), ")");
     return {checkpoint / average_name(average), in_words(average) + reason};
   }
   const auto& least = *std::ranges::min_element(averages, {}, &AverageState::start_share);
@@ -98,8 +97,7 @@ ResolvedWeights resolve_weights(const fs::path& source, const WeightChoice& choi
     return {source, "the file itself"};
   }
   if (fs::exists(source / kState)) return chosen(source, /*named=*/true, choice);
-  if (const auto checkpoint = latest_checkpoint(source))
-    return chosen(*checkpoint, /*named=*/false, choice);
+  if (const auto checkpoint = latest_checkpoint(source)) return chosen(*checkpoint, /*named=*/false, choice);
   if (const auto weights = diffusers_weights(source)) {
     if (chooses)
       throw InputError(concat(source.string(), ": is a diffusers folder, which holds no averages"));

@@ -27,8 +27,8 @@ TEST(EvaluationReport, TheTableHasALineAReport) {
 }
 
 TEST(EvaluationReport, TheChartHasACurveForEachAverageWithItsStepsInOrder) {
-  const Chart chart = chart_of(
-      {report("r", 40, 0.9, 1), report("r", 20, 0.9, 2), report("r", 20, nullptr, 3)}, "frechet");
+  const Chart chart =
+      chart_of({report("r", 40, 0.9, 1), report("r", 20, 0.9, 2), report("r", 20, nullptr, 3)}, "frechet");
   EXPECT_EQ(chart.title, "frechet of 9 samples, pixels");
   EXPECT_EQ(chart.x_axis, Axis::linear);
   ASSERT_EQ(chart.curves.size(), 2U);
@@ -57,8 +57,8 @@ TEST(EvaluationReport, TheTableNamesAveragesByPowerFunctions) {
 }
 
 TEST(EvaluationReport, OfSeveralWidthsTheChartIsOverThemWithTheBestOneMarked) {
-  const Chart chart = chart_of({report_of_std(40, 0.2, 3), report_of_std(40, 0.05, 2), report_of_std(40, 0.1, 1),
-                                report_of_std(20, 0.05, 4)},
+  const Chart chart = chart_of({report_of_std(40, 0.2, 3), report_of_std(40, 0.05, 2),
+                                report_of_std(40, 0.1, 1), report_of_std(20, 0.05, 4)},
                                "frechet");
   EXPECT_EQ(chart.x_label, "sigma_rel");
   ASSERT_EQ(chart.curves.size(), 2U);

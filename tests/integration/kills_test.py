@@ -19,7 +19,8 @@ except ImportError as missing:
     print(f"skipped: {missing}; scripts/setup.sh --dev installs it")
     sys.exit(77)
 
-RUN = ("train.steps=4", "train.keep_checkpoints=1", "train.sample_every=2", "train.sample_count=2")
+RUN = ("train.steps=4", "train.keep_checkpoints=1", "train.sample_every=2", "train.sample_count=2",
+       "ema.power_stds=[0.05,0.1]", "ema.snapshot_every=2")  # fmt: skip
 
 # (call, part of its path, which of them): just before it the process dies, or in the middle of a write.
 POINTS = (
@@ -33,6 +34,9 @@ POINTS = (
     ("write", "optimizer.safetensors", 9),
     ("write", "state.json", 2),
     ("fsync", "checkpoints", 30),
+    ("write", "std-0.1.safetensors", 2),
+    ("rename", "step-00000002-std-0.1", 1),
+    ("fsync", "averages", 4),
     ("rename", "checkpoints/step-00000002", 1),
     ("symlink", "latest", 1),
     ("rename", "latest", 2),

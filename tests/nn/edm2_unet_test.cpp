@@ -57,8 +57,30 @@ TEST(Edm2Unet, ANewNetworkAnswersZero) {
 }
 
 TEST(Edm2Unet, KeepsTheMagnitudeOfItsInput) {
-  const Tensor y = edm2_answer(*edm2_network(small_edm2()));
-  EXPECT_NEAR(y.square().mean().sqrt().item<double>(), 1, 0.2);
+  for (const auto features : {TimeFeatures::fourier, TimeFeatures::positional}) {
+    Edm2Options options = small_edm2();
+    options.time_features = features;
+    const Tensor y = edm2_answer(*edm2_network(options));
+    EXPECT_NEAR(y.square().mean().sqrt().item<double>(), 1, 0.2) << to_string(features);
+  }
+}
+
+// sCM §4.1: the slope of random features grows with their frequencies, 2π N(0, 1); that of positional ones is
+// at most 1.
+TEST(Edm2Unet, PositionalFeaturesChangeSlowlyWithTime) {
+  const auto change = [](TimeFeatures features) {
+    Edm2Options options = small_edm2();
+    options.time_features = features;
+    const auto network = edm2_network(options);
+    const torch::NoGradGuard guard;
+    const Tensor x = normal({.seed = 1}, sample_range(0, 4), {3, 8, 8});
+    const auto answer = [&](double time) {
+      return network->forward(x, {torch::full({4}, time), torch::arange(4)});
+    };
+    return test::largest_difference(answer(0.7), answer(0.69));
+  };
+  EXPECT_GT(change(TimeFeatures::positional), 0);
+  EXPECT_GT(change(TimeFeatures::fourier), 3 * change(TimeFeatures::positional));
 }
 
 // All but the gains.
@@ -114,6 +136,14 @@ TEST(Edm2Unet, WhatItHasNotIsAMistake) {
   doubled.double_norm = true;
   EXPECT_THAT(message_of<InputError>([&] { make_network(doubled, kEdm2Image); }),
               HasSubstr("double_norm must be false: architecture edm2 has no scale and shift to normalise"));
+  Edm2Options odd = small_edm2();
+  odd.channels = 33;
+  odd.head_channels = 11;
+  odd.time_features = TimeFeatures::positional;
+  EXPECT_THAT(
+      message_of<InputError>([&] { make_network(odd, kEdm2Image); }),
+      HasSubstr("time_features positional come in pairs of at least two: the first level must have an "
+                "even number of channels, at least 4, got 33"));
   Edm2Options heads = small_edm2();
   heads.head_channels = 48;
   EXPECT_THAT(message_of<InputError>([&] { make_network(heads, kEdm2Image); }),

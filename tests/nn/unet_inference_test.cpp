@@ -59,8 +59,11 @@ std::vector<Case> edm2_cases() {
     options.scale_shift_norm.reset();
     return options;
   };
+  auto positional = edm2({1}, 1, {});
+  positional.time_features = TimeFeatures::positional;
   return {{edm2({1, 2, 3}, 2, {8, 4}), {.channels = 3, .size = 16, .classes = 6}},
-          {edm2({1, 1}, 1, {}), {.channels = 1, .size = 8, .classes = 0}}};
+          {edm2({1, 1}, 1, {}), {.channels = 1, .size = 8, .classes = 0}},
+          {positional, {.channels = 1, .size = 8, .classes = 2}}};
 }
 
 std::vector<Case> song_cases() {

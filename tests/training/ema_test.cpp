@@ -94,7 +94,8 @@ TEST(Ema, APowerFunctionStandsInForRatesThatHaveNotSettled) {
   const AverageState wide{.start_share = 0, .power_std = 0.1};
   EXPECT_EQ(settled_average({{.rate = 0.9, .start_share = 0.5}, wide, narrow}), 1U);
   EXPECT_EQ(settled_average({wide, narrow, {.rate = 0.01, .start_share = 0}}), 2U);
-  EXPECT_EQ(settled_average({{.start_share = 1, .power_std = 0.1}}), std::optional<size_t>());  // before updates
+  EXPECT_EQ(settled_average({{.start_share = 1, .power_std = 0.1}}),
+            std::optional<size_t>());  // before updates
 }
 
 // Of updates 1 … n to weights θ_k the k-th weighs (k^(γ+1) − (k−1)^(γ+1))/n^(γ+1): the start nothing.

@@ -93,9 +93,9 @@ TEST(PowerSnapshots, MakeTheAverageThatTrackingWouldHave) {
     const NamedTensors tracked = all.run.student.named_weights(all.run.trainer.averages().average(2 + i));
     const PowerAverage made = power_average(all.folder.path(), others[i]);
     const NamedTensors from = start.student.named_weights();
-    EXPECT_LT(
-        relative_distance(distance_trained(from, made_weights(made).weights), distance_trained(from, tracked)),
-        2e-3)
+    EXPECT_LT(relative_distance(distance_trained(from, made_weights(made).weights),
+                                distance_trained(from, tracked)),
+              2e-3)
         << others[i];
     EXPECT_EQ(made.step, kSnapshotSteps);
     EXPECT_EQ(made.snapshots.size(), 16U);
@@ -120,7 +120,8 @@ TEST(PowerSnapshots, OfHalfTheSizeAreTheSameToElevenBits) {
   const std::string name = "averages/step-00000064-std-0.05.safetensors";
   EXPECT_LT(fs::file_size(half.folder / name), 0.7 * static_cast<double>(fs::file_size(whole.folder / name)));
   const auto made = made_weights(power_average(half.folder.path(), 0.075)).weights;
-  const double distance = relative_distance(made, made_weights(power_average(whole.folder.path(), 0.075)).weights);
+  const double distance =
+      relative_distance(made, made_weights(power_average(whole.folder.path(), 0.075)).weights);
   EXPECT_LT(distance, 1e-3);
   EXPECT_GT(distance, 0);
   for (const auto& [key, tensor] : made) EXPECT_EQ(tensor.dtype(), torch::kFloat32) << key;

@@ -57,7 +57,8 @@ TEST(WeightChoice, WeightsAreChosenByTheirRate) {
          "the trained weights; no average has forgotten its start, which weighs 50 % in that of rate 0.5");
   expect(resolve_weights(run.path(), {.ema = 0.9}), first / "ema-0.9.safetensors",
          "the average of rate 0.9, as asked for; its start weighs 90 %");
-  expect(resolve_weights(first, {.ema = 0}), first / "model.safetensors", "the trained weights, as asked for");
+  expect(resolve_weights(first, {.ema = 0}), first / "model.safetensors",
+         "the trained weights, as asked for");
   expect(resolve_weights(first / "ema-0.5.safetensors"), first / "ema-0.5.safetensors", "the file itself");
 
   edm.train_to(7);  // 0.5⁷ ≤ 1 % < 0.9⁷

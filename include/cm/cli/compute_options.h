@@ -21,8 +21,8 @@ struct ComputeOptions {
 // Declares --dtype and --cuda-graph.
 void add_compute_options(CLI::App& app, ComputeOptions& options);
 
-// A model of the weights, with this process's fp32 products as the type wants them (allow_tf32), its evaluations recorded
-// if asked for; and of its guide, if any, likewise (Model::guide_by).
+// A model of the weights, with this process's fp32 products as the type wants them (allow_tf32), its
+// evaluations recorded if asked for; and of its guide, if any, likewise (Model::guide_by).
 Model open_model(const ResolvedWeights& weights, const std::optional<std::filesystem::path>& guide,
                  const torch::Device& device, const ComputeOptions& options);
 

@@ -11,11 +11,19 @@
 
 namespace cm {
 
+// What the network is told its time by, √2 times either, of unit magnitude.
+enum class TimeFeatures {
+  fourier,     // cosines of random frequencies and phases, as published (Eq. 75)
+  positional,  // NoiseFeatures of layers.h, whose slope is bounded: for TrigFlow (sCM, arXiv 2410.11081,
+               // §4.1)
+};
+
 struct Edm2Options : UNetOptions {
   static constexpr std::string_view kName = "edm2";
   static constexpr std::string_view kHelp = "EDM2's magnitude-preserving network";
   static constexpr double kTimeScale = 1;
 
+  TimeFeatures time_features = TimeFeatures::fourier;
   std::optional<int64_t> dropout_side;
   double residual_balance = 0.3;
   double attention_balance = 0.3;
@@ -35,6 +43,10 @@ struct Edm2Options : UNetOptions {
 template <class Visitor>
 void fields(Visitor& visit, Edm2Options& o) {
   fields(visit, static_cast<UNetOptions&>(o));
+  visit(
+      "time_features", o.time_features,
+      "of the network's time: fourier, random ones as published; positional, which continuous-time training "
+      "is stable with");
   visit("dropout_side", o.dropout_side,
         "dropout in blocks of at most so many pixels a side alone (ECT, TCM, sCM: 16). Default: in all",
         within(1, kLargestSide));

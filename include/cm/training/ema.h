@@ -76,8 +76,8 @@ void fields(Visitor& visit, AverageState& o) {
 }
 
 // Which of the averages stands for what was trained unless another is asked for: that of the largest constant
-// rate that has forgotten its start, which weighs at most 1 %, or else the widest by a power function; nullopt
-// when there is none.
+// rate that has forgotten its start, which weighs at most 1 %, or else the widest by a power function;
+// nullopt when there is none.
 std::optional<size_t> settled_average(const std::vector<AverageState>& averages);
 
 // The averages of one set of parameters at several rates, then those by power functions.

@@ -26,7 +26,7 @@ void fields(Visitor& visit, WeightChoice& o) {
 
 // Weights, and in words which these are and why they were taken.
 struct ResolvedWeights {
-  std::filesystem::path file;                      // of `made`, the folder of the snapshots
+  std::filesystem::path file;  // of `made`, the folder of the snapshots
   std::string why;
   std::optional<PowerAverage> made = std::nullopt;  // where no file has them
 };
