@@ -15,9 +15,10 @@ CLI::Option* add_reference_options(CLI::App& app, ReferenceOptions& options) {
                                ->type_name("FILE");
   app.add_option("--features", options.features.source,
                  concat("pixels; inception (", kInceptionFile,
-                        ", which scripts/export_inception.py makes) or inception:FILE; a classifier file "
-                        "that scripts/train_digit_classifier.py made; or a TorchScript module of your own, "
-                        "from uint8 [N, C, H, W] to features [N, D]"))
+                        ", which scripts/export_inception.py makes) or inception:FILE; dinov2 (", kDinov2File,
+                        ", which scripts/export_dinov2.py makes) or dinov2:FILE; a classifier file that "
+                        "scripts/train_digit_classifier.py made; or a TorchScript module of your own, from "
+                        "uint8 [N, C, H, W] to features [N, D]"))
       ->type_name("FILE")
       ->capture_default_str();
   app.add_option_function<std::string>(

@@ -48,13 +48,15 @@ void check_labels(const SetHeader& samples, const Metric& metric, const FeatureE
   }
 }
 
-// The rule by which the images of these statistics got Inception's size, where it is known.
-std::optional<std::string> resize_of(const ReferenceStatistics& statistics) {
+// The rule by which the images of these statistics got the size of `inception`, where it is known.
+std::optional<std::string> resize_of(const ReferenceStatistics& statistics,
+                                     const FeatureExtractor& inception) {
   if (statistics.identity.empty()) {
     return statistics.spatial ? std::optional(to_string(InceptionResize::tensorflow)) : std::nullopt;
   }
   const Json identity = parse_json(statistics.identity);
   if (!identity.is_object() || !identity.contains(kResizeDetail)) return std::nullopt;
+  if (identity.value("name", Json()) != inception.name()) return std::nullopt;  // their rules are others
   const Json& rule = identity.at(kResizeDetail);
   return rule.is_string() ? std::optional(rule.get<std::string>()) : std::nullopt;
 }
@@ -168,7 +170,7 @@ void Evaluator::check(const SetHeader& samples) const {
 // Refuses statistics of images that Inception was shown by another rule, or by one that nobody names.
 void Evaluator::check_resize() const {
   const std::string rule = extractor_.details().at(kResizeDetail);
-  const auto theirs = resize_of(*reference_->statistics);
+  const auto theirs = resize_of(*reference_->statistics, extractor_);
   if (theirs && *theirs != rule) {
     throw InputError(
         concat(reference_->path, ": the statistics are of images resized as ", *theirs,

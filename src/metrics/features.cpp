@@ -1,6 +1,7 @@
 #include "cm/metrics/features.h"
 
 #include <algorithm>
+#include <array>
 #include <utility>
 #include <vector>
 
@@ -22,7 +23,39 @@ namespace fs = std::filesystem;
 
 constexpr auto kPixels = "pixels";
 constexpr auto kInception = "inception";
-constexpr std::string_view kInceptionPrefix = "inception:";
+constexpr auto kDinov2 = "dinov2";
+
+// What to tell a user who has no such file.
+constexpr auto kDinov2Command =
+    ".venv/bin/python scripts/export_dinov2.py --weights dinov2_vitl14_pretrain.pth --out weights/dinov2.pt";
+
+// Features by which published numbers are defined: NAME is the file where its script is told to put it,
+// NAME:FILE another.
+struct Published {
+  const char* name;
+  const char* file;
+  const char* command;
+  const char* weights;  // of which the command makes it
+};
+constexpr std::array kPublished = {
+    Published{kInception, kInceptionFile, kInceptionCommand,
+              "a file that pytorch-fid or torch-fidelity uses"},
+    Published{kDinov2, kDinov2File, kDinov2Command, "the authors' weights or timm's"}};
+
+struct NamedSource {
+  const Published* published;
+  fs::path file;
+};
+
+// None for a source of no published name.
+std::optional<NamedSource> named_source(const std::string& source) {
+  for (const Published& published : kPublished) {
+    if (source == published.name) return NamedSource{&published, published.file};
+    const std::string prefix = concat(published.name, ':');
+    if (source.starts_with(prefix)) return NamedSource{&published, source.substr(prefix.size())};
+  }
+  return std::nullopt;
+}
 
 std::string kind_of(const fs::path& file) {
   return metadata_at(read_safetensors_header(file).metadata, "kind");
@@ -44,6 +77,18 @@ std::unique_ptr<FeatureExtractor> digit_classifier(const fs::path& file, const I
                             "; use features that fit, or pixels"));
   }
   return classifier;
+}
+
+std::unique_ptr<FeatureExtractor> dinov2(const fs::path& file, const ImageShape& shape,
+                                         torch::Device device) {
+  const auto makes = concat("; ", kDinov2Command, " makes DINOv2's features");
+  try {
+    auto features = std::make_unique<ScriptFeatures>(file, shape, device);
+    if (features->name() == kDinov2) return features;
+    throw InputError(concat(file.string(), ": holds the features ", features->name(), ", not ", kDinov2));
+  } catch (const InputError& mistake) {
+    throw InputError(concat(mistake.what(), makes));
+  }
 }
 
 // The parts of an activation, to be joined over the batches.
@@ -98,32 +143,31 @@ Activations PixelFeatures::operator()(const Tensor& pixels, const Wanted&) const
 
 std::optional<fs::path> feature_file(const std::string& source) {
   if (source == kPixels) return std::nullopt;
-  const bool prefixed = source.starts_with(kInceptionPrefix);
-  const bool inception = prefixed || source == kInception;
-  const fs::path file = prefixed               ? source.substr(kInceptionPrefix.size())
-                        : source == kInception ? std::string(kInceptionFile)
-                                               : source;
+  const auto named = named_source(source);
+  const fs::path file = named ? named->file : fs::path(source);
   if (fs::is_regular_file(file)) return file;
-  if (inception) {
+  if (named) {
     throw InputError(concat("features '", source, "': there is no file '", file.string(), "'; ",
-                            kInceptionCommand,
-                            " makes one of a file that pytorch-fid or torch-fidelity uses"));
+                            named->published->command, " makes one of ", named->published->weights));
   }
-  throw InputError(concat("features '", source, "' are neither pixels nor inception nor a file that exists",
-                          did_you_mean(source, {kPixels, kInception})));
+  throw InputError(concat("features '", source,
+                          "' are neither pixels nor inception nor dinov2 nor a file that exists",
+                          did_you_mean(source, {kPixels, kInception, kDinov2})));
 }
 
 std::unique_ptr<FeatureExtractor> make_features(const FeatureOptions& options, const ImageShape& shape,
                                                 torch::Device device) {
   const auto file = feature_file(options.source);
-  const bool named_inception = options.source == kInception || options.source.starts_with(kInceptionPrefix);
-  const bool script = file && !named_inception && is_torchscript(*file);
-  if (named_inception || (file && !script && kind_of(*file) == kInceptionKind)) {
+  const auto named = named_source(options.source);
+  const std::string name = named ? named->published->name : "";
+  const bool script = file && !named && is_torchscript(*file);
+  if (name == kInception || (file && !named && !script && kind_of(*file) == kInceptionKind)) {
     return std::make_unique<InceptionFeatures>(*file, options.resize.value_or(InceptionResize::tensorflow),
                                                device);
   }
   refuse_resize(options);
   if (!file) return std::make_unique<PixelFeatures>(shape, device);
+  if (name == kDinov2) return dinov2(*file, shape, device);
   if (script) return std::make_unique<ScriptFeatures>(*file, shape, device);
   return digit_classifier(*file, shape, device);
 }
@@ -135,7 +179,7 @@ Json feature_record(const FeatureExtractor& extractor) {
     record["file"] = file->string();
     record["sha256"] = sha256_of(*file);
   }
-  for (const auto& [name, value] : extractor.details()) record[name] = value;
+  for (const auto& [name, value] : extractor.details()) record.emplace(name, value);
   return record;
 }
 

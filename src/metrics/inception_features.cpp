@@ -1,34 +1,14 @@
 #include "cm/metrics/inception_features.h"
 
-#include <ATen/Context.h>
-
 #include <utility>
 
 #include "cm/base/error.h"
 #include "cm/base/text.h"
 #include "cm/io/safetensors.h"
+#include "whole_fp32.h"
 
 namespace cm {
 namespace {
-
-// cuDNN and cuBLAS in whole fp32 while this lives: TF32's 10 bits would show in a distance's third digit.
-class WholeFp32 {
- public:
-  WholeFp32() : cudnn_(at::globalContext().allowTF32CuDNN()), cublas_(at::globalContext().allowTF32CuBLAS()) {
-    set(false, false);
-  }
-  ~WholeFp32() { set(cudnn_, cublas_); }
-  WholeFp32(const WholeFp32&) = delete;
-  WholeFp32& operator=(const WholeFp32&) = delete;
-
- private:
-  static void set(bool cudnn, bool cublas) {
-    at::globalContext().setAllowTF32CuDNN(cudnn);
-    at::globalContext().setAllowTF32CuBLAS(cublas);
-  }
-  bool cudnn_;
-  bool cublas_;
-};
 
 void check_inception_kind(const std::string& path, const Metadata& metadata) {
   const std::string kind = metadata_at(metadata, "kind");

@@ -3,12 +3,14 @@
 #include <torch/csrc/jit/api/module.h>
 #include <torch/csrc/jit/serialization/import.h>
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
 #include "cm/base/error.h"
 #include "cm/base/files.h"
 #include "cm/base/text.h"
+#include "whole_fp32.h"
 
 namespace cm {
 namespace {
@@ -18,13 +20,15 @@ constexpr auto kTakes =
     "needed";
 
 // TorchScript's messages are whole tracebacks, whose last line is the mistake; LibTorch's own have the frames
-// of C++ behind them.
+// of C++ behind them, and some the place in its sources before them: "[enforce fail at FILE:LINE] . ".
 std::string mistake_in(const std::exception& error) {
+  constexpr std::string_view kEndOfPlace = "] . ";
   const auto* of_torch = dynamic_cast<const c10::Error*>(&error);
-  const std::string text = of_torch != nullptr ? of_torch->what_without_backtrace() : error.what();
-  const size_t end = text.find_last_not_of(" \n");
-  const size_t begin = end == std::string::npos ? std::string::npos : text.rfind('\n', end);
-  return begin == std::string::npos ? text.substr(0, end + 1) : text.substr(begin + 1, end - begin);
+  std::string text = of_torch != nullptr ? of_torch->what_without_backtrace() : error.what();
+  text.erase(text.find_last_not_of(" \n") + 1);
+  text.erase(0, text.rfind('\n') + 1);
+  if (text.starts_with("[enforce fail at ")) text.erase(0, text.find(kEndOfPlace) + kEndOfPlace.size());
+  return text;
 }
 
 bool is_matrix_of(const torch::IValue& value, int64_t rows) {
@@ -53,15 +57,18 @@ Activations activations_in(const torch::IValue& answer, int64_t images, const st
   throw InputError(concat(path, ": gives ", got, " for ", images, " image(s); ", kTakes));
 }
 
-std::unique_ptr<torch::jit::Module> load_module(const std::filesystem::path& file, torch::Device device) {
-  try {
-    auto module = std::make_unique<torch::jit::Module>(torch::jit::load(file.string(), device));
-    module->eval();
-    return module;
-  } catch (const std::exception& error) {
-    throw InputError(concat(file.string(), ": can't be loaded as a TorchScript module (", mistake_in(error),
-                            "); torch.jit.save writes them"));
+// What a module says of itself; nothing where `text` is empty.
+Details facts_in(const std::string& text, const std::string& path) {
+  Details facts;
+  if (text.empty()) return facts;
+  const Json json = parse_json(text);
+  if (!json.is_object() || !std::ranges::all_of(json, [](const Json& fact) { return fact.is_string(); })) {
+    throw InputError(concat(path, ": its ", kFactsFile,
+                            " is not a JSON object of strings, as {\"name\": \"mine\"}; save the module with "
+                            "such a one, or without"));
   }
+  for (const auto& [key, value] : json.items()) facts[key] = value;
+  return facts;
 }
 
 }  // namespace
@@ -72,9 +79,24 @@ bool is_torchscript(const std::filesystem::path& file) {
   return start == std::array<char, 4>{'P', 'K', '\3', '\4'};
 }
 
+ScriptFeatures::Loaded ScriptFeatures::load(const std::filesystem::path& file, torch::Device device) {
+  Loaded loaded;
+  torch::jit::ExtraFilesMap extra = {{kFactsFile, ""}};
+  try {
+    loaded.module = std::make_unique<torch::jit::Module>(torch::jit::load(file.string(), device, extra));
+    loaded.module->eval();
+  } catch (const std::exception& error) {
+    throw InputError(concat(file.string(), ": can't be loaded as a TorchScript module (", mistake_in(error),
+                            "); torch.jit.save writes them"));
+  }
+  loaded.details = facts_in(extra.at(kFactsFile), file.string());
+  if (const auto name = loaded.details.extract("name")) loaded.name = name.mapped();
+  return loaded;
+}
+
 ScriptFeatures::ScriptFeatures(const std::filesystem::path& file, const ImageShape& shape,
                                torch::Device device)
-    : file_(file), device_(device), module_(load_module(file, device)) {
+    : file_(file), device_(device), loaded_(load(file, device)) {
   const Tensor black = torch::zeros({1, shape.channels, shape.height, shape.width}, torch::kUInt8);
   const Activations found = (*this)(black, {});
   width_ = found.features.size(1);
@@ -84,9 +106,10 @@ ScriptFeatures::ScriptFeatures(const std::filesystem::path& file, const ImageSha
 ScriptFeatures::~ScriptFeatures() = default;
 
 Activations ScriptFeatures::operator()(const Tensor& pixels, const Wanted&) const {
+  const WholeFp32 precision;
   torch::IValue answer;
   try {
-    answer = no_grad([&] { return module_->forward({pixels.to(device_)}); });
+    answer = no_grad([&] { return loaded_.module->forward({pixels.to(device_)}); });
   } catch (const std::exception& error) {
     throw InputError(concat(file_.string(), ": fails on images of ",
                             to_string(ImageShape{pixels.size(1), pixels.size(2), pixels.size(3)}), " (",

@@ -92,6 +92,10 @@ TEST(EvaluateStatistics, StatisticsCountUnderTheirOwnRuleOfResizing) {
                 HasSubstr("s.npz: the statistics are of images resized as clean, not as tensorflow; give "
                           "--resize clean"));
   }
+  ReferenceStatistics elsewhere = ours;  // other features may call their rules anything
+  elsewhere.identity = R"({"name":"dinov2","resize":"torch"})";
+  EXPECT_THAT(answer(elsewhere, tensorflow, false),
+              HasSubstr(R"(are of the features {"name":"dinov2","resize":"torch"}, not of)"));
   ReferenceStatistics official = ours;
   official.identity = "";
   EXPECT_EQ(answer(official, tensorflow, false), "");

@@ -63,11 +63,15 @@ TEST(Features, ImagesAreAskedForOnceInTheirOrder) {
 
 TEST(Features, RefuseUnknownNames) {
   EXPECT_THAT(mistake(source("pixel"), kTiny),
-              AllOf(HasSubstr("'pixel' are neither pixels nor inception nor a file that exists"),
+              AllOf(HasSubstr("'pixel' are neither pixels nor inception nor dinov2 nor a file that exists"),
                     HasSubstr("did you mean pixels?")));
   for (const char* missing : {"inception:nowhere", "inception"}) {
     EXPECT_THAT(mistake(source(missing), kTiny),
                 AllOf(HasSubstr("there is no file"), HasSubstr("scripts/export_inception.py")));
+  }
+  for (const char* missing : {"dinov2:nowhere", "dinov2"}) {
+    EXPECT_THAT(mistake(source(missing), kTiny),
+                AllOf(HasSubstr("there is no file"), HasSubstr("scripts/export_dinov2.py")));
   }
 }
 
@@ -76,7 +80,9 @@ TEST(Features, KnowTheirFile) {
   test::save(test::one_pixel_classifier(), folder / "c.safetensors");
   EXPECT_EQ(feature_file("pixels"), std::nullopt);
   EXPECT_EQ(feature_file((folder / "c.safetensors").string()), folder / "c.safetensors");
-  EXPECT_EQ(feature_file("inception:" + (folder / "c.safetensors").string()), folder / "c.safetensors");
+  for (const std::string published : {"inception:", "dinov2:"}) {
+    EXPECT_EQ(feature_file(published + (folder / "c.safetensors").string()), folder / "c.safetensors");
+  }
 }
 
 TEST(Features, RefuseARuleOfResizingBesideOthersThanInception) {

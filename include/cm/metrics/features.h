@@ -67,14 +67,15 @@ class PixelFeatures : public FeatureExtractor {
   torch::Device device_;
 };
 
-// Where scripts/export_inception.py is told to put Inception's weights: what the source "inception" alone
-// means.
+// Where the scripts that make them are told to put Inception's weights and DINOv2's module: what the sources
+// "inception" and "dinov2" alone mean.
 inline constexpr auto kInceptionFile = "weights/inception.safetensors";
+inline constexpr auto kDinov2File = "weights/dinov2.pt";
 
 struct FeatureOptions {
-  // "pixels", "inception", "inception:FILE", or a FILE: Inception's weights or a classifier's
-  // (src/metrics/digit_classifier.h), told apart by what they say they are, or a TorchScript module
-  // (src/metrics/script_features.h).
+  // "pixels", "inception", "dinov2", the last two also as "NAME:FILE", or a FILE: Inception's weights or a
+  // classifier's (src/metrics/digit_classifier.h), told apart by what they say they are, or a TorchScript
+  // module (src/metrics/script_features.h), which is what DINOv2's are.
   std::string source = "pixels";
   std::optional<InceptionResize> resize;  // Inception's; tensorflow unless given
 };
