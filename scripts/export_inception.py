@@ -14,13 +14,12 @@ cm-evaluate reads the result and reports it with every number:
 """
 
 import argparse
-import hashlib
 import sys
 from pathlib import Path
 
 try:
     import torch
-    from state_dict import InputError, Shapes, Tensors, read_state_dict, save, take
+    from state_dict import InputError, Shapes, Tensors, read_state_dict, save, sha256_of, take
 except ImportError as missing:
     sys.exit(f"export_inception: {missing}; run it with .venv/bin/python, which scripts/setup.sh makes")
 
@@ -136,10 +135,6 @@ def read_inception(path: Path) -> Tensors:
             "torch-fidelity publish as …inception-2015-12-05-6726825d.pth"
         )
     return take(path, state, weight_shapes(), "the Inception of FID")
-
-
-def sha256_of(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def export(source: Path, out: Path) -> str:

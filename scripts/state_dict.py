@@ -1,13 +1,14 @@
 """State dicts of PyTorch, checked tensor by tensor, and the files that the scripts make of them."""
 
 import contextlib
+import hashlib
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 DIFFERENCES_SHOWN = 5
 
@@ -19,8 +20,15 @@ class InputError(Exception):
     """What the user gave is not what is needed: one line."""
 
 
+def sha256_of(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def read_state_dict(path: Path) -> dict:
+    """Of a file of torch.save, or of safetensors if its name says so."""
     try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the unpickler's words about a file that is then refused
             content = torch.load(path, map_location="cpu", weights_only=True)
