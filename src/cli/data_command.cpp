@@ -4,13 +4,19 @@
 #include <iostream>
 
 #include "cm/base/error.h"
+#include "cm/base/files.h"
+#include "cm/base/progress.h"
 #include "cm/base/text.h"
+#include "cm/data/image_zip.h"
+#include "cm/io/zip_archive.h"
 #include "cm/run/run_config.h"
 #include "cm/yaml/reader.h"
 #include "image_output.h"
 
 namespace cm {
 namespace {
+
+namespace fs = std::filesystem;
 
 constexpr int64_t kGridImages = 100;
 
@@ -23,20 +29,46 @@ int64_t checked_count(const DataCommand& command, const Dataset& dataset) {
   return count;
 }
 
+ImageOutput output_of(const DataCommand& command) {
+  return {.folder = *command.out, .write_pngs = command.write_pngs};
+}
+
+void check_where_to(const DataCommand& command) {
+  if (command.out.has_value() == command.to_zip.has_value())
+    throw InputError("give one of --out, a folder, and --to-zip, an archive to train on");
+  if (command.out) return check_output(output_of(command), command.force);
+  if (!is_zip(*command.to_zip))
+    throw InputError(concat("--to-zip ", *command.to_zip, ": must be the name of a .zip file"));
+  refuse_to_replace(*command.to_zip, command.force);
+}
+
+fs::path write_archive(const fs::path& path, const Dataset& dataset, int64_t count) {
+  create_folder_of(path);
+  Progress progress("images", count);
+  write_image_zip(path, dataset, count, [&](int64_t images) { progress.update(images); });
+  return path;
+}
+
+fs::path write_folder(const DataCommand& command, const Dataset& dataset, int64_t count) {
+  const ImageOutput output = output_of(command);
+  const Examples images = first_examples(dataset, count);
+  write_pixels(output, images.pixels, images.labels,
+               make_grid(images.pixels.narrow(0, 0, std::min(kGridImages, count))));
+  return output.folder / "samples.npz";
+}
+
 }  // namespace
 
 int run_data_command(const DataCommand& command) {
-  const ImageOutput output{.folder = command.out, .write_pngs = command.write_pngs};
-  check_output(output, command.force);
+  check_where_to(command);
   const auto config = read_config<RunConfig>(load_yaml(command.config), command.overrides);
   const auto dataset = open_dataset(config.data);
-  const Examples images = first_examples(*dataset, checked_count(command, *dataset));
-  const int64_t count = images.pixels.size(0);
-  write_pixels(output, images.pixels, images.labels,
-               make_grid(images.pixels.narrow(0, 0, std::min(kGridImages, count))));
+  const int64_t count = checked_count(command, *dataset);
+  const fs::path written = command.to_zip ? write_archive(*command.to_zip, *dataset, count)
+                                          : write_folder(command, *dataset, count);
   std::cout << count << " of " << dataset->size() << " images of " << config.data.path << ", "
             << dataset->channels() << " × " << dataset->image_size() << " × " << dataset->image_size() << ": "
-            << (output.folder / "samples.npz").string() << '\n';
+            << written.string() << '\n';
   return 0;
 }
 

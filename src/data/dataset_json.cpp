@@ -77,4 +77,12 @@ std::vector<int64_t> labels_in_json(const std::string& text, const std::string& 
   return labels;
 }
 
+std::string json_of_labels(const std::vector<LabelledFile>& files, bool has_classes) {
+  Json labels;
+  if (has_classes) {
+    for (const LabelledFile& file : files) labels.push_back({file.name, file.label});
+  }
+  return json_text(Json{{"labels", labels}});
+}
+
 }  // namespace cm

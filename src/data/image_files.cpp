@@ -17,8 +17,6 @@
 namespace cm {
 namespace {
 
-constexpr const char* kLabelFile = "dataset.json";
-
 // Throws what open_for_reading throws.
 std::string beginning_of(const std::filesystem::path& file) {
   std::ifstream in = open_for_reading(file);

@@ -133,9 +133,32 @@ class DataTest(ExecutableTest):
         self.assertLess(abs(distance("reference")), 1e-3)
         self.assertGreater(distance("fresh"), 1)
 
+    def test_any_data_becomes_a_zip_of_edm_that_is_trained_on(self):
+        for name, data, size in (("digits", (), 8), ("photographs", (*PATCHES, "data.image_size=24", "data.patches.count=30"), 24)):
+            with self.subTest(name):
+                archive = FOLDER / "zips" / f"{name}.zip"
+                told = must_run("cm-data", "--config", tiny_config(), "--to-zip", archive, "--num", "30", *map(str, data)).out
+                self.assertRegex(told, rf"^30 of \d+ images of .*{name}\.zip\n$")
+                before = export(f"{name}-before", "--num", "30", *data)
+                zipped = ("data.kind=folder", f"data.path={archive}", f"data.image_size={size}",
+                          f"data.channels={before['arr_0'].shape[3]}")  # fmt: skip
+                after = export(f"{name}-after", *zipped)
+                for key in ("arr_0", "arr_1"):
+                    numpy.testing.assert_array_equal(after[key], before[key])
+                with zipfile.ZipFile(archive) as content:
+                    self.assertEqual(content.namelist()[0], "00000/img00000000.png")
+                    labels = json.loads(content.read("dataset.json"))["labels"]
+                self.assertEqual(labels[29], ["00000/img00000029.png", int(before["arr_1"][29])])
+                train("edm", f"on-{name}", *zipped, "model.attention_resolutions=[]", "train.steps=1")
+        plain = FOLDER / "zips" / "plain.zip"
+        must_run("cm-data", "--config", tiny_config(), "--to-zip", plain, "data.labels=false", "--num", "2")
+        with zipfile.ZipFile(plain) as content:
+            self.assertEqual(json.loads(content.read("dataset.json")), {"labels": None})
+
     def test_what_is_refused(self):
         command = ("cm-data", "--config", tiny_config(), "--out", "never-made")
         export("kept", "--num", "3")
+        (FOLDER / "there.zip").touch()
         self.assert_all_refused(
             {
                 (*command, "--num", "1798"): r"--num must be in \[1, 1797\], the images of the data, got 1798",
@@ -144,6 +167,11 @@ class DataTest(ExecutableTest):
                 (*command, "data.pth=nowhere"): r"unknown key 'data\.pth' \(did you mean data\.path\?\)",
                 (*command[:3], "--out", "kept"): r"kept/samples\.npz: exists already; --force writes over it",
                 ("cm-data", "--config", "nowhere.yaml", "--out", "never-made"): r"nowhere\.yaml: no such file",
+                command[:3]: r"give one of --out, a folder, and --to-zip, an archive to train on",
+                (*command, "--to-zip", "a.zip"): r"give one of --out, a folder, and --to-zip",
+                (*command[:3], "--to-zip", "a.tar"): r"--to-zip a\.tar: must be the name of a \.zip file",
+                (*command[:3], "--to-zip", "there.zip"): r"there\.zip: exists already; --force writes over it",
+                (*command[:3], "--to-zip", "a.zip", "--png"): r"--png requires --out",
             }
         )
         self.assertFalse((FOLDER / "never-made").exists())
