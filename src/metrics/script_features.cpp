@@ -20,7 +20,8 @@ constexpr auto kTakes =
     "needed";
 
 // TorchScript's messages are whole tracebacks, whose last line is the mistake; LibTorch's own have the frames
-// of C++ behind them, and some the place in its sources before them: "[enforce fail at FILE:LINE] . ".
+// of C++ behind them, some also the place in its sources before them, "[enforce fail at FILE:LINE] . ", or
+// guesses at what befell the file.
 std::string mistake_in(const std::exception& error) {
   constexpr std::string_view kEndOfPlace = "] . ";
   const auto* of_torch = dynamic_cast<const c10::Error*>(&error);
@@ -28,7 +29,10 @@ std::string mistake_in(const std::exception& error) {
   text.erase(text.find_last_not_of(" \n") + 1);
   text.erase(0, text.rfind('\n') + 1);
   if (text.starts_with("[enforce fail at ")) text.erase(0, text.find(kEndOfPlace) + kEndOfPlace.size());
-  return text;
+  if (text.find("locating file constants.pkl") != std::string::npos) {
+    return "it holds weights and no code";
+  }
+  return text.substr(0, text.find(". This is an internal miniz error"));
 }
 
 bool is_matrix_of(const torch::IValue& value, int64_t rows) {

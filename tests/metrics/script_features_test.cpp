@@ -3,10 +3,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <torch/csrc/jit/api/module.h>
+#include <torch/csrc/jit/serialization/pickle.h>
 
 #include <fstream>
 
 #include "cm/base/error.h"
+#include "cm/base/files.h"
 #include "cm/io/npz.h"
 #include "metrics/classifier_file.h"
 #include "support/message_of.h"
@@ -18,6 +20,7 @@ namespace {
 using test::kTiny;
 using test::TemporaryFolder;
 using testing::AllOf;
+using testing::EndsWith;
 using testing::HasSubstr;
 
 constexpr auto kFlat = "return x.flatten(1).float()";
@@ -129,7 +132,17 @@ TEST(ScriptFeatures, RefuseADamagedFile) {
   const std::string found = test::message_of<InputError>([&] { features_of(folder / "broken.pt"); });
   EXPECT_THAT(found,
               HasSubstr("broken.pt: can't be loaded as a TorchScript module (PytorchStreamReader failed"));
+  EXPECT_THAT(found, EndsWith("not a ZIP archive); torch.jit.save writes them"));
   EXPECT_EQ(found.find('\n'), std::string::npos) << found;
+}
+
+TEST(ScriptFeatures, RefuseWeightsWithoutCode) {
+  const TemporaryFolder folder;
+  const std::vector<char> weights = torch::jit::pickle_save(torch::ones({2}));  // as torch.save in Python
+  write_file_atomically(folder / "weights.pth", {weights.data(), weights.size()});
+  EXPECT_THAT(
+      test::message_of<InputError>([&] { features_of(folder / "weights.pth"); }),
+      HasSubstr("weights.pth: can't be loaded as a TorchScript module (it holds weights and no code); "));
 }
 
 TEST(ScriptFeatures, RefuseAnotherArchive) {
