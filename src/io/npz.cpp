@@ -22,10 +22,12 @@ constexpr size_t kNamed = 5;  // of the arrays that are not read
 
 // Header and data, without a joined copy.
 NewZipEntry entry_of(const std::string& name, const Tensor& tensor) {
-  return {concat(name, kSuffix), [stored = in_file_layout(tensor)]() -> ZipBytes {
-            return {format_npy_header(stored.scalar_type(), stored.sizes().vec()),
-                    {static_cast<const char*>(stored.data_ptr()), stored.nbytes()}};
-          }};
+  const Tensor stored = in_file_layout(tensor);
+  const std::string header = format_npy_header(stored.scalar_type(), stored.sizes().vec());
+  const auto bytes = [=]() -> ZipBytes {
+    return {header, {static_cast<const char*>(stored.data_ptr()), stored.nbytes()}};
+  };
+  return {concat(name, kSuffix), bytes, header.size() + stored.nbytes()};
 }
 
 // The arrays whose names are wanted. Any name may be, of what is not.

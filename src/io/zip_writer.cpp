@@ -31,7 +31,6 @@ class EntrySource {
   // False when the bytes can't be had.
   bool open() {
     position_ = 0;
-    if (bytes_) return true;
     try {
       bytes_ = entry_.bytes();
     } catch (...) {
@@ -42,13 +41,14 @@ class EntrySource {
 
   void close() { bytes_.reset(); }
 
-  uint64_t size() const { return bytes_->own.size() + bytes_->lent.size(); }
+  std::optional<uint64_t> known_size() const { return entry_.size; }
 
   uint64_t read(char* to, uint64_t most) {
     const bool in_own = position_ < bytes_->own.size();
     const char* from =
         in_own ? bytes_->own.data() + position_ : bytes_->lent.data() + (position_ - bytes_->own.size());
-    const uint64_t count = std::min(most, (in_own ? bytes_->own.size() : size()) - position_);
+    const uint64_t count =
+        std::min(most, (in_own ? bytes_->own.size() : bytes_->own.size() + bytes_->lent.size()) - position_);
     if (count > 0) std::memcpy(to, from, count);
     position_ += count;
     return count;
@@ -61,7 +61,8 @@ class EntrySource {
   uint64_t position_ = 0;
 };
 
-// libzip's view of it (zip_source_function(3)). Its size is asked for just before it is written.
+// libzip's view of it (zip_source_function(3)). An entry's size is asked for long before its bytes; where it
+// is not known libzip takes up to 20 bytes more for it.
 zip_int64_t serve(void* user, void* data, zip_uint64_t length, zip_source_cmd_t command) {
   auto& source = *static_cast<EntrySource*>(user);
   switch (command) {
@@ -69,11 +70,12 @@ zip_int64_t serve(void* user, void* data, zip_uint64_t length, zip_source_cmd_t 
       return zip_source_make_command_bitmap(ZIP_SOURCE_OPEN, ZIP_SOURCE_READ, ZIP_SOURCE_CLOSE,
                                             ZIP_SOURCE_STAT, ZIP_SOURCE_ERROR, ZIP_SOURCE_FREE, -1);
     case ZIP_SOURCE_STAT: {
-      if (!source.open()) return -1;
       auto* stat = static_cast<zip_stat_t*>(data);
       zip_stat_init(stat);
-      stat->size = source.size();
-      stat->valid |= ZIP_STAT_SIZE;
+      if (const auto size = source.known_size()) {
+        stat->size = *size;
+        stat->valid |= ZIP_STAT_SIZE;
+      }
       return sizeof(*stat);
     }
     case ZIP_SOURCE_OPEN:

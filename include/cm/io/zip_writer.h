@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,8 +17,9 @@ struct ZipBytes {
 };
 
 struct NewZipEntry {
-  std::string name;                 // "00000/img00000000.png", UTF-8
-  std::function<ZipBytes()> bytes;  // is asked once, when the entry is written
+  std::string name;                             // "00000/img00000000.png", UTF-8
+  std::function<ZipBytes()> bytes;              // is asked once, when the entry is written
+  std::optional<uint64_t> size = std::nullopt;  // of the bytes, where it is known before
 };
 
 // Writes an archive of stored entries, complete or absent; equal entries make equal files. Error when the
