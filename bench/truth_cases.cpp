@@ -89,7 +89,7 @@ std::vector<Case> cases(int64_t steps, int64_t seed) {
   IctOptions improved;
   improved.levels.s1 = kLastIctLevels;
   add("ict", improved);
-  add("ect", EctOptions{.steps_per_stage = std::max<int64_t>(1, steps / kEctStages)},
+  add("ect", EctOptions{.pairs = {.steps_per_stage = std::max<int64_t>(1, steps / kEctStages)}},
       /*from_diffusion=*/true);
   add("continuous_ct", ContinuousCtOptions{{.weight = ContinuousWeight::limit}});
   add("sct", SctOptions{{.tangent_warmup_steps = steps / 4}});

@@ -20,7 +20,7 @@ template <class Options>
 void shorten(Options&) {}
 
 inline void shorten(EctOptions& options) {
-  options.steps_per_stage = 2;
+  options.pairs.steps_per_stage = 2;
 }
 
 template <std::derived_from<ScmOptions> Options>

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "cm/training/sampling.h"
+#include "src/training/ect_pairs.h"
 #include "support/closeness.h"
 #include "support/each_near.h"
 #include "support/tiny_run.h"
@@ -26,7 +27,7 @@ TrainingBatch batch_at(int64_t step) {
 
 // By hand: at large t the widening is 1, so r = t (1 − 2^−(stage + 1)); at small t it is 1 + k/2 = 5.
 TEST(EctObjective, TheGapHalvesInEveryStage) {
-  const EctOptions options{.steps_per_stage = 10};
+  const EctPairOptions options{.steps_per_stage = 10};
   const auto ratio = [&](double t, int64_t step) {
     return ect_previous_level(options, levels({t}), step).item<double>() / t;
   };
@@ -41,23 +42,56 @@ TEST(EctObjective, TheGapHalvesInEveryStage) {
   EXPECT_NEAR(ratio(2, 20), 1 - (1 + 8 * sigmoid) / 8, 1e-12);
 }
 
+// As where a run goes on from another's last stage, and as in TCM's, whose gap ends at a thousandth.
+TEST(EctObjective, StagesBeginWhereTheyAreToldAndEndAtTheLimit) {
+  const EctPairOptions options{.q = 4, .steps_per_stage = 10, .first_stage = 1, .ratio_limit = 0.9961};
+  const auto ratio = [&](int64_t step) {
+    return ect_previous_level(options, levels({60}), step).item<double>() / 60;
+  };
+  EXPECT_NEAR(ratio(0), 1 - 1.0 / 16, 1e-12);
+  EXPECT_NEAR(ratio(10), 1 - 1.0 / 64, 1e-12);
+  EXPECT_NEAR(ratio(20), 1 - 1.0 / 256, 1e-12);  // 0.99609
+  EXPECT_NEAR(ratio(30), 0.9961, 1e-12);
+  EXPECT_NEAR(ratio(100'000), 0.9961, 1e-12);
+}
+
+// At t = 2 and r = 1.5, σ_d = ½.
+TEST(EctObjective, WeighsPairsByTheirGapOrAsTheirNoise) {
+  const SigmaPair pair{levels({2}), levels({1.5})};
+  EXPECT_NEAR(ect_weight({}, pair, 0.5).item<double>(), 2, 1e-12);
+  EXPECT_NEAR(ect_weight({.weighting = EctWeighting::karras}, pair, 0.5).item<double>(), 4.25, 1e-12);
+}
+
+// There is always something between t and r.
+TEST(EctObjective, AfterManyStagesTheLossIsStillANumber) {
+  const Model student = test::tiny_model(test::tiny_options(), 1);
+  const EctOptions options{.pairs = {.steps_per_stage = 1}};
+  const Tensor losses = objective_of(options, {.student = student, .seed = 7}).losses(batch_at(200));
+  EXPECT_TRUE(losses.isfinite().all().item<bool>());
+  EXPECT_GT(losses.min().item<double>(), 0);
+}
+
 TEST(EctObjective, DrawsLogNormalLevels) {
   const Model student = test::tiny_model(test::tiny_options(), 1);
   test::expect_log_normal_levels(objective_of(EctOptions{}, {.student = student, .seed = 7}), -1.1, 2.0);
 }
 
-// Where every r is 0 the objective is EDM's, as a norm: (√(‖D(x_t, t) − x‖² + c²) − c)/t.
+// Where every r is 0 the objective is EDM's, as a norm: (√(‖D(x_t, t) − x‖² + c²) − c)/t, or by the weighting
+// of ImageNet's form.
 TEST(EctObjective, AtRZeroTheTargetIsTheImage) {
   const Model student = test::tiny_model(test::tiny_options(), 1);
-  const EctOptions options{.k = 1e6, .huber_c = 0.06};  // so wide a gap that r is 0 for all t
+  EctOptions options{.pairs = {.k = 1e6, .huber_c = 0.06}};  // so wide a gap that r is 0 for all t
   const Objective objective = objective_of(options, {.student = student, .seed = 7});
   // EDM's objective draws the same ln t and noise: its loss is weight · mean (D − x)².
   const EdmOptions edm{.p_mean = -1.1, .p_std = 2.0, .weighting = Weighting::uniform};
   Model denoiser = test::tiny_model(test::tiny_options(Parameterization::edm), 1);
   const Tensor square = objective_of(edm, {.student = denoiser, .seed = 7}).losses(batch_at(3)).detach() * 16;
   const Tensor t = objective.sigmas(3, sample_range(0, 6)).to(torch::kFloat32);
-  const Tensor expected = ((square + 0.06 * 0.06).sqrt() - 0.06) / t;
-  EXPECT_LT(test::relative_difference(objective.losses(batch_at(3)), expected), 1e-5);
+  const Tensor norm = (square + 0.06 * 0.06).sqrt() - 0.06;
+  EXPECT_LT(test::relative_difference(objective.losses(batch_at(3)), norm / t), 1e-5);
+  options.pairs.weighting = EctWeighting::karras;
+  const Objective of_imagenet = objective_of(options, {.student = student, .seed = 7});
+  EXPECT_LT(test::relative_difference(of_imagenet.losses(batch_at(3)), norm * (1 / t.square() + 4)), 1e-5);
 }
 
 // Stage after stage, r → t and the loss goes to the size of ‖df/dt‖. (The network's time, 250 ln σ, must not
@@ -65,7 +99,9 @@ TEST(EctObjective, AtRZeroTheTargetIsTheImage) {
 TEST(EctObjective, TheLossHasALimitAsThePairsCloseUp) {
   const Model student = test::tiny_model(test::tiny_options(), 1);
   const auto losses_at = [&](double q) {
-    return objective_of(EctOptions{.q = q}, {.student = student, .seed = 7}).losses(batch_at(3)).detach();
+    return objective_of(EctOptions{.pairs = {.q = q}}, {.student = student, .seed = 7})
+        .losses(batch_at(3))
+        .detach();
   };
   const Tensor fine = losses_at(32768);
   EXPECT_LT(test::elementwise_difference(losses_at(16384), fine), 0.05);
