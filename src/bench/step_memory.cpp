@@ -41,7 +41,7 @@ StepSetup step_setup(const RunConfig& config, const ImageSpec& image) {
   return {.network = *config.model,
           .image = image,
           .target = method.has_target,
-          .teacher = method.needs_teacher,
+          .teacher = method.needs_teacher || method.keeps_start,
           .tangent = method.derivative == Derivative::tangent,
           .lpips = method.distance && method.distance->kind == Distance::lpips,
           .averages = static_cast<int64_t>(config.ema.rates.size() + config.ema.power_stds.size())};

@@ -72,12 +72,15 @@ TrainingBench::TrainingBench(const BenchCase& bench_case, ObjectiveKind objectiv
     teacher_ = random_model(model_options_of(bench_case, Parameterization::edm), device, kTeacherSeed);
     teacher_->freeze();
   }
+  if (method.keeps_start) start_ = student_.frozen_copy(student_.options());
   const Binding models{.student = student_,
                        .target = target_ ? &*target_ : nullptr,
-                       .teacher = teacher_ ? &*teacher_ : nullptr};
+                       .teacher = teacher_ ? &*teacher_ : nullptr,
+                       .start = start_ ? &*start_ : nullptr};
   student_.compute_in(bench_case.dtype);
   if (target_) target_->compute_in(bench_case.dtype);
   if (teacher_) teacher_->hold_in(bench_case.dtype);
+  if (start_) start_->hold_in(bench_case.dtype);
   trainer_ =
       std::make_unique<Trainer>(config_.train, config_.optimizer, config_.ema, objective_of(config_, models),
                                 student_, target_ ? &*target_ : nullptr);

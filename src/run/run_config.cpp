@@ -64,9 +64,17 @@ void complain_of_teacher(const RunConfig& config, const Method& method, const Co
 void complain_of_init(const RunConfig& config, const Method& method, const Complain& complain) {
   if (method.needs_init && !config.init.checkpoint) {
     complain("init.checkpoint",
-             concat("is needed by objective ", to_string(config.objective),
-                    ": the diffusion run or weight file that it tunes; from random weights, train by ict"));
+             concat("is needed by objective ", to_string(config.objective), ": the ",
+                    method.keeps_start ? "consistency run or weight file of its first stage, trained by ect"
+                                       : "diffusion run or weight file that it tunes; from random weights, "
+                                         "train by ict"));
   }
+}
+
+void complain_of_transition(const RunConfig& config, const Method& method, const Complain& complain) {
+  if (!method.transition || *method.transition < config.sigma.max) return;
+  complain(concat(to_string(config.objective), ".transition"),
+           concat("must be below sigma.max, ", config.sigma.max, ", got ", *method.transition));
 }
 
 void complain_of_parameterization(const RunConfig& config, const Method& method, const Complain& complain) {
@@ -111,6 +119,7 @@ Objective objective_of(const RunConfig& config, Binding models, std::shared_ptr<
   const Method method = method_of(config);
   TORCH_CHECK(!method.has_target || models.target, "the objective needs a target");
   TORCH_CHECK(!method.needs_teacher || models.teacher, "the objective needs a teacher");
+  TORCH_CHECK(!method.keeps_start || models.start, "the objective needs what its student starts from");
   models.guidance = config.teacher.guidance;
   models.total_steps = config.train.steps;
   models.seed = static_cast<uint64_t>(config.train.seed);
@@ -129,6 +138,7 @@ void validate(const RunConfig& config, const Complain& complain) {
   const Method method = method_of(config);
   complain_of_teacher(config, method, complain);
   complain_of_init(config, method, complain);
+  complain_of_transition(config, method, complain);
   complain_of_lpips(config, method, complain);
   if (!config.model && !config.teacher.checkpoint && !config.init.checkpoint) {
     complain("model", "is needed where neither teacher.checkpoint nor init.checkpoint names a network");

@@ -43,16 +43,37 @@ void take_as_denoiser(ModelOptions& teacher, const std::string& source) {
   teacher.parameterization = Parameterization::edm;
 }
 
+// `what` names the model and where it comes from.
+void check_images(const std::string& what, const ImageSpec& theirs, const ImageSpec& image) {
+  const bool same =
+      theirs.channels == image.channels && theirs.size == image.size && theirs.classes == image.classes;
+  if (same) return;
+  throw InputError(concat(what, ": was trained on other images (", in_words(theirs), ") than data gives (",
+                          in_words(image), ")"));
+}
+
 void check_teacher(const ModelOptions& teacher, const ImageSpec& image, const std::string& source) {
+  const std::string what = concat("teacher.checkpoint ", source);
   if (!is_diffusion(teacher.parameterization)) {
-    throw InputError(concat("teacher.checkpoint ", source, ": is a consistency model (",
-                            to_string(teacher.parameterization), "); a diffusion model is needed"));
+    throw InputError(concat(what, ": is a consistency model (", to_string(teacher.parameterization),
+                            "); a diffusion model is needed"));
   }
-  const bool same = teacher.image.channels == image.channels && teacher.image.size == image.size &&
-                    teacher.image.classes == image.classes;
-  if (!same) {
-    throw InputError(concat("teacher.checkpoint ", source, ": was trained on other images (",
-                            in_words(teacher.image), ") than data gives (", in_words(image), ")"));
+  check_images(what, teacher.image, image);
+}
+
+// A start that teaches as long as the student is trained, by its own scalings.
+void check_kept_start(const RunConfig& config, const ModelOptions& start, const ImageSpec& image) {
+  const std::string what = concat("init.checkpoint ", *config.init.checkpoint);
+  if (start.parameterization != config.parameterization) {
+    throw InputError(
+        concat(what, ": is a ", is_diffusion(start.parameterization) ? "diffusion" : "consistency",
+               " model (", to_string(start.parameterization), "); objective ", to_string(config.objective),
+               " needs a consistency model (", to_string(*config.parameterization), "); train one by ect"));
+  }
+  check_images(what, start.image, image);
+  if (config.train.label_dropout > 0 && start.label_dropout == 0) {
+    throw InputError(concat("train.label_dropout ", config.train.label_dropout, ": ", what,
+                            " was trained without it and can't teach the null class; set it to 0"));
   }
 }
 
@@ -164,26 +185,10 @@ TrainingRun::TrainingRun(const RunConfig& config, const torch::Device& device, c
       .channels = dataset_->channels(), .size = dataset_->image_size(), .classes = dataset_->classes()};
   lpips_ = lpips_for(config_, method, image, device);
   const auto teacher = open_source(config_.teacher);
-  if (teacher) {
-    const auto& file = teacher->weights.file;
-    sources_ += described("teacher     ", teacher->weights);
-    WeightFile weights = load_weight_file(teacher->weights);
-    if (is_bare_unet(file)) take_as_denoiser(weights.options, *config_.teacher.checkpoint);
-    check_teacher(weights.options, image, *config_.teacher.checkpoint);
-    if (weights.options.distilled_steps)
-      check_distilled_teacher(config_, method, *weights.options.distilled_steps);
-    const Guidance& guidance = config_.teacher.guidance;
-    check_guidance(weights.options, guidance, config_.teacher.guide.has_value(),
-                   concat("teacher.guidance ", guidance.weight, " of ", *config_.teacher.checkpoint));
-    // One that stages replace belongs to the checkpoints, with all that its weights tell.
-    const bool stays = !method.has_stages;
-    teacher_.emplace(
-        make_model(weights, device, file.string(), stays ? config_.train.dtype : ComputeType::fp32));
-    teacher_->compute_in(config_.train.dtype);
-    if (config_.teacher.guide) guide_teacher();
-  }
+  if (teacher) load_teacher(teacher->weights, method, image, device);
   check_label_dropout(config_, image, teacher_);
   const auto init = open_source(config_.init);
+  if (method.keeps_start) check_kept_start(config_, init.value().options, image);
   const auto& source = init ? init : teacher;
   if (!config_.model) config_.model = without_dropout(source.value().options.network);
   refuse_mistakes("model.", [&](const Complain& complain) { validate_for(*config_.model, image, complain); });
@@ -205,13 +210,38 @@ TrainingRun::TrainingRun(const RunConfig& config, const torch::Device& device, c
   }
   student_->compute_in(config_.train.dtype);
   if (method.has_target) target_ = student_->frozen_copy(options);
+  if (method.keeps_start) {
+    start_ = student_->frozen_copy(options);
+    start_->hold_in(config_.train.dtype);
+  }
   objective_ = objective_of(config_,
                             {.student = *student_,
                              .target = target_ ? &*target_ : nullptr,
-                             .teacher = teacher_ ? &*teacher_ : nullptr},
+                             .teacher = teacher_ ? &*teacher_ : nullptr,
+                             .start = start_ ? &*start_ : nullptr},
                             lpips_);
   trainer_ = std::make_unique<Trainer>(config_.train, config_.optimizer, config_.ema, objective_, *student_,
                                        target_ ? &*target_ : nullptr, world);
+}
+
+void TrainingRun::load_teacher(const ResolvedWeights& chosen, const Method& method, const ImageSpec& image,
+                               const torch::Device& device) {
+  const auto& file = chosen.file;
+  sources_ += described("teacher     ", chosen);
+  WeightFile weights = load_weight_file(chosen);
+  if (is_bare_unet(file)) take_as_denoiser(weights.options, *config_.teacher.checkpoint);
+  check_teacher(weights.options, image, *config_.teacher.checkpoint);
+  if (weights.options.distilled_steps)
+    check_distilled_teacher(config_, method, *weights.options.distilled_steps);
+  const Guidance& guidance = config_.teacher.guidance;
+  check_guidance(weights.options, guidance, config_.teacher.guide.has_value(),
+                 concat("teacher.guidance ", guidance.weight, " of ", *config_.teacher.checkpoint));
+  // One that stages replace belongs to the checkpoints, with all that its weights tell.
+  const bool stays = !method.has_stages;
+  teacher_.emplace(
+      make_model(weights, device, file.string(), stays ? config_.train.dtype : ComputeType::fp32));
+  teacher_->compute_in(config_.train.dtype);
+  if (config_.teacher.guide) guide_teacher();
 }
 
 void TrainingRun::guide_teacher() {
@@ -224,8 +254,8 @@ void TrainingRun::guide_teacher() {
 std::string TrainingRun::summary() const {
   const ImageSpec& image = student_->options().image;
   const auto parameters = static_cast<double>(parameter_count(student_->network()));
-  // Weights, gradient and two moments of the student; target, teacher; the averages. All are fp32.
-  const double copies = 4 + (target_ ? 1 : 0) + (teacher_ ? 1 : 0) +
+  // Weights, gradient and two moments of the student; target, teacher, start; the averages. All are fp32.
+  const double copies = 4 + (target_ ? 1 : 0) + (teacher_ ? 1 : 0) + (start_ ? 1 : 0) +
                         static_cast<double>(config_.ema.rates.size() + config_.ema.power_stds.size());
   const auto count = [](const torch::nn::Module& module) {
     return static_cast<double>(parameter_count(module));
@@ -238,8 +268,8 @@ std::string TrainingRun::summary() const {
                 dataset_->size(), " images, ", image.channels, " × ", image.size, " × ", image.size, ", ",
                 image.classes, " classes", sources_, "\nnetwork     ", human_count(parameters),
                 " parameters\nmemory      ", human_bytes(4 * numbers), " for weights, gradients, optimizer, ",
-                "averages", target_ ? ", target" : "", teacher_ ? ", teacher" : "", guide ? ", guide" : "",
-                lpips_ ? ", LPIPS" : "", "; activations come on top");
+                "averages", target_ ? ", target" : "", teacher_ ? ", teacher" : "", start_ ? ", start" : "",
+                guide ? ", guide" : "", lpips_ ? ", LPIPS" : "", "; activations come on top");
 }
 
 }  // namespace cm

@@ -35,6 +35,13 @@ Tensor draw_lognormal(const LogNormal& distribution, uint64_t seed, int64_t step
   return (distribution.mean + distribution.std * normal_quantile(draw_uniform(seed, step, samples))).exp();
 }
 
+Tensor draw_part(double share, uint64_t seed, int64_t step, const std::vector<int64_t>& samples) {
+  const RandomKey key{.seed = seed, .purpose = Purpose::batch_part, .step = step_word(step)};
+  const double offset = key.uniform();
+  const Tensor place = torch::tensor(samples, torch::kFloat64);
+  return ((place + 1) * share + offset).floor() > (place * share + offset).floor();
+}
+
 DropoutKey dropout_key(uint64_t seed, const TrainingBatch& batch) {
   const RandomKey key{.seed = seed, .purpose = Purpose::dropout, .step = step_word(batch.step)};
   return {key.bits(static_cast<uint32_t>(batch.samples.front()))};

@@ -26,6 +26,10 @@ Tensor draw_uniform(uint64_t seed, int64_t step, const std::vector<int64_t>& sam
 Tensor draw_lognormal(const LogNormal& distribution, uint64_t seed, int64_t step,
                       const std::vector<int64_t>& samples);
 
+// Which samples belong to a part of the batch: bool [B] on the CPU, each true with probability `share`. Of a
+// batch of n they are n · share, rounded up or down.
+Tensor draw_part(double share, uint64_t seed, int64_t step, const std::vector<int64_t>& samples);
+
 // The step's dropout mask. Micro-batches differ by their first sample.
 DropoutKey dropout_key(uint64_t seed, const TrainingBatch& batch);
 

@@ -1,4 +1,4 @@
-// The pairs (t, r) of ECT and the loss of one: their parts.
+// The pairs (t, r) of ECT and the loss of one: what ECT and TCM share.
 #pragma once
 
 #include "cm/training/ect_objective.h"

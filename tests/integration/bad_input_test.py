@@ -304,6 +304,27 @@ class TeacherTest(RefusalTest):
             }
         )
 
+    def test_first_stages_that_cannot_be_gone_on_from(self):
+        stage_1 = f"init.checkpoint={student()}"
+
+        def tuning(*arguments):
+            return ("cm-train-ct", "--config", tiny_config(), "--out", OUT, "objective=tcm", *arguments)
+
+        self.assert_all_refused(
+            {
+                tuning(): r"init\.checkpoint is needed by objective tcm: the consistency run or weight file of its first",
+                tuning("init.checkpoint=nowhere"): r"nowhere: no such file or folder",
+                tuning(f"init.checkpoint={teacher()}"): r"is a diffusion model \(edm\); .* train one by ect$",
+                tuning(stage_1, "model.res_blocks=2"): r"weights of another network",
+                tuning(stage_1, "model.architecture=ddpmpp"): r"weights of another network",
+                tuning(stage_1, "data.labels=false"): r"trained on other images \(1 × 8 × 8, 10 classes\)",
+                tuning(stage_1, "train.label_dropout=0.1"): r"can't teach the null class; set it to 0",
+                tuning(stage_1, "tcm.transition=80"): r"tcm\.transition must be below sigma\.max, 80, got 80",
+                tuning(stage_1, "tcm.transition=0"): r"tcm\.transition must be above 0, got 0",
+                tuning(stage_1, "tcm.boundary_share=1"): r"tcm\.boundary_share must be in \[0, 1\), got 1",
+            }
+        )
+
     def test_weights_of_another_time_cannot_start_a_student(self):
         mismatch = r"init\.checkpoint .*takes time as edm gives it, .*; use one of trig or trig_diffusion"
         start = ("cm-train-ct", "--config", tiny_config(), "--out", OUT, f"init.checkpoint={teacher()}")

@@ -134,7 +134,7 @@ def training(objective, out, *arguments):
     if METHODS[objective]["has_stages"]:
         command.extend(PD_STAGES)
     if METHODS[objective]["needs_init"]:
-        command.append(f"init.checkpoint={teacher()}")
+        command.append(f"init.checkpoint={student() if METHODS[objective]['keeps_start'] else teacher()}")
     return (*command, *arguments)
 
 

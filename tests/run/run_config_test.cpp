@@ -123,6 +123,17 @@ TEST(RunConfig, TuningNeedsWeightsToStartFrom) {
                   "that it tunes; from random weights, train by ict"));
   EXPECT_THAT(mistakes_in_run("objective: ict\nect: {q: 2}\n"),
               ElementsAre(StartsWith("run.yaml:4:1: ect belongs to objective ect, but objective is ict")));
+  EXPECT_THAT(
+      mistakes_in_run("objective: tcm\n"),
+      ElementsAre("run.yaml: init.checkpoint is needed by objective tcm: the consistency run or weight "
+                  "file of its first stage, trained by ect"));
+  EXPECT_THAT(mistakes_in_run("objective: tcm\ninit: {checkpoint: t}\ntcm: {transition: 0}\n"),
+              ElementsAre(HasSubstr("tcm.transition must be above 0, got 0")));
+  EXPECT_THAT(
+      mistakes_in_run("objective: tcm\ninit: {checkpoint: t}\ntcm: {transition: 8}\nsigma: {max: 8}\n"),
+      ElementsAre(HasSubstr("tcm.transition must be below sigma.max, 8, got 8")));
+  EXPECT_THAT(mistakes_in_run("objective: tcm\ninit: {checkpoint: t}\ntcm: {boundary_share: 1}\n"),
+              ElementsAre(HasSubstr("tcm.boundary_share must be in [0, 1), got 1")));
   EXPECT_THAT(mistakes_in_run("objective: ect\ninit: {checkpoint: t}\nect: {q: 1}\n"),
               ElementsAre(HasSubstr("ect.q must be above 1, got 1")));
 }

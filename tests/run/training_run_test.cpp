@@ -25,7 +25,7 @@ namespace {
 using testing::AllOf;
 using testing::HasSubstr;
 
-// Of a diffusion model of the digits, which can be guided.
+// Of a model of the digits, by default a diffusion model, which can be guided.
 ModelOptions digits_model(Parameterization parameterization = Parameterization::edm) {
   ModelOptions options = test::tiny_options(parameterization);
   options.image = {.channels = 1, .size = 8, .classes = 10};
@@ -44,7 +44,7 @@ std::string weight_file_of(const ModelOptions& options, const std::string& name)
   return path.string();
 }
 
-std::string diffusion_model(Parameterization parameterization) {
+std::string model_file(Parameterization parameterization) {
   return weight_file_of(digits_model(parameterization), to_string(parameterization));
 }
 
@@ -54,8 +54,9 @@ RunConfig tiny_digits_run(const std::string& objective, const std::vector<std::s
                             "attention_resolutions: []}\ntrain: {steps: 4, batch_size: 2}\n");
   const Method method = method_by_default(from_name<ObjectiveKind>(objective).value());
   const bool trig = has_trig_time(method.parameterizations.front());
-  const auto start = diffusion_model(trig ? Parameterization::trig_diffusion : Parameterization::edm);
-  if (method.needs_teacher) text += concat("teacher: {checkpoint: ", start, "}\n");
+  const auto diffusion = model_file(trig ? Parameterization::trig_diffusion : Parameterization::edm);
+  const auto start = method.keeps_start ? model_file(Parameterization::skip) : diffusion;
+  if (method.needs_teacher) text += concat("teacher: {checkpoint: ", diffusion, "}\n");
   if (method.needs_init) text += concat("init: {checkpoint: ", start, "}\n");
   return read_config<RunConfig>(parse_yaml(text, "run.yaml"), overrides);
 }
@@ -105,6 +106,8 @@ bool changes_training(const FieldHelp& field, const std::string& objective,
 const std::map<std::string, std::vector<std::string>> kNeeded = {
     {"continuous_cd.distance", {"continuous_cd.stop_gradient=false"}},
     {"pd.steps_two", {"pd.start_steps=2"}},
+    {"tcm.q", {"tcm.first_stage=0"}},
+    {"tcm.steps_per_stage", {"tcm.first_stage=0"}},
 };
 
 // Of consistency training in continuous time: it has one value on the CPU without LPIPS.
@@ -146,7 +149,7 @@ void expect_equal_weights(const NamedTensors& actual, const NamedTensors& expect
 }
 
 TEST(TrainingRun, StudentAndTargetStartFromTheTeacherOrFromInit) {
-  const NamedTensors teacher = load_weight_file(diffusion_model(Parameterization::edm)).weights;
+  const NamedTensors teacher = load_weight_file(model_file(Parameterization::edm)).weights;
   TrainingRun distilled(tiny_digits_run("cd", {}), torch::kCPU);
   expect_equal_weights(distilled.student().named_weights(), teacher);
   expect_equal_weights(distilled.trainer().target()->named_weights(), teacher);
@@ -198,6 +201,54 @@ TEST(TrainingRun, ATeacherOfOtherImagesIsAMistake) {
   EXPECT_THAT(mistake({.channels = 1, .size = 8, .classes = 9}), than_data_gives);
 }
 
+std::string start_mistake(const ModelOptions& start, const std::string& name,
+                          const std::vector<std::string>& more = {}) {
+  std::vector<std::string> overrides = {concat("init.checkpoint=", weight_file_of(start, name))};
+  overrides.insert(overrides.end(), more.begin(), more.end());
+  const RunConfig config = tiny_digits_run("tcm", overrides);
+  return test::message_of<InputError>([&] { const TrainingRun run(config, torch::kCPU); });
+}
+
+TEST(TrainingRun, AStartThatIsKeptIsAConsistencyModelOfTheseImages) {
+  EXPECT_THAT(
+      start_mistake(digits_model(), "edm"),
+      HasSubstr("is a diffusion model (edm); objective tcm needs a consistency model (skip); train one"));
+  EXPECT_THAT(
+      start_mistake(digits_model(Parameterization::piecewise), "piecewise"),
+      HasSubstr("is a consistency model (piecewise); objective tcm needs a consistency model (skip)"));
+  ModelOptions start = digits_model(Parameterization::skip);
+  start.image.classes = 9;
+  EXPECT_THAT(
+      start_mistake(start, "nine"),
+      AllOf(HasSubstr("init.checkpoint "), HasSubstr("was trained on other images (1 × 8 × 8, 9 classes)"
+                                                     " than data gives (1 × 8 × 8, 10 classes)")));
+  start = digits_model(Parameterization::skip);
+  start.label_dropout = 0;
+  EXPECT_THAT(start_mistake(start, "sure", {"train.label_dropout=0.1"}),
+              HasSubstr("was trained without it and can't teach the null class; set it to 0"));
+  EXPECT_THAT(start_mistake(start, "sure", {"model.channels=64"}), HasSubstr("sure: "));
+}
+
+// Two starts told from one another by a student that has forgotten both.
+TEST(TrainingRun, AStartThatIsKeptStaysWhileTheStudentChanges) {
+  const ModelOptions options = digits_model(Parameterization::skip);
+  const test::TemporaryFolder folder;
+  save_weights(folder / "other", options, test::tiny_model(options, 2).named_weights());
+  const auto losses_with = [](const std::vector<std::string>& overrides) {
+    TrainingRun run(tiny_digits_run("tcm", overrides), torch::kCPU);
+    const torch::NoGradGuard guard;
+    for (Tensor& weights : run.student().parameters()) weights.zero_();
+    const Batch images{torch::zeros({4, 1, 8, 8}), torch::tensor({0, 3, 7, 9})};
+    return run.objective().losses(test::training_batch(images, 0));
+  };
+  const Tensor losses = losses_with({});
+  EXPECT_TRUE(torch::equal(losses_with({}), losses));
+  const std::string other = concat("init.checkpoint=", (folder / "other").string());
+  EXPECT_GT(test::largest_difference(losses_with({other}), losses), 0.1);
+  const TrainingRun run(tiny_digits_run("tcm", {}), torch::kCPU);
+  EXPECT_THAT(run.summary(), HasSubstr("averages, start; activations"));
+}
+
 // Four copies of a student: weights, gradients and two moments.
 TEST(TrainingRun, TheSummaryCountsWhatTheRunHolds) {
   const auto memory = [](const std::string& objective, double copies) {
@@ -209,6 +260,7 @@ TEST(TrainingRun, TheSummaryCountsWhatTheRunHolds) {
   memory("edm", 4 + 3);
   memory("ct", 4 + 3 + 1);
   memory("cd", 4 + 3 + 2);
+  memory("tcm", 4 + 3 + 1);
 }
 
 TEST(TrainingRun, EveryTeacherIsGuided) {
@@ -222,7 +274,7 @@ TEST(TrainingRun, EveryTeacherIsGuided) {
 
 // Its weights are written with each checkpoint, and the next stage's are the student's.
 TEST(TrainingRun, ATeacherThatStagesReplaceKeepsItsFp32Weights) {
-  const NamedTensors teacher = load_weight_file(diffusion_model(Parameterization::edm)).weights;
+  const NamedTensors teacher = load_weight_file(model_file(Parameterization::edm)).weights;
   for (const std::string type : {"fp16", "bf16"}) {
     TrainingRun run(tiny_digits_run("pd", {concat("train.dtype=", type)}), torch::kCPU);
     const Model* held = run.trainer().stage_teacher();

@@ -23,6 +23,11 @@ inline void shorten(EctOptions& options) {
   options.pairs.steps_per_stage = 2;
 }
 
+// Pairs so far apart that half precision tells them from one another.
+inline void shorten(TcmOptions& options) {
+  options.pairs.first_stage = 2;
+}
+
 template <std::derived_from<ScmOptions> Options>
 void shorten(Options& options) {
   options.tangent_warmup_steps = 3;
@@ -77,9 +82,11 @@ struct TinyRun {
         teacher(tiny_model(model_options(Parameterization::edm, network), 1)),
         student(tiny_model(model_options(method.parameterizations.front(), network), 2)),
         target(tiny_model(student.options(), 2)),
+        start(student.frozen_copy(student.options())),
         objective(shortened_objective(which, {.student = student,
                                               .target = &target,
                                               .teacher = &teacher,
+                                              .start = &start,
                                               .total_steps = options.steps,
                                               .seed = static_cast<uint64_t>(options.seed)})),
         trainer(options, optimizer_options(), ema, objective, student,
@@ -88,7 +95,7 @@ struct TinyRun {
   TinyRun& operator=(const TinyRun&) = delete;
 
   void compute_in(ComputeType type) {
-    for (Model* model : {&student, &target, &teacher}) model->compute_in(type);
+    for (Model* model : {&student, &target, &teacher, &start}) model->compute_in(type);
   }
 
   // Trains until `step` steps are done.
@@ -101,6 +108,7 @@ struct TinyRun {
   Model teacher;
   Model student;
   Model target;
+  Model start;
   Objective objective;
   Trainer trainer;
 

@@ -61,6 +61,7 @@ TEST(Methods, DiffusionModelsAndConsistencyModelsAreParameterizedApart) {
     EXPECT_THAT(possible(kind), ElementsAre(skip, piecewise));
   }
   EXPECT_THAT(possible(kObjective<EctOptions>), ElementsAre(skip));
+  EXPECT_THAT(possible(kObjective<TcmOptions>), ElementsAre(skip));
   // The piecewise f has no ∂f/∂σ at ε.
   EXPECT_THAT(possible(kObjective<ContinuousCdOptions>), ElementsAre(skip));
   EXPECT_THAT(possible(kObjective<ContinuousCtOptions>), ElementsAre(skip));
@@ -81,7 +82,8 @@ std::vector<std::string> those_with(Fact fact) {
 TEST(Methods, EachNeedsTheModelsOfItsAlgorithm) {
   EXPECT_THAT(those_with([](const Method& m) { return m.needs_teacher; }),
               ElementsAre("cd", "continuous_cd", "scd", "pd"));
-  EXPECT_THAT(those_with([](const Method& m) { return m.needs_init; }), ElementsAre("ect"));
+  EXPECT_THAT(those_with([](const Method& m) { return m.needs_init; }), ElementsAre("ect", "tcm"));
+  EXPECT_THAT(those_with([](const Method& m) { return m.keeps_start; }), ElementsAre("tcm"));
   EXPECT_THAT(those_with([](const Method& m) { return m.has_target; }), ElementsAre("cd", "ct"));
   EXPECT_THAT(those_with([](const Method& m) { return m.has_stages; }), ElementsAre("pd"));
   EXPECT_THAT(those_with([](const Method& m) { return m.teacher_steps.has_value(); }), ElementsAre("pd"));

@@ -112,13 +112,15 @@ TEST(Objective, WithItsDrawsALossDoesNotDependOnTheStep) {
   }
 }
 
-TEST(Objective, TheTeacherAndTheTargetGetNoGradient) {
-  for (const auto method : {kObjective<CdOptions>, kObjective<CtOptions>, kObjective<ContinuousCdOptions>}) {
+TEST(Objective, TeacherTargetAndStartGetNoGradient) {
+  for (const auto method : {kObjective<CdOptions>, kObjective<CtOptions>, kObjective<TcmOptions>,
+                            kObjective<ContinuousCdOptions>}) {
     const TinyRun run(method);
     run.objective.losses(batch_from(6)).mean().backward();
     for (const auto& parameter : run.student.parameters()) EXPECT_TRUE(parameter.grad().defined());
     for (const auto& parameter : run.target.parameters()) EXPECT_FALSE(parameter.grad().defined());
     for (const auto& parameter : run.teacher.parameters()) EXPECT_FALSE(parameter.grad().defined());
+    for (const auto& parameter : run.start.parameters()) EXPECT_FALSE(parameter.grad().defined());
   }
 }
 

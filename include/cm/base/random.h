@@ -30,6 +30,7 @@ enum class Purpose : uint32_t {
   label_dropout,
   data_component,
   data_noise,
+  batch_part,
 };
 
 // The block of four 32-bit words at one counter value.

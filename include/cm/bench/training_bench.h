@@ -41,6 +41,7 @@ class TrainingBench {
   RunConfig config_;
   Model student_;
   std::optional<Model> target_;
+  std::optional<Model> start_;
   std::optional<Model> teacher_;
   std::vector<Batch> batches_;
   std::unique_ptr<Trainer> trainer_;

@@ -15,8 +15,8 @@ class TrainingRun {
  public:
   // Opens the data, builds the networks and loads the weights they start from. InputError for what validate
   // (run_config.h) finds in a config made in C++, and for what does not
-  // fit: a data file, a network for these images, a teacher of another shape or kind, a distance for other
-  // images, a batch that the ranks of `world` can't share.
+  // fit: a data file, a network for these images, a teacher or a kept start of another shape or kind, a
+  // distance for other images, a batch that the ranks of `world` can't share.
   TrainingRun(const RunConfig& config, const torch::Device& device, const World& world = World());
   TrainingRun(const TrainingRun&) = delete;
   TrainingRun& operator=(const TrainingRun&) = delete;
@@ -32,6 +32,8 @@ class TrainingRun {
   std::string summary() const;
 
  private:
+  void load_teacher(const ResolvedWeights& chosen, const Method& method, const ImageSpec& image,
+                    const torch::Device& device);
   void guide_teacher();
 
   RunConfig config_;
@@ -41,6 +43,7 @@ class TrainingRun {
   std::optional<Model> teacher_;
   std::optional<Model> student_;
   std::optional<Model> target_;
+  std::optional<Model> start_;
   Objective objective_;
   std::unique_ptr<Trainer> trainer_;
 };

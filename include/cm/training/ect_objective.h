@@ -13,7 +13,7 @@ enum class EctWeighting {
   karras,  // 1/t² + 1/σ_d²: ImageNet 64 × 64
 };
 
-// The pairs of ECT. The defaults are those of
+// The pairs of ECT and of what builds on it (cm/training/tcm_objective.h). The defaults are those of
 // CIFAR-10; on ImageNet 64 × 64 q = 4, karras and c = 0.06, with ln t ~ N(−0.8, 1.6²).
 struct EctPairOptions {
   double q = 2;

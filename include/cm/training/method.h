@@ -34,10 +34,13 @@ enum class Derivative {
 struct Method {
   bool needs_teacher = false;  // a frozen diffusion model, whose weights the student starts from
   bool needs_init = false;     // start weights: it tunes a model that was trained before
+  bool keeps_start = false;    // these are a consistency function, which it goes on asking as they are
   bool has_target = false;     // a target network that follows the student as an average
   bool has_stages = false;     // its students become its teachers
   // Those that it can train; the first is the default.
   std::vector<Parameterization> parameterizations = {};
+  // The noise level from which on the student is trained; none: from σ_min on.
+  std::optional<double> transition = std::nullopt;
   std::optional<DistanceChoice> distance = std::nullopt;
   // The grid whose indices name time points in sampling: the N of the last training step, where there is a
   // grid.
@@ -48,14 +51,16 @@ struct Method {
   Derivative derivative = Derivative::none;
 };
 
-// What an objective is bound to: models, which must outlive it, and the run. Target and teacher are there
-// where method_of says so, and have the student's classes; progressive distillation changes its teacher. The
-// teacher is asked for D_w of `guidance` (cm/training/guided_model.h). `distance` is what method_of names,
-// made by make_distance (cm/training/distance_function.h).
+// What an objective is bound to: models, which must outlive it, and the run. Target, teacher and start (a
+// frozen copy of what the student started from) are there where method_of says so, and have the student's
+// classes; progressive distillation changes its teacher. The teacher is asked for D_w of `guidance`
+// (cm/training/guided_model.h). `distance` is what method_of names, made by make_distance
+// (cm/training/distance_function.h).
 struct Binding {
   const Model& student;
   const Model* target = nullptr;
   Model* teacher = nullptr;
+  const Model* start = nullptr;
   DistanceFunction distance = nullptr;
   Guidance guidance = {};
   int64_t total_steps = 0;

@@ -13,14 +13,15 @@
 #include "cm/training/ict_objective.h"
 #include "cm/training/pd_objective.h"
 #include "cm/training/scm_objective.h"
+#include "cm/training/tcm_objective.h"
 
 namespace cm {
 
 template <class... Options>
 struct MethodList {};
 
-using Methods = MethodList<EdmOptions, CdOptions, CtOptions, IctOptions, EctOptions, ContinuousCdOptions,
-                           ContinuousCtOptions, SctOptions, ScdOptions, PdOptions>;
+using Methods = MethodList<EdmOptions, CdOptions, CtOptions, IctOptions, EctOptions, TcmOptions,
+                           ContinuousCdOptions, ContinuousCtOptions, SctOptions, ScdOptions, PdOptions>;
 
 // One of Methods, by its place there.
 enum class ObjectiveKind : size_t {};
