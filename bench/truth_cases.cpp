@@ -14,6 +14,7 @@ constexpr int64_t kLastCtLevels = 32;
 constexpr double kFirstCtDecay = 0.1;
 constexpr int64_t kLastIctLevels = 160;
 constexpr int64_t kEctStages = 8;
+constexpr const char* kDiffusion = "edm";
 // N = 16, 8 and 4 take one seventh of the steps each, N = 2 and N = 1 two.
 constexpr int64_t kPdSevenths = 7;
 
@@ -36,7 +37,7 @@ RunConfig trained_by(const Options& options, int64_t steps, int64_t seed) {
 Case distillation(Solver solver, int64_t n, int64_t steps, int64_t seed) {
   return {.name = concat("cd-", to_string(solver), "-", n),
           .config = trained_by(CdOptions{.n = n, .solver = solver, .mu = 0}, steps, seed),
-          .from_diffusion = true};
+          .start = kDiffusion};
 }
 
 // Grids whose levels are among those of the next, so that all can be measured at the same ones.
@@ -65,21 +66,20 @@ double sigma_data(const GaussianMixture& data) {
 
 std::vector<Case> cases(int64_t steps, int64_t seed) {
   std::vector<Case> all;
-  const auto add = [&](const std::string& name, const auto& options, bool from_diffusion = false) {
-    all.push_back(
-        {.name = name, .config = trained_by(options, steps, seed), .from_diffusion = from_diffusion});
+  const auto add = [&](const std::string& name, const auto& options, const std::string& start = {}) {
+    all.push_back({.name = name, .config = trained_by(options, steps, seed), .start = start});
   };
-  add("edm", EdmOptions{});
+  add(kDiffusion, EdmOptions{});
   add_distillation(all, steps, seed);
   ContinuousCdOptions continuous{{.weight = ContinuousWeight::limit}};
-  add("continuous_cd", continuous, /*from_diffusion=*/true);
+  add("continuous_cd", continuous, kDiffusion);
   all.back().config.optimizer.clip_norm.reset();
   continuous.stop_gradient = false;
-  add("continuous_cd-through-tangent", continuous, /*from_diffusion=*/true);
+  add("continuous_cd-through-tangent", continuous, kDiffusion);
   all.back().config.optimizer.clip_norm.reset();
   add("scd", ScdOptions{{.tangent_warmup_steps = steps / 4}});
   add("pd", PdOptions{.start_steps = 16, .steps_per_stage = std::max<int64_t>(1, steps / kPdSevenths)},
-      /*from_diffusion=*/true);
+      kDiffusion);
   for (const int64_t n : {17, 65}) {
     add(concat("ct-", n),
         CtOptions{.levels = {.schedule = LevelSchedule::fixed, .s0 = n}, .target = {.mu = 0}});
@@ -89,8 +89,14 @@ std::vector<Case> cases(int64_t steps, int64_t seed) {
   IctOptions improved;
   improved.levels.s1 = kLastIctLevels;
   add("ict", improved);
-  add("ect", EctOptions{.pairs = {.steps_per_stage = std::max<int64_t>(1, steps / kEctStages)}},
-      /*from_diffusion=*/true);
+  const int64_t ect_stage = std::max<int64_t>(1, steps / kEctStages);
+  add("ect", EctOptions{.pairs = {.steps_per_stage = ect_stage}}, kDiffusion);
+  // As on ImageNet 64 × 64: √(‖Δ‖² + c²) is smooth at 0, which two coordinates notice more than thousands.
+  EctPairOptions smooth{
+      .q = 4, .steps_per_stage = 2 * ect_stage, .weighting = EctWeighting::karras, .huber_c = 0.06};
+  add("ect-imagenet", EctOptions{.p_mean = -0.8, .p_std = 1.6, .pairs = smooth}, kDiffusion);
+  smooth.first_stage = kEctStages / 2 - 1;
+  add("tcm", TcmOptions{.pairs = smooth}, "ect-imagenet");
   add("continuous_ct", ContinuousCtOptions{{.weight = ContinuousWeight::limit}});
   add("sct", SctOptions{{.tangent_warmup_steps = steps / 4}});
   return all;
@@ -110,7 +116,7 @@ Json settings_of(const Case& one) {
   return {{"objective", to_string(config.objective)},
           {"options", whole.at(to_string(config.objective))},
           {"parameterization", to_string(parameterization_of(config))},
-          {"start", one.from_diffusion ? "diffusion" : "random"},
+          {"start", one.start.empty() ? "random" : one.start},
           {"teacher", method_of(config).needs_teacher ? Json("exact") : Json(nullptr)},
           {"steps", config.train.steps},
           {"batch_size", config.train.batch_size},

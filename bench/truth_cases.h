@@ -19,12 +19,11 @@ double sigma_data(const GaussianMixture& data);
 struct Case {
   std::string name;
   RunConfig config;
-  // Whether the student starts from the weights of the trained diffusion model, as in practice; otherwise
-  // from random ones.
-  bool from_diffusion = false;
+  // The case whose trained weights the student starts from, as in practice; empty: random ones.
+  std::string start = {};
 };
 
-// The trained diffusion model comes first. `steps`: training steps of each.
+// `steps`: training steps of each.
 std::vector<Case> cases(int64_t steps, int64_t seed);
 
 // All that decides the row's numbers.

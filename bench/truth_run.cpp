@@ -83,18 +83,20 @@ Json grid_rms(const RunConfig& config, const Reference& reference) {
 
 }  // namespace
 
-Study::Study(Case diffusion, Reference reference)
-    : diffusion_case_(std::move(diffusion)), reference_(std::move(reference)) {}
+Study::Study(std::vector<Case> cases, Reference reference)
+    : cases_(std::move(cases)), reference_(std::move(reference)) {}
 
-const Study::Trained& Study::diffusion() {
-  if (!diffusion_) diffusion_ = train(diffusion_case_);
-  return *diffusion_;
+const Study::Trained& Study::trained(const Case& one) {
+  if (!trained_.contains(one.name)) trained_.emplace(one.name, train(one));
+  return trained_.at(one.name);
 }
 
 Model Study::student_of(const Case& one) {
-  if (!one.from_diffusion) return perceptron_model(one.config, static_cast<uint64_t>(one.config.train.seed));
+  if (one.start.empty()) return perceptron_model(one.config, static_cast<uint64_t>(one.config.train.seed));
+  const auto start = std::ranges::find(cases_, one.start, &Case::name);
+  TORCH_CHECK(start != cases_.end(), one.name, " starts from ", one.start, ", which is no case");
   Model student = perceptron_model(one.config, std::nullopt);
-  copy_weights(diffusion().student.network(), student.network(), "start");
+  copy_weights(trained(*start).student.network(), student.network(), "start");
   return student;
 }
 
@@ -103,10 +105,11 @@ Study::Trained Study::train(const Case& one) {
   Trained result{.student = student_of(one)};
   Model& student = result.student;
   Model target = student.frozen_copy(student.options());
+  const Model start = student.frozen_copy(student.options());
   Model teacher =
       formula_model(denoiser_of(reference_.data), options_of(config, Parameterization::edm), torch::kCPU);
   const Objective objective =
-      objective_of(config, {.student = student, .target = &target, .teacher = &teacher});
+      objective_of(config, {.student = student, .target = &target, .teacher = &teacher, .start = &start});
   Trainer trainer(config.train, config.optimizer, config.ema, objective, student,
                   method_of(config).has_target ? &target : nullptr);
   const auto error_after = [&](int64_t step) {
@@ -114,7 +117,7 @@ Study::Trained Study::train(const Case& one) {
   };
   result.untrained_rms = error_after(0);
   const bool has_stages = method_of(config).has_stages;
-  const auto start = Clock::now();
+  const auto begun = Clock::now();
   while (trainer.steps_done() < config.train.steps) {
     const int64_t step = trainer.steps_done();
     trainer.step(batch_of(config, step));
@@ -124,22 +127,21 @@ Study::Trained Study::train(const Case& one) {
       result.stages.push_back({{"n", pd_steps_at(config, step)}, {"rms", error_after(step)}});
     }
   }
-  result.seconds = std::chrono::duration<double>(Clock::now() - start).count();
+  result.seconds = std::chrono::duration<double>(Clock::now() - begun).count();
   return result;
 }
 
 Json Study::row(const Case& one) {
-  const bool is_start = one.name == diffusion_case_.name;
-  const Trained trained = is_start ? diffusion() : train(one);
+  const auto& [student, seconds, untrained_rms, stages] = trained(one);
   const Denoiser f =
-      learned_function(trained.student, one.config, pd_steps_at(one.config, one.config.train.steps - 1));
+      learned_function(student, one.config, pd_steps_at(one.config, one.config.train.steps - 1));
   Json row = {{"name", one.name},
               {"settings", settings_of(one)},
-              {"seconds", trained.seconds},
-              {"untrained_rms", trained.untrained_rms},
+              {"seconds", seconds},
+              {"untrained_rms", untrained_rms},
               {"grid_rms", grid_rms(one.config, reference_)}};
   row.update(measure(f, reference_, /*at_every_level=*/!method_of(one.config).has_stages));
-  row["stages"] = trained.stages;
+  row["stages"] = stages;
   return row;
 }
 

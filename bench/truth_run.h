@@ -1,7 +1,9 @@
 // One row of cm-truths: a case trained, and measured against the exact consistency function.
 #pragma once
 
-#include <optional>
+#include <map>
+#include <string>
+#include <vector>
 
 #include "cm/training/model.h"
 #include "truth_cases.h"
@@ -14,8 +16,8 @@ namespace cm::truths {
 // mixture's own denoiser.
 class Study {
  public:
-  // `diffusion` is the case that students start from, trained when the first of them asks for it.
-  Study(Case diffusion, Reference reference);
+  // Of `cases`, those that students start from are trained when the first of them asks for it.
+  Study(std::vector<Case> cases, Reference reference);
 
   // The row: name, settings, seconds of training (that of the start not included), rms before training,
   // `measure` of the learned function, the error of the exact denoiser's own walk along the same grid
@@ -30,12 +32,12 @@ class Study {
     Json stages = nullptr;
   };
 
+  const Trained& trained(const Case& one);
   Trained train(const Case& one);
   Model student_of(const Case& one);
-  const Trained& diffusion();
 
-  Case diffusion_case_;
-  std::optional<Trained> diffusion_;
+  std::vector<Case> cases_;
+  std::map<std::string, Trained> trained_;
   Reference reference_;
 };
 

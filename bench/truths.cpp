@@ -120,10 +120,9 @@ int run(const Arguments& arguments) {
   const fs::path file = fs::path(arguments.out) / "truths.json";
   fs::create_directories(arguments.out);
   Json rows = rows_of(file);
-  const cm::truths::Case& diffusion = all.front();
-  const auto reference = cm::truths::make_reference(cm::truths::mixture(), diffusion.config.sigma,
+  const auto reference = cm::truths::make_reference(cm::truths::mixture(), all.front().config.sigma,
                                                     trajectories, static_cast<uint64_t>(seed) + 1);
-  cm::truths::Study study(diffusion, reference);
+  cm::truths::Study study(all, reference);
   print_heading(reference.levels);
   for (const auto& one : cases) {
     Json row = known_row(rows, one.name, cm::truths::settings_of(one), trajectories);

@@ -38,8 +38,8 @@ def comparisons(rows: list[dict]) -> list[str]:
     """The rows that answer one question, side by side: errors at σ_max."""
     by_name = {row["name"]: row for row in rows}
 
-    def error(name: str) -> float:
-        return by_name[name]["rms"][0]["rms"]
+    def error(name: str, at: int = 0) -> float:
+        return by_name[name]["rms"][at]["rms"]
 
     def listed(names: list[str]) -> str:
         return ", ".join(f"`{name}` {error(name):.3f}" for name in names)
@@ -49,12 +49,15 @@ def comparisons(rows: list[dict]) -> list[str]:
     solvers = ["cd-euler-17", "cd-heun-17", "cd-midpoint-17", "cd-dpm-17", "cd-dpm_solver_2-17", "cd-rk4-17"]
     (pd,) = [row for row in rows if row["stages"]]
     stages = ", ".join(f"{stage['rms']:.3f} with N = {stage['n']}" for stage in pd["stages"])
+    below = f"{error('ect-imagenet', -1):.3f} and {error('tcm', -1):.3f} at σ = {by_name['tcm']['rms'][-1]['sigma']:.2g}"
     return [
         f"- A distilled model learns its solver's solution: {listed(euler)}, where the solver's own errors are {grids}.",
         f"- The solver, at N = 17: {listed(solvers)}.",
         f"- The same pairs without a teacher, and more of them: {listed(['cd-heun-17', 'ct-17', 'ct-65'])}.",
         f"- In continuous time, the tangent held fixed and learned through: "
         f"{listed(['continuous_cd', 'continuous_cd-through-tangent'])}.",
+        f"- The two forms of ECT, and TCM's second stage after the latter: {listed(['ect', 'ect-imagenet', 'tcm'])}; below "
+        f"σ = 1 that student is not trained, and its first stage is what should be asked: {below}.",
         f"- Progressive distillation, stage by stage: {stages}.",
     ]
 

@@ -190,6 +190,7 @@ class PublishedCommandsTest(ExecutableTest):
         self.assertLessEqual(set(metrics), {"fid", "sfid", "is", "precision", "recall"})
         options |= {"--features": "pixels", "--metrics": "frechet", "--reference": "tiny.npz"}
         options.pop("--ema", None)
+        options.pop("--ema-std", None)
         return [word for pair in options.items() for word in pair]
 
     def assert_known(self, checkpoint):

@@ -17,7 +17,7 @@ sys.path.insert(0, str(SCRIPTS))
 MISSING = [name for name in ("yaml", "matplotlib") if importlib.util.find_spec(name) is None]
 
 TRUTHS = [f"cd-{solver}-17" for solver in ("euler", "heun", "midpoint", "dpm", "dpm_solver_2", "rk4")]
-TRUTHS += ["ct-17", "ct-65", "continuous_cd", "continuous_cd-through-tangent", "pd"]
+TRUTHS += ["ct-17", "ct-65", "continuous_cd", "continuous_cd-through-tangent", "pd", "ect", "ect-imagenet", "tcm"]
 
 
 def truth(name):
