@@ -17,11 +17,15 @@ struct Source {
   ModelOptions options;
 };
 
-// nullopt where none are named.
-std::optional<Source> open_source(const WeightSource& named) {
+// nullopt where none are named. `key` is what names them.
+std::optional<Source> open_source(const char* key, const WeightSource& named) {
   if (!named.checkpoint) return std::nullopt;
-  const ResolvedWeights weights = resolve_weights(*named.checkpoint, named);
-  return Source{weights, read_weight_header(weights).options};
+  try {
+    const ResolvedWeights weights = resolve_weights(*named.checkpoint, named);
+    return Source{weights, read_weight_header(weights).options};
+  } catch (const InputError& mistake) {
+    throw InputError(concat(key, ' ', mistake.what()));
+  }
 }
 
 // For the summary.
@@ -184,10 +188,10 @@ TrainingRun::TrainingRun(const RunConfig& config, const torch::Device& device, c
   const ImageSpec image{
       .channels = dataset_->channels(), .size = dataset_->image_size(), .classes = dataset_->classes()};
   lpips_ = lpips_for(config_, method, image, device);
-  const auto teacher = open_source(config_.teacher);
+  const auto teacher = open_source("teacher.checkpoint", config_.teacher);
   if (teacher) load_teacher(teacher->weights, method, image, device);
   check_label_dropout(config_, image, teacher_);
-  const auto init = open_source(config_.init);
+  const auto init = open_source("init.checkpoint", config_.init);
   if (method.keeps_start) check_kept_start(config_, init.value().options, image);
   const auto& source = init ? init : teacher;
   if (!config_.model) config_.model = without_dropout(source.value().options.network);
@@ -245,7 +249,7 @@ void TrainingRun::load_teacher(const ResolvedWeights& chosen, const Method& meth
 }
 
 void TrainingRun::guide_teacher() {
-  const Source guide = *open_source({{}, config_.teacher.guide});
+  const Source guide = *open_source("teacher.guide", {{}, config_.teacher.guide});
   check_guide(teacher_->options(), guide.options, concat("teacher.guide ", *config_.teacher.guide));
   sources_ += described("guide       ", guide.weights);
   teacher_->guide_by(load_model(guide.weights.file, teacher_->device(), config_.train.dtype));

@@ -290,7 +290,7 @@ class TeacherTest(RefusalTest):
         here = f"teacher.checkpoint={teacher()}"
         self.assert_all_refused(
             {
-                self.distilling("teacher.checkpoint=nowhere"): r"nowhere: no such file or folder",
+                self.distilling("teacher.checkpoint=nowhere"): r"teacher\.checkpoint nowhere: no such file or folder",
                 self.distilling(f"teacher.checkpoint={FOLDER}"): r"neither a run with a checkpoint, nor",
                 self.distilling(f"teacher.checkpoint={student()}"): r"is a consistency model \(skip\)",
                 self.distilling(here, "data.labels=false"): r"trained on other images \(1 × 8 × 8, 10 classes\)",
@@ -300,7 +300,7 @@ class TeacherTest(RefusalTest):
                     here, "objective=continuous_cd", "continuous_cd.stop_gradient=false",
                     "model.activation_checkpointing=true",
                 ): r"stop_gradient: false does not go with model\.activation_checkpointing",
-                self.distilling(here, "init.checkpoint=nowhere"): r"nowhere: no such file or folder",
+                self.distilling(here, "init.checkpoint=nowhere"): r"init\.checkpoint nowhere: no such file or folder",
             }
         )
 
@@ -313,7 +313,7 @@ class TeacherTest(RefusalTest):
         self.assert_all_refused(
             {
                 tuning(): r"init\.checkpoint is needed by objective tcm: the consistency run or weight file of its first",
-                tuning("init.checkpoint=nowhere"): r"nowhere: no such file or folder",
+                tuning("init.checkpoint=nowhere"): r"init\.checkpoint nowhere: no such file or folder",
                 tuning(f"init.checkpoint={teacher()}"): r"is a diffusion model \(edm\); .* train one by ect$",
                 tuning(stage_1, "model.res_blocks=2"): r"weights of another network",
                 tuning(stage_1, "model.architecture=ddpmpp"): r"weights of another network",
