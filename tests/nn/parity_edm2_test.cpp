@@ -3,31 +3,20 @@
 #include <gtest/gtest.h>
 
 #include "support/edm2_fixture.h"
+#include "support/edm_network_parity.h"
 #include "support/formula_weights.h"
-#include "support/gradient_parity.h"
 
 namespace cm {
 namespace {
 
-using test::expect_parity;
 using test::Fixture;
-using test::relative;
 
 void check_edm2(const Fixture& fixture) {
   const Json& arguments = fixture.config.at("network");
   const auto network = make_network(test::edm2_options(arguments), test::edm2_image(arguments));
-  network->to(test::parity_device());
   const NamedTensors weights = test::edm2_part(test::checked_formula_weights(fixture), /*of_loss=*/false);
-  copy_weights(test::from_edm_order(weights), *network, fixture.name);
   EXPECT_EQ(parameter_count(*network), fixture.config.at("parameters").get<int64_t>());
-
-  const Tensor x = fixture["x"].clone().requires_grad_(true);
-  const Tensor output = network->forward(x, {fixture["noise_labels"], fixture.labels()});
-  expect_parity({fixture.name, "output"}, relative(output, fixture["output"]), 2e-5);
-
-  (output * fixture["g"]).sum().backward();
-  expect_parity({fixture.name, "gradient of x"}, relative(x.grad(), fixture["grad_x"]), 1e-4);
-  test::expect_gradients(fixture, "", test::to_edm_order(test::gradients_of(*network)));
+  test::expect_edm_network(fixture, *network, weights);
 }
 
 TEST(ParityEdm2, AgreesWithItsCode) {

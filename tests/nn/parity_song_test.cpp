@@ -5,10 +5,8 @@
 #include <stdexcept>
 
 #include "cm/nn/networks.h"
-#include "support/edm_order.h"
+#include "support/edm_network_parity.h"
 #include "support/formula_weights.h"
-#include "support/gradient_parity.h"
-#include "support/parity_device.h"
 #include "support/small_unet.h"
 
 namespace cm {
@@ -16,7 +14,6 @@ namespace {
 
 using test::expect_parity;
 using test::Fixture;
-using test::relative;
 
 template <class T>
 T argument(const Json& network, const char* name) {
@@ -74,18 +71,9 @@ void check_noise_features(const Fixture& fixture, const NamedTensors& weights) {
 void check(const Fixture& fixture) {
   const Json& arguments = fixture.config.at("network");
   const auto network = make_network(options_of(arguments), image_of(arguments));
-  network->to(test::parity_device());
   const NamedTensors weights = test::checked_formula_weights(fixture);
-  copy_weights(test::from_edm_order(weights), *network, fixture.name);
   if (fixture.has("noise_features")) check_noise_features(fixture, weights);
-
-  const Tensor x = fixture["x"].clone().requires_grad_(true);
-  const Tensor output = network->forward(x, {fixture["noise_labels"], fixture.labels()});
-  expect_parity({fixture.name, "output"}, relative(output, fixture["output"]), 2e-5);
-
-  (output * fixture["g"]).sum().backward();
-  expect_parity({fixture.name, "gradient of x"}, relative(x.grad(), fixture["grad_x"]), 1e-4);
-  test::expect_gradients(fixture, "", test::to_edm_order(test::gradients_of(*network)));
+  test::expect_edm_network(fixture, *network, weights);
 }
 
 TEST(ParitySong, AgreesWithEdm) {
