@@ -86,6 +86,10 @@ std::string significant(double value, int digits) {
   return text.str();
 }
 
+std::string percent(double share) {
+  return significant(100 * share, 2) + " %";
+}
+
 std::string human_duration(double seconds) {
   if (!std::isfinite(seconds) || seconds < 0) return "?";
   if (seconds > 0 && seconds < 1) return three_digits(seconds * 1e3, " ms");

@@ -68,10 +68,6 @@ class Edm2Walk {
     segment.forward.computed = std::max(segment.forward.computed, before_ + 2 * segment.closed);
   }
 
-  bool drops(const UNetStage& stage) const {
-    return options_.dropout > 0 && stage.out_side() <= options_.dropout_side.value_or(stage.out_side());
-  }
-
   Segment block(const UNetStage& stage) {
     const bool encodes = stage.section == UNetStage::Section::encoder;
     const bool has_skip = stage.in != stage.out;
@@ -97,7 +93,7 @@ class Edm2Walk {
       segment.inner.fp32 += numbers_of(1, side);  // the norm
     }
     // SiLU's output; the first convolution's, the same scaled, and SiLU of that or what dropout leaves of it.
-    inner += branch + (drops(stage) ? 4 : 3) * output + static_cast<double>(stage.out);
+    inner += branch + (dropout_at(options_, side) > 0 ? 4 : 3) * output + static_cast<double>(stage.out);
     if (options_.clip) inner += output;
     segment.inner.computed += inner;
     const double wide = std::max({input, taken, output});

@@ -31,8 +31,8 @@ int run_average_command(const AverageCommand& command) {
   const WeightFile file = made_weights(made);
   save_weights(command.out, file.options, file.weights, made.state);
   std::cout << "the average of σ_rel " << shortest(command.std) << " after step " << made.step << ", of "
-            << made.snapshots.size() << " snapshots to " << significant(100 * made.error, 2)
-            << " %: " << command.out << '\n';
+            << made.snapshots.size() << " snapshots to " << percent(made.error) << ": " << command.out
+            << '\n';
   return 0;
 }
 

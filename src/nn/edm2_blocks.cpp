@@ -18,11 +18,6 @@ MpConv2d convolution_at(torch::nn::Module& root, const UNetStage& stage, const c
   return register_at(root, stage.name + "." + part, MpConv2d(initializer, options));
 }
 
-// The share of a dropout that a block of this side has.
-double dropout_of(const UNetStage& stage, const Edm2Options& options) {
-  return stage.out_side() <= options.dropout_side.value_or(stage.out_side()) ? options.dropout : 0;
-}
-
 }  // namespace
 
 BlockNames edm2_block_names() {
@@ -53,7 +48,7 @@ void Edm2Attention::hold(torch::Dtype type) {
 Edm2Block::Edm2Block(torch::nn::Module& root, const UNetStage& stage, int64_t embedding_width,
                      const Edm2Options& options, int64_t layer, Initializer& initializer)
     : stage_(stage),
-      dropout_(dropout_of(stage, options)),
+      dropout_(dropout_at(options, stage.out_side())),
       layer_(layer),
       sum_(mp_sum(options.residual_balance)),
       clip_(options.clip) {

@@ -101,6 +101,10 @@ class Edm2UNet : public Network {
 
 }  // namespace
 
+double dropout_at(const Edm2Options& options, int64_t side) {
+  return side <= options.dropout_side.value_or(side) ? options.dropout : 0;
+}
+
 void validate(const Edm2Options& options, const Complain& complain) {
   validate_levels(options, 1, "it has at least one", complain);
   if (options.scale_shift_norm) {

@@ -65,6 +65,13 @@ void check_teacher(const ModelOptions& teacher, const ImageSpec& image, const st
   check_images(what, teacher.image, image);
 }
 
+// `what` teaches the null class to a student that learns it.
+void check_null_class(const RunConfig& config, const std::string& what, const ModelOptions& teacher) {
+  if (config.train.label_dropout == 0 || teacher.label_dropout > 0) return;
+  throw InputError(concat("train.label_dropout ", config.train.label_dropout, ": ", what,
+                          " was trained without it and can't teach the null class; set it to 0"));
+}
+
 // A start that teaches as long as the student is trained, by its own scalings.
 void check_kept_start(const RunConfig& config, const ModelOptions& start, const ImageSpec& image) {
   const std::string what = concat("init.checkpoint ", *config.init.checkpoint);
@@ -75,10 +82,7 @@ void check_kept_start(const RunConfig& config, const ModelOptions& start, const 
                " needs a consistency model (", to_string(*config.parameterization), "); train one by ect"));
   }
   check_images(what, start.image, image);
-  if (config.train.label_dropout > 0 && start.label_dropout == 0) {
-    throw InputError(concat("train.label_dropout ", config.train.label_dropout, ": ", what,
-                            " was trained without it and can't teach the null class; set it to 0"));
-  }
+  check_null_class(config, what, start);
 }
 
 // A student of progressive distillation is a denoiser at its own levels only: the next student can halve its
@@ -101,10 +105,8 @@ void check_label_dropout(const RunConfig& config, const ImageSpec& image,
     throw InputError(concat("train.label_dropout ", config.train.label_dropout, ": ", config.data.path,
                             " gives no classes that could be dropped; set it to 0"));
   }
-  if (teacher && teacher->options().label_dropout == 0) {
-    throw InputError(concat("train.label_dropout ", config.train.label_dropout, ": teacher.checkpoint ",
-                            *config.teacher.checkpoint,
-                            " was trained without it and can't teach the null class; set it to 0"));
+  if (teacher) {
+    check_null_class(config, concat("teacher.checkpoint ", *config.teacher.checkpoint), teacher->options());
   }
   const Model* guide = teacher ? teacher->guide() : nullptr;
   if (guide && guide->options().image.classes > 0 && guide->options().label_dropout == 0) {

@@ -94,6 +94,11 @@ std::optional<fs::path> latest_checkpoint(const fs::path& run) {
   return checkpoints / checkpoint_name(steps.back());
 }
 
+std::optional<int64_t> checkpoint_step(const fs::path& folder) {
+  if (!fs::exists(folder / kState)) return std::nullopt;
+  return read_state(folder)["step"].get<int64_t>();
+}
+
 std::optional<CheckpointSummary> checkpoint_summary(const fs::path& folder) {
   if (!fs::exists(folder / kState)) return std::nullopt;
   const Json state = read_state(folder);

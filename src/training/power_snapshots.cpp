@@ -81,9 +81,9 @@ PowerAverage power_average(const fs::path& run, double std, std::optional<int64_
   const Combination made = combine(profiles, {std, at - start});
   if (made.error > kLargestProfileError) {
     throw InputError(concat(run.string(), ": its snapshots, ", words_for(used), ", make an average of σ_rel ",
-                            shortest(std), " after step ", at, " only to ", significant(100 * made.error, 2),
-                            " % (at most ", significant(100 * kLargestProfileError, 2),
-                            " %); choose a σ_rel nearer to theirs, a step that has snapshots, or keep more "
+                            shortest(std), " after step ", at, " only to ", percent(made.error), " (at most ",
+                            percent(kLargestProfileError),
+                            "); choose a σ_rel nearer to theirs, a step that has snapshots, or keep more "
                             "(ema.snapshot_every)"));
   }
   return {.run = run,

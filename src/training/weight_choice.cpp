@@ -13,11 +13,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// "0.02 %": to two digits.
-std::string percent(double share) {
-  return significant(100 * share, 2) + " %";
-}
-
 std::string in_words(const AverageState& average) {
   return average.power_std ? concat("the average of σ_rel ", shortest(*average.power_std))
                            : concat("the average of rate ", shortest(average.rate));
@@ -122,9 +117,9 @@ std::optional<WeightOrigin> origin_of(const ResolvedWeights& weights) {
                         .average = {.ema_std = weights.made->state.power_std}};
   }
   const fs::path checkpoint = weights.file.parent_path();
-  const auto summary = checkpoint_summary(checkpoint);
-  if (!summary) return std::nullopt;
-  WeightOrigin origin{.run = run_of(checkpoint), .step = summary->step};
+  const auto step = checkpoint_step(checkpoint);
+  if (!step) return std::nullopt;
+  WeightOrigin origin{.run = run_of(checkpoint), .step = *step};
   if (const auto average = average_named(weights.file)) {
     if (average->power_std) {
       origin.average.ema_std = average->power_std;

@@ -49,6 +49,11 @@ TEST(Text, DidYouMean) {
   EXPECT_EQ(did_you_mean("zzz", {"batch_size", "steps"}), "");
 }
 
+TEST(Text, PercentHasTwoDigits) {
+  EXPECT_EQ(percent(0.1), "10 %");
+  EXPECT_EQ(percent(0.000234), "0.023 %");
+}
+
 TEST(Text, HumanDuration) {
   EXPECT_EQ(human_duration(1.26), "1.2 s");
   EXPECT_EQ(human_duration(200), "3 min 20 s");

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "cm/base/error.h"
+#include "cm/base/files.h"
 #include "cm/io/json.h"
 #include "cm/training/checkpoint.h"
 #include "support/closeness.h"
@@ -41,6 +42,15 @@ TEST(WeightChoice, WeightsTellWhereInTrainingTheyWereSaved) {
   fs::rename(checkpoint, run / "moved");
   EXPECT_EQ(origin_of({run / "moved/model.safetensors", ""})->run, run.path());
   EXPECT_FALSE(origin_of({run / "model.safetensors", ""}));
+}
+
+TEST(WeightChoice, WhereTheyWereSavedIsToldWhateverLiesBesideThem) {
+  const TemporaryFolder run;
+  TinyRun edm(kObjective<EdmOptions>);
+  save_checkpoint(run.path(), edm.trainer, 0);
+  const fs::path checkpoint = run / "checkpoints/step-00000000";
+  write_file_atomically(checkpoint / "ema-0.5.safetensors", "damaged");
+  EXPECT_EQ(origin_of({checkpoint / "ema-0.9.safetensors", ""})->step, 0);
 }
 
 TEST(WeightChoice, WeightsAreChosenByTheirRate) {

@@ -35,6 +35,9 @@ std::string shortest(double value);
 // "0.01234", "1.2e+06": a number to so many significant digits, for people.
 std::string significant(double value, int digits);
 
+// "0.02 %": a share to two digits, for people.
+std::string percent(double share);
+
 // "12.5 ms", "1.2 s", "3 min 20 s", "2 h 5 min": a duration in seconds, for people. Negative or non-finite:
 // "?".
 std::string human_duration(double seconds);

@@ -58,6 +58,9 @@ void fields(Visitor& visit, Edm2Options& o) {
   visit("clip", o.clip, "largest activation behind a block, others are cut; null: none", above(0));
 }
 
+// That of a block whose output has so many pixels a side.
+double dropout_at(const Edm2Options& options, int64_t side);
+
 void validate(const Edm2Options& options, const Complain& complain);
 UNetPlan plan_of(const Edm2Options& options, const ImageSpec& image);
 std::shared_ptr<Network> build(const Edm2Options& options, const ImageSpec& image, Initializer initializer);

@@ -13,6 +13,9 @@ namespace cm {
 // The checkpoint that `latest` leads to, or the newest where it leads nowhere; nullopt when there is none.
 std::optional<std::filesystem::path> latest_checkpoint(const std::filesystem::path& run);
 
+// The step of a checkpoint folder; nullopt when `folder` is none.
+std::optional<int64_t> checkpoint_step(const std::filesystem::path& folder);
+
 // What a checkpoint folder says of itself; nullopt when `folder` is none.
 struct CheckpointSummary {
   int64_t step = 0;
