@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "cm/base/text.h"
 #include "cm/run/run_config.h"
 
 namespace cm::truths {
@@ -52,6 +53,30 @@ void add_distillation(std::vector<Case>& cases, int64_t steps, int64_t seed) {
   cases.push_back(average);
 }
 
+// From random weights, those of a teacher too: its denoiser is a formula. With the plain square, whose minimum is
+// the mean of its targets: that of L/(L + ε)^p is where most of them are, which in two coordinates is elsewhere.
+void add_flow_maps(std::vector<Case>& cases, int64_t steps, int64_t seed) {
+  const auto add = [&](const auto& options, std::string_view suffix = {},
+                       Parameterization path = Parameterization::linear_map) {
+    Case one{.name = concat(options.name.objective, suffix), .config = trained_by(options, steps, seed)};
+    one.config.parameterization = path;
+    cases.push_back(one);
+  };
+  const auto squared = []<class Options>(Options options) {
+    options.norm.power = 0;
+    return options;
+  };
+  add(squared(MeanFlowOptions()));
+  add(squared(MeanFlowOptions()), "-trig", Parameterization::trig_map);
+  add(squared(AlphaFlowOptions()));
+  add(ShortcutOptions{.mu = 0.9});  // what is learned doubles its steps as fast as the target follows
+  add(ImmOptions{});
+  add(squared(EulerianOptions()));
+  add(squared(EulerianOptions()), "-trig", Parameterization::trig_map);
+  add(squared(LagrangianOptions()));
+  add(squared(LagrangianOptions()), "-trig", Parameterization::trig_map);
+}
+
 }  // namespace
 
 GaussianMixture mixture() {
@@ -99,6 +124,7 @@ std::vector<Case> cases(int64_t steps, int64_t seed) {
   add("tcm", TcmOptions{.pairs = smooth}, "ect-imagenet");
   add("continuous_ct", ContinuousCtOptions{{.weight = ContinuousWeight::limit}});
   add("sct", SctOptions{{.tangent_warmup_steps = steps / 4}});
+  add_flow_maps(all, steps, seed);
   return all;
 }
 

@@ -92,4 +92,23 @@ Json measure(const Denoiser& f, const Reference& reference, bool at_every_level)
            {{"one_step", sliced_wasserstein(all.front(), reference.ends)}, {"two_steps", two_steps}}}};
 }
 
+Json measure_map(const FlowMap& map, const Reference& reference) {
+  Json pairs = Json::array();
+  double sum = 0;
+  const auto add = [&](size_t from, double s, const Tensor& exact) {
+    const double t = reference.levels[from];
+    const Tensor& x = reference.points[from];
+    const Tensor moved = no_grad([&] { return map(x, levels_of(x, t), levels_of(x, s)); });
+    const double rms = root_mean_square(moved, exact) / (1 + s);
+    pairs.push_back({{"t", t}, {"s", s}, {"rms", rms}});
+    sum += rms * rms;
+  };
+  for (size_t from = 0; from < reference.levels.size(); ++from) {
+    for (size_t to = from + 1; to < reference.levels.size(); ++to)
+      add(from, reference.levels[to], reference.points[to]);
+    add(from, 0, reference.ends);
+  }
+  return {{"pairs", pairs}, {"rms", std::sqrt(sum / static_cast<double>(pairs.size()))}};
+}
+
 }  // namespace cm::truths

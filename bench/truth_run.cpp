@@ -44,8 +44,9 @@ ModelOptions options_of(const RunConfig& config, Parameterization parameterizati
 }
 
 Model perceptron_model(const RunConfig& config, std::optional<uint64_t> seed) {
-  const NetworkMaker maker = [](std::optional<uint64_t> weights) {
-    return std::make_shared<Perceptron>(PerceptronOptions(), kPoints, weights);
+  const PerceptronOptions network{.second_time = is_flow_map(parameterization_of(config))};
+  const NetworkMaker maker = [network](std::optional<uint64_t> weights) {
+    return std::make_shared<Perceptron>(network, kPoints, weights);
   };
   return {options_of(config, parameterization_of(config)), torch::kCPU, maker, seed};
 }
@@ -141,6 +142,8 @@ Json Study::row(const Case& one) {
               {"untrained_rms", untrained_rms},
               {"grid_rms", grid_rms(one.config, reference_)}};
   row.update(measure(f, reference_, /*at_every_level=*/!method_of(one.config).has_stages));
+  const bool is_map = is_flow_map(student.options().parameterization);
+  row["map"] = is_map ? measure_map(student.flow_map(), reference_) : Json(nullptr);
   row["stages"] = stages;
   return row;
 }

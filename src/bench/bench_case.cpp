@@ -64,6 +64,7 @@ ModelOptions model_options_of(const BenchCase& bench_case, Parameterization para
   network.dropout = bench_case.dropout;
   network.scale_shift_norm = bench_case.scale_shift_norm;
   network.resblock_updown = bench_case.resblock_updown;
+  network.second_time = is_flow_map(parameterization);
   ModelOptions options;
   options.network = network;
   options.image = {

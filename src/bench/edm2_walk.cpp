@@ -49,6 +49,11 @@ class Edm2Walk {
     if (labelled) weights(image_.classes * width, 0);
     Segment segment;
     segment.input.fp32 = static_cast<double>(plan_.features + 2 * width) + (labelled ? 3 : 0);
+    if (options_.second_time) {
+      sizes_.parameters += 1;  // its gain
+      weights(plan_.features * width, 1);
+      segment.input.fp32 += static_cast<double>(plan_.features);
+    }
     segment.forward.fp32 = segment.input.fp32;
     sizes_.segments.push_back(segment);
   }

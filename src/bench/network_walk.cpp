@@ -82,6 +82,11 @@ class NetworkWalk {
     if (labelled && !plan_.labels_are_linear) sizes_.parameters += image_.classes * width;
     Segment segment;
     segment.input.fp32 = static_cast<double>(plan_.features + 4 * width) + (labelled ? 3 : 0);
+    if (options_.second_time) {
+      sizes_.parameters += plan_.features * width;
+      multiply_adds(static_cast<double>(plan_.features * width));
+      segment.input.fp32 += static_cast<double>(plan_.features);
+    }
     segment.forward.fp32 = segment.input.fp32;
     push(segment);
   }

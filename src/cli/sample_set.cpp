@@ -23,7 +23,7 @@ void add_walk_options(CLI::App& app, SamplerRequest& request) {
   add_number_option(app, "--steps", request.steps,
                     "sampling steps (default: 1 for consistency models, 18 otherwise)",
                     within(1, kMostLevels));
-  add_number_option(app, "--sigmas", request.sigmas, "time points of multistep sampling, as 80,0.66");
+  add_number_option(app, "--sigmas", request.sigmas, "time points of sampling in several steps, as 80,0.66");
   add_number_option(app, "--indices", request.indices,
                     "time points as indices of the grid, as 0,22,39; the last one ends the walk",
                     within(0, kMostLevels));
@@ -33,6 +33,9 @@ void add_walk_options(CLI::App& app, SamplerRequest& request) {
                             "the walk from noise to images; default: as the model and the other options ask",
                             [&request](Sampler sampler) { request.kind = sampler; });
   add_churn_options(app, request.churn);
+  add_number_option(app, "--restart", request.restart,
+                    "share of the noise that the flow_map sampler makes anew at each time point (default: 0)",
+                    within(0, 1));
   app.add_flag_callback(
       "--no-clamp", [&request] { request.clamp = false; },
       "do not clamp the network's output to [-1, 1] after every call");

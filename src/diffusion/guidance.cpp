@@ -27,4 +27,14 @@ Denoiser guided(Denoiser denoiser, Denoiser weak, const Guidance& guidance, Leve
   };
 }
 
+FlowMap guided(FlowMap map, FlowMap weak, const Guidance& guidance, Levels levels) {
+  return [map = std::move(map), weak = std::move(weak), guidance, levels](const Tensor& x, const Tensor& t,
+                                                                          const Tensor& s) {
+    const auto to_s = [&s](const FlowMap& whole) -> Denoiser {
+      return [&](const Tensor& from, const Tensor& level) { return whole(from, level, s); };
+    };
+    return guided(to_s(map), to_s(weak), guidance, levels)(x, t);
+  };
+}
+
 }  // namespace cm

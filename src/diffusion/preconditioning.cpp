@@ -1,7 +1,5 @@
 #include "cm/diffusion/preconditioning.h"
 
-#include "cm/diffusion/trigflow.h"
-
 namespace cm {
 namespace {
 
@@ -10,7 +8,8 @@ constexpr double kBoundaryTolerance = 1e-6;
 
 Tensor time_of(Parameterization parameterization, const SigmaOptions& options, double time_scale,
                const Tensor& sigma) {
-  return has_trig_time(parameterization) ? trig_time(sigma, options.data) : network_time(sigma, time_scale);
+  const auto path = path_kind(parameterization);
+  return path ? Path{*path, options.data}.time(sigma) : network_time(sigma, time_scale);
 }
 
 }  // namespace
@@ -19,24 +18,35 @@ bool is_diffusion(Parameterization parameterization) {
   switch (parameterization) {
     case Parameterization::edm:
     case Parameterization::trig_diffusion:
+    case Parameterization::linear_diffusion:
       return true;
     case Parameterization::skip:
     case Parameterization::piecewise:
     case Parameterization::trig:
+    case Parameterization::linear_map:
+    case Parameterization::trig_map:
       return false;
   }
   TORCH_INTERNAL_ASSERT(false, "not a parameterization");
 }
 
-bool has_trig_time(Parameterization parameterization) {
+bool is_flow_map(Parameterization parameterization) {
+  return parameterization == Parameterization::linear_map || parameterization == Parameterization::trig_map;
+}
+
+std::optional<PathKind> path_kind(Parameterization parameterization) {
   switch (parameterization) {
-    case Parameterization::trig:
-    case Parameterization::trig_diffusion:
-      return true;
     case Parameterization::edm:
     case Parameterization::skip:
     case Parameterization::piecewise:
-      return false;
+      return std::nullopt;
+    case Parameterization::trig:
+    case Parameterization::trig_diffusion:
+    case Parameterization::trig_map:
+      return PathKind::trig;
+    case Parameterization::linear_diffusion:
+    case Parameterization::linear_map:
+      return PathKind::linear;
   }
   TORCH_INTERNAL_ASSERT(false, "not a parameterization");
 }
@@ -60,6 +70,13 @@ Scalings scalings(Parameterization parameterization, const SigmaOptions& options
     case Parameterization::trig:
     case Parameterization::trig_diffusion:
       return {sigma_data * sigma_data * c_in.square(), -sigma * sigma_data * c_in, c_in};
+    case Parameterization::linear_diffusion: {
+      const Tensor data_share = 1 / (1 + sigma);
+      return {data_share, -sigma * data_share, data_share};
+    }
+    case Parameterization::linear_map:
+    case Parameterization::trig_map:
+      TORCH_CHECK(false, "a flow map is no sum of its input and its network");
   }
   TORCH_INTERNAL_ASSERT(false, "not a parameterization");
 }
@@ -75,6 +92,13 @@ Denoiser precondition(Parameterization parameterization, const SigmaOptions& opt
     const auto [c_skip, c_out, c_in] = scalings(parameterization, options, sigma);
     const Tensor output = raw(per_sample(c_in, x) * x, time_of(parameterization, options, time_scale, sigma));
     return per_sample(c_skip, x) * x + per_sample(c_out, x) * output;
+  };
+}
+
+MeanVelocity mean_velocity(const Path& path, RawMap network) {
+  if (path.kind == PathKind::linear) return network;
+  return [d = path.sigma_data, raw = std::move(network)](const Tensor& z, const Tensor& t, const Tensor& s) {
+    return d * raw(z / d, t, s);
   };
 }
 

@@ -36,6 +36,18 @@ Tensor sample_multistep(const Denoiser& consistency, const Tensor& x_T, const st
   return x;
 }
 
+Tensor sample_flow_map(const FlowMap& map, const Tensor& x_T, const std::vector<double>& times, double restart,
+                       const NoiseSource& noise) {
+  Tensor x = x_T;
+  for (size_t i = 0; i + 1 < times.size(); ++i) {
+    const double to = std::sqrt(1 - restart * restart) * times[i + 1];
+    x = map(x, filled(x, times[i]), filled(x, to));
+    const double added = restart * times[i + 1];
+    if (added > 0) x = x + added * noise(static_cast<int64_t>(i));
+  }
+  return x;
+}
+
 double added_noise(double sigma, double sigma_min) {
   return std::sqrt(std::max(0.0, sigma * sigma - sigma_min * sigma_min));
 }
@@ -86,6 +98,15 @@ std::vector<double> multistep_sigmas(const SigmaOptions& sigma, int64_t steps, i
     sigmas.push_back(karras_sigma(sigma, grid, static_cast<double>(j * (grid / steps))));
   }
   return sigmas;
+}
+
+std::vector<double> flow_map_sigmas(const Path& path, double sigma_max, int64_t steps) {
+  const double start = path.time(torch::tensor(sigma_max, torch::kFloat64)).item<double>();
+  const Tensor times = start * (1 - torch::arange(steps + 1, torch::kFloat64) / steps);
+  const Tensor sigmas = path.level(times);
+  std::vector<double> levels(sigmas.data_ptr<double>(), sigmas.data_ptr<double>() + steps + 1);
+  levels.front() = sigma_max;
+  return levels;
 }
 
 }  // namespace cm

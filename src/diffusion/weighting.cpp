@@ -15,6 +15,8 @@ Tensor weight(Weighting weighting, const Tensor& sigma, double sigma_data) {
       return snr.clamp_min(1);
     case Weighting::uniform:
       return torch::ones_like(sigma);
+    case Weighting::flow:
+      return (1 + 1 / sigma).square();
   }
   TORCH_INTERNAL_ASSERT(false, "not a weighting");
 }

@@ -92,8 +92,14 @@ std::shared_ptr<Network> build(const AdmOptions& options, const ImageSpec& image
     Embedding classes = nullptr;
     if (image.classes > 0)
       classes = register_at(network, plan.labels, Embedding(weights, image.classes, width));
-    return [in, out, classes, features = plan.features](const Conditioning& told) {
-      const Tensor time = out->forward(torch::silu(in->forward(time_features(told.time, features))));
+    SecondTime second = nullptr;
+    if (options.second_time)
+      second = register_at(network, kSecondTime, SecondTime(weights, plan.features, width));
+    return [in, out, classes, second, features = plan.features](const Conditioning& told) {
+      Tensor first = in->forward(time_features(told.time, features));
+      if (!second.is_empty())
+        first = first + second->forward(time_features(told.time - told.second_time, features));
+      const Tensor time = out->forward(torch::silu(first));
       return torch::silu(classes.is_empty() ? time : time + classes->forward(told.labels));
     };
   };
@@ -111,6 +117,7 @@ bool infer(const WeightShapes& weights, AdmOptions& options, ImageSpec& image) {
     least = difference;
     options = candidate;
   }
+  options.second_time = has_second_time(weights);
   return least.has_value();
 }
 

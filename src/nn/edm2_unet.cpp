@@ -41,6 +41,8 @@ class Edm2UNet : public Network {
   }
 
  protected:
+  bool takes_second_time() const override { return options_.second_time; }
+
   Tensor compute(const Tensor& x, const Conditioning& told,
                  const std::optional<DropoutKey>& dropout_key) override {
     check_unet_input(options_, image_, x, told.labels);
@@ -71,6 +73,10 @@ class Edm2UNet : public Network {
     noise_ = register_module(plan_.embedding, MpLinear(initializer, plan_.features, plan_.embedding_width));
     if (image_.classes > 0)
       labels_ = register_module(plan_.labels, MpLinear(initializer, image_.classes, plan_.embedding_width));
+    if (options_.second_time) {
+      second_ = register_module(kSecondTime, MpLinear(initializer, plan_.features, plan_.embedding_width));
+      second_gain_ = register_parameter("second_time_gain", torch::zeros({}));
+    }
   }
 
   Tensor features(const Tensor& time) const {
@@ -83,6 +89,9 @@ class Edm2UNet : public Network {
       const auto [of_time, of_class] = mp_sum(options_.label_balance);
       embedding = embedding * of_time + labels_->of_classes(told.labels) * of_class;
     }
+    // Of no weight at first, as the network's own last layer.
+    if (!second_.is_empty())
+      embedding = embedding + second_->forward(features(told.time - told.second_time), second_gain_);
     return torch::silu(embedding) / kMpSiluGain;
   }
 
@@ -93,6 +102,8 @@ class Edm2UNet : public Network {
   NoiseFeatures positional_ = nullptr;
   MpLinear noise_ = nullptr;
   MpLinear labels_ = nullptr;
+  MpLinear second_ = nullptr;  // of the second time
+  Tensor second_gain_;         // []
   MpConv2d in_conv_ = nullptr;
   std::vector<Edm2Block> blocks_;
   MpConv2d out_conv_ = nullptr;
@@ -170,6 +181,7 @@ bool infer(const WeightShapes& weights, Edm2Options& options, ImageSpec& image) 
   options.scale_shift_norm.reset();
   options.time_features =
       weights.contains("emb_fourier.freqs") ? TimeFeatures::fourier : TimeFeatures::positional;
+  options.second_time = has_second_time(weights);
   return known;
 }
 

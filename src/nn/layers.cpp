@@ -182,4 +182,15 @@ Tensor NoiseFeaturesImpl::forward(const Tensor& c_noise) const {
   return torch::cat({angles.sin(), angles.cos()}, 1);
 }
 
+SecondTimeImpl::SecondTimeImpl(Initializer& initializer, int64_t features, int64_t out,
+                               std::optional<double> xavier_gain) {
+  const double bound = xavier_gain ? xavier_bound(*xavier_gain, 2 * features, out)
+                                   : 1 / std::sqrt(static_cast<double>(2 * features));
+  weight = register_parameter("weight", initializer.uniform({out, features}, bound));
+}
+
+double joint_gain(int64_t features, int64_t out) {
+  return std::sqrt(static_cast<double>(features + out) / static_cast<double>(2 * features + out));
+}
+
 }  // namespace cm

@@ -43,7 +43,8 @@ std::string in_words(const ImageSpec& image) {
 
 Tensor Network::forward(const Tensor& x, const Conditioning& told,
                         const std::optional<DropoutKey>& dropout_key) {
-  TORCH_CHECK(!told.second_time.defined() || takes_second_time(), "this network takes one time only");
+  TORCH_CHECK(told.second_time.defined() == takes_second_time(),
+              takes_second_time() ? "this network takes two times" : "this network takes one time only");
   TORCH_CHECK(!told.guidance.defined() || takes_guidance(), "this network takes no guidance");
   return compute(x, told, dropout_key);
 }

@@ -34,6 +34,16 @@ std::shared_ptr<Network> make_network(const NetworkOptions& options, const Image
   return std::visit([&](const auto& o) { return build(o, image, Initializer(seed)); }, options);
 }
 
+void begin_second_time(std::map<std::string, Tensor>& weights, const NetworkOptions& options,
+                       const ImageSpec& image) {
+  NetworkOptions of_one = options;
+  common_options(of_one).second_time = false;
+  const auto known = weights_of(*make_network(of_one, image));
+  for (const auto& [name, tensor] : weights_of(*make_network(options, image))) {
+    if (!known.contains(name)) weights.try_emplace(name, torch::zeros_like(tensor));
+  }
+}
+
 InferredNetwork infer_network(const WeightShapes& weights, int64_t image_size, const std::string& what) {
   std::optional<InferredNetwork> found;
   for_each_alternative<NetworkOptions>([&](auto options) {

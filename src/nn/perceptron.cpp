@@ -21,11 +21,12 @@ Tensor features_of(const Tensor& time) {
 }  // namespace
 
 Perceptron::Perceptron(const PerceptronOptions& options, const ImageSpec& image,
-                       std::optional<uint64_t> seed) {
+                       std::optional<uint64_t> seed)
+    : second_time_(options.second_time) {
   TORCH_CHECK(image.classes == 0, "a perceptron has no classes, got ", image.classes);
   Initializer initializer(seed);
   const int64_t numbers = image.channels * image.size * image.size;
-  int64_t in = numbers + 1 + 2 * kFrequencies;
+  int64_t in = numbers + (second_time_ ? 2 : 1) * (1 + 2 * kFrequencies);
   for (int64_t i = 0; i <= options.hidden_layers; ++i) {
     const int64_t out = i < options.hidden_layers ? options.width : numbers;
     layers_.emplace_back(register_module(std::to_string(i), Linear(initializer, in, out)));
@@ -35,7 +36,10 @@ Perceptron::Perceptron(const PerceptronOptions& options, const ImageSpec& image,
 
 Tensor Perceptron::compute(const Tensor& x, const Conditioning& told,
                            const std::optional<DropoutKey>& /*dropout_key*/) {
-  Tensor h = torch::cat({x.flatten(1), features_of(told.time.to(x.dtype()))}, 1);
+  const Tensor time = told.time.to(x.dtype());
+  std::vector<Tensor> inputs = {x.flatten(1), features_of(time)};
+  if (second_time_) inputs.push_back(features_of(time - told.second_time.to(x.dtype())));
+  Tensor h = torch::cat(inputs, 1);
   for (size_t i = 0; i + 1 < layers_.size(); ++i) h = torch::silu(layers_[i]->forward(h));
   return layers_.back()->forward(h).view(x.sizes());
 }

@@ -27,6 +27,17 @@ bool song_scales_and_shifts(const UNetOptions& options) {
   return options.scale_shift_norm.value_or(false);
 }
 
+// The first convolution makes `channels`, of which the embedding's first layer takes a multiple.
+void read_feature_mult(const WeightShapes& weights, SongOptions& options, const ImageSpec& image) {
+  const UNetPlan plan = plan_of(options, image);
+  const auto first = weights.find(plan.stages.front().name + ".weight");
+  const auto embedding = weights.find(plan.embedding + ".weight");
+  if (first == weights.end() || embedding == weights.end() || embedding->second.dim() != 2) return;
+  const int64_t mult = embedding->second.size(1) / first->second.size(0);
+  const int64_t published = plan.features / options.channels;
+  if (mult > 0 && mult != published) options.feature_mult = mult;
+}
+
 }  // namespace
 
 void validate(const SongOptions& options, const Complain& complain) {
@@ -50,11 +61,12 @@ UNetPlan plan_of(const SongOptions& options, const ImageSpec& image) {
                 .embedding = "map_layer0",
                 .embedding_end = "map_layer1",
                 .labels = "map_label",
-                .features = options.channels * (options.is_ncsnpp ? 2 : 1),
+                .features = options.channels * options.feature_mult.value_or(options.is_ncsnpp ? 2 : 1),
                 .labels_are_linear = true,
                 .embedding_width = 4 * options.channels,
                 .scale_shift_norm = song_scales_and_shifts(options)};
-  if (options.is_ncsnpp) plan.style.filter = ResampleFilter::binomial;
+  plan.style.filter = options.resample_filter.value_or(options.is_ncsnpp ? ResampleFilter::binomial
+                                                                         : ResampleFilter::box);
   name_edm_stages(plan.stages);
   return plan;
 }
@@ -62,8 +74,8 @@ UNetPlan plan_of(const SongOptions& options, const ImageSpec& image) {
 std::shared_ptr<Network> build(const SongOptions& options, const ImageSpec& image, Initializer initializer) {
   const UNetPlan plan = plan_of(options, image);
   const auto make_embedding = [&](torch::nn::Module& network, Initializer& weights) -> EmbeddingFunction {
-    const auto linear = [&](const std::string& name, int64_t in, int64_t out) {
-      return network.register_module(name, Linear(weights, in, out, 1));
+    const auto linear = [&](const std::string& name, int64_t in, int64_t out, double gain = 1) {
+      return network.register_module(name, Linear(weights, in, out, gain));
     };
     const auto scale_of_random = options.fourier_scale.value_or(kDefaultFourierScale);
     const auto time = network.register_module(
@@ -71,15 +83,23 @@ std::shared_ptr<Network> build(const SongOptions& options, const ImageSpec& imag
                                    options.is_ncsnpp ? std::optional(scale_of_random) : std::nullopt));
     Linear classes = nullptr;
     if (image.classes > 0) classes = linear(plan.labels, image.classes, plan.features);
-    const auto first = linear(plan.embedding, plan.features, plan.embedding_width);
-    const auto second = linear(plan.embedding_end, plan.embedding_width, plan.embedding_width);
+    const int64_t width = plan.embedding_width;
+    const auto first = linear(plan.embedding, plan.features, width,
+                              options.second_time ? joint_gain(plan.features, width) : 1);
+    const auto last = linear(plan.embedding_end, width, width);
+    SecondTime second = nullptr;
+    if (options.second_time)
+      second = network.register_module(kSecondTime, SecondTime(weights, plan.features, width, 1));
     // Of a one-hot vector times √classes; of zeros for the null class, as in EDM.
     const double scale = std::sqrt(static_cast<double>(image.classes));
-    return [time, classes, first, second, scale](const Conditioning& told) {
+    return [=](const Conditioning& told) {
       Tensor features = time->forward(told.time);
       if (!classes.is_empty())
         features = features + class_rows(classes->weight.t(), told.labels) * scale + classes->bias;
-      return torch::silu(second->forward(torch::silu(first->forward(features))));
+      Tensor embedding = first->forward(features);
+      if (!second.is_empty())
+        embedding = embedding + second->forward(time->forward(told.time - told.second_time));
+      return torch::silu(last->forward(torch::silu(embedding)));
     };
   };
   return make_unet(plan, options, image, make_embedding, initializer);
@@ -87,8 +107,10 @@ std::shared_ptr<Network> build(const SongOptions& options, const ImageSpec& imag
 
 bool infer(const WeightShapes& weights, SongOptions& options, ImageSpec& image) {
   image.size = side_in_names(weights);
-  return image.size > 0 && weights.contains("map_noise.freqs") == options.is_ncsnpp &&
-         infer_unet(weights, planner_of(options), options, image).has_value();
+  if (image.size == 0 || weights.contains("map_noise.freqs") != options.is_ncsnpp) return false;
+  read_feature_mult(weights, options, image);
+  options.second_time = has_second_time(weights);
+  return infer_unet(weights, planner_of(options), options, image).has_value();
 }
 
 }  // namespace cm

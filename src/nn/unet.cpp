@@ -33,6 +33,8 @@ class UNet : public Network {
   }
 
  protected:
+  bool takes_second_time() const override { return options_.second_time; }
+
   Tensor compute(const Tensor& x, const Conditioning& told,
                  const std::optional<DropoutKey>& dropout_key) override {
     check_unet_input(options_, image_, x, told.labels);

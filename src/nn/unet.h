@@ -11,6 +11,9 @@ namespace cm {
 // [B, plan.embedding_width] of what a network is told, with the SiLU that every block begins with.
 using EmbeddingFunction = std::function<Tensor(const Conditioning& told)>;
 
+// What a second time's part of an embedding is called.
+inline constexpr const char* kSecondTime = "second_time";
+
 // Registers the layers of an embedding in the network and returns it.
 using EmbeddingMaker = std::function<EmbeddingFunction(torch::nn::Module& network, Initializer& initializer)>;
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "cm/base/text.h"
+#include "unet.h"
 
 namespace cm {
 namespace {
@@ -129,6 +130,10 @@ std::optional<int64_t> infer_unet(const WeightShapes& weights, const Planner& pl
   common = nearest;
   candidate.read_blocks();
   return least;
+}
+
+bool has_second_time(const WeightShapes& weights) {
+  return weights.contains(concat(kSecondTime, ".weight"));
 }
 
 }  // namespace cm

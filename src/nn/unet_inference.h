@@ -26,4 +26,7 @@ Planner planner_of(const Options& own) {
 std::optional<int64_t> infer_unet(const WeightShapes& weights, const Planner& planner, UNetOptions& common,
                                   ImageSpec& image);
 
+// Whether they take a second time.
+bool has_second_time(const WeightShapes& weights);
+
 }  // namespace cm

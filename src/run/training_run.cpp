@@ -117,26 +117,56 @@ void check_label_dropout(const RunConfig& config, const ImageSpec& image,
   }
 }
 
-// What the student will have learned: by its teacher's guidance, or of a teacher that had learned it.
-std::optional<double> distilled_guidance(const RunConfig& config, const std::optional<Model>& teacher) {
+// What the student will have learned: by its target's or its teacher's guidance, or of a teacher that had
+// learned it.
+std::optional<double> distilled_guidance(const RunConfig& config, const Method& method,
+                                         const std::optional<Model>& teacher) {
+  if (method.target_guidance) return method.target_guidance;
   if (config.teacher.guidance.weight != 1) return config.teacher.guidance.weight;
   return teacher ? teacher->options().guidance : std::nullopt;
 }
 
+// Guidance in the target leads away from the null class.
+void check_target_guidance(const RunConfig& config, const Method& method, const ImageSpec& image) {
+  if (!method.target_guidance || config.train.label_dropout > 0) return;
+  const std::string what = concat(to_string(config.objective), ".guidance: ");
+  if (image.classes == 0) {
+    throw InputError(concat(what, "leads towards a class, and ", config.data.path, " gives none; remove it"));
+  }
+  throw InputError(concat(what, "leads away from the network's answer without a class, which it learns where "
+                                "train.label_dropout hides classes; set that to 0.1, say, or remove this"));
+}
+
+// A network of two times, and one of one.
+void check_times(const std::string& what, const NetworkOptions& theirs, const RunConfig& config) {
+  const bool wanted = is_flow_map(*config.parameterization);
+  if (!common_options(theirs).second_time || wanted) return;
+  throw InputError(concat(what, ": is a flow map, whose network has two times; objective ",
+                          to_string(config.objective), " trains a network of one"));
+}
+
+// "edm, skip or piecewise"
+std::string parameterizations_of_path(const std::optional<PathKind>& path) {
+  std::vector<std::string> names;
+  for (const auto& [kind, name] : EnumNames<Parameterization>::names) {
+    if (path_kind(kind) == path) names.emplace_back(name);
+  }
+  return enumerate(names, "or");
+}
+
 // The weights that the student starts from, those of `source` (init, or else the teacher); nullopt for random
-// ones. A network that takes its time as arctan(σ/σ_d) can't go on as one that takes ¼ ln σ, nor the other
-// way round.
+// ones. A network that takes its time as one path has it can't go on as one that takes it as another has, or as
+// ¼ ln σ.
 std::optional<ResolvedWeights> start_weights(const RunConfig& config, const std::optional<Source>& source) {
   if (!source) return std::nullopt;
   const Parameterization theirs = source->options.parameterization;
-  if (has_trig_time(theirs) == has_trig_time(*config.parameterization)) return source->weights;
+  if (path_kind(theirs) == path_kind(*config.parameterization)) return source->weights;
   const auto other =
       concat(": its network takes time as ", to_string(theirs), " gives it, which a student of ",
              to_string(*config.parameterization), " can't start from");
   if (config.init.checkpoint) {
     throw InputError(concat("init.checkpoint ", *config.init.checkpoint, other,
-                            has_trig_time(theirs) ? "; use one of edm, skip or piecewise"
-                                                  : "; use one of trig or trig_diffusion"));
+                            "; use one of ", parameterizations_of_path(path_kind(*config.parameterization))));
   }
   log_info(
       concat("teacher.checkpoint ", *config.teacher.checkpoint, other, ": it starts from random weights"));
@@ -171,6 +201,11 @@ void fill_in(RunConfig& config) {
   if (config.data.kind == DatasetKind{"patches"})
     config.data.patches = config.data.patches.value_or(PatchOptions());
   config.parameterization = parameterization_of(config);
+  if (config.model && common_options(*config.model).second_time && !is_flow_map(*config.parameterization)) {
+    throw InputError(concat("model.second_time: true: objective ", to_string(config.objective), " (",
+                            to_string(*config.parameterization),
+                            ") trains a network of one time; remove the key"));
+  }
   if (!config.sampling.grid) config.sampling.grid = method_of(config).last_levels;
 }
 
@@ -185,7 +220,7 @@ TrainingRun::TrainingRun(const RunConfig& config, const torch::Device& device, c
   refuse_mistakes("", [&](const Complain& complain) { validate(config, complain); });
   fill_in(config_);
   const Method method = method_of(config_);
-  rank_batch_size(config_.train, world);
+  check_groups(config_.train, world, method.group);
   dataset_ = open_dataset(config_.data);
   const ImageSpec image{
       .channels = dataset_->channels(), .size = dataset_->image_size(), .classes = dataset_->classes()};
@@ -196,7 +231,14 @@ TrainingRun::TrainingRun(const RunConfig& config, const torch::Device& device, c
   const auto init = open_source("init.checkpoint", config_.init);
   if (method.keeps_start) check_kept_start(config_, init.value().options, image);
   const auto& source = init ? init : teacher;
+  if (source) {
+    check_times(concat(init ? "init.checkpoint " : "teacher.checkpoint ",
+                       init ? *config_.init.checkpoint : *config_.teacher.checkpoint),
+                source->options.network, config_);
+  }
   if (!config_.model) config_.model = without_dropout(source.value().options.network);
+  common_options(*config_.model).second_time = is_flow_map(*config_.parameterization);
+  check_target_guidance(config_, method, image);
   refuse_mistakes("model.", [&](const Complain& complain) { validate_for(*config_.model, image, complain); });
   check_twice_differentiable(config_, method);
   const ModelOptions options{.network = *config_.model,
@@ -206,13 +248,15 @@ TrainingRun::TrainingRun(const RunConfig& config, const torch::Device& device, c
                              .sampling = config_.sampling,
                              .distilled_steps = std::nullopt,
                              .label_dropout = config_.train.label_dropout,
-                             .guidance = distilled_guidance(config_, teacher_)};
+                             .guidance = distilled_guidance(config_, method, teacher_)};
   const auto start = start_weights(config_, source);
   student_.emplace(options, device,
                    start ? std::nullopt : std::optional(static_cast<uint64_t>(config_.train.seed)));
   if (start) {
     sources_ += described("start       ", *start);
-    copy_weights(load_weight_file(*start).weights, student_->network(), start->file.string());
+    NamedTensors weights = load_weight_file(*start).weights;
+    if (!common_options(source->options.network).second_time) begin_second_time(weights, *config_.model, image);
+    copy_weights(weights, student_->network(), start->file.string());
   }
   student_->compute_in(config_.train.dtype);
   if (method.has_target) target_ = student_->frozen_copy(options);

@@ -30,9 +30,17 @@ Tensor draw_uniform(uint64_t seed, int64_t step, const std::vector<int64_t>& sam
   return uniform({.seed = seed, .purpose = Purpose::sigma, .step = step_word(step)}, samples);
 }
 
+Tensor draw_second_uniform(uint64_t seed, int64_t step, const std::vector<int64_t>& samples) {
+  return uniform({.seed = seed, .purpose = Purpose::second_level, .step = step_word(step)}, samples);
+}
+
+Tensor lognormal_quantile(const LogNormal& distribution, const Tensor& uniform) {
+  return (distribution.mean + distribution.std * normal_quantile(uniform)).exp();
+}
+
 Tensor draw_lognormal(const LogNormal& distribution, uint64_t seed, int64_t step,
                       const std::vector<int64_t>& samples) {
-  return (distribution.mean + distribution.std * normal_quantile(draw_uniform(seed, step, samples))).exp();
+  return lognormal_quantile(distribution, draw_uniform(seed, step, samples));
 }
 
 Tensor draw_part(double share, uint64_t seed, int64_t step, const std::vector<int64_t>& samples) {

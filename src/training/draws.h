@@ -26,6 +26,12 @@ Tensor draw_uniform(uint64_t seed, int64_t step, const std::vector<int64_t>& sam
 Tensor draw_lognormal(const LogNormal& distribution, uint64_t seed, int64_t step,
                       const std::vector<int64_t>& samples);
 
+// The same of a draw of its own, for a second level of the sample.
+Tensor draw_second_uniform(uint64_t seed, int64_t step, const std::vector<int64_t>& samples);
+
+// Numbers of that distribution at uniform ones.
+Tensor lognormal_quantile(const LogNormal& distribution, const Tensor& uniform);
+
 // Which samples belong to a part of the batch: bool [B] on the CPU, each true with probability `share`. Of a
 // batch of n they are n · share, rounded up or down.
 Tensor draw_part(double share, uint64_t seed, int64_t step, const std::vector<int64_t>& samples);

@@ -13,6 +13,21 @@ std::string in_words(const std::optional<int64_t>& distilled_steps) {
   return distilled_steps ? concat("was distilled to ", *distilled_steps, " steps") : "was not";
 }
 
+// `function_of(model, labels)` is what the models are guided in.
+template <class Function>
+auto guided_function(const Model& model, const Tensor& labels, const Guidance& guidance, Levels levels,
+                     const Function& function_of) {
+  if (guidance.weight == 1) return function_of(model, labels);
+  if (const Model* guide = model.guide()) {
+    const bool has_classes = guide->options().image.classes > 0;
+    return guided(function_of(model, labels), function_of(*guide, has_classes ? labels : Tensor()), guidance,
+                  levels);
+  }
+  TORCH_CHECK(labels.defined(), "guidance needs labels");
+  return guided(function_of(model, labels), function_of(model, torch::full_like(labels, kNullClass)), guidance,
+                levels);
+}
+
 }  // namespace
 
 void check_guidance(const ModelOptions& model, const Guidance& guidance, bool has_guide,
@@ -81,14 +96,13 @@ std::optional<std::filesystem::path> guide_for(const ModelOptions& model, const 
 }
 
 Denoiser guided_denoiser(const Model& model, const Tensor& labels, const Guidance& guidance, Levels levels) {
-  if (guidance.weight == 1) return model.denoiser(labels);
-  if (const Model* guide = model.guide()) {
-    const bool has_classes = guide->options().image.classes > 0;
-    return guided(model.denoiser(labels), guide->denoiser(has_classes ? labels : Tensor()), guidance, levels);
-  }
-  TORCH_CHECK(labels.defined(), "guidance needs labels");
-  return guided(model.denoiser(labels), model.denoiser(torch::full_like(labels, kNullClass)), guidance,
-                levels);
+  return guided_function(model, labels, guidance, levels,
+                         [](const Model& one, const Tensor& of) { return one.denoiser(of); });
+}
+
+FlowMap guided_flow_map(const Model& model, const Tensor& labels, const Guidance& guidance, Levels levels) {
+  return guided_function(model, labels, guidance, levels,
+                         [](const Model& one, const Tensor& of) { return one.flow_map(of); });
 }
 
 }  // namespace cm

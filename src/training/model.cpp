@@ -23,7 +23,8 @@ Model::Model(const ModelOptions& options, const torch::Device& device, NetworkMa
 }
 
 Denoiser Model::denoiser(const Tensor& labels, std::optional<DropoutKey> dropout) const {
-  if (!recorded_ || dropout) return denoiser_as(options_.parameterization, labels, dropout);
+  if (!recorded_ || dropout || is_flow_map(options_.parameterization))
+    return denoiser_as(options_.parameterization, labels, dropout);
   return [recorded = recorded_, labels](const Tensor& x, const Tensor& sigma) {
     const bool labelled = labels.defined();
     return recorded->run(labelled ? std::vector{x, sigma, labels} : std::vector{x, sigma}).front();
@@ -32,7 +33,30 @@ Denoiser Model::denoiser(const Tensor& labels, std::optional<DropoutKey> dropout
 
 Denoiser Model::denoiser_as(Parameterization parameterization, const Tensor& labels,
                             std::optional<DropoutKey> dropout) const {
+  if (is_flow_map(parameterization)) return ending_at(flow_map(labels, dropout));
   return precondition(parameterization, options_.sigma, time_scale_, raw_network(labels, dropout));
+}
+
+Path Model::path() const {
+  const auto kind = path_kind(options_.parameterization);
+  TORCH_CHECK(kind, to_string(options_.parameterization), " has no path");
+  return {*kind, options_.sigma.data};
+}
+
+MeanVelocity Model::mean_velocity(const Tensor& labels, std::optional<DropoutKey> dropout) const {
+  TORCH_CHECK(is_flow_map(options_.parameterization), to_string(options_.parameterization),
+              " makes no flow map");
+  return cm::mean_velocity(path(), [network = network_, labels, dropout](const Tensor& x, const Tensor& time,
+                                                                         const Tensor& second_time) {
+    return network->forward(x, {.time = time, .labels = labels, .second_time = second_time}, dropout);
+  });
+}
+
+FlowMap Model::flow_map(const Tensor& labels, std::optional<DropoutKey> dropout) const {
+  if (!recorded_ || dropout) return flow_of(path(), mean_velocity(labels, dropout));
+  return [recorded = recorded_, labels](const Tensor& x, const Tensor& t, const Tensor& s) {
+    return recorded->run(labels.defined() ? std::vector{x, t, s, labels} : std::vector{x, t, s}).front();
+  };
 }
 
 RawNetwork Model::raw_network(const Tensor& labels, std::optional<DropoutKey> dropout) const {
@@ -59,9 +83,11 @@ void Model::hold_in(ComputeType type) {
 
 void Model::record_evaluations() {
   const auto evaluate = [model = *this](const std::vector<Tensor>& inputs) {
-    const Tensor labels = inputs.size() > 2 ? inputs[2] : Tensor();
-    const Denoiser plain = model.denoiser_as(model.options().parameterization, labels);
-    return std::vector{plain(inputs[0], inputs[1])};
+    const bool is_map = is_flow_map(model.options().parameterization);
+    const size_t tensors = is_map ? 3 : 2;
+    const Tensor labels = inputs.size() > tensors ? inputs[tensors] : Tensor();
+    if (is_map) return std::vector{model.flow_map(labels)(inputs[0], inputs[1], inputs[2])};
+    return std::vector{model.denoiser(labels)(inputs[0], inputs[1])};
   };
   recorded_ = std::make_shared<RecordedCall>("--cuda-graph: an evaluation", device_, evaluate);
 }

@@ -27,6 +27,7 @@ Sampler kind_for(const SamplerRequest& request, const ModelOptions& model) {
   if (!request.kind) {
     if (model.distilled_steps) return SamplerKind::progdist;
     if (denoiser) return Solver::heun;
+    if (is_flow_map(model.parameterization)) return SamplerKind::flow_map;
     const bool walk = request.steps.value_or(1) != 1 || !request.sigmas.empty() || !request.indices.empty();
     return walk ? SamplerKind::multistep : SamplerKind::onestep;
   }
@@ -44,6 +45,16 @@ Sampler kind_for(const SamplerRequest& request, const ModelOptions& model) {
         concat("the ", to_string(*request.kind),
                " sampler walks a diffusion model's ODE, and this checkpoint is a consistency model; use ",
                samplers_that(is_consistency_sampler, "or")));
+  }
+  if (request.kind == SamplerKind::flow_map && !is_flow_map(model.parameterization)) {
+    throw InputError(concat("the flow_map sampler needs a flow map, a network of two times, and this checkpoint is a "
+                            "consistency model (",
+                            to_string(model.parameterization), "); use ",
+                            samplers_that(
+                                [](Sampler sampler) {
+                                  return is_consistency_sampler(sampler) && sampler != SamplerKind::flow_map;
+                                },
+                                "or")));
   }
   return *request.kind;
 }
@@ -78,6 +89,11 @@ std::vector<double> times_of_indices(const SamplerRequest& request, const ModelO
   return times;
 }
 
+std::vector<double> flow_map_times(const ModelOptions& model, int64_t steps) {
+  const Path path{path_kind(model.parameterization).value(), model.sigma.data};
+  return flow_map_sigmas(path, model.sigma.max, steps);
+}
+
 std::vector<double> multistep_times(const SamplerRequest& request, const ModelOptions& model) {
   const int64_t grid = request.grid.value_or(grid_levels(model));
   if (!request.indices.empty()) return times_of_indices(request, model, grid);
@@ -85,6 +101,8 @@ std::vector<double> multistep_times(const SamplerRequest& request, const ModelOp
   if (times.empty()) {
     const int64_t steps = request.steps.value_or(2);
     const bool searched = !request.grid && static_cast<int64_t>(model.sampling.sigmas.size()) == steps;
+    if (!searched && !request.grid && is_flow_map(model.parameterization))
+      return flow_map_times(model, steps);
     times = searched ? model.sampling.sigmas : multistep_sigmas(model.sigma, steps, grid);
   }
   check_decreasing(times, model.sigma);
@@ -119,8 +137,19 @@ void check_churn(const Churn& churn, Sampler sampler) {
                           to_string(sampler), " sampler takes none; leave it out"));
 }
 
+void check_restart(const SamplerRequest& request, Sampler sampler) {
+  if (!request.restart) return;
+  if (*request.restart < 0 || *request.restart > 1)
+    throw InputError(concat("--restart must lie in [0, 1], got ", *request.restart));
+  if (sampler == SamplerKind::flow_map) return;
+  throw InputError(concat("--restart makes noise anew between the steps of the flow_map sampler; the ",
+                          to_string(sampler), " sampler has no use for it; leave it out"));
+}
+
 void check_grid(const SamplerRequest& request, Sampler sampler) {
-  if (!request.grid || (sampler == SamplerKind::multistep && request.sigmas.empty())) return;
+  const bool counts = sampler == SamplerKind::multistep ? request.sigmas.empty()
+                                                        : sampler == SamplerKind::flow_map && !request.indices.empty();
+  if (!request.grid || counts) return;
   throw InputError(
       concat("--grid has the levels that multistep sampling's --indices and --steps count on; the ",
              to_string(sampler), " sampler counts on none here; leave it out"));
@@ -133,7 +162,8 @@ std::vector<int64_t> image_shape(const ModelOptions& model) {
 }  // namespace
 
 double walk_end(const ModelOptions& model) {
-  const bool boundary_at_zero = model.parameterization == Parameterization::trig;
+  const bool boundary_at_zero =
+      model.parameterization == Parameterization::trig || is_flow_map(model.parameterization);
   return boundary_at_zero || model.sampling.full_noise ? 0 : model.sigma.min;
 }
 
@@ -147,6 +177,7 @@ SamplerOptions choose_sampler(const SamplerRequest& request, const ModelOptions&
   SamplerOptions options{.kind = kind_for(request, model),
                          .sigmas = {},
                          .churn = request.churn,
+                         .restart = request.restart.value_or(0),
                          .clamp = request.clamp,
                          .guidance = request.guidance,
                          .guide = guide_for(model, request.guidance, request.guide)};
@@ -155,17 +186,24 @@ SamplerOptions choose_sampler(const SamplerRequest& request, const ModelOptions&
         "--sigmas and --indices are for multistep sampling; a diffusion model's samplers take --steps");
   }
   check_churn(options.churn, options.kind);
+  check_restart(request, options.kind);
   check_grid(request, options.kind);
   const int64_t steps = request.steps.value_or(model.distilled_steps.value_or(kDenoiserSteps));
   switch (options.kind.family) {
     case SamplerKind::onestep:
       if (request.steps.value_or(1) != 1 || !request.sigmas.empty() || !request.indices.empty()) {
-        throw InputError("the onestep sampler takes one step; use --sampler multistep");
+        throw InputError(concat("the onestep sampler takes one step; use --sampler ",
+                                is_flow_map(model.parameterization) ? "flow_map or multistep" : "multistep"));
       }
       options.sigmas = {model.sigma.max};
       break;
     case SamplerKind::multistep:
       options.sigmas = multistep_times(request, model);
+      break;
+    case SamplerKind::flow_map:
+      options.sigmas = request.sigmas.empty() && request.indices.empty()
+                           ? flow_map_times(model, request.steps.value_or(1))
+                           : multistep_times(request, model);
       break;
     case SamplerKind::progdist:  // ends at σ_min
       options.sigmas = sampler_sigmas_fp32(model.sigma, steps + 1);
@@ -186,6 +224,12 @@ int64_t evaluations(const SamplerOptions& options) {
     return x;
   };
   const Tensor pixel = torch::zeros({1, 1, 1, 1});
+  if (options.kind == SamplerKind::flow_map) {
+    const FlowMap map = [&counted](const Tensor& x, const Tensor& t, const Tensor&) { return counted(x, t); };
+    walk_flow_map(guided(map, map, options.guidance, Levels::one), options,
+                  {.x_T = pixel, .noise = [&](int64_t) { return pixel; }});
+    return count;
+  }
   walk(guided(counted, counted, options.guidance, Levels::one), options,
        {.x_T = pixel, .noise = [&](int64_t) { return pixel; }}, 0);
   return count;
@@ -218,18 +262,28 @@ Tensor walk(const Denoiser& denoiser, const SamplerOptions& options, const Sampl
     case SamplerKind::ode:
     case SamplerKind::progdist:
       return sample_churned(options.kind.solver, d, noise.x_T, options.sigmas, options.churn, noise.noise);
+    case SamplerKind::flow_map:
+      TORCH_CHECK(false, "a denoiser is no flow map");
   }
   TORCH_INTERNAL_ASSERT(false, "not a sampler");
+}
+
+Tensor walk_flow_map(const FlowMap& map, const SamplerOptions& options, const SampleNoise& noise) {
+  return sample_flow_map(map, noise.x_T, options.sigmas, options.restart, noise.noise);
 }
 
 Tensor sample(const Model& model, const SamplerOptions& options, const SampleNoise& noise,
               const Tensor& labels) {
   const torch::NoGradGuard guard;
   const torch::Device device = model.device();
-  const Denoiser denoiser =
-      guided_denoiser(model, labels.defined() ? labels.to(device) : labels, options.guidance, Levels::one);
+  const Tensor classes = labels.defined() ? labels.to(device) : labels;
   const SampleNoise on_device{noise.x_T.to(device),
                               [&](int64_t step) { return noise.noise(step).to(device); }};
+  if (options.kind == SamplerKind::flow_map) {
+    const FlowMap map = guided_flow_map(model, classes, options.guidance, Levels::one);
+    return walk_flow_map(map, options, on_device).clamp(-1, 1);
+  }
+  const Denoiser denoiser = guided_denoiser(model, classes, options.guidance, Levels::one);
   return walk(denoiser, options, on_device, walk_end(model.options())).clamp(-1, 1);
 }
 

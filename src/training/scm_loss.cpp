@@ -4,7 +4,7 @@
 
 namespace cm {
 
-Tensor scm_tangent(const RawNetwork& network, const TrigPoint& point, const Tensor& warmup,
+Tensor scm_tangent(const RawNetwork& network, const PathPoint& point, const Tensor& warmup,
                    double sigma_data) {
   const auto& [x_t, t, velocity] = point;
   const Tensor cos_sin = t.cos() * t.sin();

@@ -6,17 +6,10 @@
 
 namespace cm {
 
-// A point of a trajectory and the trajectory's direction there.
-struct TrigPoint {
-  Tensor x_t;       // [B, …]
-  Tensor t;         // [B] in (0, π/2)
-  Tensor velocity;  // dx_t/dt, of x_t's shape
-};
-
 // g = −cos² t (σ_d F − dx_t/dt) − r cos t sin t (x_t + σ_d dF/dt), dF/dt along the trajectory (sCM Algorithm
 // 1): for r = 1, cos t · df/dt, which vanishes for a consistency function. `warmup` is r, [B]. No gradient
 // reaches F's parameters.
-Tensor scm_tangent(const RawNetwork& network, const TrigPoint& point, const Tensor& warmup,
+Tensor scm_tangent(const RawNetwork& network, const PathPoint& point, const Tensor& warmup,
                    double sigma_data);
 
 // g/(‖g‖ + c), ‖·‖ the root mean square over each sample.

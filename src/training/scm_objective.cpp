@@ -1,7 +1,7 @@
 #include "cm/training/scm_objective.h"
 
 #include "adaptive_weighting.h"
-#include "cm/diffusion/trigflow.h"
+#include "cm/diffusion/path.h"
 #include "cm/training/guided_model.h"
 #include "draws.h"
 #include "scm_loss.h"
@@ -9,9 +9,8 @@
 namespace cm {
 namespace {
 
-// dx_t/dt at a point of the path from x₀ to z.
-using Velocity =
-    std::function<Tensor(const TrainingBatch& batch, const Tensor& z, const Tensor& x_t, const Tensor& t)>;
+// dx_t/dt at a point, whose own is the data's.
+using Velocity = std::function<Tensor(const TrainingBatch& batch, const PathPoint& on_data)>;
 
 // r = min(1, k/H)
 double tangent_warmup(const ScmOptions& options, int64_t step) {
@@ -34,23 +33,23 @@ Objective scm_objective(const ScmOptions& options, const Binding& binding, const
   const auto sigmas = [options, seed](int64_t step, const std::vector<int64_t>& samples) {
     return draw_lognormal({options.p_mean, options.p_std}, seed, step, samples);
   };
-  const double sigma_data = student.options().sigma.data;
-  const auto draw = [options, sigma_data, seed, sigmas](const TrainingBatch& batch) {
+  const Path path = student.path();
+  const auto draw = [options, path, seed, sigmas](const TrainingBatch& batch) {
     const Tensor sigma = sigmas(batch.step, batch.samples);
     const Tensor r = torch::full_like(sigma, tangent_warmup(options, batch.step));
-    return draws_of(seed, batch, {sigma, trig_time(sigma, sigma_data), r});
+    return draws_of(seed, batch, {sigma, path.time(sigma), r});
   };
   const auto losses = [=, c = options.tangent_c, &student](const TrainingBatch& batch, const Draws& draws) {
     const Tensor& sigma = draws.levels[0];
     const Tensor& t = draws.levels[1];
     const Tensor& r = draws.levels[2];
-    const Tensor z = sigma_data * draws.noise;
-    const Tensor x_t = per_sample(t.cos(), z) * batch.x + per_sample(t.sin(), z) * z;
+    const PathPoint on_data = path.between(batch.x, draws.noise, t);
     // The same dropout mask for F and for the tangent.
     const RawNetwork network = student.raw_network(batch.labels, dropout_key(seed, batch));
-    const TrigPoint point{x_t, t, no_grad([&] { return velocity(batch, z, x_t, t); })};
-    const Tensor g = scm_tangent(network, point, r, sigma_data);
-    return scm_loss(network(x_t / sigma_data, t), normalized_tangent(g, c), weighting->forward(sigma));
+    const PathPoint point{on_data.z, t, no_grad([&] { return velocity(batch, on_data); })};
+    const Tensor g = scm_tangent(network, point, r, path.sigma_data);
+    return scm_loss(network(point.z / path.sigma_data, t), normalized_tangent(g, c),
+                    weighting->forward(sigma));
   };
   Objective objective = drawn_objective(draw, losses, sigmas);
   objective.learned = weighting.ptr();
@@ -64,10 +63,7 @@ Method method_of(const SctOptions&, int64_t) {
 }
 
 Objective objective_of(const SctOptions& options, const Binding& binding) {
-  const Velocity of_data = [](const TrainingBatch& batch, const Tensor& z, const Tensor& /*x_t*/,
-                              const Tensor& t) {
-    return per_sample(t.cos(), z) * z - per_sample(t.sin(), z) * batch.x;
-  };
+  const Velocity of_data = [](const TrainingBatch&, const PathPoint& on_data) { return on_data.velocity; };
   return scm_objective(options, binding, of_data);
 }
 
@@ -76,11 +72,10 @@ Method method_of(const ScdOptions&, int64_t) {
 }
 
 Objective objective_of(const ScdOptions& options, const Binding& binding) {
-  const double sigma_data = binding.student.options().sigma.data;
-  const Velocity of_teacher = [&teacher = *binding.teacher, guidance = binding.guidance, sigma_data](
-                                  const TrainingBatch& batch, const Tensor& /*z*/, const Tensor& x_t,
-                                  const Tensor& t) {
-    return trig_velocity(guided_denoiser(teacher, batch.labels, guidance), x_t, t, sigma_data);
+  const Velocity of_teacher = [&teacher = *binding.teacher, guidance = binding.guidance,
+                               path = binding.student.path()](const TrainingBatch& batch,
+                                                              const PathPoint& on_data) {
+    return path.velocity(guided_denoiser(teacher, batch.labels, guidance), on_data.z, on_data.t);
   };
   return scm_objective(options, binding, of_teacher);
 }

@@ -86,6 +86,15 @@ int64_t rank_batch_size(const TrainOptions& options, const World& world) {
   return size;
 }
 
+void check_groups(const TrainOptions& options, const World& world, int64_t group) {
+  const int64_t size = rank_batch_size(options, world);
+  const int64_t part = std::min(size, options.micro_batch_size.value_or(size));
+  if (part % group == 0) return;
+  throw InputError(concat(options.micro_batch_size ? "train.micro_batch_size" : "train.batch_size",
+                          ": the objective compares groups of ", group, " samples, and ", part,
+                          " at a time are no whole groups; use a multiple of ", group * (options.micro_batch_size ? 1 : world.size())));
+}
+
 Trainer::Trainer(const TrainOptions& options, const OptimizerOptions& optimizer_options,
                  const EmaOptions& ema_options, Objective objective, Model& student, Model* target,
                  World world)
@@ -127,6 +136,7 @@ StepResult Trainer::step(const Batch& batch) {
   lr_.fill_(lr());
   target_decay_.fill_(objective_.curriculum(step_).decay.value_or(0));
   averages_.begin_update(step_ - stage_of(step_).first);
+  if (recorded_ && step_ > 0 && objective_.form(step_) != objective_.form(step_ - 1)) start_recording();
   const TrainingBatch whole = drawn(batch);
   const StepResult result = recorded_ ? recorded_->run(whole) : compute(whole);
   note(result);

@@ -33,14 +33,22 @@ TEST(Preconditioning, TellsDiffusionFromConsistencyAndTimesApart) {
   struct Kind {
     Parameterization parameterization;
     bool is_diffusion;
-    bool has_trig_time;
+    bool is_flow_map;
+    std::optional<PathKind> path;
   };
   for (const Kind& kind :
-       {Kind{Parameterization::edm, true, false}, Kind{Parameterization::skip, false, false},
-        Kind{Parameterization::piecewise, false, false}, Kind{Parameterization::trig, false, true},
-        Kind{Parameterization::trig_diffusion, true, true}}) {
-    EXPECT_EQ(is_diffusion(kind.parameterization), kind.is_diffusion) << to_string(kind.parameterization);
-    EXPECT_EQ(has_trig_time(kind.parameterization), kind.has_trig_time) << to_string(kind.parameterization);
+       {Kind{Parameterization::edm, true, false, std::nullopt},
+        Kind{Parameterization::skip, false, false, std::nullopt},
+        Kind{Parameterization::piecewise, false, false, std::nullopt},
+        Kind{Parameterization::trig, false, false, PathKind::trig},
+        Kind{Parameterization::trig_diffusion, true, false, PathKind::trig},
+        Kind{Parameterization::linear_diffusion, true, false, PathKind::linear},
+        Kind{Parameterization::linear_map, false, true, PathKind::linear},
+        Kind{Parameterization::trig_map, false, true, PathKind::trig}}) {
+    const std::string name = to_string(kind.parameterization);
+    EXPECT_EQ(is_diffusion(kind.parameterization), kind.is_diffusion) << name;
+    EXPECT_EQ(is_flow_map(kind.parameterization), kind.is_flow_map) << name;
+    EXPECT_EQ(path_kind(kind.parameterization), kind.path) << name;
   }
 }
 
@@ -52,8 +60,11 @@ std::optional<double> boundary_of(Parameterization kind, const SigmaOptions& opt
       return options.min;
     case Parameterization::trig:
       return 0;
+    case Parameterization::linear_map:  // whose boundary is where it is asked to go: tests/diffusion/path_test.cpp
+    case Parameterization::trig_map:
     case Parameterization::edm:
     case Parameterization::trig_diffusion:
+    case Parameterization::linear_diffusion:
       return std::nullopt;
   }
   throw std::logic_error("not a parameterization");
@@ -64,7 +75,7 @@ TEST(Preconditioning, AConsistencyFunctionIsTheIdentityAtItsBoundary) {
   const Tensor x = some_images();
   for (const auto& [kind, name] : EnumNames<Parameterization>::names) {
     const auto boundary = boundary_of(kind, options);
-    EXPECT_EQ(is_diffusion(kind), !boundary) << name;
+    EXPECT_EQ(is_diffusion(kind) || is_flow_map(kind), !boundary) << name;
     if (!boundary) continue;
     const Denoiser f = precondition(kind, options, 1000, arbitrary_network);
     EXPECT_LT(largest_difference(f(x, torch::full({5}, *boundary)), x), 1e-7) << name;
@@ -96,14 +107,14 @@ TEST(Preconditioning, PiecewiseIsTheNetworkAboveSigmaMin) {
   EXPECT_TRUE(torch::equal(f(x, sigma), network));
 }
 
-// A diffusion model's scalings are the denoiser of N(0, σ_data²) plus what the network has to add: nothing,
+// Those of EDM and TrigFlow are the denoiser of N(0, σ_data²) plus what the network has to add: nothing,
 // for that data.
 TEST(Preconditioning, ADenoiserWithoutNetworkDenoisesAGaussian) {
   const test::Gaussian data{torch::zeros({1}), 0.5};
   const Tensor x = some_images().to(torch::kFloat64);
   const Tensor sigma = torch::tensor({0.002, 0.1, 0.5, 3.0, 80.0}, torch::kFloat64);
   for (const auto& [kind, name] : EnumNames<Parameterization>::names) {
-    if (!is_diffusion(kind)) continue;
+    if (!is_diffusion(kind) || path_kind(kind) == PathKind::linear) continue;
     const Denoiser denoiser = precondition(kind, {}, 1000, zero_network);
     EXPECT_LT(largest_difference(denoiser(x, sigma), test::denoiser_of(data)(x, sigma)), 1e-14) << name;
   }
@@ -113,6 +124,7 @@ TEST(Preconditioning, ScalingsKeepUnitVariance) {
   const Tensor sigma = torch::tensor({0.002, 0.3, 1.0, 80.0}, torch::kFloat64);
   const Tensor variance = sigma.square() + 0.25;
   for (const auto& [kind, name] : EnumNames<Parameterization>::names) {
+    if (path_kind(kind) == PathKind::linear || is_flow_map(kind)) continue;
     const auto [c_skip, c_out, c_in] = scalings(kind, {}, sigma);
     EXPECT_LT(largest_difference(c_in.square() * variance, torch::ones(4)), 1e-14) << name;
     if (!is_diffusion(kind)) continue;

@@ -4,6 +4,7 @@
 
 #include <stdexcept>
 
+#include "cm/diffusion/preconditioning.h"
 #include "support/closeness.h"
 
 namespace cm {
@@ -22,6 +23,8 @@ std::vector<double> weights_by_hand(Weighting kind) {
       return {4, 1, 1};
     case Weighting::uniform:
       return {1, 1, 1};
+    case Weighting::flow:
+      return {9, 4, 2.25};
   }
   throw std::logic_error("not a weighting");
 }
@@ -39,6 +42,13 @@ TEST(Weighting, KarrasCancelsTheOutputScale) {
   const Tensor sigma = torch::tensor({0.002, 0.7, 80.0}, torch::kFloat64);
   const Tensor c_out2 = sigma.square() * 0.09 / (sigma.square() + 0.09);
   EXPECT_LT(test::largest_difference(weight(Weighting::karras, sigma, 0.3) * c_out2, torch::ones(3)), 1e-12);
+}
+
+// The same on the linear path, whose c_out is −σ/(1 + σ).
+TEST(Weighting, FlowIsThatOfTheVelocity) {
+  const Tensor sigma = torch::tensor({0.002, 0.7, 80.0}, torch::kFloat64);
+  const Tensor c_out = scalings(Parameterization::linear_diffusion, {}, sigma).c_out;
+  EXPECT_LT(test::largest_difference(weight(Weighting::flow, sigma, 0.3) * c_out.square(), torch::ones(3)), 1e-12);
 }
 
 }  // namespace

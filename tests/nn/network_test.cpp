@@ -72,20 +72,23 @@ class Listener : public Network {
   bool guidance_;
 };
 
-TEST(Network, WhatItDoesNotTakeIsRefused) {
+TEST(Network, WhatItDoesNotTakeIsRefusedAndWhatItTakesIsNeeded) {
   const Tensor one = torch::ones({1});
   const Conditioning two_times{.time = one, .second_time = 2 * one};
-  const Conditioning guided{.time = one, .guidance = 4 * one};
   for (const bool second_time : {true, false}) {
     for (const bool guidance : {true, false}) {
       Listener network(second_time, guidance);
-      EXPECT_EQ(network.forward(one, {one}).item<double>(), 2);
       if (second_time) {
         EXPECT_EQ(network.forward(one, two_times).item<double>(), 4);
+        EXPECT_THAT(message_of<c10::Error>([&] { network.forward(one, {one}); }),
+                    HasSubstr("this network takes two times"));
       } else {
+        EXPECT_EQ(network.forward(one, {one}).item<double>(), 2);
         EXPECT_THAT(message_of<c10::Error>([&] { network.forward(one, two_times); }),
                     HasSubstr("this network takes one time only"));
       }
+      Conditioning guided{.time = one, .guidance = 4 * one};
+      if (second_time) guided.second_time = torch::zeros({1});
       if (guidance) {
         EXPECT_EQ(network.forward(one, guided).item<double>(), 6);
       } else {

@@ -31,6 +31,15 @@ TEST(Perceptron, TellsTimesApart) {
   EXPECT_GT(test::largest_difference(network.forward(x, {torch::tensor({0.6F})}), early), 1e-3);
 }
 
+TEST(Perceptron, TellsWhereToGoApart) {
+  Perceptron network({.width = 16, .hidden_layers = 2, .second_time = true}, kPoints, 1);
+  const Tensor x = points(1);
+  const auto to = [&](float s) {
+    return network.forward(x, {.time = torch::tensor({0.6F}), .second_time = torch::tensor({s})});
+  };
+  EXPECT_GT(test::largest_difference(to(0.2F), to(0.5F)), 1e-3);
+}
+
 // One layer more than there are hidden ones: (2 + 9) · 16 + 16, 16 · 16 + 16, 16 · 2 + 2.
 TEST(Perceptron, HasTheParametersThatItsOptionsSay) {
   const Perceptron network({.width = 16, .hidden_layers = 2}, kPoints);

@@ -38,6 +38,8 @@ std::vector<Case> adm_cases() {
   added.scale_shift_norm = false;
   AdmOptions convolutional = two;
   convolutional.resblock_updown = false;
+  AdmOptions two_times = two;
+  two_times.second_time = true;
   AdmOptions plain = four;
   plain.resblock_updown = plain.conv_resample = false;
   const ImageSpec colour{.channels = 3, .size = 16, .classes = 7};
@@ -48,6 +50,7 @@ std::vector<Case> adm_cases() {
           {network({1}, 2, {8}), {.channels = 3, .size = 8, .classes = 2}},
           {added, grey},
           {convolutional, colour},
+          {two_times, colour},
           {plain, grey}};
 }
 
@@ -61,15 +64,22 @@ std::vector<Case> edm2_cases() {
   };
   auto positional = edm2({1}, 1, {});
   positional.time_features = TimeFeatures::positional;
+  auto two_times = edm2({1, 2}, 1, {});
+  two_times.second_time = true;
   return {{edm2({1, 2, 3}, 2, {8, 4}), {.channels = 3, .size = 16, .classes = 6}},
           {edm2({1, 1}, 1, {}), {.channels = 1, .size = 8, .classes = 0}},
-          {positional, {.channels = 1, .size = 8, .classes = 2}}};
+          {positional, {.channels = 1, .size = 8, .classes = 2}},
+          {two_times, {.channels = 1, .size = 8, .classes = 2}}};
 }
 
 std::vector<Case> song_cases() {
   auto ddpmpp = network<DdpmppOptions>({1, 2, 2}, 2, {8});
   ddpmpp.scale_shift_norm = false;
-  return {{ddpmpp, {.channels = 3, .size = 16, .classes = 0}},
+  auto two_times = ddpmpp;  // MeanFlow's, but for the filter, which weights do not tell
+  two_times.feature_mult = 2;
+  two_times.second_time = true;
+  return {{two_times, {.channels = 3, .size = 16, .classes = 0}},
+          {ddpmpp, {.channels = 3, .size = 16, .classes = 0}},
           {network<NcsnppOptions>({2, 1}, 1, {16, 8}), {.channels = 1, .size = 16, .classes = 5}},
           {network<DdpmppOptions>({1}, 3, {8}), {.channels = 1, .size = 8, .classes = 0}}};
 }

@@ -62,6 +62,26 @@ class EveryUnet : public testing::TestWithParam<std::string> {
 INSTANTIATE_TEST_SUITE_P(All, EveryUnet, testing::ValuesIn(test::architectures()),
                          [](const auto& chosen) { return chosen.param; });
 
+// Where its part of the embedding is 0 it is the network of one time; where it is not, it tells where to go.
+TEST_P(EveryUnet, ASecondTimeIsToldBesideTheFirst) {
+  UNetOptions common = test::small_unet();
+  const auto one = perturbed(chosen(common), kDigits);
+  common.second_time = true;
+  const auto two = perturbed(chosen(common), kDigits);
+  auto weights = weights_of(*one);
+  begin_second_time(weights, chosen(common), kDigits);
+  const Tensor x = normal({.seed = 1}, {0, 1, 2}, {1, 8, 8});
+  const Tensor t = torch::tensor({0.9F, 0.5F, 0.1F});
+  const Tensor labels = torch::tensor({3, 1, -1}, torch::kInt64);
+  const auto to = [&](double share) {
+    return two->forward(x, {.time = t, .labels = labels, .second_time = share * t});
+  };
+  EXPECT_GT(largest_difference(to(0), to(0.5)), 1e-3);
+  copy_weights(weights, *two, "one time");
+  EXPECT_TRUE(torch::equal(to(0.5), one->forward(x, {t, labels})));
+  EXPECT_TRUE(torch::equal(to(0), to(1)));
+}
+
 struct Input {
   Tensor x;
   Tensor time;

@@ -53,7 +53,7 @@ RunConfig tiny_digits_run(const std::string& objective, const std::vector<std::s
                             "}\nmodel: {channels: 32, channel_mult: [1], res_blocks: 1, "
                             "attention_resolutions: []}\ntrain: {steps: 4, batch_size: 2}\n");
   const Method method = method_by_default(from_name<ObjectiveKind>(objective).value());
-  const bool trig = has_trig_time(method.parameterizations.front());
+  const bool trig = path_kind(method.parameterizations.front()) == PathKind::trig;
   const auto diffusion = model_file(trig ? Parameterization::trig_diffusion : Parameterization::edm);
   const auto start = method.keeps_start ? model_file(Parameterization::skip) : diffusion;
   if (method.needs_teacher) text += concat("teacher: {checkpoint: ", diffusion, "}\n");

@@ -29,6 +29,7 @@ inline NcsnppOptions tiny_ncsnpp(double dropout = 0) {
 inline ModelOptions tiny_options(Parameterization parameterization = Parameterization::skip) {
   ModelOptions options;
   options.network = tiny_network();
+  common_options(options.network).second_time = is_flow_map(parameterization);
   options.image = {.channels = 1, .size = 4, .classes = 3};
   options.parameterization = parameterization;
   return options;

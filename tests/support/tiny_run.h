@@ -38,6 +38,17 @@ inline void shorten(PdOptions& options) {
   options = {.start_steps = 4, .steps_per_stage = 2, .steps_two = 3};
 }
 
+// Starts so far apart that half precision tells what comes of them from one another.
+inline void shorten(ImmOptions& options) {
+  options.group = 2;
+  options.decrement = 4;
+}
+
+// One form of steps from the first to the last.
+inline void shorten(AlphaFlowOptions& options) {
+  options.alpha.clamp = 0;
+}
+
 // A method's objective by its shortened options, with the distance that they name.
 inline Objective shortened_objective(ObjectiveKind kind, Binding binding) {
   const Method method = method_by_default(kind);
@@ -116,6 +127,7 @@ struct TinyRun {
   static ModelOptions model_options(Parameterization parameterization, const NetworkOptions& network) {
     ModelOptions options = tiny_options(parameterization);
     options.network = network;
+    common_options(options.network).second_time = is_flow_map(parameterization);
     return options;
   }
 

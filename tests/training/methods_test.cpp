@@ -55,7 +55,7 @@ TEST(Methods, TheDistanceIsThatOfTheOptions) {
 TEST(Methods, DiffusionModelsAndConsistencyModelsAreParameterizedApart) {
   const auto possible = [](ObjectiveKind kind) { return method_by_default(kind).parameterizations; };
   using enum Parameterization;
-  EXPECT_THAT(possible(kObjective<EdmOptions>), ElementsAre(edm, trig_diffusion));
+  EXPECT_THAT(possible(kObjective<EdmOptions>), ElementsAre(edm, trig_diffusion, linear_diffusion));
   EXPECT_THAT(possible(kObjective<PdOptions>), ElementsAre(edm));
   for (const auto kind : {kObjective<CdOptions>, kObjective<CtOptions>, kObjective<IctOptions>}) {
     EXPECT_THAT(possible(kind), ElementsAre(skip, piecewise));
@@ -67,6 +67,15 @@ TEST(Methods, DiffusionModelsAndConsistencyModelsAreParameterizedApart) {
   EXPECT_THAT(possible(kObjective<ContinuousCtOptions>), ElementsAre(skip));
   EXPECT_THAT(possible(kObjective<SctOptions>), ElementsAre(trig));
   EXPECT_THAT(possible(kObjective<ScdOptions>), ElementsAre(trig));
+  for (const auto kind :
+       {kObjective<MeanFlowOptions>, kObjective<EulerianOptions>, kObjective<LagrangianOptions>}) {
+    EXPECT_THAT(possible(kind), ElementsAre(linear_map, trig_map));
+  }
+  // Their equations are the straight path's.
+  for (const auto kind :
+       {kObjective<AlphaFlowOptions>, kObjective<ShortcutOptions>, kObjective<ImmOptions>}) {
+    EXPECT_THAT(possible(kind), ElementsAre(linear_map));
+  }
 }
 
 // The methods of which `fact` is true.
@@ -81,18 +90,20 @@ std::vector<std::string> those_with(Fact fact) {
 
 TEST(Methods, EachNeedsTheModelsOfItsAlgorithm) {
   EXPECT_THAT(those_with([](const Method& m) { return m.needs_teacher; }),
-              ElementsAre("cd", "continuous_cd", "scd", "pd"));
+              ElementsAre("cd", "continuous_cd", "scd", "pd", "eulerian", "lagrangian"));
   EXPECT_THAT(those_with([](const Method& m) { return m.needs_init; }), ElementsAre("ect", "tcm"));
   EXPECT_THAT(those_with([](const Method& m) { return m.keeps_start; }), ElementsAre("tcm"));
-  EXPECT_THAT(those_with([](const Method& m) { return m.has_target; }), ElementsAre("cd", "ct"));
+  EXPECT_THAT(those_with([](const Method& m) { return m.has_target; }), ElementsAre("cd", "ct", "shortcut"));
   EXPECT_THAT(those_with([](const Method& m) { return m.has_stages; }), ElementsAre("pd"));
   EXPECT_THAT(those_with([](const Method& m) { return m.teacher_steps.has_value(); }), ElementsAre("pd"));
   EXPECT_EQ(method_of(PdOptions{.start_steps = 4}, 1).teacher_steps, 8);
+  EXPECT_THAT(those_with([](const Method& m) { return m.group > 1; }), ElementsAre("imm"));
 }
 
 TEST(Methods, ThoseInContinuousTimeTakeADerivative) {
   EXPECT_THAT(those_with([](const Method& m) { return m.derivative == Derivative::tangent; }),
-              ElementsAre("continuous_cd", "continuous_ct", "sct", "scd"));
+              ElementsAre("continuous_cd", "continuous_ct", "sct", "scd", "mean_flow", "alpha_flow", "eulerian",
+                          "lagrangian"));
   EXPECT_EQ(method_of(ContinuousCdOptions{{.stop_gradient = false}}, 1).derivative,
             Derivative::through_tangent);
 }

@@ -25,6 +25,13 @@ using testing::HasSubstr;
 
 const ModelOptions kTeacher = test::tiny_options(Parameterization::edm);
 const ModelOptions kStudent = test::tiny_options(Parameterization::skip);
+const ModelOptions kMap = test::tiny_options(Parameterization::linear_map);
+
+// One that the sampler can sample.
+const ModelOptions& model_for(Sampler kind) {
+  if (kind == SamplerKind::flow_map) return kMap;
+  return is_consistency_sampler(kind) ? kStudent : kTeacher;
+}
 
 void expect_sigmas(const SamplerOptions& options, const std::vector<double>& sigmas) {
   EXPECT_THAT(options.sigmas, each_near(sigmas, 1e-4));
@@ -68,7 +75,7 @@ TEST(Sampling, EverySolverIsASampler) {
 TEST(Sampling, NoTwoSamplersShareAName) {
   const auto names = all_names<Sampler>();
   EXPECT_EQ(std::set(names.begin(), names.end()).size(), names.size());
-  EXPECT_EQ(names.size(), EnumNames<Solver>::names.size() + 4);
+  EXPECT_EQ(names.size(), EnumNames<Solver>::names.size() + 5);
 }
 
 TEST(Sampling, ProgressiveDistillationEndsAtSigmaMin) {
@@ -131,7 +138,7 @@ TEST(Sampling, AGridThatNothingCountsOnIsAMistake) {
                " sampler counts on none here; leave it out"));
   };
   for (const auto& [kind, name] : EnumNames<Sampler>::names) {
-    const ModelOptions& model = is_consistency_sampler(kind) ? kStudent : kTeacher;
+    const ModelOptions& model = model_for(kind);
     const SamplerRequest request{.kind = kind, .grid = 18};
     if (kind == SamplerKind::multistep) {
       EXPECT_EQ(choose_sampler(request, model).sigmas.size(), 3U);
@@ -155,7 +162,7 @@ TEST(Sampling, SamplersThatDoNotFitTheModelAreMistakes) {
   EXPECT_THAT(
       mistake_of({.kind = Solver::heun}),
       HasSubstr("the heun sampler walks a diffusion model's ODE, and this checkpoint is a consistency "
-                "model; use onestep or multistep"));
+                "model; use onestep, multistep or flow_map"));
   EXPECT_THAT(mistake_of({.sigmas = {80, 1}}, kTeacher), HasSubstr("are for multistep sampling"));
   EXPECT_THAT(mistake_of({.kind = SamplerKind::onestep, .steps = 2}), HasSubstr("takes one step"));
 }
@@ -198,7 +205,7 @@ TEST(Sampling, ChurnAndClampAreTheRequests) {
 
 TEST(Sampling, ChurnIsForStepsDownTheOdeOnly) {
   for (const auto& [kind, name] : EnumNames<Sampler>::names) {
-    const ModelOptions& model = is_consistency_sampler(kind) ? kStudent : kTeacher;
+    const ModelOptions& model = model_for(kind);
     const bool takes = from_name<Solver>(name).has_value();
     const SamplerRequest request{.kind = kind, .churn = {.s_churn = 1}};
     if (takes) {
@@ -299,12 +306,76 @@ TEST(Sampling, AWalkNeedsADenoiserOnlyAndCallsItAsOftenAsItSays) {
       ++calls;
       return torch::full_like(x, -1);
     };
-    const ModelOptions& model = is_consistency_sampler(kind) ? kStudent : kTeacher;
+    if (kind == SamplerKind::flow_map) continue;
+    const ModelOptions& model = model_for(kind);
     const SamplerOptions options = choose_sampler({.kind = kind}, model);
     const Tensor x = walk(black, options, seeded_noise(model, options, 7, 0, 2), model.sigma.min);
     EXPECT_LT(test::largest_difference(x, torch::full_like(x, -1)), 0.02) << name;
     EXPECT_EQ(calls, evaluations(options)) << name;
   }
+}
+
+TEST(Sampling, AFlowMapIsWalkedDownItsPathUnlessToldOtherwise) {
+  const SamplerOptions once = choose_sampler({}, kMap);
+  EXPECT_EQ(once.kind, SamplerKind::flow_map);
+  expect_sigmas(once, {80, 0});
+  EXPECT_EQ(evaluations(once), 1);
+  // t = 80/81 in four equal parts, σ = t/(1 − t).
+  const SamplerOptions four = choose_sampler({.steps = 4}, kMap);
+  expect_sigmas(four, {80, 60.0 / 21, 40.0 / 41, 20.0 / 61, 0});
+  EXPECT_EQ(evaluations(four), 4);
+  expect_sigmas(choose_sampler({.sigmas = {80, 3}}, kMap), {80, 3, 0});
+  EXPECT_EQ(choose_sampler({.kind = SamplerKind::multistep, .steps = 4}, kMap).sigmas, four.sigmas);
+  const ModelOptions trig = test::tiny_options(Parameterization::trig_map);
+  const SamplerOptions two = choose_sampler({.steps = 2}, trig);
+  EXPECT_NEAR(two.sigmas[1], 0.5 * std::tan(std::atan(160.0) / 2), 1e-9);
+}
+
+TEST(Sampling, AFlowMapsSamplesAreItsOwnSteps) {
+  const Model model = test::tiny_model(kMap, 3);
+  const Tensor labels = torch::tensor({0, 1});
+  const SamplerOptions two = choose_sampler({.steps = 2, .restart = 0.6}, kMap);
+  const SampleNoise noise = seeded_noise(kMap, two, 7, 0, 2);
+  const auto at = [](double sigma) { return torch::full({2}, sigma); };
+  const double middle = two.sigmas[1];
+  const FlowMap map = model.flow_map(labels);
+  const Tensor between = map(noise.x_T, at(80), at(0.8 * middle)) + 0.6 * middle * noise.noise(0);
+  const Tensor expected = map(between, at(middle), at(0)).clamp(-1, 1);
+  EXPECT_LT(test::largest_difference(sample(model, two, noise, labels), expected), 1e-6);
+  // And those of the consistency function that it is towards 0.
+  const SamplerOptions anew = choose_sampler({.steps = 2, .restart = 1, .clamp = false}, kMap);
+  const SamplerOptions multistep =
+      choose_sampler({.kind = SamplerKind::multistep, .steps = 2, .clamp = false}, kMap);
+  EXPECT_LT(test::largest_difference(sample(model, anew, noise, labels), sample(model, multistep, noise, labels)),
+            1e-6);
+}
+
+TEST(Sampling, AMapIsGuidedAsItsMeanVelocityIs) {
+  ModelOptions options = kMap;
+  options.label_dropout = 0.1;
+  const Model model = test::tiny_model(options, 3);
+  const Tensor labels = torch::tensor({0, 1});
+  const SamplerOptions once = choose_sampler({.guidance = {.weight = 2.5}}, options);
+  EXPECT_EQ(evaluations(once), 2);
+  const SampleNoise noise = seeded_noise(options, once, 7, 0, 2);
+  const Path path = model.path();
+  const FlowMap guided_by_hand = flow_of(path, [&](const Tensor& z, const Tensor& t, const Tensor& s) {
+    const Tensor weak = model.mean_velocity(torch::full_like(labels, kNullClass))(z, t, s);
+    return weak + 2.5 * (model.mean_velocity(labels)(z, t, s) - weak);
+  });
+  const Tensor expected = ending_at(guided_by_hand)(noise.x_T, torch::full({2}, 80.0)).clamp(-1, 1);
+  EXPECT_LT(test::largest_difference(sample(model, once, noise, labels), expected), 1e-5);
+}
+
+TEST(Sampling, WhatIsForFlowMapsAloneIsAMistakeElsewhere) {
+  EXPECT_THAT(mistake_of({.kind = SamplerKind::flow_map}),
+              HasSubstr("the flow_map sampler needs a flow map, a network of two times, and this checkpoint is a "
+                        "consistency model (skip); use onestep or multistep"));
+  EXPECT_THAT(mistake_of({.kind = SamplerKind::flow_map}, kTeacher),
+              HasSubstr("the flow_map sampler needs a consistency model"));
+  EXPECT_THAT(mistake_of({.restart = 0.5}), HasSubstr("--restart makes noise anew"));
+  EXPECT_THAT(mistake_of({.restart = 1.5}, kMap), HasSubstr("--restart must lie in [0, 1], got 1.5"));
+  EXPECT_THAT(mistake_of({.kind = Solver::heun}, kMap), HasSubstr("walks a diffusion model's ODE"));
 }
 
 // Multistep sampling ends at the level where the model is the identity.
@@ -314,7 +385,10 @@ TEST(Sampling, AWalkEndsAtTheModelsBoundary) {
   for (const auto& [kind, name] : EnumNames<Parameterization>::names) {
     if (is_diffusion(kind)) continue;
     ModelOptions model = test::tiny_options(kind);
-    const Denoiser f = precondition(kind, model.sigma, 1000, network);
+    const RawMap two_times = [&](const Tensor& z, const Tensor& t, const Tensor&) { return network(z, t); };
+    const Denoiser f = is_flow_map(kind)
+                           ? ending_at(flow_of({*path_kind(kind), 0.5}, mean_velocity({*path_kind(kind), 0.5}, two_times)))
+                           : precondition(kind, model.sigma, 1000, network);
     const Tensor end = torch::full({2}, walk_end(model), torch::kFloat64);
     EXPECT_TRUE(torch::equal(f(x, end), x)) << name;
     EXPECT_EQ(choose_sampler({.steps = 2}, model).sigmas.back(), walk_end(model)) << name;

@@ -4,7 +4,6 @@
 
 #include <cmath>
 
-#include "cm/diffusion/trigflow.h"
 #include "support/closeness.h"
 #include "support/gaussian.h"
 #include "support/random_batch.h"
@@ -15,6 +14,7 @@ namespace {
 using test::largest_difference;
 
 constexpr double kSigmaData = 0.5;
+const Path kPath{PathKind::trig, kSigmaData};
 const test::Gaussian kData{torch::tensor({0.3, -0.5, 0.1}, torch::kFloat64), 0.7};
 const Tensor kTime = torch::tensor({0.05, 0.8, 1.5}, torch::kFloat64);
 
@@ -39,12 +39,12 @@ Tensor exact_network(const Tensor& y, const Tensor& t) {
   return (cos * x_t - f) / (kSigmaData * per_sample(t.sin(), y));
 }
 
-TrigPoint point_of(const Tensor& x_t) {
-  return {x_t, kTime, trig_velocity(test::denoiser_of(kData), x_t, kTime, kSigmaData)};
+PathPoint point_of(const Tensor& x_t) {
+  return {x_t, kTime, kPath.velocity(test::denoiser_of(kData), x_t, kTime)};
 }
 
 TEST(ScmLoss, TheTangentOfTheExactConsistencyFunctionVanishes) {
-  const TrigPoint point = point_of(random_images(1));
+  const PathPoint point = point_of(random_images(1));
   EXPECT_LT(test::largest(scm_tangent(exact_network, point, everywhere(1), kSigmaData)), 1e-12);
   EXPECT_GT(test::largest(scm_tangent(exact_network, point, everywhere(0.5), kSigmaData)), 1e-3);
   EXPECT_GT(test::largest(scm_tangent(arbitrary_network, point, everywhere(1), kSigmaData)), 1e-3);
@@ -53,10 +53,10 @@ TEST(ScmLoss, TheTangentOfTheExactConsistencyFunctionVanishes) {
 // For r = 1 the tangent is cos t · df/dt along the trajectory, here by central differences over the exact
 // flow.
 TEST(ScmLoss, TheTangentIsTheDerivativeAlongTheTrajectory) {
-  const TrigPoint point = point_of(random_images(1));
+  const PathPoint point = point_of(random_images(1));
   const Denoiser f = precondition(Parameterization::trig, {}, 1, arbitrary_network);
   const auto f_at = [&](double shift) {
-    const Tensor x = point.x_t / kTime.cos().unsqueeze(1);
+    const Tensor x = point.z / kTime.cos().unsqueeze(1);
     const Tensor sigma = kSigmaData * kTime.tan();
     const Tensor next = kSigmaData * (kTime + shift).tan();
     return f(test::flow_of(kData)(x, sigma, next), next);
@@ -69,8 +69,8 @@ TEST(ScmLoss, TheTangentIsTheDerivativeAlongTheTrajectory) {
 
 // Before the warm-up the network is pulled to the diffusion model's velocity alone.
 TEST(ScmLoss, WithoutWarmupTheTangentIsThatOfADiffusionModel) {
-  const TrigPoint point = point_of(random_images(1));
-  const Tensor residual = kSigmaData * arbitrary_network(point.x_t / kSigmaData, kTime) - point.velocity;
+  const PathPoint point = point_of(random_images(1));
+  const Tensor residual = kSigmaData * arbitrary_network(point.z / kSigmaData, kTime) - point.velocity;
   const Tensor expected = -kTime.cos().square().unsqueeze(1) * residual;
   EXPECT_LT(largest_difference(scm_tangent(arbitrary_network, point, everywhere(0), kSigmaData), expected),
             1e-14);

@@ -31,6 +31,7 @@ enum class Purpose : uint32_t {
   data_component,
   data_noise,
   batch_part,
+  second_level,
 };
 
 // The block of four 32-bit words at one counter value.

@@ -12,7 +12,7 @@
 
 #include <optional>
 
-#include "cm/diffusion/denoiser.h"
+#include "cm/diffusion/flow_map.h"
 
 namespace cm {
 
@@ -37,5 +37,9 @@ enum class Levels {
 // D_w; for w = 1, and w = 0 everywhere, one of the denoisers itself. c10::Error when w is negative or not
 // finite.
 Denoiser guided(Denoiser denoiser, Denoiser weak, const Guidance& guidance, Levels levels = Levels::any);
+
+// The same of flow maps, X_weak + w (X − X_weak), which guides their mean velocities alike; the interval is where
+// they start.
+FlowMap guided(FlowMap map, FlowMap weak, const Guidance& guidance, Levels levels = Levels::any);
 
 }  // namespace cm

@@ -8,6 +8,7 @@
 
 #include "cm/diffusion/denoiser.h"
 #include "cm/diffusion/discretization.h"
+#include "cm/diffusion/path.h"
 #include "cm/diffusion/solver.h"
 
 namespace cm {
@@ -24,7 +25,13 @@ Tensor sample_onestep(const Denoiser& consistency, const Tensor& x_T, double sig
 Tensor sample_multistep(const Denoiser& consistency, const Tensor& x_T, const std::vector<double>& times,
                         double sigma_min, const NoiseSource& noise);
 
-// The scale of the noise that it adds at a time point: √(σ² − ε²), 0 from ε down.
+// Sampling by a flow map down `times` t_0 = σ_max, …, t_n ≥ 0, one evaluation less than times: each step goes to
+// √(1 − γ²) t_{i+1} and adds γ t_{i+1} z (γ-sampling; CTM, arXiv 2310.02279, Algorithm 3). γ = 0 follows the
+// trajectory; γ = 1 is multistep consistency sampling with ε = 0. `restart` is γ, in [0, 1].
+Tensor sample_flow_map(const FlowMap& map, const Tensor& x_T, const std::vector<double>& times, double restart,
+                       const NoiseSource& noise);
+
+// The scale of the noise that multistep sampling adds at a time point: √(σ² − ε²), 0 from ε down.
 double added_noise(double sigma, double sigma_min);
 
 // Deterministic walk of the PF-ODE down `sigmas` by the solver; a final 0 is reached by rule_to_zero(solver).
@@ -52,5 +59,9 @@ Tensor sample_ancestral(const Denoiser& denoiser, const Tensor& x_T, const std::
 // The time points of N-step multistep sampling without a list: indices j·⌊M/N⌋, j < N, of the grid of `grid`
 // levels (N = 2, M = 40: 80, 2.2404). 1 ≤ steps ≤ grid.
 std::vector<double> multistep_sigmas(const SigmaOptions& sigma, int64_t steps, int64_t grid);
+
+// The time points of N-step sampling by a flow map without a list: noise levels from σ_max to 0 at equal
+// distances in the time of its path, N + 1 of them. steps ≥ 1.
+std::vector<double> flow_map_sigmas(const Path& path, double sigma_max, int64_t steps);
 
 }  // namespace cm

@@ -157,4 +157,20 @@ class NoiseFeaturesImpl : public torch::nn::Module {
 };
 TORCH_MODULE(NoiseFeatures);
 
+// What a flow map's second time s adds to the first layer of an embedding, W φ(t − s) with the features φ that
+// the embedding has of t: with that layer, one over the features of both, as in MeanFlow (arXiv 2505.13447).
+// [B, features] → [B, out].
+class SecondTimeImpl : public torch::nn::Module {
+ public:
+  // Without a gain uniform in ±1/√(2 features), otherwise by Glorot's rule of the joint layer.
+  SecondTimeImpl(Initializer& initializer, int64_t features, int64_t out,
+                 std::optional<double> xavier_gain = std::nullopt);
+  Tensor forward(const Tensor& features) const { return torch::linear(features, weight); }
+  Tensor weight;
+};
+TORCH_MODULE(SecondTime);
+
+// By which Glorot's gain for the first time's part alone becomes that of the joint layer.
+double joint_gain(int64_t features, int64_t out);
+
 }  // namespace cm

@@ -35,6 +35,7 @@ std::string in_words(const ImageSpec& image);
 struct CommonNetworkOptions {
   double dropout = 0;  // in training
   bool activation_checkpointing = false;
+  bool second_time = false;  // takes Conditioning::second_time
 };
 
 // Weights by name, of which names and shapes alone are read: tensors on the meta device will do.
@@ -49,15 +50,15 @@ inline constexpr int64_t kNullClass = -1;
 struct Conditioning {
   Tensor time;              // [B]
   Tensor labels = {};       // int64 [B], classes or kNullClass
-  Tensor second_time = {};  // [B], where a flow map goes to (cm/diffusion/flow_map.h)
+  Tensor second_time = {};  // [B], where a flow map goes to (cm/diffusion/path.h), in units of `time`
   Tensor guidance = {};     // [B], the weight of the guidance that a network learned for many weights
 };
 
 class Network : public torch::nn::Module {
  public:
-  // x [B, C, H, W] → [B, C, H, W] in fp32. `told` has labels exactly when the network is class-conditional; a
-  // second time or a guidance that the network does not take is refused (c10::Error). Without a dropout key
-  // nothing is dropped.
+  // x [B, C, H, W] → [B, C, H, W] in fp32. `told` has labels exactly when the network is class-conditional and
+  // a second time exactly when it has two, otherwise c10::Error, as for a guidance that it does not take.
+  // Without a dropout key nothing is dropped.
   Tensor forward(const Tensor& x, const Conditioning& told,
                  const std::optional<DropoutKey>& dropout_key = std::nullopt);
 

@@ -9,10 +9,12 @@ namespace cm {
 struct PerceptronOptions {
   int64_t width = 128;
   int64_t hidden_layers = 3;
+  bool second_time = false;
 };
 
 // x [B, C, H, W] as C·H·W numbers, beside the time t and cos(2^k t), sin(2^k t), k = 0…3; SiLU between the
-// layers. A time of a few units is what it tells apart. It has no classes and drops nothing.
+// layers; of a second time s the same of t − s. A time of a few units is what it tells apart. It has no classes
+// and drops nothing.
 class Perceptron : public Network {
  public:
   // `seed` as make_unet's. c10::Error where the images have classes.
@@ -21,8 +23,10 @@ class Perceptron : public Network {
 
   Tensor compute(const Tensor& x, const Conditioning& told,
                  const std::optional<DropoutKey>& dropout_key) override;
+  bool takes_second_time() const override { return second_time_; }
 
  private:
+  bool second_time_;
   std::vector<Linear> layers_;
 };
 

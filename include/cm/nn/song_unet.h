@@ -13,7 +13,18 @@ namespace cm {
 struct SongOptions : UNetOptions {
   bool is_ncsnpp = false;
   std::optional<double> fourier_scale;
+  std::optional<int64_t> feature_mult;
+  std::optional<ResampleFilter> resample_filter;
 };
+
+template <class Visitor>
+void fields(Visitor& visit, SongOptions& o) {
+  fields(visit, static_cast<UNetOptions&>(o));
+  visit("feature_mult", o.feature_mult,
+        "features of a time, as a multiple of channels. Default: 1, ncsnpp 2 (MeanFlow: 2)", within(1, 16));
+  visit("resample_filter", o.resample_filter,
+        "of what halves and doubles the side. Default: box, ncsnpp binomial (MeanFlow: binomial)");
+}
 
 struct DdpmppOptions : SongOptions {
   static constexpr std::string_view kName = "ddpmpp";
@@ -31,7 +42,7 @@ struct NcsnppOptions : SongOptions {
 
 template <class Visitor>
 void fields(Visitor& visit, NcsnppOptions& o) {
-  fields(visit, static_cast<UNetOptions&>(o));
+  fields(visit, static_cast<SongOptions&>(o));
   visit("fourier_scale", o.fourier_scale,
         "standard deviation of the noise embedding's random frequencies. Default: 16 (iCT: 0.02)", above(0));
 }

@@ -39,6 +39,7 @@ void fields(Visitor& visit, UNetOptions& o) {
         "scale and shift are themselves normalised over the channels (sCM's adaptive double normalization)");
   visit("activation_checkpointing", o.activation_checkpointing,
         "recompute blocks in the backward pass: less memory, about a third more time");
+  visit("second_time", o.second_time, "has two times, as flow maps need; the objective says whether it must");
 }
 
 // The rules of levels and attention: every level has a multiple of `unit` channels, which is so because of

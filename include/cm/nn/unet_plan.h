@@ -72,7 +72,7 @@ struct UNetPlan {
   std::string embedding;
   std::string embedding_end;
   std::string labels;      // what holds a row or column a class
-  int64_t features;        // of the time, where the embedding begins
+  int64_t features;        // of a time, where the embedding begins
   bool labels_are_linear;  // `labels` is a linear layer, classes → features, otherwise a table of embeddings
   int64_t embedding_width;
   bool scale_shift_norm;

@@ -36,4 +36,8 @@ std::optional<std::filesystem::path> guide_for(const ModelOptions& model, const 
 Denoiser guided_denoiser(const Model& model, const Tensor& labels, const Guidance& guidance,
                          Levels levels = Levels::any);
 
+// The same of its flow map (Model::flow_map).
+FlowMap guided_flow_map(const Model& model, const Tensor& labels, const Guidance& guidance,
+                        Levels levels = Levels::any);
+
 }  // namespace cm

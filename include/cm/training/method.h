@@ -49,6 +49,10 @@ struct Method {
   // one.
   std::optional<int64_t> teacher_steps = std::nullopt;
   Derivative derivative = Derivative::none;
+  // The weight of the guidance that the target itself has and the student learns; it needs the null class.
+  std::optional<double> target_guidance = std::nullopt;
+  // Neighbouring samples of a batch that belong together: no part of it divides them.
+  int64_t group = 1;
 };
 
 // What an objective is bound to: models, which must outlive it, and the run. Target, teacher and start (a

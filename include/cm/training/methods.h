@@ -5,14 +5,19 @@
 #include <tuple>
 #include <utility>
 
+#include "cm/training/alpha_flow_objective.h"
 #include "cm/training/cd_objective.h"
 #include "cm/training/continuous_objective.h"
 #include "cm/training/ct_objective.h"
 #include "cm/training/ect_objective.h"
 #include "cm/training/edm_objective.h"
+#include "cm/training/flow_map_distillation.h"
 #include "cm/training/ict_objective.h"
+#include "cm/training/imm_objective.h"
+#include "cm/training/mean_flow_objective.h"
 #include "cm/training/pd_objective.h"
 #include "cm/training/scm_objective.h"
+#include "cm/training/shortcut_objective.h"
 #include "cm/training/tcm_objective.h"
 
 namespace cm {
@@ -21,7 +26,9 @@ template <class... Options>
 struct MethodList {};
 
 using Methods = MethodList<EdmOptions, CdOptions, CtOptions, IctOptions, EctOptions, TcmOptions,
-                           ContinuousCdOptions, ContinuousCtOptions, SctOptions, ScdOptions, PdOptions>;
+                           ContinuousCdOptions, ContinuousCtOptions, SctOptions, ScdOptions, PdOptions,
+                           MeanFlowOptions, AlphaFlowOptions, ShortcutOptions, ImmOptions, EulerianOptions,
+                           LagrangianOptions>;
 
 // One of Methods, by its place there.
 enum class ObjectiveKind : size_t {};

@@ -62,6 +62,8 @@ struct Objective {
   std::function<Tensor(int64_t step, const std::vector<int64_t>& samples)> sigmas;
   std::function<CurriculumPoint(int64_t step)> curriculum = [](int64_t) { return CurriculumPoint{}; };
   std::optional<Stages> stages = std::nullopt;
+  // Steps of one form do the same operations; where it changes, recorded steps (RecordedStep) begin anew.
+  std::function<int64_t(int64_t step)> form = [](int64_t) { return 0; };
   // What the loss itself learns, trained along with the student and of no use after training; null for most.
   std::shared_ptr<torch::nn::Module> learned = nullptr;
 };

@@ -17,9 +17,9 @@
 
 namespace cm {
 
-// Consistency sampling in one step or several; for denoisers, the walk of the ODE, which may be churned, down
-// to 0; ancestral sampling; and the walk of progressive distillation, down to σ_min.
-enum class SamplerKind { onestep, multistep, ode, ancestral, progdist };
+// Consistency sampling in one step or several; that of flow maps; for denoisers, the walk of the ODE, which may
+// be churned, down to 0; ancestral sampling; and the walk of progressive distillation, down to σ_min.
+enum class SamplerKind { onestep, multistep, flow_map, ode, ancestral, progdist };
 
 // What --sampler names. A walk of the ODE is by any solver and has its name; the steps of ancestral and
 // progdist are Euler's.
@@ -37,23 +37,25 @@ struct EnumNames<Sampler> {
   static constexpr auto names = std::apply(
       [](const auto&... solver) {
         return std::array{Name{SamplerKind::onestep, "onestep"}, Name{SamplerKind::multistep, "multistep"},
-                          Name{solver.value, solver.name}..., Name{SamplerKind::ancestral, "ancestral"},
+                          Name{SamplerKind::flow_map, "flow_map"}, Name{solver.value, solver.name}..., Name{SamplerKind::ancestral, "ancestral"},
                           Name{SamplerKind::progdist, "progdist"}};
       },
       EnumNames<Solver>::names);
 };
 
-// Whether it samples consistency functions, and not denoisers.
+// Whether it samples consistency functions or flow maps, and not denoisers.
 constexpr bool is_consistency_sampler(Sampler sampler) {
-  return sampler == SamplerKind::onestep || sampler == SamplerKind::multistep;
+  return sampler == SamplerKind::onestep || sampler == SamplerKind::multistep ||
+         sampler == SamplerKind::flow_map;
 }
 
 struct SamplerOptions {
   Sampler kind = SamplerKind::onestep;
-  // onestep: σ_max; multistep: the walk's times, the last of which only ends it; the others: decreasing
-  // levels.
+  // onestep: σ_max; multistep and flow_map: the walk's times, the last of which only ends it; the others:
+  // decreasing levels.
   std::vector<double> sigmas;
   Churn churn;
+  double restart = 0;      // γ of sampling by a flow map
   bool clamp = true;       // the denoiser's output to [−1, 1] after every call
   Guidance guidance = {};  // the denoiser is its D_w (cm/diffusion/guidance.h), clamped as a whole
   // The weights of the model that guidance leads away from; none: the model's own, without a class.
@@ -64,12 +66,13 @@ struct SamplerOptions {
 struct SamplerRequest {
   std::optional<Sampler> kind = std::nullopt;
   std::optional<int64_t> steps = std::nullopt;
-  // Time points of multistep sampling, from σ_max down.
+  // Time points of multistep sampling and of a flow map's, from σ_max down.
   std::vector<double> sigmas = {};
   // The release's: indices on the grid, 0 = σ_max, the last one ends the walk.
   std::vector<int64_t> indices = {};
   std::optional<int64_t> grid = std::nullopt;  // levels that indices and multistep sampling's steps count on
   Churn churn = {};
+  std::optional<double> restart = std::nullopt;  // γ of sampling by a flow map
   bool clamp = true;
   Guidance guidance = {};
   std::optional<std::string> guide = std::nullopt;  // what resolve_weights takes
@@ -79,16 +82,18 @@ struct SamplerRequest {
 int64_t grid_levels(const ModelOptions& model);
 
 // The sampler that fits the model: its time points, and defaults for what was left open (heun with 18 steps
-// for a denoiser, one step for a consistency function; N steps: the model's own time points, or the grid's).
+// for a denoiser, one step for a consistency function or a flow map; N steps: the model's own time points, or the
+// grid's, or those that divide a flow map's path).
 // A model of progressive distillation knows the levels of its own grid only: progdist in its N steps.
-// InputError when the request contradicts itself or the model (a consistency sampler for a denoiser, indices
+// InputError when the request contradicts itself or the model (a consistency sampler for a denoiser, that of flow
+// maps for anything else, indices
 // beyond the grid, a grid for nothing that counts on it, 0 steps, other steps than a model was distilled to,
 // extra noise where there are no steps down the ODE, guidance of a model that cannot be guided, a guide that
 // cannot guide it).
 SamplerOptions choose_sampler(const SamplerRequest& request, const ModelOptions& model);
 
 // ε of multistep sampling, which adds √(τ² − ε²) z at τ: the level where its walk ends. 0 for a model that
-// says so (sampling.full_noise) or has its boundary there (trig).
+// says so (sampling.full_noise) or has its boundary there (trig, flow maps).
 double walk_end(const ModelOptions& model);
 
 // Network evaluations for one image.
@@ -112,6 +117,9 @@ SampleNoise seeded_noise(const ModelOptions& model, const SamplerOptions& sample
 // noise on the device of the denoiser's tensors. `sigma_min` is multistep sampling's ε.
 Tensor walk(const Denoiser& denoiser, const SamplerOptions& options, const SampleNoise& noise,
             double sigma_min);
+
+// The same by a flow map: Sampler flow_map's.
+Tensor walk_flow_map(const FlowMap& map, const SamplerOptions& options, const SampleNoise& noise);
 
 // Images fp32 [B, C, H, W] in [−1, 1] on the model's device. `labels` int64 [B] (undefined where there are no
 // classes).

@@ -98,6 +98,9 @@ void validate(const TrainOptions& options, const Complain& complain);
 // micro-batches.
 int64_t rank_batch_size(const TrainOptions& options, const World& world);
 
+// InputError when the parts in which a rank computes its batch are no multiples of `group` (Method::group).
+void check_groups(const TrainOptions& options, const World& world, int64_t group);
+
 class Trainer {
  public:
   // `student` is trained; `target`, where the method has one, follows it. Both must outlive the trainer, like
