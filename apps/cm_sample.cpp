@@ -15,6 +15,13 @@ int main(int argc, char** argv) {
   app.add_flag("--float", command.write_float,
                "also write samples.safetensors: x in fp32, before quantisation");
   app.add_flag("--png", command.write_pngs, "also write one PNG a sample");
+  app.add_flag(
+         "--pairs", command.pairs,
+         "write pairs of noise and image, both in fp32, in place of samples.npz: what objective kd learns "
+         "from. Any number in little memory; the same command again goes on where one was interrupted")
+      ->excludes("--float")
+      ->excludes("--png")
+      ->excludes("--quantize");
   cm::add_common_options(app, command.common);
   return cm::run_command(app, argc, argv, [&] { return cm::run_sample_command(command); });
 }

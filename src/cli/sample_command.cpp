@@ -13,7 +13,9 @@
 #include "cm/io/json.h"
 #include "cm/training/replay.h"
 #include "image_output.h"
+#include "pair_making.h"
 #include "ranks.h"
+#include "search_folder.h"
 
 namespace cm {
 namespace {
@@ -35,25 +37,61 @@ struct Opened {
   SampleSetPlan plan;
   std::optional<Model> model;
   std::optional<Replay> replay;
+  std::optional<PairSet> pairs;
 };
+
+// What decides the pairs besides the code and their number.
+Json maker_of(const SampleCommand& command, const SampleSetPlan& plan) {
+  Json record = {{"checkpoint", weights_setting(plan.weights)}};
+  record.update(sampler_record(plan.sampler));
+  record["clamp"] = plan.sampler.clamp;
+  record["classes"] = command.samples.classes.value_or("all");
+  record["dtype"] = to_string(command.samples.compute.dtype);
+  if (command.noise) {
+    record["noise"] = file_setting(*command.noise);
+  } else {
+    record["seed"] = command.common.seed.value_or(0);
+  }
+  return record;
+}
+
+PairSet pair_set_of(const SampleCommand& command, const SampleSetPlan& plan) {
+  const ImageSpec& image = plan.model.image;
+  const double weight = plan.sampler.guidance.weight;
+  return {.count = command.samples.count,
+          .channels = image.channels,
+          .image_size = image.size,
+          .classes = image.classes,
+          .sigma_max = plan.sampler.sigmas.front(),
+          .guidance = weight != 1 ? std::optional(weight) : plan.model.guidance,
+          .made_by = json_text(maker_of(command, plan))};
+}
 
 Opened open_named(const SampleCommand& command, const torch::Device& device) {
   check_output(output_of(command), command.common.force);
   Opened opened{.plan = plan_samples(command.checkpoint, command.weights, command.samples),
                 .model = std::nullopt,
-                .replay = std::nullopt};
+                .replay = std::nullopt,
+                .pairs = std::nullopt};
+  if (command.pairs) {
+    refuse_drawn_noise(opened.plan.sampler);
+    opened.pairs = pair_set_of(command, opened.plan);
+    if (!command.common.force) refuse_other_pairs(command.out, *opened.pairs);
+  }
   opened.model = open_model(opened.plan.weights, opened.plan.sampler.guide, device, command.samples.compute);
   if (command.noise) opened.replay.emplace(*command.noise, opened.plan.model.image, command.samples.count);
   return opened;
 }
 
-Tensor sample_all(const SampleCommand& command, const Opened& opened, const World& world) {
-  const SampleSetPlan& plan = opened.plan;
+SampleNoise noise_of(const SampleCommand& command, const Opened& opened, int64_t first, int64_t n) {
+  if (opened.replay) return opened.replay->batch(first, n);
   const uint64_t seed = command.common.seed.value_or(0);
+  return seeded_noise(opened.plan.model, opened.plan.sampler, seed, first, n);
+}
+
+Tensor sample_all(const SampleCommand& command, const Opened& opened, const World& world) {
   const auto make = [&](int64_t first, int64_t n) {
-    const SampleNoise noise = opened.replay ? opened.replay->batch(first, n)
-                                            : seeded_noise(plan.model, plan.sampler, seed, first, n);
-    return planned_samples(plan, *opened.model, noise, first, n);
+    return planned_samples(opened.plan, *opened.model, noise_of(command, opened, first, n), first, n);
   };
   return spread_batches(world, command.samples.count, command.samples.batch, make, "sampling");
 }
@@ -76,6 +114,29 @@ Tensor grid_of(const SampleCommand& command, const Tensor& x) {
   return make_grid(to_uint8(shown, command.samples.quantization));
 }
 
+// Of the pairs as they lie in the folder.
+Tensor grid_of_pairs(const SampleCommand& command) {
+  const PairDataset pairs(command.out, /*labels=*/false);
+  return make_grid(first_examples(pairs, std::min(kGridImages, pairs.size())).pixels);
+}
+
+int make_pairs(const SampleCommand& command, const Opened& opened, const World& world) {
+  const SampleSetPlan& plan = opened.plan;
+  const PairSet& set = *opened.pairs;
+  const auto take = [&](int64_t first, int64_t n) {
+    const SampleNoise noise = noise_of(command, opened, first, n);
+    return Walks{noise.x_T, planned_samples(plan, *opened.model, noise, first, n),
+                 rows_of(plan.labels, first, n)};
+  };
+  make_pairs(world, command.out, set, command.samples.batch, command.common.force, take);
+  if (!world.is_first()) return 0;
+  write_png(fs::path(command.out) / "grid.png", grid_of_pairs(command));
+  std::cout << set.count << " pairs of " << plan.weights.file.string() << " (" << plan.weights.why << ") by "
+            << to_string(plan.sampler.kind) << ", " << evaluations(plan.sampler)
+            << " evaluations each: " << command.out << '\n';
+  return 0;
+}
+
 }  // namespace
 
 int run_sample_command(const SampleCommand& command) {
@@ -83,6 +144,7 @@ int run_sample_command(const SampleCommand& command) {
   const World& world = ranks.world;
   std::optional<Opened> opened;
   world.together([&] { opened = open_named(command, ranks.device); });
+  if (command.pairs) return make_pairs(command, *opened, world);
   const SampleSetPlan& plan = opened->plan;
   const double start = seconds_now();
   const Tensor x = sample_all(command, *opened, world);

@@ -6,6 +6,7 @@
 #include "cm/base/error.h"
 #include "cm/base/log.h"
 #include "cm/base/text.h"
+#include "cm/data/pairs.h"
 #include "cm/data/resize.h"
 #include "kinds.h"
 
@@ -78,6 +79,9 @@ void validate(const DataOptions& options, const Complain& complain) {
   if (kind.takes_size() && !kind.default_size && !options.image_size) {
     complain("image_size",
              "must be given for image files: the side in pixels that its images are brought to");
+  }
+  if (options.horizontal_flip && options.kind == kPairsKind) {
+    complain("horizontal_flip", "must be false for pairs: a mirrored image is not what its noise becomes");
   }
   if (options.patches && kind.name != "patches") {
     complain("patches", concat("belongs to kind patches, but kind is ", to_string(options.kind),

@@ -4,6 +4,7 @@
 
 #include "cifar10.h"
 #include "cm/data/npz_dataset.h"
+#include "cm/data/pairs.h"
 #include "digits.h"
 #include "image_files.h"
 #include "patches.h"
@@ -12,7 +13,7 @@ namespace cm {
 
 const std::vector<DataKind>& data_kinds() {
   static const std::vector<DataKind> kinds = {
-      digits_kind(), image_files_kind(), patches_kind(), cifar10_kind(), npz_kind(),
+      digits_kind(), image_files_kind(), patches_kind(), cifar10_kind(), npz_kind(), pairs_kind(),
   };
   return kinds;
 }

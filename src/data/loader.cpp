@@ -1,6 +1,7 @@
 #include "cm/data/loader.h"
 
 #include <algorithm>
+#include <array>
 #include <condition_variable>
 #include <deque>
 #include <exception>
@@ -13,6 +14,7 @@
 #include "cm/base/error.h"
 #include "cm/base/random.h"
 #include "cm/base/text.h"
+#include "cm/data/pairs.h"
 #include "cm/io/image.h"
 
 namespace cm {
@@ -65,6 +67,8 @@ struct Loader::State {
   void fill(const Claim& claim, const std::stop_token& stopped) const;
   void copy_sample(const Tensor& pixels, bool mirrored, float* out) const;
 
+  Tensor new_tensor(at::IntArrayRef shape, torch::ScalarType type) const;
+
   const Dataset& dataset;
   const LoaderOptions options;
   const int64_t rows;                                                   // of a batch that this loader gives
@@ -95,6 +99,7 @@ Loader::State::State(const Dataset& data, const LoaderOptions& loader_options, i
   require_positive("workers", options.workers);
   require_positive("prefetch", options.prefetch);
   require_positive("number of images", dataset.size());
+  TORCH_CHECK(!(options.horizontal_flip && dataset.pairs()), "the mirror image of a pair is none");
   if (options.batch_size % options.parts != 0) {
     throw InputError(concat("a batch of ", options.batch_size, " images can't be divided into ",
                             options.parts, " equal parts; use a multiple"));
@@ -117,11 +122,15 @@ void Loader::State::add_slot() {
   const int64_t side = dataset.image_size();
   auto slot = std::make_shared<Slot>();
   slot->unfinished = rows;
-  slot->batch.x = torch::empty({rows, dataset.channels(), side, side},
-                               torch::TensorOptions().dtype(torch::kFloat32).pinned_memory(options.pinned));
-  slot->batch.labels =
-      torch::empty({rows}, torch::TensorOptions().dtype(torch::kInt64).pinned_memory(options.pinned));
+  const std::array shape = {rows, dataset.channels(), side, side};
+  slot->batch.x = new_tensor(shape, torch::kFloat32);
+  slot->batch.labels = new_tensor({rows}, torch::kInt64);
+  if (dataset.pairs()) slot->batch.x_T = new_tensor(shape, torch::kFloat32);
   slots.push_back(std::move(slot));
+}
+
+Tensor Loader::State::new_tensor(at::IntArrayRef shape, torch::ScalarType type) const {
+  return torch::empty(shape, torch::TensorOptions().dtype(type).pinned_memory(options.pinned));
 }
 
 Batch Loader::State::next() {
@@ -184,9 +193,14 @@ void Loader::State::fill(const Claim& claim, const std::stop_token& stopped) con
   for (int64_t sample = claim.first; sample < claim.first + claim.count && !stopped.stop_requested();
        ++sample) {
     const int64_t row = sample % options.batch_size - first_row;
-    const Example example = dataset.get((*claim.order)[static_cast<size_t>(sample % dataset.size())]);
-    copy_sample(example.pixels, options.horizontal_flip && is_mirrored(options.seed, sample),
-                x + row * batch.x.stride(0));
+    const int64_t index = (*claim.order)[static_cast<size_t>(sample % dataset.size())];
+    float* const to = x + row * batch.x.stride(0);
+    if (const PairDataset* pairs = dataset.pairs()) {
+      labels[row] = pairs->read(index, batch.x_T.data_ptr<float>() + row * batch.x_T.stride(0), to);
+      continue;
+    }
+    const Example example = dataset.get(index);
+    copy_sample(example.pixels, options.horizontal_flip && is_mirrored(options.seed, sample), to);
     labels[row] = example.label;
   }
 }

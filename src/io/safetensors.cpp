@@ -173,7 +173,9 @@ SafetensorsHeader load_header(const fs::path& path) {
   Layout layout = read_layout(path, in);
   SafetensorsHeader header{.tensors = {}, .metadata = std::move(layout.metadata)};
   for (Entry& entry : layout.entries) {
-    header.tensors[entry.name] = {.dtype = std::string(entry.dtype.name), .shape = std::move(entry.shape)};
+    header.tensors[entry.name] = {.dtype = std::string(entry.dtype.name),
+                                  .shape = std::move(entry.shape),
+                                  .offset = static_cast<int64_t>(layout.data_start) + entry.begin};
   }
   return header;
 }

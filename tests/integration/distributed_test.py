@@ -265,6 +265,16 @@ class SampleTest(DistributedTest):
             self.assertEqual(files[0][name], files[1][name], name)
 
 
+    def test_any_number_of_ranks_makes_the_same_pairs(self):
+        walk = ("--sampler", "euler", "--steps", "1", "--num", "2060", "--batch", "500")
+        arguments = ("--pairs", "--checkpoint", teacher(), *walk)
+        must_run("cm-sample", *arguments, "--out", "pairs-1")
+        (_, said, _), (_, *silence) = run_ranks(2, "cm-sample", *arguments, "--out", "pairs-2")
+        self.assertEqual(silence, ["", ""])
+        self.assertIn("2060 pairs of ", said)
+        self.assertEqual(contents(FOLDER / "pairs-2"), contents(FOLDER / "pairs-1"))
+
+
 class TorchrunTest(DistributedTest):
     def test_any_number_of_ranks_measures_the_same(self):
         numpy.savez(FOLDER / "real.npz", arr_0=numpy.random.default_rng(0).integers(0, 255, (60, 8, 8, 1), numpy.uint8))

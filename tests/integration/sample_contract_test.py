@@ -10,6 +10,7 @@ from PIL import Image
 from support import (
     FOLDER,
     ExecutableTest,
+    contents,
     load_npz,
     load_tensors,
     metadata_of,
@@ -257,6 +258,81 @@ class ReplayTest(SampleTest):
         missing = ("cm-sample", "--checkpoint", student(), "--out", "no-replay", "--noise", "nowhere")
         self.assert_all_refused(refused | {missing: r"nowhere: no such file"})
         self.assertFalse((FOLDER / "no-replay").exists())
+
+
+def make_pairs(out, *arguments, checkpoint=None):
+    """What is in the first file of a set of pairs."""
+    must_run("cm-sample", "--pairs", "--checkpoint", checkpoint or teacher(), "--out", out, *arguments)
+    return load_tensors(FOLDER / out / "pairs-000000.safetensors")
+
+
+class PairsTest(SampleTest):
+    HEUN = ("--sampler", "heun", "--steps", "3", "--num", "5", "--seed", "4")
+    MANY = ("--sampler", "euler", "--steps", "1", "--num", "1030", "--batch", "515")
+
+    def test_they_are_the_samples_with_their_noise(self):
+        pairs = make_pairs("pairs-heun", *self.HEUN)
+        files = sorted(path.name for path in (FOLDER / "pairs-heun").iterdir())
+        self.assertEqual(files, ["grid.png", "pairs-000000.safetensors"])
+        images = ((5, 1, 8, 8), "float32")
+        found = {name: (array.shape, array.dtype.name) for name, array in pairs.items()}
+        self.assertEqual(found, {"x": images, "x_T": images, "labels": ((5,), "int64")})
+        _, labels, x = sample("of-the-seed", teacher(), *self.HEUN)
+        numpy.testing.assert_array_equal(pairs["x"], x)
+        numpy.testing.assert_array_equal(pairs["labels"], labels)
+        self.assertLess(0.9, pairs["x_T"].std() / 80)
+        self.assertLess(pairs["x_T"].std() / 80, 1.1)
+        # The file is itself one of noise.
+        _, _, replayed = sample("of-the-pairs", teacher(), *self.HEUN[:-2], "--noise", FOLDER / "pairs-heun" / files[1])
+        numpy.testing.assert_array_equal(pairs["x"], replayed)
+
+    def test_they_say_what_they_are(self):
+        make_pairs("pairs-said", *self.HEUN)
+        metadata = metadata_of(FOLDER / "pairs-said" / "pairs-000000.safetensors")
+        of_the_set = json.loads(metadata["pairs"])
+        self.assertAlmostEqual(of_the_set.pop("sigma_max"), 80, places=4)  # levels are fp32
+        self.assertEqual(of_the_set, {"count": 5, "channels": 1, "image_size": 8, "classes": CLASSES, "guidance": None})
+        said = json.loads(metadata["made_by"])
+        self.assertEqual((said["sampler"], said["seed"], said["clamp"], said["classes"]), ("heun", 4, True, "all"))
+        self.assertEqual(len(said["sigmas"]), 4)
+        self.assertRegex(said["checkpoint"]["path"], r"ema-0\.05\.safetensors$")
+        self.assertRegex(said["checkpoint"]["sha256"], r"^[0-9a-f]{64}$")
+
+    def test_the_same_command_goes_on_and_another_is_refused(self):
+        make_pairs("pairs-many", *self.MANY)
+        folder = FOLDER / "pairs-many"
+        whole = contents(folder)
+        self.assertEqual(sorted(whole), ["grid.png", "pairs-000000.safetensors", "pairs-000001.safetensors"])
+        first = (folder / "pairs-000000.safetensors").stat().st_mtime_ns
+        (folder / "pairs-000001.safetensors").unlink()
+        again = must_run("cm-sample", "--pairs", "--checkpoint", teacher(), "--out", folder, *self.MANY)
+        self.assertIn("has 1 of 2 files already", again.err)
+        self.assertEqual(contents(folder), whole)
+        self.assertEqual((folder / "pairs-000000.safetensors").stat().st_mtime_ns, first)
+        other = ("cm-sample", "--pairs", "--checkpoint", teacher(), "--out", folder, *self.HEUN)
+        self.assert_refused(run(*other), r"pairs-000000\.safetensors: holds pairs that were made otherwise; .* --force$")
+        self.assertEqual(contents(folder), whole)
+        must_run(*other, "--force")
+        self.assertEqual(sorted(contents(folder)), ["grid.png", "pairs-000000.safetensors"])
+
+    def test_a_walk_that_draws_noise_makes_none(self):
+        def asking(checkpoint, *arguments):
+            return ("cm-sample", "--pairs", "--checkpoint", checkpoint, "--out", "no-pairs", "--num", "1", *arguments)
+
+        drawn = r"sampler%s draws noise on its way, so that an image does not follow from its start alone; use --sampler %s"
+        self.assert_all_refused(
+            {
+                asking(teacher(), "--sampler", "ancestral"): drawn % ("", "heun"),
+                asking(teacher(), "--s-churn", "3"): drawn % (" with --s-churn", "heun"),
+                asking(student(), "--steps", "2"): drawn % ("", "onestep"),
+                asking(student(), "--float"): r"--float excludes --pairs",
+                asking(student(), "--png"): r"--png excludes --pairs",
+            }
+        )
+        self.assertFalse((FOLDER / "no-pairs").exists())
+        for name in set(sampler_names()) - CONSISTENCY_SAMPLERS - {"ancestral"}:
+            make_pairs(f"pairs-by-{name}", "--sampler", name, "--steps", "2", "--num", "1")
+        make_pairs("pairs-onestep", "--num", "1", checkpoint=student())
 
 
 class SamplerTest(SampleTest):

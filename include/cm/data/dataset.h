@@ -24,6 +24,8 @@ struct Example {
 // A larger "class" is some other number.
 constexpr int64_t kMaxClasses = 1'000'000;
 
+class PairDataset;
+
 // Every image has the same shape. `get` may be called from several threads at once.
 class Dataset {
  public:
@@ -35,6 +37,8 @@ class Dataset {
   virtual int64_t classes() const = 0;
   // `index` in [0, size()). InputError when an image file turns out to be broken.
   virtual Example get(int64_t index) const = 0;
+  // Itself where its images are those of pairs (cm/data/pairs.h).
+  virtual const PairDataset* pairs() const { return nullptr; }
 };
 
 // Images as one tensor, uint8 [N, C, H, W], and their classes, int64 [N]; undefined where the data has none.

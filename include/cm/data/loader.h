@@ -10,8 +10,9 @@
 namespace cm {
 
 struct Batch {
-  Tensor x;       // fp32 [B, C, H, W] in [−1, 1], on the CPU (page-locked if asked for)
-  Tensor labels;  // int64 [B]
+  Tensor x;         // fp32 [B, C, H, W] in [−1, 1], on the CPU (page-locked if asked for)
+  Tensor labels;    // int64 [B]
+  Tensor x_T = {};  // of pairs (cm/data/pairs.h) what x was made of, like x; undefined for other data
 };
 
 struct LoaderOptions {

@@ -36,10 +36,11 @@ void save_safetensors(const std::filesystem::path& path, const NamedTensors& ten
 // dtype or shape that does not fit its bytes; of an index also when a shard is missing, or a tensor in it.
 SafetensorsFile load_safetensors(const std::filesystem::path& path);
 
-// The metadata and the name and shape of every tensor, without reading the data. Same errors.
+// The metadata and the name, shape and place of every tensor, without reading the data. Same errors.
 struct TensorInfo {
   std::string dtype;
   std::vector<int64_t> shape;
+  int64_t offset = 0;  // of its data, in bytes from the start of its file
 };
 struct SafetensorsHeader {
   std::map<std::string, TensorInfo> tensors;
