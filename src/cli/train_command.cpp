@@ -226,8 +226,8 @@ std::vector<const char*> with_joined_resume(int argc, const char* const* argv) {
   return arguments;
 }
 
-// [{"objective", "executable", "needs_teacher", "needs_init", "keeps_start", "has_stages", "makes_denoiser",
-// "parameterizations"}, …] of all methods, by their defaults.
+// [{"objective", "executable", "needs_teacher", "needs_init", "keeps_start", "takes_pairs", "has_stages",
+// "makes_denoiser", "parameterizations"}, …] of all methods, by their defaults.
 Json methods_record() {
   Json record = Json::array();
   for (const auto& [kind, objective] : EnumNames<ObjectiveKind>::names) {
@@ -239,6 +239,7 @@ Json methods_record() {
                       {"needs_teacher", method.needs_teacher},
                       {"needs_init", method.needs_init},
                       {"keeps_start", method.keeps_start},
+                      {"takes_pairs", method.takes_pairs},
                       {"has_stages", method.has_stages},
                       {"makes_denoiser", is_diffusion(method.parameterizations.front())},
                       {"parameterizations", parameterizations}});

@@ -4,6 +4,7 @@
 #include <map>
 
 #include "cm/base/text.h"
+#include "cm/data/pairs.h"
 #include "cm/training/lpips_file.h"
 
 namespace cm {
@@ -52,12 +53,29 @@ void complain_of_teacher(const RunConfig& config, const Method& method, const Co
   }
   if (!method.needs_teacher && config.teacher.guidance.weight != 1) {
     complain("teacher.guidance", concat("is not used by objective ", to_string(config.objective),
-                                        ", which has no teacher; cm-sample --guidance guides its samples"));
+                                        ", which has no teacher; cm-sample --guidance guides ",
+                                        method.takes_pairs ? "what it learns from" : "its samples"));
   }
   if (config.teacher.guidance.weight == 1 &&
       (config.teacher.guide || !config.teacher.guidance.everywhere())) {
     complain(config.teacher.guide ? "teacher.guide" : "teacher.guidance_sigma_max",
              "has no effect without teacher.guidance; set that to a weight other than 1, or remove this");
+  }
+}
+
+void complain_of_pairs(const RunConfig& config, const Method& method, const Complain& complain) {
+  const std::string objective = to_string(config.objective);
+  const bool pairs = config.data.kind == kPairsKind;
+  if (method.takes_pairs && !pairs) {
+    complain("data.kind", concat("must be pairs for objective ", objective, ", got '",
+                                 to_string(config.data.kind), "'; cm-sample --pairs makes them"));
+  }
+  if (!method.takes_pairs && pairs) {
+    complain("data.kind", concat("pairs are for objective kd, but objective is ", objective,
+                                 "; name the images that it trains on, or change objective"));
+  }
+  if (method.takes_pairs && config.train.label_dropout > 0) {
+    complain("train.label_dropout", "must be 0 for pairs, which say nothing of the null class");
   }
 }
 
@@ -138,6 +156,7 @@ void validate(const RunConfig& config, const Complain& complain) {
   const Method method = method_of(config);
   complain_of_teacher(config, method, complain);
   complain_of_init(config, method, complain);
+  complain_of_pairs(config, method, complain);
   complain_of_transition(config, method, complain);
   complain_of_lpips(config, method, complain);
   if (!config.model && !config.teacher.checkpoint && !config.init.checkpoint) {

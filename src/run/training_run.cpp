@@ -1,9 +1,12 @@
 #include "cm/run/training_run.h"
 
+#include <cmath>
+
 #include "cm/base/error.h"
 #include "cm/base/log.h"
 #include "cm/base/random.h"
 #include "cm/base/text.h"
+#include "cm/data/pairs.h"
 #include "cm/training/diffusers_folder.h"
 #include "cm/training/guided_model.h"
 #include "cm/training/lpips_file.h"
@@ -117,10 +120,18 @@ void check_label_dropout(const RunConfig& config, const ImageSpec& image,
   }
 }
 
-// What the student will have learned: by its target's or its teacher's guidance, or of a teacher that had
+// A student of pairs learns one step, from where they start.
+void check_pairs(const RunConfig& config, const PairSet& pairs) {
+  if (std::abs(pairs.sigma_max / config.sigma.max - 1) < 1e-6) return;
+  throw InputError(concat("data.path ", config.data.path, ": its pairs start at sigma ", pairs.sigma_max,
+                          ", but sigma.max is ", config.sigma.max, "; set sigma.max=", pairs.sigma_max));
+}
+
+// What the student will have learned: by its target's or its teacher's guidance, or of a teacher or pairs that had
 // learned it.
 std::optional<double> distilled_guidance(const RunConfig& config, const Method& method,
-                                         const std::optional<Model>& teacher) {
+                                         const std::optional<Model>& teacher, const Dataset& data) {
+  if (data.pairs()) return data.pairs()->set().guidance;
   if (method.target_guidance) return method.target_guidance;
   if (config.teacher.guidance.weight != 1) return config.teacher.guidance.weight;
   return teacher ? teacher->options().guidance : std::nullopt;
@@ -224,6 +235,7 @@ TrainingRun::TrainingRun(const RunConfig& config, const torch::Device& device, c
   dataset_ = open_dataset(config_.data);
   const ImageSpec image{
       .channels = dataset_->channels(), .size = dataset_->image_size(), .classes = dataset_->classes()};
+  if (const PairDataset* pairs = dataset_->pairs()) check_pairs(config_, pairs->set());
   lpips_ = lpips_for(config_, method, image, device);
   const auto teacher = open_source("teacher.checkpoint", config_.teacher);
   if (teacher) load_teacher(teacher->weights, method, image, device);
@@ -248,7 +260,7 @@ TrainingRun::TrainingRun(const RunConfig& config, const torch::Device& device, c
                              .sampling = config_.sampling,
                              .distilled_steps = std::nullopt,
                              .label_dropout = config_.train.label_dropout,
-                             .guidance = distilled_guidance(config_, method, teacher_)};
+                             .guidance = distilled_guidance(config_, method, teacher_, *dataset_)};
   const auto start = start_weights(config_, source);
   student_.emplace(options, device,
                    start ? std::nullopt : std::optional(static_cast<uint64_t>(config_.train.seed)));

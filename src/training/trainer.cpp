@@ -198,6 +198,7 @@ TrainingBatch Trainer::drawn(const Batch& batch) const {
     // Here, so that student, target and teacher see the same class or none.
     whole.labels = drop_labels(options_.label_dropout, static_cast<uint64_t>(options_.seed), whole);
   }
+  if (batch.x_T.defined()) whole.x_T = batch.x_T.to(device, /*non_blocking=*/true);
   whole.draws = objective_.draw(whole);
   return whole;
 }

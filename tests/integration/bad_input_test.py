@@ -13,6 +13,7 @@ from support import (
     BIN,
     DIGITS,
     FOLDER,
+    PHOTOGRAPHS,
     TINY,
     TRAINERS,
     ExecutableTest,
@@ -301,6 +302,21 @@ class TeacherTest(RefusalTest):
                     "model.activation_checkpointing=true",
                 ): r"stop_gradient: false does not go with model\.activation_checkpointing",
                 self.distilling(here, "init.checkpoint=nowhere"): r"init\.checkpoint nowhere: no such file or folder",
+            }
+        )
+
+    def test_pairs_that_are_none(self):
+        flip = r"data\.horizontal_flip must be false for pairs"
+        absent = r"has no pairs-000000\.safetensors; data\.path must be a folder of pairs, which cm-sample --pairs makes$"
+        self.assert_all_refused(
+            {
+                training("kd", OUT, "data.kind=digits"): r"data\.kind must be pairs for objective kd, got 'digits'; cm-sample",
+                training("edm", OUT, "data.kind=pairs", "data.horizontal_flip=false"): r"pairs are for objective kd, but",
+                training("kd", OUT, "data.horizontal_flip=true"): flip,
+                training("kd", OUT, f"data.path={DIGITS}"): absent,
+                training("kd", OUT, f"data.path={PHOTOGRAPHS}"): absent,
+                training("kd", OUT, "data.path=nowhere"): r"nowhere: not found; data\.path must be a folder of pairs",
+                training("kd", OUT, "sigma.max=40"): r"its pairs start at sigma 80, but sigma\.max is 40; set sigma\.max=80",
             }
         )
 

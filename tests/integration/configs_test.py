@@ -24,6 +24,9 @@ TINY_NETWORK = (
 TINY_TRAINING = ("train.batch_size=2", "train.micro_batch_size=null")
 ONE_STEP = ("train.steps=1", "train.sample_every=0")
 
+# The pairs that a config learns from are made by its head's own command, fewer of them.
+SOME_PAIRS = ("--num", "4", "--batch", "4")
+
 NATIVE_SIZE = {"digits": 8, "cifar10": 32}
 NORM_GROUPS = 32
 
@@ -46,6 +49,12 @@ def uses_lpips(text):
 def without_lpips(text):
     """Digits are grey, and LPIPS compares colours."""
     return (f"{value(text, 'objective')}.distance=l2", "lpips=null") if uses_lpips(text) else ()
+
+
+def make_pairs(text):
+    if command := re.search(r"(?m)^# pairs +(.*)$", text):
+        name, *arguments = re.sub(r"--num \d+", " ".join(SOME_PAIRS), command[1]).split()
+        must_run(name, *arguments)
 
 
 def has_section(text, name):
@@ -104,7 +113,9 @@ class ConfigsTest(ExecutableTest):
         def check(name, text):
             trainer = TRAINERS[value(text, "objective")]
             network = TINY_NETWORK if has_section(text, "model") else ()
-            overrides = [*TINY_DATA, *TINY_TRAINING, *network, *without_lpips(text)]
+            make_pairs(text)
+            data = () if value(text, "kind") == "pairs" else TINY_DATA
+            overrides = [*data, *TINY_TRAINING, *network, *without_lpips(text)]
             command = (trainer, "--config", SOURCE / name, *overrides)
             dry = must_run(*command, "--dry-run")
             self.assertRegex(dry.out, r"(?m)^objective .*, [1-9]\d* steps of 2 images$")

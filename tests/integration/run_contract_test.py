@@ -79,7 +79,8 @@ class LayoutTest(ExecutableTest):
     def test_the_metrics_and_the_files_of_each_method(self):
         edm = {"step", "loss", "gradient_norm", "learning_rate", "images_per_second"}
         keys = {"edm": edm, "cd": edm | {"n", "mu"}, "ct": edm | {"n", "mu"}, "ict": edm | {"n"}, "ect": edm, "tcm": edm,
-                "continuous_cd": edm, "continuous_ct": edm, "sct": edm, "scd": edm, "pd": edm | {"n"}}  # fmt: skip
+                "continuous_cd": edm, "continuous_ct": edm, "sct": edm, "scd": edm, "kd": edm,
+                "pd": edm | {"n"}}  # fmt: skip
         files = ["ema-0.05.safetensors", "ema-0.9.safetensors", "model.safetensors", "optimizer.safetensors",
                  "state.json"]  # fmt: skip
         for objective in METHODS:

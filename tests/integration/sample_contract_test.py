@@ -334,6 +334,22 @@ class PairsTest(SampleTest):
             make_pairs(f"pairs-by-{name}", "--sampler", name, "--steps", "2", "--num", "1")
         make_pairs("pairs-onestep", "--num", "1", checkpoint=student())
 
+    def test_guidance_is_distilled_with_them(self):
+        guidable = train("edm", "guidable", "train.label_dropout=0.5")
+        make_pairs("pairs-guided", *self.HEUN, "--guidance", "2", checkpoint=guidable)
+        folder = train("kd", "kd-guided", f"data.path={FOLDER / 'pairs-guided'}", f"init.checkpoint={guidable}")
+        model = json.loads(metadata_of(folder / "checkpoints" / "latest" / "model.safetensors")["model"])
+        self.assertEqual(model["guidance"], 2)
+        self.assert_refused(
+            run("cm-sample", "--checkpoint", folder, "--guidance", "2", "--num", "1", "--out", "no-walk"),
+            r"guidance of weight 2 was distilled into the model already",
+        )
+
+    def test_a_student_of_them_is_sampled_in_one_step(self):
+        pixels, labels, _ = sample("of-kd", train("kd", "kd-sampled", f"init.checkpoint={teacher()}"), "--num", "3")
+        self.assertEqual((pixels.shape, labels.tolist()), ((3, 8, 8, 1), [0, 1, 2]))
+        self.assertEqual(record("of-kd")["sampler"], "onestep")
+
 
 class SamplerTest(SampleTest):
     def test_time_points(self):

@@ -133,6 +133,8 @@ def training(objective, out, *arguments):
         command.append(f"teacher.checkpoint={teacher()}")
     if METHODS[objective]["has_stages"]:
         command.extend(PD_STAGES)
+    if METHODS[objective]["takes_pairs"]:
+        command.extend(("data.kind=pairs", f"data.path={pairs()}", "data.horizontal_flip=false"))
     if METHODS[objective]["needs_init"]:
         command.append(f"init.checkpoint={student() if METHODS[objective]['keeps_start'] else teacher()}")
     return (*command, *arguments)
@@ -153,6 +155,13 @@ def teacher():
 def student():
     """A consistency run of two steps."""
     return train("cd", "student")
+
+
+@functools.cache
+def pairs():
+    """Six pairs of the teacher's."""
+    must_run("cm-sample", "--pairs", "--checkpoint", teacher(), "--steps", "2", "--num", "6", "--out", "pairs")
+    return FOLDER / "pairs"
 
 
 def has_text(file):

@@ -138,6 +138,25 @@ TEST(RunConfig, TuningNeedsWeightsToStartFrom) {
               ElementsAre(HasSubstr("ect.q must be above 1, got 1")));
 }
 
+TEST(RunConfig, PairsAndTheMethodThatLearnsFromThemGoTogether) {
+  const std::string pairs = "objective: kd\n";
+  EXPECT_THAT(mistakes_in_run(pairs, {"data.kind=pairs"}), ElementsAre());
+  EXPECT_THAT(mistakes_in_run(pairs),
+              ElementsAre(HasSubstr(
+                  "data.kind must be pairs for objective kd, got 'digits'; cm-sample --pairs makes them")));
+  EXPECT_THAT(mistakes_in_run("objective: ict\n", {"data.kind=pairs"}),
+              ElementsAre(HasSubstr("data.kind pairs are for objective kd, but objective is ict; name the")));
+  EXPECT_THAT(
+      mistakes_in_run(pairs, {"data.kind=pairs", "train.label_dropout=0.1"}),
+      ElementsAre(HasSubstr("train.label_dropout must be 0 for pairs, which say nothing of the null")));
+  EXPECT_THAT(mistakes_in_run(pairs, {"data.kind=pairs", "data.horizontal_flip=true"}),
+              ElementsAre(HasSubstr("data.horizontal_flip must be false for pairs")));
+  EXPECT_THAT(
+      mistakes_in_run(pairs, {"data.kind=pairs", "teacher.checkpoint=t", "teacher.guidance=2"}),
+      ElementsAre(HasSubstr("teacher.checkpoint is not used by objective kd; to start from its weights"),
+                  HasSubstr("has no teacher; cm-sample --guidance guides what it learns from")));
+}
+
 TEST(RunConfig, GuidanceIsATeachers) {
   const std::string cd = "objective: cd\nteacher: {checkpoint: t, guidance: 2}\n";
   EXPECT_THAT(mistakes_in_run(cd), ElementsAre());

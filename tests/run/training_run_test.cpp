@@ -15,6 +15,7 @@
 #include "cm/yaml/reader.h"
 #include "support/closeness.h"
 #include "support/message_of.h"
+#include "support/random_pairs.h"
 #include "support/shipped_data.h"
 #include "support/temporary_folder.h"
 #include "support/tiny_run.h"
@@ -48,11 +49,22 @@ std::string model_file(Parameterization parameterization) {
   return weight_file_of(digits_model(parameterization), to_string(parameterization));
 }
 
+// Pairs of the digits' size, of a guided teacher.
+std::string digits_pairs() {
+  static const test::TemporaryFolder folder;
+  static const test::RandomPairs saved = test::save_random_pairs(
+      folder.path(),
+      {.count = 6, .channels = 1, .image_size = 8, .classes = 10, .sigma_max = 80, .guidance = 3}, 4);
+  return folder.path().string();
+}
+
 RunConfig tiny_digits_run(const std::string& objective, const std::vector<std::string>& overrides) {
-  std::string text = concat("objective: ", objective, "\ndata: {path: ", test::kDigits,
-                            "}\nmodel: {channels: 32, channel_mult: [1], res_blocks: 1, "
-                            "attention_resolutions: []}\ntrain: {steps: 4, batch_size: 2}\n");
   const Method method = method_by_default(from_name<ObjectiveKind>(objective).value());
+  const std::string data =
+      method.takes_pairs ? concat("kind: pairs, path: ", digits_pairs()) : concat("path: ", test::kDigits);
+  std::string text = concat("objective: ", objective, "\ndata: {", data,
+                            "}\nmodel: {channels: 32, channel_mult: [1], res_blocks: 1, "
+                            "attention_resolutions: []}\ntrain: {steps: 4, batch_size: 4}\n");
   const bool trig = path_kind(method.parameterizations.front()) == PathKind::trig;
   const auto diffusion = model_file(trig ? Parameterization::trig_diffusion : Parameterization::edm);
   const auto start = method.keeps_start ? model_file(Parameterization::skip) : diffusion;
@@ -66,7 +78,8 @@ Tensor last_step_of(const std::string& objective, const std::vector<std::string>
   TrainingRun run(tiny_digits_run(objective, overrides), torch::kCPU);
   const int64_t step = run.config().train.steps - 1;
   const RandomKey key{.seed = 21, .purpose = Purpose::evaluation};
-  const Batch images{normal(key, sample_range(0, 4), {1, 8, 8}).clamp(-1, 1), torch::tensor({0, 3, 7, 9})};
+  const Tensor noise = normal(key, sample_range(0, 4), {1, 8, 8});
+  const Batch images{noise.clamp(-1, 1), torch::tensor({0, 3, 7, 9}), 80 * noise.flip(0)};
   const TrainingBatch batch = test::training_batch(images, step);
   const CurriculumPoint point = run.objective().curriculum(step);
   const Tensor losses = run.objective().losses(batch);
@@ -270,6 +283,25 @@ TEST(TrainingRun, EveryTeacherIsGuided) {
     const Tensor guided = last_step_of(objective, {"teacher.guidance=3"});
     EXPECT_GT(test::elementwise_difference(guided, last_step_of(objective, {})), 1e-4) << objective;
   }
+}
+
+TEST(TrainingRun, AStudentOfPairsHasLearnedTheirGuidance) {
+  const TrainingRun run(tiny_digits_run("kd", {}), torch::kCPU);
+  EXPECT_EQ(run.student().options().guidance, 3);
+  EXPECT_EQ(run.student().options().image.classes, 10);
+  EXPECT_EQ(TrainingRun(tiny_digits_run("cd", {}), torch::kCPU).student().options().guidance, std::nullopt);
+}
+
+TEST(TrainingRun, AStudentOfPairsStartsFromInit) {
+  const std::string init = model_file(Parameterization::edm);
+  const TrainingRun run(tiny_digits_run("kd", {"model=null", concat("init.checkpoint=", init)}), torch::kCPU);
+  expect_equal_weights(run.student().named_weights(), load_weight_file(init).weights);
+}
+
+TEST(TrainingRun, PairsStartWhereTheirStudentDoes) {
+  const RunConfig config = tiny_digits_run("kd", {"sigma.max=40"});
+  EXPECT_THAT(test::message_of<InputError>([&] { const TrainingRun run(config, torch::kCPU); }),
+              HasSubstr(": its pairs start at sigma 80, but sigma.max is 40; set sigma.max=80"));
 }
 
 // Its weights are written with each checkpoint, and the next stage's are the student's.

@@ -73,15 +73,24 @@ inline TrainOptions tiny_train_options() {
   return options;
 }
 
-// Random images in [−1, 1] with labels, another set for each step.
+// Random images in [−1, 1] with labels and, for methods that take pairs, what they were made of; others for
+// each step.
 inline Batch tiny_batch(int64_t step, int64_t size = 6) {
-  const RandomKey key{.seed = 21, .purpose = Purpose::evaluation, .step = static_cast<uint32_t>(step)};
-  return {normal(key, sample_range(0, size), {1, 4, 4}).clamp(-1, 1), torch::arange(size).remainder(3)};
+  const auto draw = [&](uint64_t seed) {
+    const RandomKey key{.seed = seed, .purpose = Purpose::evaluation, .step = static_cast<uint32_t>(step)};
+    return normal(key, sample_range(0, size), {1, 4, 4});
+  };
+  return {draw(21).clamp(-1, 1), torch::arange(size).remainder(3), SigmaOptions().max * draw(22)};
+}
+
+// Samples first … first + n − 1.
+inline Batch part_of(const Batch& batch, int64_t first, int64_t n) {
+  return {rows_of(batch.x, first, n), rows_of(batch.labels, first, n), rows_of(batch.x_T, first, n)};
 }
 
 // All of a batch as what an objective is asked with at a step.
-inline TrainingBatch training_batch(const Batch& batch, int64_t step) {
-  return {batch.x, batch.labels, step, sample_range(0, batch.x.size(0))};
+inline TrainingBatch training_batch(const Batch& batch, int64_t step, int64_t first_sample = 0) {
+  return {batch.x, batch.labels, step, sample_range(first_sample, batch.x.size(0)), {}, batch.x_T};
 }
 
 struct TinyRun {

@@ -48,6 +48,8 @@ TEST(Methods, TheDistanceIsThatOfTheOptions) {
   EXPECT_EQ(ict->kind, Distance::pseudo_huber);
   EXPECT_EQ(ict->huber_c, 0.25);
   EXPECT_EQ(method_of(PdOptions{.distance = Distance::l1}, 1).distance->kind, Distance::l1);
+  EXPECT_EQ(method_of(KdOptions(), 1).distance->kind, Distance::l2);
+  EXPECT_EQ(method_of(KdOptions{.distance = Distance::lpips}, 1).distance->kind, Distance::lpips);
   const Method continuous = method_of(ContinuousCtOptions{{.distance = Distance::lpips}}, 1);
   EXPECT_EQ(continuous.distance->kind, Distance::lpips);
 }
@@ -67,6 +69,7 @@ TEST(Methods, DiffusionModelsAndConsistencyModelsAreParameterizedApart) {
   EXPECT_THAT(possible(kObjective<ContinuousCtOptions>), ElementsAre(skip));
   EXPECT_THAT(possible(kObjective<SctOptions>), ElementsAre(trig));
   EXPECT_THAT(possible(kObjective<ScdOptions>), ElementsAre(trig));
+  EXPECT_THAT(possible(kObjective<KdOptions>), ElementsAre(skip, piecewise, trig));
   for (const auto kind :
        {kObjective<MeanFlowOptions>, kObjective<EulerianOptions>, kObjective<LagrangianOptions>}) {
     EXPECT_THAT(possible(kind), ElementsAre(linear_map, trig_map));
@@ -93,6 +96,7 @@ TEST(Methods, EachNeedsTheModelsOfItsAlgorithm) {
               ElementsAre("cd", "continuous_cd", "scd", "pd", "eulerian", "lagrangian"));
   EXPECT_THAT(those_with([](const Method& m) { return m.needs_init; }), ElementsAre("ect", "tcm"));
   EXPECT_THAT(those_with([](const Method& m) { return m.keeps_start; }), ElementsAre("tcm"));
+  EXPECT_THAT(those_with([](const Method& m) { return m.takes_pairs; }), ElementsAre("kd"));
   EXPECT_THAT(those_with([](const Method& m) { return m.has_target; }), ElementsAre("cd", "ct", "shortcut"));
   EXPECT_THAT(those_with([](const Method& m) { return m.has_stages; }), ElementsAre("pd"));
   EXPECT_THAT(those_with([](const Method& m) { return m.teacher_steps.has_value(); }), ElementsAre("pd"));

@@ -66,8 +66,7 @@ TEST(Trainer, RanksAddUpToTheBatch) {
                       nullptr, world);
       const Batch whole = test::tiny_batch(0);
       const int64_t size = rank_batch_size(options, world);
-      const StepResult result = trainer.step(
-          {whole.x.narrow(0, world.rank() * size, size), whole.labels.narrow(0, world.rank() * size, size)});
+      const StepResult result = trainer.step(test::part_of(whole, world.rank() * size, size));
       return std::tuple(flat(run.student.parameters()) - before, result.loss, result.gradient_norm);
     };
     const auto [step, loss, norm] = trained(World());

@@ -35,6 +35,7 @@ struct Method {
   bool needs_teacher = false;  // a frozen diffusion model, whose weights the student starts from
   bool needs_init = false;     // start weights: it tunes a model that was trained before
   bool keeps_start = false;    // these are a consistency function, which it goes on asking as they are
+  bool takes_pairs = false;    // data of pairs, from which it learns what a teacher said
   bool has_target = false;     // a target network that follows the student as an average
   bool has_stages = false;     // its students become its teachers
   // Those that it can train; the first is the default.

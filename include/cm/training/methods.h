@@ -14,6 +14,7 @@
 #include "cm/training/flow_map_distillation.h"
 #include "cm/training/ict_objective.h"
 #include "cm/training/imm_objective.h"
+#include "cm/training/kd_objective.h"
 #include "cm/training/mean_flow_objective.h"
 #include "cm/training/pd_objective.h"
 #include "cm/training/scm_objective.h"
@@ -26,7 +27,7 @@ template <class... Options>
 struct MethodList {};
 
 using Methods = MethodList<EdmOptions, CdOptions, CtOptions, IctOptions, EctOptions, TcmOptions,
-                           ContinuousCdOptions, ContinuousCtOptions, SctOptions, ScdOptions, PdOptions,
+                           ContinuousCdOptions, ContinuousCtOptions, SctOptions, ScdOptions, PdOptions, KdOptions,
                            MeanFlowOptions, AlphaFlowOptions, ShortcutOptions, ImmOptions, EulerianOptions,
                            LagrangianOptions>;
 

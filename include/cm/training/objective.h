@@ -17,7 +17,7 @@ namespace cm {
 // What a step draws for its batch, on the batch's device: all in a loss that depends on the step's number,
 // dropout masks aside.
 struct Draws {
-  Tensor noise;                // z, unit normal of x's shape
+  Tensor noise;                // z, unit normal of x's shape; of pairs their x_T, which is drawn already
   std::vector<Tensor> levels;  // fp32 [B] each: the noise levels, and what else of a sample the method needs
 };
 
@@ -29,6 +29,7 @@ struct TrainingBatch {
   std::vector<int64_t> samples;  // each sample's index in the whole batch: decides its noise and σ
   std::optional<Draws> draws =
       std::nullopt;  // Objective::draw's of these samples, where they are there already
+  Tensor x_T = {};   // what x was made of, where the data is pairs (cm/data/pairs.h): for Objective::draw
 };
 
 // Where a method stands at step k.
