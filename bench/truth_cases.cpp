@@ -105,6 +105,7 @@ std::vector<Case> cases(int64_t steps, int64_t seed) {
   add("scd", ScdOptions{{.tangent_warmup_steps = steps / 4}});
   add("pd", PdOptions{.start_steps = 16, .steps_per_stage = std::max<int64_t>(1, steps / kPdSevenths)},
       kDiffusion);
+  add("kd", KdOptions{}, kDiffusion);
   for (const int64_t n : {17, 65}) {
     add(concat("ct-", n),
         CtOptions{.levels = {.schedule = LevelSchedule::fixed, .s0 = n}, .target = {.mu = 0}});

@@ -15,7 +15,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr ImageSpec kPoints{.channels = 2, .size = 1, .classes = 0};
-// The walk that makes a consistency function of a diffusion model.
+// The walk that makes a consistency function of a diffusion model, and pairs.
 constexpr int64_t kWalkLevels = 17;
 
 // The solver's walk down a Karras grid of n levels from (x, σ) to ε; all σ of a batch are equal.
@@ -29,7 +29,19 @@ Denoiser walk_of(Solver solver, const Denoiser& denoiser, const SigmaOptions& ra
   };
 }
 
+// Walks of the exact denoiser.
+Batch pairs_of(const RunConfig& config, int64_t step) {
+  const RandomKey key{.seed = static_cast<uint64_t>(config.train.seed),
+                      .purpose = Purpose::sampling_start,
+                      .step = static_cast<uint32_t>(step)};
+  const double sigma = config.sigma.max;
+  const Tensor x_T = sigma * normal(key, sample_range(0, config.train.batch_size), {2, 1, 1});
+  const Denoiser walk = walk_of(Solver::heun, denoiser_of(mixture()), config.sigma, kWalkLevels);
+  return {walk(x_T, torch::full({x_T.size(0)}, sigma)), {}, x_T};
+}
+
 Batch batch_of(const RunConfig& config, int64_t step) {
+  if (method_of(config).takes_pairs) return pairs_of(config, step);
   const Tensor points = draw(mixture(), 0, static_cast<uint64_t>(config.train.seed),
                              static_cast<uint32_t>(step), sample_range(0, config.train.batch_size));
   return {points.to(torch::kFloat32).view({-1, 2, 1, 1}), {}};
@@ -78,7 +90,8 @@ Json grid_rms(const RunConfig& config, const Reference& reference) {
   };
   if (const auto& cd = config.section<CdOptions>()) return error(cd->solver, cd->n);
   if (const auto& pd = config.section<PdOptions>()) return error(Solver::euler, 2 * pd->start_steps + 1);
-  if (config.objective == kObjective<EdmOptions>) return error(Solver::heun, kWalkLevels);
+  const bool walks = config.objective == kObjective<EdmOptions> || method_of(config).takes_pairs;
+  if (walks) return error(Solver::heun, kWalkLevels);
   return nullptr;
 }
 
@@ -141,7 +154,8 @@ Json Study::row(const Case& one) {
               {"seconds", seconds},
               {"untrained_rms", untrained_rms},
               {"grid_rms", grid_rms(one.config, reference_)}};
-  row.update(measure(f, reference_, /*at_every_level=*/!method_of(one.config).has_stages));
+  const Method method = method_of(one.config);
+  row.update(measure(f, reference_, /*at_every_level=*/!method.has_stages && !method.takes_pairs));
   const bool is_map = is_flow_map(student.options().parameterization);
   row["map"] = is_map ? measure_map(student.flow_map(), reference_) : Json(nullptr);
   row["stages"] = stages;

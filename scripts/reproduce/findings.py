@@ -108,6 +108,12 @@ def family_findings(score: Score) -> list[Finding]:
     return [
         compare("Distillation from a teacher beats training alone: CD against CT", "CM Tables 1 and 2", "cd", "ct"),
         compare("CD beats progressive distillation at one and two steps: CD against PD", "CM Figure 4", "cd", "pd"),
+        Finding(
+            "CD beats knowledge distillation, which learns one step from stored walks: CD against KD",
+            "CM Table 1",
+            f"One step: {score('cd-1'):.3f} against {score('kd-1'):.3f}.",
+            score("cd-1") < score("kd-1"),
+        ),
         compare("Improved consistency training beats CT: iCT against CT", "iCT Table 2", "ict", "ct"),
         compare("A second stage at large noise levels improves ECT: TCM against its first stage", "TCM Figure 1", "tcm", "ect"),
         compare("On CIFAR-10 training alone beats distillation in TrigFlow: sCT against sCD", "sCM Table 1", "sct", "scd"),

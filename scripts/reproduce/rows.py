@@ -23,18 +23,22 @@ def methods() -> dict[str, dict]:
 
 @dataclass(frozen=True)
 class Training:
-    """One run: a config of configs/digits, with `settings` over it. `teacher` and `init` name the trainings before it."""
+    """One run: a config of configs/digits, with `settings` over it. `teacher` and `init` name the trainings before it, `pairs`
+    the one whose pairs it learns from."""
 
     name: str
     config: str
     settings: dict = field(default_factory=dict)
     teacher: str = ""
     init: str = ""
+    pairs: str = ""
     curve: bool = False  # measured at CURVE_POINTS checkpoints, in one step
 
     @property
-    def needs(self) -> list[str]:
-        return [name for name in (self.teacher, self.init) if name]
+    def needs(self) -> tuple[str, ...]:
+        """The tasks before it."""
+        trained = tuple(f"train-{name}" for name in (self.teacher, self.init) if name)
+        return (*trained, f"pairs-{self.pairs}") if self.pairs else trained
 
     def options(self) -> dict:
         return yaml.safe_load((CONFIGS / f"{self.config}.yaml").read_text())
@@ -121,6 +125,7 @@ TRAININGS = [
     Training("continuous_ct", "continuous_ct", init="edm"),
     Training("ct", "ct_progressive", curve=True),
     Training("pd", "pd", teacher="edm"),
+    Training("kd", "kd", init="edm", pairs="edm"),
     Training("ect", "ect", init="edm"),
     Training("ect_imagenet", "ect", ECT_OF_IMAGENET, init="edm"),
     Training("tcm", "tcm", init="ect"),
@@ -200,6 +205,7 @@ CONSISTENCY_TITLES = {
 TABLE = (
     [Row("EDM teacher, Heun 18 steps", "edm-heun-18"), Row("TrigFlow teacher, Heun 18 steps", "edm_trig-heun-18")]
     + [Row(f"PD, {n} step{'s' if n > 1 else ''}", f"pd-{n}") for n in (1, 2)]
+    + [Row("KD, 1 step", "kd-1")]
     + [
         Row(f"{title}, {n} step{'s' if n > 1 else ''}", f"{name}-{n}")
         for name, title in CONSISTENCY_TITLES.items()

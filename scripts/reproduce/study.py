@@ -12,10 +12,12 @@ METRICS = "frechet,precision,recall,class_accuracy"
 QUICK_SCALE = 0.1
 SEARCHED_SIGMAS = "searched:"  # stands for the first so many time points that the training's search finds
 SAMPLES = {False: 1800, True: 600}  # by --quick
+PAIRS = {False: 20480, True: 2048}
+PAIR_SECONDS = 0.007
 
 # Rough seconds a training step of each objective takes here, for the order and the time left.
 STEP_SECONDS = {
-    "edm": 0.13, "cd": 0.25, "ct": 0.18, "ict": 0.18, "ect": 0.18, "tcm": 0.22, "pd": 0.22,
+    "edm": 0.13, "cd": 0.25, "ct": 0.18, "ict": 0.18, "ect": 0.18, "tcm": 0.22, "pd": 0.22, "kd": 0.12,
     "continuous_cd": 0.35, "continuous_ct": 0.3, "scd": 0.35, "sct": 0.3,
 }  # fmt: skip
 
@@ -29,6 +31,7 @@ class Study:
         self.device = device
         self.scale = QUICK_SCALE if quick else 1
         self.samples = SAMPLES[quick]
+        self.pairs = PAIRS[quick]
         self.classifier = out / "classifier.safetensors"
 
     def run_folder(self, training: str) -> Path:
@@ -37,6 +40,9 @@ class Study:
     def scores(self, measurement: str) -> Path:
         return self.out / "samples" / measurement / "scores.json"
 
+    def pairs_folder(self, teacher: str) -> Path:
+        return self.out / "pairs" / teacher
+
     @property
     def truths_folder(self) -> Path:
         return self.out / "truths"
@@ -44,6 +50,7 @@ class Study:
     def tasks(self) -> list[Task]:
         tasks = [self.classifier_task()]
         measurements = rows.measurements(self.scale)
+        tasks += [self.pairs_of(name) for name in sorted({training.pairs for training in rows.TRAININGS} - {""})]
         for training in rows.TRAININGS:  # each is measured right away
             tasks.append(self.training(training))
             if training.name in rows.SEARCHED:
@@ -61,6 +68,8 @@ class Study:
         for key, name in (("teacher.checkpoint", training.teacher), ("init.checkpoint", training.init)):
             if name:
                 settings[key] = self.run_folder(name)
+        if training.pairs:
+            settings["data.path"] = self.pairs_folder(training.pairs)
 
         def commands(resuming: bool) -> list[list[str]]:
             resuming = resuming and (folder / "checkpoints" / "latest").exists()
@@ -72,9 +81,20 @@ class Study:
             f"train-{training.name}",
             commands,
             cost=training.steps(self.scale) * STEP_SECONDS.get(training.objective, 0.2),
-            needs=tuple(f"train-{name}" for name in training.needs),
+            needs=training.needs,
             reads=(rows.CONFIGS / f"{training.config}.yaml",),
             is_complete=(folder / f"checkpoints/step-{training.steps(self.scale):08d}").exists,
+        )
+
+    def pairs_of(self, teacher: str) -> Task:
+        command = [str(rows.BIN / "cm-sample"), "--pairs", "--checkpoint", str(self.run_folder(teacher))]
+        command += ["--sampler", "heun", "--steps", "18", "--num", str(self.pairs), "--batch", "64", "--seed", "1"]
+        command += ["--out", str(self.pairs_folder(teacher)), "--device", self.device]
+        return Task(
+            f"pairs-{teacher}",
+            lambda resuming: [command if resuming else [*command, "--force"]],
+            cost=self.pairs * PAIR_SECONDS,
+            needs=(f"train-{teacher}",),
         )
 
     def search(self, name: str) -> Task:

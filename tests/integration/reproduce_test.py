@@ -17,12 +17,13 @@ sys.path.insert(0, str(SCRIPTS))
 MISSING = [name for name in ("yaml", "matplotlib") if importlib.util.find_spec(name) is None]
 
 TRUTHS = [f"cd-{solver}-17" for solver in ("euler", "heun", "midpoint", "dpm", "dpm_solver_2", "rk4")]
-TRUTHS += ["ct-17", "ct-65", "continuous_cd", "continuous_cd-through-tangent", "pd", "ect", "ect-imagenet", "tcm"]
+TRUTHS += ["ct-17", "ct-65", "continuous_cd", "continuous_cd-through-tangent", "pd", "kd", "ect", "ect-imagenet", "tcm"]
 
 
 def truth(name):
     """A row of cm-truths."""
     is_pd = name == "pd"
+    in_one_step = name in ("pd", "kd")
     return {
         "name": name,
         "settings": {"objective": name.split("-")[0], "steps": 4000},
@@ -30,9 +31,9 @@ def truth(name):
         "trajectories": 1024,
         "untrained_rms": 0.6,
         "grid_rms": 0.025,
-        "rms": [{"sigma": sigma, "rms": 0.0625} for sigma in ((80.0,) if is_pd else (80.0, 0.17))],
-        "self_consistency": None if is_pd else 0.5,
-        "sliced_wasserstein": {"one_step": 0.125, "two_steps": None if is_pd else 0.25},
+        "rms": [{"sigma": sigma, "rms": 0.0625} for sigma in ((80.0,) if in_one_step else (80.0, 0.17))],
+        "self_consistency": None if in_one_step else 0.5,
+        "sliced_wasserstein": {"one_step": 0.125, "two_steps": None if in_one_step else 0.25},
         "stages": [{"n": 2, "rms": 0.03}, {"n": 1, "rms": 0.04}] if is_pd else None,
     }
 
@@ -72,6 +73,7 @@ class ReportTest(unittest.TestCase):
         tasks.mkdir(parents=True, exist_ok=True)
         names = [f"train-{training.name}" for training in self.rows.TRAININGS]
         names += [f"search-{name}" for name in self.rows.SEARCHED]
+        names += [f"pairs-{training.pairs}" for training in self.rows.TRAININGS if training.pairs]
         names += [f"measure-{m.name}" for m in self.rows.measurements(self.scale)] + ["classifier", "truths"]
         for name in names:
             (tasks / f"{name}.json").write_text(json.dumps({"fingerprint": "given", "seconds": 90}))
@@ -87,6 +89,7 @@ class ReportTest(unittest.TestCase):
         self.assertIn("| 1.5 | 7 | 2.50 | 0.1250 | 0.500 | 0.250 | 75.0% |", text)
         self.assertIn("| `cd-rk4-17` | 0.062 | 0.062 | 0.025 | 0.500 | 0.125 | 0.250 | 12 |", text)
         self.assertIn("| `pd` | 0.062 |  | 0.025 |  | 0.125 |  | 12 |", text)
+        self.assertIn("alone: `kd` 0.062, where the walks' own error is 0.025", text)
         self.assertIn("stage by stage: 0.030 with N = 2, 0.040 with N = 1", text)
         pictures = sorted(path.name for path in (self.out / "images").iterdir())
         self.assertEqual(pictures, [f"results-{name}.png" for name in ("curricula", "distances", "solvers", "steps")])

@@ -6,7 +6,7 @@ import unittest
 
 from support import BIN, FOLDER
 
-ROWS = "edm,cd-heun-17,pd,ict,scd"
+ROWS = "edm,cd-heun-17,pd,kd,ict,scd"
 # The mixture's standard deviation, the error of a function that gives its mean always, is 0.547. In so few steps the
 # last stages of progressive distillation learn nothing; its first does.
 ENOUGH = 0.45
@@ -35,13 +35,15 @@ class Truths(unittest.TestCase):
                 self.assertLess(row["stages"][0]["rms"] if row["stages"] else row["rms"][0]["rms"], ENOUGH)
                 self.assertAlmostEqual(sum(row["modes"]), 1, places=6)
         by_name = {row["name"]: row for row in rows}
-        for name in ("cd-heun-17", "ict", "scd"):
+        for name in ("cd-heun-17", "kd", "ict", "scd"):
             row = by_name[name]
             self.assertLess(row["rms"][0]["rms"], 0.85 * row["untrained_rms"], name)
         self.assertEqual([stage["n"] for stage in by_name["pd"]["stages"]], [16, 8, 4, 2, 1])
         self.assertAlmostEqual(by_name["pd"]["stages"][-1]["rms"], by_name["pd"]["rms"][0]["rms"], places=12)
         self.assertLess(by_name["cd-heun-17"]["grid_rms"], 0.05)
         self.assertEqual(len(by_name["scd"]["rms"]), 4)
+        self.assertEqual([point["sigma"] for point in by_name["kd"]["rms"]], [80])
+        self.assertEqual(by_name["kd"]["grid_rms"], by_name["edm"]["grid_rms"])
 
     def test_rows_that_are_there_are_kept_and_others_repeat_exactly(self):
         before = rows_in("truths")
