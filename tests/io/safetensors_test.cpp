@@ -84,6 +84,14 @@ TEST_F(Safetensors, TheHeaderAloneTellsNamesShapesAndMetadata) {
   EXPECT_EQ(load_safetensors(path_).metadata, metadata);
 }
 
+TEST_F(Safetensors, TheHeaderTellsWhereTheDataLie) {
+  const Tensor w = torch::tensor({1.5F, -2.0F});
+  save_safetensors(path_, {{"n", torch::arange(3)}, {"w", w}}, {{"text", "σ"}});
+  const std::string bytes = read_file(path_);
+  const auto offset = static_cast<size_t>(read_safetensors_header(path_).tensors.at("w").offset);
+  EXPECT_EQ(bytes.substr(offset), std::string(static_cast<const char*>(w.data_ptr()), w.nbytes()));
+}
+
 TEST_F(Safetensors, TheDataIsAligned) {
   for (const std::string name : {"a", "ab", "abc", "abcd", "abcde", "abcdef", "abcdefg", "abcdefgh"}) {
     save_safetensors(
