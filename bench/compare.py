@@ -2,11 +2,13 @@
 """Times our executables and the Python peers in turns, in one run, and prints tables in Markdown.
 
     scripts/bench.sh [--release PATH] [--case cifar32 tiny8] [--jobs train_cd sample_onestep] [--threads 1 2] [--rounds 5]
+    scripts/bench.sh --edm2 PATH --case edm2_32 edm2_s64 [--jobs train_edm sample_heun18] …
 
 A round runs each contender once, as a process of its own, on the same network, batch, precision and device; a ratio is taken
 within a round, because what else the machine does changes between rounds. Above 1 means that ours is faster. --threads,
 --device, --batch, --steps, --warmup and --max-seconds override the case's file. `release` is the official PyTorch release, from
-a checkout that --release names; `diffusers` comes from PyPI. torch.compile takes minutes to warm up: --no-compile leaves it out.
+a checkout that --release names; `diffusers` comes from PyPI; `edm2` is the official code of EDM2, from a checkout that --edm2 names,
+and stands beside cases of that architecture alone. torch.compile takes minutes to warm up: --no-compile leaves it out.
 """
 
 import argparse
@@ -24,6 +26,7 @@ CASES = ROOT / "bench" / "cases"
 PEERS = ROOT / "bench" / "peers"
 JOBS = ("train_edm", "train_cd", "train_ct", "sample_onestep", "sample_multistep2", "sample_heun18", "cold_start")
 OURS = "consistency.cpp"
+EDM2_JOBS = ("train_edm", "sample_heun18")
 DIFFUSERS_JOBS = ("sample_onestep", "sample_multistep2", "cold_start")
 OVERRIDES = ("device", "dtype", "batch", "steps", "warmup", "max_seconds")
 SHOWN_OPERATORS = 12
@@ -33,25 +36,32 @@ class Failed(Exception):
     """A contender's process ended with an error."""
 
 
-def contenders(arguments):
-    """{name: (command, jobs)}; ours first."""
+def peers(case, arguments):
+    """{name: (command, jobs)} of the programs that have the case's network."""
     python = sys.executable
+    if json.loads(case.read_text()).get("architecture") == "edm2":
+        command = [python, PEERS / "edm2.py", "--edm2", arguments.edm2 and arguments.edm2.resolve()]
+        return {"edm2": (command, EDM2_JOBS)} if arguments.edm2 else {}
+    found = {"diffusers": ([python, PEERS / "diffusers_pipeline.py"], DIFFUSERS_JOBS)}
+    if not arguments.release:
+        return found
+    return {"release": ([python, PEERS / "release.py", "--release", arguments.release.resolve()], JOBS)} | found
+
+
+def contenders(case, arguments):
+    """{name: (command, jobs)}; ours first."""
     ours = [arguments.bin / "cm-bench", *(["--cuda-graph"] if arguments.cuda_graph else [])]
     found = {OURS: (ours, JOBS)}
-    eager = {}
-    if arguments.release:
-        eager["release"] = ([python, PEERS / "release.py", "--release", arguments.release.resolve()], JOBS)
-    eager["diffusers"] = ([python, PEERS / "diffusers_pipeline.py"], DIFFUSERS_JOBS)
-    for name, (command, jobs) in eager.items():
+    for name, (command, jobs) in peers(case, arguments).items():
         found[name] = (command, jobs)
         if arguments.compile:
             found[f"{name}, compiled"] = ([*command, "--compile"], [job for job in jobs if job != "cold_start"])
     return found
 
 
-def commands_of(job, arguments):
+def commands_of(job, case, arguments):
     """{name: command} of those that can do the job; ours first."""
-    return {name: command for name, (command, jobs) in contenders(arguments).items() if job in jobs}
+    return {name: command for name, (command, jobs) in contenders(case, arguments).items() if job in jobs}
 
 
 def run(command, job, case, threads, arguments, *extra):
@@ -107,7 +117,7 @@ HEADER = ["", "ms, median", "ms, least", "processor ms", "peak MB", "ratio of me
 def compare(case, job, threads, arguments):
     """{contender: [a line a round]}, the order turned round every other round. A peer that fails is left out from then on,
     with no line at all."""
-    commands = commands_of(job, arguments)
+    commands = commands_of(job, case, arguments)
     found = {name: [] for name in commands}
     for i in range(arguments.rounds):
         for name in list(found) if i % 2 == 0 else list(reversed(found)):
@@ -155,7 +165,7 @@ def report(case, arguments):
         for job in arguments.jobs:
             found = compare(case, job, threads, arguments)
             print(f"### {job}, {threads} thread{'s' if threads > 1 else ''}\n")
-            for name in [name for name in commands_of(job, arguments) if name not in found]:
+            for name in [name for name in commands_of(job, case, arguments) if name not in found]:
                 print(f"{name} failed.\n")
             print(table(HEADER, [comparison_row(name, lines, found[OURS]) for name, lines in found.items()]) + "\n", flush=True)
             if job != "cold_start":
@@ -182,6 +192,7 @@ def case_file(name):
 def parse():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--release", type=pathlib.Path, help="a checkout of openai/consistency_models; without it: no release")
+    parser.add_argument("--edm2", type=pathlib.Path, help="a checkout of NVlabs/edm2; without it: no edm2")
     parser.add_argument("--case", nargs="+", type=case_file, default=[case_file("tiny8"), case_file("cifar32")])
     parser.add_argument("--jobs", nargs="+", choices=JOBS, default=list(JOBS))
     parser.add_argument("--threads", nargs="+", type=int, default=[1])
@@ -190,7 +201,8 @@ def parse():
     parser.add_argument("--json", type=pathlib.Path, help="also write all lines of all rounds to this file")
     parser.add_argument("--bin", type=pathlib.Path, default=ROOT / "build" / "bin", help="where cm-bench is")
     parser.add_argument("--device")
-    parser.add_argument("--dtype", choices=("fp32", "bf16"), help="bf16: the peers under torch.autocast")
+    parser.add_argument("--dtype", choices=("fp32", "bf16", "fp16"),
+                        help="bf16: the peers under torch.autocast; fp16: edm2 on a GPU")  # fmt: skip
     parser.add_argument("--cuda-graph", action="store_true", help="ours plays recorded steps and evaluations")
     for name, kind in (("batch", int), ("steps", int), ("warmup", int), ("max-seconds", float)):
         parser.add_argument(f"--{name}", type=kind)

@@ -5,9 +5,12 @@ A peer is a module with `NAME`, `JOBS` (those of cm-bench that it can do), and
     prepare(case, job, device, arguments) -> (work, parameters)     work(): one step or one batch
     save_weights(case, path, arguments)                             for cold_start
     write_first_image(case, weights, image, device, arguments)
+
+and DTYPES, where they are others than these.
 """
 
 import argparse
+import importlib.util
 import json
 import pathlib
 import resource
@@ -15,6 +18,7 @@ import statistics
 import subprocess
 import sys
 import time
+import types
 
 TRAINING = ("train_edm", "train_cd", "train_ct")
 SAMPLING = ("sample_onestep", "sample_multistep2", "sample_heun18")
@@ -49,10 +53,20 @@ def parse(peer):
     parser.add_argument("--weights", type=pathlib.Path, help="the weights that first_image reads")
     parser.add_argument("--compile", action="store_true", help="torch.compile the networks")
     parser.add_argument("--release", type=pathlib.Path, help="a checkout of the official release")
+    parser.add_argument("--edm2", type=pathlib.Path, help="a checkout of EDM2's official code")
     return parser.parse_args()
 
 
-def read_case(arguments):
+def stand_in(name, **contents):
+    """A module under this name, unless the real one is installed."""
+    if name in sys.modules or importlib.util.find_spec(name) is not None:
+        return
+    module = types.ModuleType(name)
+    module.__dict__.update(contents)
+    sys.modules[name] = module
+
+
+def read_case(peer, arguments):
     case = {"in_channels": 3, "num_classes": 0, "dropout": 0.0, "scale_shift_norm": True, "resblock_updown": True}
     case |= {"warmup": 2, "steps": 10, "max_seconds": 30, "threads": 1, "device": "cpu", "dtype": "fp32"}
     case |= {"name": arguments.config.stem} | json.loads(arguments.config.read_text())
@@ -61,8 +75,9 @@ def read_case(arguments):
             case[option] = getattr(arguments, option)
     if arguments.batch is not None:
         case["batch" if arguments.job in TRAINING else "sample_batch"] = arguments.batch
-    if case["dtype"] not in DTYPES:
-        raise InputError(f"--dtype must be one of {', '.join(DTYPES)} for the peers, got {case['dtype']}")
+    dtypes = getattr(peer, "DTYPES", DTYPES)
+    if case["dtype"] not in dtypes:
+        raise InputError(f"--dtype must be one of {', '.join(dtypes)} for {peer.NAME}, got {case['dtype']}")
     return case
 
 
@@ -185,7 +200,7 @@ def first_image_job(peer, case, arguments):
 def main(peer):
     arguments = parse(peer)
     try:
-        case = read_case(arguments)
+        case = read_case(peer, arguments)
         line = {"peer": peer.NAME, "compiled": arguments.compile, "job": arguments.job, "case": case["name"],
                 "device": case["device"], "dtype": case["dtype"], "threads": case["threads"]}  # fmt: skip
         jobs = {"cold_start": cold_start_job, "first_image": first_image_job}

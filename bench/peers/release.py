@@ -28,15 +28,6 @@ CT_LEVELS = (2, 150)
 CT_DECAY = 0.9
 
 
-def stand_in(name, **contents):
-    """A module under this name, unless the real one is installed."""
-    if name in sys.modules or importlib.util.find_spec(name) is not None:
-        return
-    module = types.ModuleType(name)
-    module.__dict__.update(contents)
-    sys.modules[name] = module
-
-
 def rearrange(tensor, pattern, three=None, h=None):
     if pattern == "b (three h d) s -> b s three h d":
         batch, width, places = tensor.shape
@@ -73,12 +64,12 @@ def import_release(arguments):
         raise InputError(f"--release must name a checkout of openai/consistency_models, got {arguments.release}")
     import torch
 
-    stand_in("blobfile", BlobFile=open)
-    stand_in("mpi4py", MPI=types.SimpleNamespace(COMM_WORLD=None))
-    stand_in("piq", LPIPS=None)
-    stand_in("einops", rearrange=rearrange)
+    peer.stand_in("blobfile", BlobFile=open)
+    peer.stand_in("mpi4py", MPI=types.SimpleNamespace(COMM_WORLD=None))
+    peer.stand_in("piq", LPIPS=None)
+    peer.stand_in("einops", rearrange=rearrange)
     if importlib.util.find_spec("flash_attn") is None:
-        stand_in("flash_attn")
+        peer.stand_in("flash_attn")
         sys.modules["flash_attn.flash_attention"] = types.ModuleType("flash_attn.flash_attention")
         sys.modules["flash_attn.flash_attention"].FlashAttention = flash_attention_class()
     sys.path.insert(0, str(arguments.release))

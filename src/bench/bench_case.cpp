@@ -33,6 +33,32 @@ const std::vector<std::string>& required_keys() {
   return keys;
 }
 
+template <class Options>
+Options unet_of(const BenchCase& bench_case) {
+  Options network;
+  network.channels = bench_case.model_channels;
+  network.channel_mult = bench_case.channel_mult;
+  network.res_blocks = bench_case.res_blocks;
+  network.attention_resolutions = bench_case.attention_resolutions;
+  network.head_channels = bench_case.head_channels;
+  network.dropout = bench_case.dropout;
+  return network;
+}
+
+NetworkOptions network_of(const BenchCase& bench_case) {
+  switch (bench_case.architecture) {
+    case BenchArchitecture::adm: {
+      auto network = unet_of<AdmOptions>(bench_case);
+      network.scale_shift_norm = bench_case.scale_shift_norm;
+      network.resblock_updown = bench_case.resblock_updown;
+      return network;
+    }
+    case BenchArchitecture::edm2:
+      return unet_of<Edm2Options>(bench_case);
+  }
+  TORCH_INTERNAL_ASSERT(false, "not an architecture");
+}
+
 }  // namespace
 
 BenchCase read_bench_case(const std::filesystem::path& path) {
@@ -55,18 +81,9 @@ BenchCase read_bench_case(const std::filesystem::path& path) {
 }
 
 ModelOptions model_options_of(const BenchCase& bench_case, Parameterization parameterization) {
-  AdmOptions network;
-  network.channels = bench_case.model_channels;
-  network.channel_mult = bench_case.channel_mult;
-  network.res_blocks = bench_case.res_blocks;
-  network.attention_resolutions = bench_case.attention_resolutions;
-  network.head_channels = bench_case.head_channels;
-  network.dropout = bench_case.dropout;
-  network.scale_shift_norm = bench_case.scale_shift_norm;
-  network.resblock_updown = bench_case.resblock_updown;
-  network.second_time = is_flow_map(parameterization);
   ModelOptions options;
-  options.network = network;
+  options.network = network_of(bench_case);
+  common_options(options.network).second_time = is_flow_map(parameterization);
   options.image = {
       .channels = bench_case.in_channels, .size = bench_case.image_size, .classes = bench_case.num_classes};
   options.parameterization = parameterization;

@@ -15,6 +15,15 @@ constexpr uint64_t kTeacherSeed = 2;
 // Standard deviation of weights that training starts at zero.
 constexpr double kWeightScale = 0.02;
 
+// As configs/imagenet64/edm2.yaml has it.
+void train_as_edm2(RunConfig& config) {
+  config.section<EdmOptions>() = EdmOptions{.uncertainty = true};
+  config.optimizer.rule = OptimizerRule::adam;
+  config.optimizer.betas = {0.9, 0.99};
+  config.ema.rates = {};
+  config.ema.power_stds = {0.05, 0.1};
+}
+
 RunConfig config_of(const BenchCase& bench_case, ObjectiveKind objective) {
   RunConfig config;
   config.objective = objective;
@@ -22,6 +31,7 @@ RunConfig config_of(const BenchCase& bench_case, ObjectiveKind objective) {
   config.train.batch_size = bench_case.batch;
   config.train.dtype = bench_case.dtype;
   config.train.cuda_graph = bench_case.cuda_graph;
+  if (bench_case.architecture == BenchArchitecture::edm2) train_as_edm2(config);
   config.parameterization = parameterization_of(config);
   config.model = model_options_of(bench_case, *config.parameterization).network;
   return config;

@@ -74,6 +74,18 @@ TEST(BenchCase, WhatIsSaidIsRead) {
   EXPECT_EQ(network.dropout, 0.25);
 }
 
+TEST(BenchCase, TheArchitectureIsTheNetworks) {
+  Json json = small_case();
+  json["architecture"] = "edm2";
+  const ModelOptions options = model_options_of(read(json), Parameterization::edm);
+  const auto& network = std::get<Edm2Options>(options.network);
+  EXPECT_EQ(network.channels, 32);
+  EXPECT_THAT(network.channel_mult, ElementsAre(1, 2));
+  EXPECT_THAT(network.attention_resolutions, ElementsAre(4));
+  json["architecture"] = "edm3";
+  EXPECT_THAT(refusal(json), HasSubstr("architecture must be one of {adm, edm2}, got \"edm3\""));
+}
+
 TEST(BenchCase, EveryShippedCaseIsOneOfANetwork) {
   int cases = 0;
   for (const auto& entry : std::filesystem::directory_iterator(CM_SOURCE_DIR "/bench/cases")) {

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "cm/kernels/paths.h"
 #include "src/bench/sampling_bench.h"
 
 namespace cm {
@@ -37,6 +38,15 @@ TEST(TrainingBench, AStepTrains) {
     EXPECT_FALSE(before.equal(bench.student().parameters().front())) << to_string(objective);
     EXPECT_GT(bench.loss(), 0) << to_string(objective);
   }
+}
+
+TEST(TrainingBench, Edm2TrainsAsPublished) {
+  BenchCase bench_case = tiny_case();
+  bench_case.architecture = BenchArchitecture::edm2;
+  TrainingBench bench(bench_case, kObjective<EdmOptions>, torch::kCPU);
+  const KernelCalls calls = kernel_calls_during([&] { bench.step(); });
+  EXPECT_TRUE(std::holds_alternative<Edm2Options>(bench.student().options().network));
+  EXPECT_EQ(calls.at(Kernel::update_averages).by_kernel, 2);
 }
 
 TEST(SamplingBench, ABatchIsBytesInHostMemory) {

@@ -15,6 +15,8 @@ CASE = {"name": "tiny", "image_size": 4, "in_channels": 3, "model_channels": 32,
         "resblock_updown": True, "dropout": 0.0, "batch": 2, "sample_batch": 2, "warmup": 1, "steps": 2,
         "max_seconds": 60, "threads": 1, "device": "cpu", "dtype": "fp32"}  # fmt: skip
 
+EDM2 = {"architecture": "edm2"}
+
 # Forward passes for one image; a backward pass counts for two.
 PASSES = {"train_edm": 3, "train_cd": 6, "train_ct": 4, "sample_onestep": 1, "sample_multistep2": 2, "sample_heun18": 35}
 
@@ -63,6 +65,12 @@ class Jobs(ExecutableTest):
                 forward.add(round(1e9 * line["gflop"] / passes))
                 self.assert_kernels_ran(line, job)
         self.assertEqual(len(forward), 1, "flops of one pass differ between jobs")
+
+    def test_edm2_trains_as_published(self):
+        line = line_of("--job", "train_edm", "--config", write_case("edm2_jobs.json", **EDM2))
+        self.assert_timings(line, "train_edm")
+        self.assertNotIn("group_norm", line["kernels"])
+        self.assertEqual(line["kernels"]["update_averages"], {"by_kernel": 2, "by_operators": {}})
 
     def test_options_override_the_case(self):
         case = write_case("overridden.json", device="nonsense", threads=999)
@@ -164,6 +172,14 @@ class Comparison(unittest.TestCase):
         done = self.compare("--case", case, "--release", os.environ["CM_RELEASE"], "--jobs", *jobs, "--max-seconds", 1)
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertEqual(done.stdout.count("| release |"), len(jobs))
+
+    @unittest.skipUnless("CM_EDM2" in os.environ, "CM_EDM2 names no checkout of EDM2's official code")
+    def test_beside_edm2(self):
+        case = write_case("edm2.json", **EDM2, image_size=8, channel_mult=[1, 2], attention_resolutions=[4])
+        done = self.compare("--case", case, "--edm2", os.environ["CM_EDM2"], "--jobs", "train_edm", "sample_heun18",
+                            "--max-seconds", 1)  # fmt: skip
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(done.stdout.count("| edm2 |"), 2)
 
 
 if __name__ == "__main__":

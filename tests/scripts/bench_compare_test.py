@@ -62,6 +62,21 @@ class SameWork(unittest.TestCase):
             self.assertIn(f"differ in {next(iter(change))}", str(refusal.exception))
 
 
+class Peers(unittest.TestCase):
+    def names_beside(self, case, **arguments):
+        arguments = {"release": None, "edm2": None, "compile": True, "cuda_graph": False, "bin": pathlib.Path("bin")} | arguments
+        return list(compare.contenders(compare.case_file(case), types.SimpleNamespace(**arguments)))
+
+    def test_are_those_that_have_the_case_s_network(self):
+        code = {"release": pathlib.Path("release"), "edm2": pathlib.Path("edm2")}
+        self.assertEqual(self.names_beside("tiny8", **code, compile=False), [compare.OURS, "release", "diffusers"])
+        self.assertEqual(self.names_beside("edm2_32", **code), [compare.OURS, "edm2", "edm2, compiled"])
+
+    def test_are_left_out_without_their_code(self):
+        self.assertEqual(self.names_beside("tiny8"), [compare.OURS, "diffusers", "diffusers, compiled"])
+        self.assertEqual(self.names_beside("edm2_s64"), [compare.OURS])
+
+
 class Contenders(unittest.TestCase):
     def found(self, ours, peer):
         """What compare() finds for two programs, each the source of one, and what it said of them."""

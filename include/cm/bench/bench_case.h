@@ -13,8 +13,13 @@
 
 namespace cm {
 
+// Whose network, and whose way of training a diffusion model (job train_edm): EDM2 learns the uncertainty of
+// its loss, by Adam, with two averages by power functions.
+enum class BenchArchitecture { adm, edm2 };
+
 struct BenchCase {
   std::string name;
+  BenchArchitecture architecture = BenchArchitecture::adm;
   int64_t image_size = 0;
   int64_t in_channels = 3;
   int64_t model_channels = 0;
@@ -40,6 +45,7 @@ struct BenchCase {
 template <class Visitor>
 void fields(Visitor& visit, BenchCase& o) {
   visit("name", o.name, "what reports call it");
+  visit("architecture", o.architecture, "of the network");
   visit("image_size", o.image_size, "side of the images in pixels", within(1, kLargestSide));
   visit("in_channels", o.in_channels, "channels of the images: 1 or 3", within(1, 3));
   visit("model_channels", o.model_channels, "channels that channel_mult multiplies",
@@ -51,8 +57,8 @@ void fields(Visitor& visit, BenchCase& o) {
         within(1, kLargestSide));
   visit("head_channels", o.head_channels, "channels of one attention head", within(1, kMostChannels));
   visit("num_classes", o.num_classes, "classes; 0: none", within(0, kMostClasses));
-  visit("scale_shift_norm", o.scale_shift_norm, "the time embedding scales and shifts");
-  visit("resblock_updown", o.resblock_updown, "residual blocks change the resolution");
+  visit("scale_shift_norm", o.scale_shift_norm, "adm: the time embedding scales and shifts");
+  visit("resblock_updown", o.resblock_updown, "adm: residual blocks change the resolution");
   visit("dropout", o.dropout, "dropout probability in training", from_below(0, 1));
   visit("batch", o.batch, "images of a training step", within(1, kMostAtOnce));
   visit("sample_batch", o.sample_batch, "images of a sampled batch", within(1, kMostAtOnce));
