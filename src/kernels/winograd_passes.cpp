@@ -122,11 +122,16 @@ template <class V, int kRows, int kVectors>
       sum[r][v] = p.add ? vec::load<V>(c + r * p.c_row + v * vec::kLanes<V>) : V{};
   }
   const float* a = p.a + i * p.a_row;
-  const float* b = p.b + j;
-  for (int64_t l = 0; l < p.depth; ++l, a += p.a_step, b += p.b_row) {
+  const float* b[kVectors];
+#pragma GCC unroll 2
+  for (int v = 0; v < kVectors; ++v) {
+    const int64_t column = j + v * vec::kLanes<V>;
+    b[v] = p.b + column / kLanes * p.b_panel + column % kLanes;
+  }
+  for (int64_t l = 0; l < p.depth; ++l, a += p.a_step) {
     V factors[kVectors];
 #pragma GCC unroll 2
-    for (int v = 0; v < kVectors; ++v) factors[v] = vec::load<V>(b + v * vec::kLanes<V>);
+    for (int v = 0; v < kVectors; ++v) factors[v] = vec::load<V>(b[v] + l * p.b_row);
 #pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) {
       const float factor = a[r * p.a_row];

@@ -35,13 +35,15 @@ struct Block {
 };
 
 // A product of matrices, one of the 16: rows of `a` by index, each element a factor of a row of `b`.
-//   c[i][j] (+)= Σ_l a[i · a_row + l · a_step] · b[l · b_row + j],   i < rows, j < columns, l < depth
+//   c[i][j] (+)= Σ_l a[i · a_row + l · a_step] · b[l · b_row + ⌊j/kLanes⌋ · b_panel + j mod kLanes],
+//   i < rows, j < columns, l < depth
 struct Product {
   const float* a;
   int64_t a_row;
   int64_t a_step;
   const float* b;
   int64_t b_row;
+  int64_t b_panel;  // kLanes where the rows of b are whole
   float* c;
   int64_t c_row;
   int64_t rows;
