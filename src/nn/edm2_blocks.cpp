@@ -35,8 +35,7 @@ Edm2Attention::Edm2Attention(torch::nn::Module& root, const UNetStage& stage, co
 }
 
 Tensor Edm2Attention::forward(const Tensor& x) const {
-  const Tensor heads = qkv_->forward(x).unflatten(1, {3 * heads_, -1});
-  const Tensor qkv = unit_magnitude(heads, 2).flatten(1, 2);
+  const Tensor qkv = unit_magnitude(qkv_->forward(x), 3 * heads_);
   return at::add(projection_->forward(attention(qkv, heads_)), x, sum_.first);
 }
 
@@ -83,7 +82,7 @@ Tensor Edm2Block::compute(const Tensor& x, const Tensor& embedding,
   const bool encodes = stage_.section == UNetStage::Section::encoder;
   const auto skipping = [&](const Tensor& h) { return skip_.is_empty() ? h : skip_->forward(h); };
   Tensor h = resample(x, stage_.resample);
-  if (encodes) h = unit_magnitude(skipping(h), 1);
+  if (encodes) h = unit_magnitude(skipping(h));
   const Tensor branch = residual(h, embedding, key);
   h = at::add(branch, encodes ? h : skipping(h), sum_.first);
   if (attention_) h = attention_->forward(h);

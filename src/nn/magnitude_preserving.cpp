@@ -4,6 +4,7 @@
 #include <numbers>
 
 #include "cm/kernels/convolution.h"
+#include "cm/kernels/unit_rows.h"
 
 namespace cm {
 namespace {
@@ -14,23 +15,22 @@ double root(int64_t count) {
   return std::sqrt(static_cast<double>(count));
 }
 
-Tensor norm_over(const Tensor& x, at::IntArrayRef dims) {
-  const auto precise = at::promote_types(x.scalar_type(), at::kFloat);
-  return at::linalg_vector_norm(x, 2, dims, /*keepdim=*/true, precise);
+// n(w)·length/√N for rows w of N numbers.
+RowScale row_scale(int64_t numbers, double length) {
+  return {.length = length, .epsilon = kMagnitudeEpsilon * root(numbers)};
 }
 
-// ‖W‖ + ε√N of each output's weights, [out, 1, …]: n(W)/√N is W over this.
-Tensor norm_of_rows(const Tensor& weight) {
-  std::vector<int64_t> dims(static_cast<size_t>(weight.dim() - 1));
-  for (size_t i = 0; i < dims.size(); ++i) dims[i] = static_cast<int64_t>(i) + 1;
-  return norm_over(weight, dims) + kMagnitudeEpsilon * root(weight.numel() / weight.size(0));
+int64_t numbers_of_output(const Tensor& weight) {
+  return weight.numel() / weight.size(0);
 }
 
 }  // namespace
 
-Tensor unit_magnitude(const Tensor& x, int64_t dim) {
-  const Tensor magnitude = norm_over(x, dim) / root(x.size(dim)) + kMagnitudeEpsilon;
-  return x / magnitude.to(x.scalar_type());
+Tensor unit_magnitude(const Tensor& x, int64_t parts) {
+  const int64_t channels = x.size(1) / parts;
+  const Tensor places = x.movedim(1, -1);  // of channels-last images the order that they lie in
+  const Tensor rows = unit_rows(places.reshape({-1, channels}), row_scale(channels, root(channels)));
+  return rows.view(places.sizes()).movedim(-1, 1).contiguous(x.suggest_memory_format());
 }
 
 MpSum mp_sum(double t) {
@@ -50,8 +50,7 @@ MpWeight::MpWeight(Initializer& initializer, at::IntArrayRef shape, double gain)
 }
 
 Tensor MpWeight::scaled(const Tensor& learned) const {
-  const Tensor gain = gain_ / norm_of_rows(weight);
-  return weight * (learned.defined() ? gain * learned : gain);
+  return unit_rows(weight, row_scale(numbers_of_output(weight), gain_), learned);
 }
 
 Tensor MpLinearImpl::of_classes(const Tensor& labels) const {
@@ -87,9 +86,9 @@ std::vector<Tensor> magnitude_preserving_weights(const torch::nn::Module& module
 }
 
 void normalize_weights(const std::vector<Tensor>& weights) {
-  const torch::NoGradGuard guard;
   for (const Tensor& weight : weights) {
-    weight.div_(norm_of_rows(weight) / root(weight.numel() / weight.size(0)));
+    const int64_t numbers = numbers_of_output(weight);
+    scale_rows(weight, row_scale(numbers, root(numbers)));
   }
 }
 

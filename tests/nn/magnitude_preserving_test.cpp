@@ -27,11 +27,10 @@ Tensor unit_normal(uint64_t seed, const std::vector<int64_t>& sizes) {
 TEST(MagnitudePreserving, UnitMagnitudeIsItsFormula) {
   const Tensor x = torch::tensor({{3.0F, 4.0F}, {0.0F, 0.0F}});
   const double magnitude = 5 / std::numbers::sqrt2 + 1e-4;
-  EXPECT_LT(
-      largest_difference(unit_magnitude(x, 1), torch::tensor({{3 / magnitude, 4 / magnitude}, {0., 0.}})),
-      1e-6);
+  EXPECT_LT(largest_difference(unit_magnitude(x), torch::tensor({{3 / magnitude, 4 / magnitude}, {0., 0.}})),
+            1e-6);
   const Tensor images = 7 * unit_normal(1, {2, 5, 3, 3});
-  EXPECT_LT(largest_difference(unit_magnitude(images, 1).square().mean(1), torch::ones({2, 3, 3})), 1e-3);
+  EXPECT_LT(largest_difference(unit_magnitude(images).square().mean(1), torch::ones({2, 3, 3})), 1e-3);
 }
 
 TEST(MagnitudePreserving, SumsAndConcatenationsKeepTheMagnitude) {
@@ -75,6 +74,23 @@ TEST(MagnitudePreserving, LayersHaveNoBias) {
   const Tensor x = unit_normal(2, {2, 32, 8, 8});
   const Tensor w = unit_normal(3, {32, 32, 3, 3});
   EXPECT_LT(relative_difference(convolution_3x3(x, w, /*bias=*/{}), torch::conv2d(x, w, {}, 1, 1)), 1e-5);
+}
+
+TEST(MagnitudePreserving, PartsOfTheChannelsAreOfUnitMagnitudeInAnyLayout) {
+  const Tensor images = 7 * unit_normal(1, {2, 12, 4, 3});
+  const Tensor expected =
+      torch::cat({unit_magnitude(images.narrow(1, 0, 4)), unit_magnitude(images.narrow(1, 4, 4)),
+                  unit_magnitude(images.narrow(1, 8, 4))},
+                 1);
+  for (const auto format : {torch::MemoryFormat::Contiguous, torch::MemoryFormat::ChannelsLast}) {
+    const Tensor x = images.contiguous(format);
+    const Tensor y = unit_magnitude(x, 3);
+    EXPECT_LT(relative_difference(y, expected), 1e-6);
+    EXPECT_EQ(y.strides(), x.strides());
+  }
+  EXPECT_LT(
+      largest_difference(unit_magnitude(images, 3).narrow(1, 4, 4).square().mean(1), torch::ones({2, 4, 3})),
+      1e-3);
 }
 
 TEST(MagnitudePreserving, WithoutASeedALayerAnswersZero) {

@@ -7,6 +7,7 @@
 
 #include "cm/kernels/convolution.h"
 #include "cm/kernels/device_graph.h"
+#include "cm/nn/magnitude_preserving.h"
 #include "cm/training/trainer.h"
 #include "support/devices.h"
 #include "support/operators.h"
@@ -122,8 +123,30 @@ std::vector<std::string> slow_operators(const std::vector<std::string>& paths) {
   return found;
 }
 
+// Weights that a step begins with scaling, and what a pass scales of weights and activations.
+struct ScaledRows {
+  int64_t weights;
+  int64_t of_a_pass;
+};
+
+// As EDM2 does: each weight and the pixels of all of the encoder's blocks and of all queries, keys and
+// values.
+ScaledRows scaled_rows_of(const Model& model) {
+  const auto weights = static_cast<int64_t>(magnitude_preserving_weights(model.network()).size());
+  const auto* options = std::get_if<Edm2Options>(&model.options().network);
+  if (options == nullptr) return {0, 0};
+  int64_t activations = 0;
+  for (const UNetStage& stage : plan_of(*options, model.options().image).stages) {
+    const bool is_block = stage.kind != UNetStage::Kind::convolution;
+    activations += is_block && stage.section == UNetStage::Section::encoder ? 1 : 0;
+    activations += stage.heads > 0 ? 1 : 0;
+  }
+  return {weights, weights + activations};
+}
+
 // The calls of a step, given how often the kernels that are not called once were.
-KernelCalls expected_calls(const PathCase& path_case, const PathCounts& convolved, int64_t normed) {
+KernelCalls expected_calls(const PathCase& path_case, const PathCounts& convolved, int64_t normed,
+                           const ScaledRows& rows) {
   KernelCalls calls = {{Kernel::convolution_3x3, convolved},
                        {Kernel::norm_of, {1, {}}},
                        {Kernel::adam_update, {1, {}}},
@@ -131,6 +154,10 @@ KernelCalls expected_calls(const PathCase& path_case, const PathCounts& convolve
   if (normed > 0) {
     calls[Kernel::group_norm] = {normed, {}};
     calls[Kernel::group_norm_gradient] = {normed / kPasses, {}};
+  }
+  if (rows.of_a_pass > 0) {
+    calls[Kernel::unit_rows] = {rows.weights + kPasses * rows.of_a_pass, {}};
+    calls[Kernel::unit_rows_gradient] = {rows.of_a_pass, {}};
   }
   if (convolved.by_kernel == 0) return calls;
   const auto narrow = static_cast<int64_t>(path_case.narrow.size());
@@ -147,7 +174,9 @@ void expect_fast_step(const PathCase& path_case, const torch::Device& device) {
   const PathCounts& convolved = calls.at(Kernel::convolution_3x3);
   const auto norms = calls.find(Kernel::group_norm);
   const int64_t normed = norms == calls.end() ? 0 : norms->second.by_kernel;
-  EXPECT_THAT(lines_of(calls), ElementsAreArray(lines_of(expected_calls(path_case, convolved, normed))));
+  EXPECT_THAT(
+      lines_of(calls),
+      ElementsAreArray(lines_of(expected_calls(path_case, convolved, normed, scaled_rows_of(run.student)))));
   EXPECT_EQ(normed == 0, std::holds_alternative<Edm2Options>(path_case.network));
   const auto obstacle = obstacle_to_any_winograd(device);
   EXPECT_EQ(convolved.by_kernel > 0, !obstacle);

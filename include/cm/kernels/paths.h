@@ -20,6 +20,8 @@ enum class Kernel {
   convolution_3x3_gradient,
   group_norm,
   group_norm_gradient,
+  unit_rows,  // and scale_rows
+  unit_rows_gradient,
   norm_of,
   adam_update,
   update_averages,  // one call an average

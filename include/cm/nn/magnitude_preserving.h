@@ -13,8 +13,9 @@
 
 namespace cm {
 
-// n(x) = x/(ε + ‖x‖/√N), ε = 1e-4, the norm over dimension `dim` of N numbers, in at least fp32.
-Tensor unit_magnitude(const Tensor& x, int64_t dim);
+// n(x) = x/(ε + ‖x‖/√N), ε = 1e-4, of x [B, C, …] at each place and in each of so many equal parts of the
+// channels, of N each; the norm in at least fp32.
+Tensor unit_magnitude(const Tensor& x, int64_t parts = 1);
 
 // The magnitude of SiLU of a unit normal variable (Eq. 81).
 inline constexpr double kMpSiluGain = 0.596;
