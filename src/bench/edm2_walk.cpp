@@ -8,8 +8,8 @@ namespace {
 // No layer has a bias, and each pass computes the weights that it uses from those that are trained.
 class Edm2Walk {
  public:
-  Edm2Walk(const UNetPlan& plan, const Edm2Options& options, const ImageSpec& image)
-      : plan_(plan), options_(options), image_(image) {}
+  Edm2Walk(const UNetPlan& plan, const Edm2Options& options, const ImageSpec& image, Kernels kernels)
+      : plan_(plan), options_(options), image_(image), fused_(kernels == Kernels::fused) {}
 
   NetworkSizes sizes() {
     embedding();
@@ -94,12 +94,14 @@ class Edm2Walk {
     double inner = stage.resample == Resample::none ? 0 : taken;
     if (encodes) {
       if (has_skip) inner += output;
-      inner += output + numbers_of(1, side);      // the normalised, and its magnitude
-      segment.inner.fp32 += numbers_of(1, side);  // the norm
+      inner += output;  // the normalised
+      if (!fused_) {
+        inner += numbers_of(1, side);               // magnitudes
+        segment.inner.fp32 += numbers_of(1, side);  // norms
+      }
     }
     // SiLU's output; the first convolution's, the same scaled, and SiLU of that or what dropout leaves of it.
     inner += branch + (dropout_at(options_, side) > 0 ? 4 : 3) * output + static_cast<double>(stage.out);
-    if (options_.clip) inner += output;
     segment.inner.computed += inner;
     const double wide = std::max({input, taken, output});
     segment.gradients.computed = std::max(3 * wide, 2 * wide + output);
@@ -117,8 +119,12 @@ class Edm2Walk {
     convolution(stage.out, stage.out, 1, stage.side);
     sizes_.flops += 4 * positions * image;  // q·k and the sum of v, all heads
     // Its input; queries, keys and values as they come, and of unit magnitude; their mean.
-    segment.inner.computed += 8 * image + 3 * heads * positions;  // with the magnitudes
-    segment.inner.fp32 += 4 * heads * positions;  // norms, and the logarithm of each row's sum
+    segment.inner.computed += 8 * image;
+    segment.inner.fp32 += heads * positions;  // the logarithm of each row's sum
+    if (!fused_) {
+      segment.inner.computed += 3 * heads * positions;  // magnitudes
+      segment.inner.fp32 += 3 * heads * positions;      // norms
+    }
     segment.gradients.computed = std::max(segment.gradients.computed, 10 * image);
     segment.forward.computed = std::max(segment.forward.computed, 8 * image);
   }
@@ -137,6 +143,7 @@ class Edm2Walk {
   const UNetPlan& plan_;
   const Edm2Options& options_;
   const ImageSpec& image_;
+  bool fused_;
   NetworkSizes sizes_;
   double before_ = 0;  // numbers that the stage before leaves behind
 };
@@ -144,8 +151,8 @@ class Edm2Walk {
 }  // namespace
 
 NetworkSizes walked(const UNetPlan& plan, const Edm2Options& options, const ImageSpec& image,
-                    Kernels /*kernels*/) {
-  return Edm2Walk(plan, options, image).sizes();
+                    Kernels kernels) {
+  return Edm2Walk(plan, options, image, kernels).sizes();
 }
 
 }  // namespace cm

@@ -1,5 +1,7 @@
 #include "edm2_blocks.h"
 
+#include <torch/csrc/autograd/custom_function.h>
+
 namespace cm {
 namespace {
 
@@ -16,6 +18,33 @@ constexpr BlockNames kEdm2Names = {.in_norm = "",
 MpConv2d convolution_at(torch::nn::Module& root, const UNetStage& stage, const char* part,
                         const MpConv2dOptions& options, Initializer& initializer) {
   return register_at(root, stage.name + "." + part, MpConv2d(initializer, options));
+}
+
+// LibTorch's clamp keeps what it cuts for its gradient; of this the result tells what was cut, which is kept
+// anyway.
+struct Clip : torch::autograd::Function<Clip> {
+  static Tensor forward(torch::autograd::AutogradContext* context, const Tensor& x, double limit) {
+    Tensor y = x.clamp(-limit, limit);
+    context->save_for_backward({y});
+    context->saved_data["limit"] = limit;
+    return y;
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 const torch::autograd::variable_list& dy) {
+    const Tensor y = context->get_saved_variables()[0].detach();
+    return {dy[0] * (y.abs() < context->saved_data["limit"].toDouble()), {}};
+  }
+};
+
+Tensor clipped(const Tensor& x, double limit) {
+  if (x._fw_grad(/*level=*/0).defined()) return x.clamp(-limit, limit);
+  // As a rule nothing is cut, which is seen on the CPU without waiting.
+  if (x.is_cpu()) {
+    const auto [least, most] = at::aminmax(x.detach().movedim(1, -1));
+    if (least.item<double>() > -limit && most.item<double>() < limit) return x;
+  }
+  return Clip::apply(x, limit);
 }
 
 }  // namespace
@@ -86,7 +115,7 @@ Tensor Edm2Block::compute(const Tensor& x, const Tensor& embedding,
   const Tensor branch = residual(h, embedding, key);
   h = at::add(branch, encodes ? h : skipping(h), sum_.first);
   if (attention_) h = attention_->forward(h);
-  return clip_ ? h.clamp(-*clip_, *clip_) : h;
+  return clip_ ? clipped(h, *clip_) : h;
 }
 
 Tensor Edm2Block::residual(const Tensor& x, const Tensor& embedding,

@@ -37,7 +37,7 @@ class Edm2Block {
   // x [B, in, H, W] → [B, out, H', W'], its activations kept or recomputed in the backward pass as `input`
   // says.
   Tensor forward(const Tensor& x, const BlockInput& input) const;
-  // Keeps its convolutions' scaled weights in the type.
+  // MpConv2d::hold of its convolutions.
   void hold(torch::Dtype type);
 
  private:

@@ -35,7 +35,6 @@ class Edm2UNet : public Network {
 
   void hold_in_compute_type() override {
     const torch::Dtype type = number_type(compute_type());
-    if (type == out_conv_->weight.scalar_type()) return;
     in_conv_->hold(type);
     for (auto& block : blocks_) block.hold(type);
   }

@@ -58,13 +58,15 @@ Tensor MpLinearImpl::of_classes(const Tensor& labels) const {
 }
 
 Tensor MpConv2dImpl::forward(const Tensor& x, const Tensor& learned_gain) const {
-  const Tensor w = weight_for(held_.defined() ? held_ : scaled(learned_gain), x);
+  const Tensor w = weight_for(is_scaled_ ? weight : scaled(learned_gain), x);
   return w.size(2) == 3 ? convolution_3x3(x, w, /*bias=*/{}) : torch::conv2d(x, w);
 }
 
 void MpConv2dImpl::hold(torch::Dtype type) {
   const torch::NoGradGuard guard;
-  held_ = weight_for(scaled({}), torch::empty({}, weight.options().dtype(type)));
+  const Tensor like = torch::empty({}, weight.options().dtype(type));
+  weight.set_data(weight_for(is_scaled_ ? weight : scaled({}), like));
+  is_scaled_ = true;
 }
 
 MpFourierImpl::MpFourierImpl(Initializer& initializer, int64_t width) {

@@ -299,9 +299,8 @@ void TrainingRun::load_teacher(const ResolvedWeights& chosen, const Method& meth
   check_guidance(weights.options, guidance, config_.teacher.guide.has_value(),
                  concat("teacher.guidance ", guidance.weight, " of ", *config_.teacher.checkpoint));
   // One that stages replace belongs to the checkpoints, with all that its weights tell.
-  const bool stays = !method.has_stages;
-  teacher_.emplace(
-      make_model(weights, device, file.string(), stays ? config_.train.dtype : ComputeType::fp32));
+  const auto held = method.has_stages ? std::nullopt : std::optional(config_.train.dtype);
+  teacher_.emplace(make_model(weights, device, file.string(), held));
   teacher_->compute_in(config_.train.dtype);
   if (config_.teacher.guide) guide_teacher();
 }

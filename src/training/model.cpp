@@ -102,15 +102,16 @@ Model Model::frozen_copy(const ModelOptions& options) const {
 }
 
 Model make_model(const WeightFile& file, const torch::Device& device, const std::string& what,
-                 ComputeType type) {
+                 std::optional<ComputeType> type) {
   Model model(file.options, device);
   copy_weights(file.weights, model.network(), what);
   model.freeze();
-  model.hold_in(type);
+  if (type) model.hold_in(*type);
   return model;
 }
 
-Model load_model(const std::filesystem::path& path, const torch::Device& device, ComputeType type) {
+Model load_model(const std::filesystem::path& path, const torch::Device& device,
+                 std::optional<ComputeType> type) {
   return make_model(load_weight_file(path), device, path.string(), type);
 }
 

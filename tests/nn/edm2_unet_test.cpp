@@ -1,6 +1,7 @@
 #include "cm/nn/edm2_unet.h"
 
 #include <gmock/gmock.h>
+#include <torch/csrc/autograd/autograd.h>
 
 #include "cm/base/error.h"
 #include "cm/base/random.h"
@@ -100,6 +101,28 @@ TEST(Edm2Unet, ActivationsAreCut) {
   const Tensor whole = edm2_answer(*edm2_network(small_edm2()));
   EXPECT_TRUE(torch::equal(edm2_answer(*edm2_network(none)), whole));
   EXPECT_GT(test::largest_difference(edm2_answer(*edm2_network(low)), whole), 1e-2);
+}
+
+// Central differences in double.
+TEST(Edm2Unet, WhatIsCutHasNoGradient) {
+  Edm2Options low = small_edm2();
+  low.clip = 0.5;
+  const auto network = edm2_network(low);
+  network->to(torch::kFloat64);
+  const auto images = [](uint64_t seed) {
+    return normal({.seed = seed}, sample_range(0, 4), {3, 8, 8}).to(torch::kFloat64);
+  };
+  const auto length = [&](const Tensor& x) {
+    return network->forward(x, {torch::linspace(-1, 1, 4, torch::kFloat64), torch::arange(4)}).square().sum();
+  };
+  const Tensor x = images(1).requires_grad_(true);
+  const Tensor direction = images(2);
+  const Tensor gradient = torch::autograd::grad({length(x)}, {x})[0];
+  const torch::NoGradGuard guard;
+  constexpr double kStep = 1e-6;
+  const Tensor change = length(x + kStep * direction) - length(x - kStep * direction);
+  const auto slope = (gradient * direction).sum().item<double>();
+  EXPECT_NEAR(change.item<double>() / (2 * kStep) / slope, 1, 1e-5);
 }
 
 TEST(Edm2Unet, DropsInSmallBlocksAlone) {

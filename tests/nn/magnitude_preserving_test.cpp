@@ -93,6 +93,24 @@ TEST(MagnitudePreserving, PartsOfTheChannelsAreOfUnitMagnitudeInAnyLayout) {
       1e-3);
 }
 
+// No pass scales them again.
+TEST(MagnitudePreserving, HeldWeightsAnswerTheSame) {
+  for (const auto type : {torch::kFloat32, torch::kBFloat16}) {
+    Initializer initializer(3);
+    const MpConv2d conv(initializer, MpConv2dOptions{.in = 32, .out = 32, .gain = 0.5});
+    const Tensor x = unit_normal(2, {2, 32, 8, 8}).to(type);
+    const torch::NoGradGuard guard;
+    const Tensor before = conv->forward(x);
+    for (int times = 0; times < 2; ++times) {
+      conv.ptr()->hold(type);
+      EXPECT_EQ(conv->parameters().front().scalar_type(), type);
+      const KernelCalls calls =
+          kernel_calls_during([&] { EXPECT_TRUE(torch::equal(conv->forward(x), before)); });
+      EXPECT_FALSE(calls.contains(Kernel::unit_rows));
+    }
+  }
+}
+
 TEST(MagnitudePreserving, WithoutASeedALayerAnswersZero) {
   Initializer none;
   EXPECT_EQ(test::largest(MpLinear(none, 8, 4)->forward(torch::ones({2, 8}))), 0);

@@ -305,6 +305,22 @@ TEST(TrainingRun, PairsStartWhereTheirStudentDoes) {
 }
 
 // Its weights are written with each checkpoint, and the next stage's are the student's.
+TEST(TrainingRun, ATeacherThatStagesReplaceKeepsItsWeightsWhereOthersAreScaled) {
+  ModelOptions options = digits_model();
+  Edm2Options network;
+  network.channels = 32;
+  network.channel_mult = {1};
+  network.head_channels = 32;
+  network.res_blocks = 1;
+  network.attention_resolutions = {};
+  options.network = network;
+  const std::string file = weight_file_of(options, "edm2");
+  TrainingRun run(tiny_digits_run("pd", {"model.architecture=edm2", "model.head_channels=32",
+                                         concat("teacher.checkpoint=", file)}),
+                  torch::kCPU);
+  expect_equal_weights(run.trainer().stage_teacher()->named_weights(), load_weight_file(file).weights);
+}
+
 TEST(TrainingRun, ATeacherThatStagesReplaceKeepsItsFp32Weights) {
   const NamedTensors teacher = load_weight_file(model_file(Parameterization::edm)).weights;
   for (const std::string type : {"fp16", "bf16"}) {

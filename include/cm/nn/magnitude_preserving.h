@@ -72,11 +72,12 @@ class MpConv2dImpl : public MpWeight {
   MpConv2dImpl(Initializer& initializer, const MpConv2dOptions& options)
       : MpWeight(initializer, {options.out, options.in, options.kernel, options.kernel}, options.gain) {}
   Tensor forward(const Tensor& x, const Tensor& learned_gain = {}) const;
-  // Keeps the scaled weights in `type`, for weights that no longer change and a gain that is not learned.
+  // Puts the scaled weights in `type` in the weights' place, where these no longer change and the gain is not
+  // learned.
   void hold(torch::Dtype type);
 
  private:
-  Tensor held_;
+  bool is_scaled_ = false;
 };
 TORCH_MODULE(MpConv2d);
 

@@ -66,8 +66,9 @@ class Network : public torch::nn::Module {
   void compute_in(ComputeType type) { compute_type_ = type; }
   ComputeType compute_type() const { return compute_type_; }
 
-  // Keeps the trunk's convolutions in the compute type, which spares their casts and half their memory. For
-  // weights that no longer change: they lose what that type cannot tell.
+  // Makes the trunk's convolutions what the compute type's passes need, in their place, which spares casts,
+  // half their memory and what else is computed of weights alone. For weights that no longer change and that
+  // nobody reads.
   virtual void hold_in_compute_type() {}
 
  protected:

@@ -87,14 +87,15 @@ class Model {
   std::shared_ptr<const Model> guide_;
 };
 
-// A frozen model of a file's weights that computes in `type` and holds its weights for that. InputError, with
-// `what` in front, when they are those of another network than its options say.
+// A frozen model of a file's weights; with a `type` it computes in that and holds its weights for it, which
+// are then no longer the file's. InputError, with `what` in front, when they are those of another network
+// than its options say.
 Model make_model(const WeightFile& file, const torch::Device& device, const std::string& what,
-                 ComputeType type = ComputeType::fp32);
+                 std::optional<ComputeType> type = std::nullopt);
 
 // The same from one weight file (cm/training/weight_file.h). InputError also as load_weight_file.
 Model load_model(const std::filesystem::path& path, const torch::Device& device,
-                 ComputeType type = ComputeType::fp32);
+                 std::optional<ComputeType> type = std::nullopt);
 
 // Loads a weight file into an existing model whose network has the same shape, whatever its parameterization.
 // Same errors.
