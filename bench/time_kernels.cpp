@@ -25,6 +25,7 @@
 #include "cm/kernels/group_norm.h"
 #include "cm/kernels/multi_tensor.h"
 #include "cm/kernels/paths.h"
+#include "cm/kernels/unit_rows.h"
 
 namespace {
 
@@ -122,6 +123,21 @@ void compare_norm(const NormCase& norm_case, const Place& place) {
     if (norm_case.backward) torch::autograd::grad({y}, {x, norm.weight, norm.bias, condition}, {dy});
   };
   Comparison([&] { run(cm::plain_group_norm); }, [&] { run(cm::group_norm); }, place).print(norm_case.name());
+}
+
+// Rows of one length: the weights of a convolution, or the pixels of 16 images.
+void compare_rows(const std::vector<int64_t>& shape, const Place& place) {
+  for (const bool backward : {false, true}) {
+    const Tensor x = torch::randn(shape).to(place.device).requires_grad_(backward);
+    const Tensor dy = torch::randn_like(x.detach());
+    const auto run = [&](const auto& scaled) {
+      const Tensor y = scaled(x, cm::RowScale{.length = 1, .epsilon = 1e-4}, Tensor());
+      if (backward) torch::autograd::grad({y}, {x}, {dy});
+    };
+    Comparison([&] { run(cm::plain_unit_rows); }, [&] { run(cm::unit_rows); }, place)
+        .print(cm::concat("rows of one length, ", shape.front(), " of ", x.numel() / shape.front(),
+                          backward ? ", forward and backward" : ", forward"));
+  }
 }
 
 struct ConvolutionCase {
@@ -242,6 +258,10 @@ int time_kernels(const Arguments& arguments) {
       for (const bool backward : {false, true}) compare_norm({shape, format, backward}, place);
     }
   }
+  for (const std::vector<int64_t>& shape :
+       {std::vector<int64_t>{256, 256, 3, 3}, {768, 768, 3, 3}, {16 * 32 * 32, 64}}) {
+    compare_rows(shape, place);
+  }
   compare_multi_tensor(place);
   if (!place.device.is_cpu()) return 0;
   for (const ConvolutionCase& sizes : {ConvolutionCase{64, 32, 32, 8},
@@ -251,7 +271,8 @@ int time_kernels(const Arguments& arguments) {
                                        {16, 128, 128, 16},
                                        {16, 256, 128, 16},
                                        {16, 128, 128, 8},
-                                       {1, 192, 192, 64}}) {
+                                       {1, 192, 192, 64},
+                                       {2, 768, 768, 8}}) {
     compare_convolution(sizes, place);
   }
   compare_noise(place);

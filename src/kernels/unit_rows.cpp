@@ -126,9 +126,10 @@ Tensor plain_unit_rows(const Tensor& x, const RowScale& scale, const Tensor& gai
   const auto precise = at::promote_types(x.scalar_type(), at::kFloat);
   const Tensor rows = x.flatten(1);
   const Tensor norm = at::linalg_vector_norm(rows, 2, at::IntArrayRef{1}, /*keepdim=*/true, precise);
-  Tensor factor = scale.length / (norm + scale.epsilon);
-  if (gain.defined()) factor = factor * gain;
-  return (rows * factor.to(x.scalar_type())).view(x.sizes());
+  const Tensor divisor = (norm + scale.epsilon) / scale.length;
+  const Tensor y =
+      gain.defined() ? rows * (gain / divisor).to(x.scalar_type()) : rows / divisor.to(x.scalar_type());
+  return y.view(x.sizes());
 }
 
 Tensor unit_rows(const Tensor& x, const RowScale& scale, const Tensor& gain) {
