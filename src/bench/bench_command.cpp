@@ -23,7 +23,8 @@ namespace {
 constexpr int64_t kOperatorSteps = 5;
 
 bool is_training(BenchJob job) {
-  return job == BenchJob::train_edm || job == BenchJob::train_cd || job == BenchJob::train_ct;
+  return job == BenchJob::train_edm || job == BenchJob::train_cd || job == BenchJob::train_ct ||
+         job == BenchJob::train_sct;
 }
 
 BenchCase case_of(const BenchCommand& command, BenchJob job) {
@@ -113,7 +114,7 @@ Json measured(const BenchCommand& command, const BenchCase& bench_case, const Mo
   return result;
 }
 
-// Student forward and backward: 3 passes; target: 1; Heun's teacher: 2.
+// Student forward and backward: 3 passes; target: 1; Heun's teacher: 2; tangent: 1.
 Json train_job(const BenchCommand& command, const BenchCase& bench_case, ObjectiveKind objective,
                double passes) {
   TrainingBench bench(bench_case, objective, parse_device(bench_case.device));
@@ -165,6 +166,8 @@ Json run_job(const BenchCommand& command, const BenchCase& bench_case, BenchJob 
       return train_job(command, bench_case, kObjective<CdOptions>, 6);
     case BenchJob::train_ct:
       return train_job(command, bench_case, kObjective<CtOptions>, 4);
+    case BenchJob::train_sct:
+      return train_job(command, bench_case, kObjective<SctOptions>, 4);
     case BenchJob::sample_onestep:
       return sample_job(command, bench_case, SamplerKind::onestep);
     case BenchJob::sample_multistep2:

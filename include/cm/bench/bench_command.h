@@ -13,6 +13,7 @@ enum class BenchJob {
   train_edm,          // a step of the diffusion teacher's training
   train_cd,           // a step of consistency distillation, Heun's solver
   train_ct,           // a step of consistency training
+  train_sct,          // a step of its continuous-time form in TrigFlow, which takes a tangent
   sample_onestep,     // a batch in one step
   sample_multistep2,  // a batch in two steps
   sample_heun18,      // a batch by a diffusion model in 18 steps, 35 evaluations

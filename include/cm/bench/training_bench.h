@@ -21,7 +21,7 @@ class TrainingBench {
  public:
   static constexpr int64_t kBatches = 4;  // made beforehand and taken in turns
 
-  // `objective`: edm, cd (Heun's solver) or ct, with the sections' defaults.
+  // `objective` with its section's defaults: cd with Heun's solver.
   TrainingBench(const BenchCase& bench_case, ObjectiveKind objective, const torch::Device& device);
   ~TrainingBench();
   TrainingBench(const TrainingBench&) = delete;
