@@ -42,20 +42,34 @@ double training_peak(const std::vector<Segment>& segments, int64_t computed_byte
   return peak;
 }
 
-double inference_peak(const std::vector<Segment>& segments, int64_t computed_bytes) {
-  double waiting = 0;
-  std::vector<double> skips;
-  double peak = 0;
-  for (const Segment& segment : segments) {
-    peak = std::max(peak, waiting + segment.forward.bytes(computed_bytes));
+// Bytes of skip connections whose other end has not come yet.
+class WaitingSkips {
+ public:
+  explicit WaitingSkips(int64_t computed_bytes) : number_(static_cast<double>(computed_bytes)) {}
+  double bytes() const { return bytes_; }
+  void pass(const Segment& segment) {
     if (segment.opened > 0) {
-      skips.push_back(segment.opened * static_cast<double>(computed_bytes));
-      waiting += skips.back();
+      skips_.push_back(segment.opened * number_);
+      bytes_ += skips_.back();
     }
     if (segment.closed > 0) {
-      waiting -= skips.back();
-      skips.pop_back();
+      bytes_ -= skips_.back();
+      skips_.pop_back();
     }
+  }
+
+ private:
+  double number_;
+  double bytes_ = 0;
+  std::vector<double> skips_;
+};
+
+double inference_peak(const std::vector<Segment>& segments, int64_t computed_bytes) {
+  WaitingSkips waiting(computed_bytes);
+  double peak = 0;
+  for (const Segment& segment : segments) {
+    peak = std::max(peak, waiting.bytes() + segment.forward.bytes(computed_bytes));
+    waiting.pass(segment);
   }
   return peak;
 }
@@ -73,6 +87,22 @@ NetworkSizes sizes_of(const NetworkOptions& options, const ImageSpec& image, Ker
         }
       },
       options);
+}
+
+double training_peak_with_tangent(const std::vector<Segment>& segments, int64_t computed_bytes) {
+  WaitingSkips tangents(computed_bytes);
+  double kept = 0;
+  double peak = training_peak(segments, computed_bytes);
+  for (const Segment& segment : segments) {
+    kept += segment.input.bytes(computed_bytes);
+    if (!segment.recomputed) kept += segment.inner.bytes(computed_bytes);
+    // With its tangents half as many values that nothing keeps, sums and what they are of; where values are
+    // recomputed, all of them.
+    const double passing = segment.forward.bytes(computed_bytes) * (segment.recomputed ? 2 : 1.5);
+    peak = std::max(peak, kept + tangents.bytes() + passing);
+    tangents.pass(segment);
+  }
+  return peak;
 }
 
 PassMemory pass_memory(const std::vector<Segment>& segments, int64_t computed_bytes) {

@@ -24,10 +24,12 @@ class NetworkWalk {
 
   NetworkSizes sizes() {
     embedding();
+    double before = 0;  // numbers of what the stage before made
     for (const auto& stage : plan_.stages) {
       add(stage);
-      if (stage.closes) sizes_.segments.back().closed = numbers(stage.in, stage.side);
-      if (stage.opens) sizes_.segments.back().opened = numbers(stage.out, stage.out_side());
+      if (stage.closes) concatenated(stage, before);
+      before = numbers(stage.out, stage.out_side());
+      if (stage.opens) sizes_.segments.back().opened = before;
     }
     output(plan_.stages.back().out);
     return std::move(sizes_);
@@ -48,6 +50,14 @@ class NetworkWalk {
         return shrunk_image(stage);
     }
     TORCH_INTERNAL_ASSERT(false, "not a kind of stage");
+  }
+
+  // Both parts go when they have been joined.
+  void concatenated(const UNetStage& stage, double before) {
+    Segment& segment = sizes_.segments.back();
+    segment.closed = numbers(stage.in, stage.side);
+    const double skip = segment.closed - before;
+    segment.forward.computed = std::max(before + segment.closed, segment.forward.computed - skip);
   }
 
   void push(const Segment& segment) { sizes_.segments.push_back(segment); }
@@ -151,8 +161,13 @@ class NetworkWalk {
     segment.gradients.computed = std::max({3 * wide, 2 * wide + output, wide + 2 * output});
     segment.recomputed = options_.activation_checkpointing;
     if (segment.recomputed) segment.gradients.computed += output;  // held until the block is through
-    segment.forward.computed = input + std::max({2 * wide, wide + output, 3 * output});
-    if (plan_.style.halves_variance) segment.forward.computed += numbers(stage.out, stage.side);  // the sum
+    // What is normalised and resampled; what is convolved; what skips, resampled and convolved, and the sum.
+    const double resampled = stage.resample == Resample::none ? 0 : taken;
+    const double summed =
+        2 + (has_skip_convolution(stage, plan_.style) ? 1 : 0) + (plan_.style.halves_variance ? 1 : 0);
+    segment.forward.computed =
+        input + std::max({input + resampled, taken + output, (options_.double_norm ? 4 : 3) * output,
+                          resampled + summed * output});
     return segment;
   }
 

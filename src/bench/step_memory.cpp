@@ -14,12 +14,6 @@ constexpr double kFp32 = 4;
 // answer, the student's, their difference.
 constexpr int64_t kImagesOfLoss = 7;
 
-// A dual number has two, and LibTorch's operators compute with them.
-double tangent_peak(const StepSetup& setup) {
-  const NetworkSizes sizes = sizes_of(setup.network, setup.image, Kernels::operators);
-  return 2 * pass_memory(sizes.segments, setup.computed_bytes).inference_peak;
-}
-
 double peak_of_passes(const StepSetup& setup, const NetworkSizes& student) {
   std::vector<Segment> segments = student.segments;
   if (setup.lpips) {
@@ -27,7 +21,8 @@ double peak_of_passes(const StepSetup& setup, const NetworkSizes& student) {
     segments.insert(segments.end(), distance.begin(), distance.end());
   }
   const PassMemory pass = pass_memory(segments, setup.computed_bytes);
-  return std::max(pass.training_peak, setup.tangent ? tangent_peak(setup) : pass.inference_peak);
+  if (setup.tangent) return training_peak_with_tangent(segments, setup.computed_bytes);
+  return std::max(pass.training_peak, pass.inference_peak);
 }
 
 }  // namespace

@@ -4,6 +4,8 @@
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/forward_grad.h>
 
+#include "cm/base/dual.h"
+
 namespace cm {
 namespace {
 
@@ -14,14 +16,6 @@ class DualLevel {
   ~DualLevel() { torch::autograd::ForwardADLevel::release_idx(index_); }
   DualLevel(const DualLevel&) = delete;
   DualLevel& operator=(const DualLevel&) = delete;
-
-  Tensor dual(const Tensor& value, const Tensor& tangent) const {
-    return at::_make_dual(value.detach(), tangent.detach(), static_cast<int64_t>(index_));
-  }
-  Jvp unpack(const Tensor& dual) const {
-    auto [value, tangent] = at::_unpack_dual(dual, static_cast<int64_t>(index_));
-    return {value.detach(), tangent.defined() ? tangent.detach() : torch::zeros_like(value)};
-  }
 
  private:
   uint64_t index_;
@@ -45,10 +39,16 @@ PlainAttention::~PlainAttention() {
 }
 
 Jvp jvp(const Denoiser& f, const Tensor& x, const Tensor& sigma, const Direction& direction) {
-  const torch::NoGradGuard no_graph;
-  const PlainAttention plain;
+  const auto [value, tangent] = no_grad([&] { return jvp_with_graph(f, x, sigma, direction); });
+  return {value.detach(), tangent};
+}
+
+Jvp jvp_with_graph(const Denoiser& f, const Tensor& x, const Tensor& sigma, const Direction& direction) {
   const DualLevel level;
-  return level.unpack(f(level.dual(x, direction.x_dot), level.dual(sigma, direction.sigma_dot)));
+  const auto moving = [](const Tensor& at, const Tensor& dot) { return dual(at.detach(), dot.detach()); };
+  const Tensor y = f(moving(x, direction.x_dot), moving(sigma, direction.sigma_dot));
+  const Tensor value = value_of(y);
+  return {value, has_tangent(y) ? tangent_of(y) : torch::zeros_like(value)};
 }
 
 Jvp differentiable_jvp(const Denoiser& f, const Tensor& x, const Tensor& sigma, const Direction& direction) {

@@ -3,6 +3,7 @@
 #include <ATen/record_function.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "cm/base/dual.h"
 #include "kernel_input.h"
 #include "winograd.h"
 
@@ -95,6 +96,10 @@ Tensor convolution_3x3(const Tensor& x, const Tensor& weight, const Tensor& bias
   TORCH_CHECK(x.dim() == 4 && weight.dim() == 4 && weight.size(2) == 3 && weight.size(3) == 3 &&
                   x.size(1) == weight.size(1),
               "a 3×3 convolution of ", x.sizes(), " by ", weight.sizes());
+  if (has_tangent(x) && !has_tangent(weight) && !has_tangent(bias)) {
+    return affine_map(
+        x, bias, [&](const Tensor& h, const Tensor& added) { return convolution_3x3(h, weight, added); });
+  }
   if (counted(Kernel::convolution_3x3, obstacle_to_winograd(x, weight, bias))) {
     return torch::conv2d(x, weight, bias, 1, 1);
   }

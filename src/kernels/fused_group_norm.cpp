@@ -170,4 +170,23 @@ GroupNormGradients fused_backward(const Tensor& x, const NormParameters& norm, c
   return gradients;
 }
 
+std::optional<Obstacle> obstacle_to_fused_tangent(const Tensor& x, const NormParameters& norm,
+                                                  const Tensor& condition) {
+  return x.is_cpu() ? obstacle_to_fused_group_norm(x, norm, condition) : Obstacle::device;
+}
+
+Tensor fused_tangent(const Tensor& x, const NormParameters& norm, const Tensor& condition,
+                     Activation activation, const Tensor& any_x_dot, const Tensor& any_condition_dot) {
+  const Arguments arguments(x, norm, condition, activation);
+  const Tensor x_dot = any_x_dot.contiguous(arguments.format);
+  const Tensor condition_dot = any_condition_dot.defined() ? any_condition_dot.contiguous() : Tensor();
+  Tensor y_dot = torch::empty_like(arguments.x);
+  group_norm_cpu::tangent(
+      arguments.input<float>(), norm.epsilon,
+      {.x = x_dot.const_data_ptr<float>(),
+       .condition = condition_dot.defined() ? condition_dot.const_data_ptr<float>() : nullptr},
+      y_dot.data_ptr<float>());
+  return y_dot;
+}
+
 }  // namespace cm

@@ -29,4 +29,12 @@ using GroupNormGradients = std::array<Tensor, 4>;
 GroupNormGradients fused_backward(const Tensor& x, const NormParameters& norm, const Tensor& condition,
                                   Activation activation, const FusedGroupNormResult& saved, const Tensor& dy);
 
+// What keeps the kernel from the tangent besides, if anything.
+std::optional<Obstacle> obstacle_to_fused_tangent(const Tensor& x, const NormParameters& norm,
+                                                  const Tensor& condition);
+
+// ẏ, given ẋ and the condition's tangent, which may be undefined.
+Tensor fused_tangent(const Tensor& x, const NormParameters& norm, const Tensor& condition,
+                     Activation activation, const Tensor& x_dot, const Tensor& condition_dot);
+
 }  // namespace cm

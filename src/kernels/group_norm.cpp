@@ -4,6 +4,7 @@
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "cm/base/dual.h"
 #include "fused_group_norm.h"
 #include "kernel_input.h"
 
@@ -87,7 +88,9 @@ Tensor activated(const Tensor& h, Activation activation) {
     case Activation::none:
       return h;
     case Activation::silu:
-      return torch::silu(h);
+      return with_differential(
+          h, [](const Tensor& value) { return torch::silu(value); },
+          [&](const Tensor& tangent) { return at::silu_backward(tangent, h.detach()); });
   }
   return h;
 }
@@ -115,6 +118,10 @@ Tensor plain_group_norm(const Tensor& x, const NormParameters& norm, const Tenso
 Tensor group_norm(const Tensor& x, const NormParameters& norm, const Tensor& condition,
                   Activation activation) {
   check(x, norm, condition);
+  if ((has_tangent(x) || has_tangent(condition)) && !has_tangent(norm.weight) && !has_tangent(norm.bias)) {
+    const Tensor tangent = group_norm_tangent(x, norm, condition, activation);
+    return dual(group_norm(value_of(x), norm, value_of(condition), activation), tangent);
+  }
   if (counted(Kernel::group_norm, obstacle_to_fused_group_norm(x, norm, condition))) {
     return plain_group_norm(x, norm, condition, activation);
   }
@@ -126,6 +133,20 @@ Tensor group_norm(const Tensor& x, const NormParameters& norm, const Tensor& con
   const auto given_condition = condition.defined() ? std::optional(condition) : std::nullopt;
   return FusedGroupNorm::apply(x, norm.weight, norm.bias, given_condition, norm.groups, norm.epsilon,
                                activation == Activation::silu);
+}
+
+Tensor group_norm_tangent(const Tensor& x, const NormParameters& norm, const Tensor& condition,
+                          Activation activation) {
+  const torch::NoGradGuard no_graph;
+  const Tensor value = value_of(x);
+  const Tensor told = value_of(condition);
+  check(value, norm, told);
+  if (counted(Kernel::group_norm_tangent, obstacle_to_fused_tangent(value, norm, told))) {
+    return tangent_of(plain_group_norm(x, norm, condition, activation));
+  }
+  RECORD_FUNCTION("cm::group_norm_tangent", std::vector<c10::IValue>({value, norm.weight, norm.bias}));
+  const Tensor x_dot = has_tangent(x) ? tangent_of(x) : torch::zeros_like(value);
+  return fused_tangent(value, norm, told, activation, x_dot, tangent_of(condition));
 }
 
 }  // namespace cm

@@ -36,7 +36,14 @@ struct Output {
   }
 };
 
-// Σ dh and Σ dh (x − mean); dh is left where dx will be. SiLU's derivative is σ(h) (1 + h (1 − σ(h))).
+// SiLU's derivative, σ(h) (1 + h (1 − σ(h))).
+template <class V>
+[[gnu::always_inline]] inline V silu_slope(const V& h) {
+  const V s = vec::sigmoid(h);
+  return s + s * h * (1.0F - s);
+}
+
+// Σ dh and Σ dh (x − mean); dh is left where dx will be.
 template <class V, bool silu>
 struct GradientSums {
   const float* x;
@@ -52,9 +59,7 @@ struct GradientSums {
     const V centred = vec::load(x + place, count, V{}) - mean;
     V d = vec::load(dy + place, count, V{});
     if constexpr (silu) {
-      const V h = centred * slope + offset;
-      const V s = vec::sigmoid(h);
-      d *= s + s * h * (1.0F - s);
+      d *= silu_slope<V>(centred * slope + offset);
       vec::store(dh + place, count, d);
     }
     sum += d;
@@ -77,6 +82,25 @@ struct InputGradient {
     const V centred = vec::load(x + place, count, V{}) - mean;
     const V d = vec::load(dh + place, count, V{});
     vec::store(dx + place, count, d * slope - (centred * pull + push));
+  }
+};
+
+// ẏ = act'(h) ḣ, ḣ = ẋ · slope + (x − mean) · pull + push.
+template <class V, bool silu>
+struct TangentOutput {
+  const float* x;
+  const float* x_dot;
+  float* y_dot;
+  V mean;
+  V slope;
+  V offset;
+  V pull;
+  V push;
+
+  [[gnu::always_inline]] void operator()(int64_t place, int64_t count) const {
+    const V centred = vec::load(x + place, count, V{}) - mean;
+    const V h_dot = vec::load(x_dot + place, count, V{}) * slope + (centred * pull + push);
+    vec::store(y_dot + place, count, silu ? h_dot * silu_slope<V>(centred * slope + offset) : h_dot);
   }
 };
 

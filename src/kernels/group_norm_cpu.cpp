@@ -177,10 +177,11 @@ template <class V, bool silu, Layout layout>
   }
 }
 
+// Means and coefficients of a unit, by a pass over x.
 template <class V, Layout layout>
-[[gnu::always_inline]] inline void forward_unit(const Forward& job, const Unit& unit, Scratch& scratch) {
-  const auto walk = walk_of<V, layout>(job.input, unit);
-  const float* const x = job.input.x + unit.place;
+[[gnu::always_inline]] inline void prepare(const Walk<V, layout>& walk, const Input& input,
+                                           const Statistics& statistics, const Unit& unit, Scratch& scratch) {
+  const float* const x = input.x + unit.place;
   scratch.clear_sums();
   for (int64_t tile = 0; tile < walk.tiles(); ++tile) {
     V shift{};
@@ -192,8 +193,15 @@ template <class V, Layout layout>
     Moments<V> body{.x = x, .shift = shift};
     accumulate(walk, tile, body, scratch);
   }
-  job.statistics.write(job.input, unit, x, walk.start(1), scratch);
-  set_coefficients(job.input, unit, {job.statistics.mean, job.statistics.rstd}, scratch);
+  statistics.write(input, unit, x, walk.start(1), scratch);
+  set_coefficients(input, unit, {statistics.mean, statistics.rstd}, scratch);
+}
+
+template <class V, Layout layout>
+[[gnu::always_inline]] inline void forward_unit(const Forward& job, const Unit& unit, Scratch& scratch) {
+  const auto walk = walk_of<V, layout>(job.input, unit);
+  const float* const x = job.input.x + unit.place;
+  prepare(walk, job.input, job.statistics, unit, scratch);
   if (job.input.silu) {
     write_output<V, true>(walk, x, job.y + unit.place, scratch);
   } else {
@@ -274,6 +282,77 @@ template <class V, Layout layout>
   }
 }
 
+struct Tangent {
+  Input input;
+  Statistics statistics;
+  Tangents tangents;
+  float* y_dot;
+};
+
+// With D numbers in a group and x̂ = (x − mean) rstd, whose differential is rstd (ẋ − Σ ẋ/D − x̂ Σ ẋ x̂/D):
+// ḣ = (1 + scale) weight · dx̂ + (x̂ weight + bias) · dscale + dshift.
+void set_tangent_coefficients(const Tangent& job, const Unit& unit, Scratch& scratch) {
+  const Input& input = job.input;
+  const int64_t width = unit.channels / unit.groups;
+  const double numbers = static_cast<double>(width) * static_cast<double>(input.positions);
+  const float* const condition = job.tangents.condition;
+  for (int64_t g = 0; g < unit.groups; ++g) {
+    const double rstd = job.statistics.rstd[unit.image * input.groups + unit.group + g];
+    const auto sum_of = [&](const std::vector<double>& sums) {
+      return std::accumulate(sums.begin() + g * width, sums.begin() + (g + 1) * width, 0.0);
+    };
+    const double mean_dot = sum_of(scratch.sum) / numbers;
+    const double turn = rstd * rstd * sum_of(scratch.product) / numbers;
+    for (int64_t i = g * width; i < (g + 1) * width; ++i) {
+      const int64_t channel = unit.channel + i;
+      const int64_t place = unit.image * 2 * input.channels + channel;
+      const double scale = condition == nullptr ? 0 : condition[place];
+      const double shift = condition == nullptr ? 0 : condition[place + input.channels];
+      scratch.pull[i] = static_cast<float>(input.weight[channel] * rstd * scale - scratch.slope[i] * turn);
+      scratch.push[i] = static_cast<float>(input.bias[channel] * scale + shift - scratch.slope[i] * mean_dot);
+    }
+  }
+}
+
+template <class V, bool silu, Layout layout>
+[[gnu::always_inline]] inline void write_tangent(const Walk<V, layout>& walk, const Tangent& job,
+                                                 const Unit& unit, const Scratch& scratch) {
+  for (int64_t tile = 0; tile < walk.tiles(); ++tile) {
+    TangentOutput<V, silu> body{.x = job.input.x + unit.place,
+                                .x_dot = job.tangents.x + unit.place,
+                                .y_dot = job.y_dot + unit.place,
+                                .mean = walk.parameter(scratch.mean.data(), tile),
+                                .slope = walk.parameter(scratch.slope.data(), tile),
+                                .offset = walk.parameter(scratch.offset.data(), tile),
+                                .pull = walk.parameter(scratch.pull.data(), tile),
+                                .push = walk.parameter(scratch.push.data(), tile)};
+    walk.each(tile, 0, walk.steps(), body);
+  }
+}
+
+template <class V, Layout layout>
+[[gnu::always_inline]] inline void tangent_unit(const Tangent& job, const Unit& unit, Scratch& scratch) {
+  const auto walk = walk_of<V, layout>(job.input, unit);
+  prepare(walk, job.input, job.statistics, unit, scratch);
+  scratch.clear_sums();
+  for (int64_t tile = 0; tile < walk.tiles(); ++tile) {
+    // Σ ẋ and Σ ẋ (x − mean).
+    GradientSums<V, false> body{.x = job.input.x + unit.place,
+                                .dy = job.tangents.x + unit.place,
+                                .dh = nullptr,
+                                .mean = walk.parameter(scratch.mean.data(), tile),
+                                .slope = {},
+                                .offset = {}};
+    accumulate(walk, tile, body, scratch);
+  }
+  set_tangent_coefficients(job, unit, scratch);
+  if (job.input.silu) {
+    write_tangent<V, true>(walk, job, unit, scratch);
+  } else {
+    write_tangent<V, false>(walk, job, unit, scratch);
+  }
+}
+
 template <class V>
 [[gnu::always_inline]] inline void run(const Forward& job, const Unit& unit, Scratch& scratch) {
   switch (job.input.layout) {
@@ -291,6 +370,16 @@ template <class V>
       return backward_unit<V, Layout::channels_first>(job, unit, scratch);
     case Layout::channels_last:
       return backward_unit<V, Layout::channels_last>(job, unit, scratch);
+  }
+}
+
+template <class V>
+[[gnu::always_inline]] inline void run(const Tangent& job, const Unit& unit, Scratch& scratch) {
+  switch (job.input.layout) {
+    case Layout::channels_first:
+      return tangent_unit<V, Layout::channels_first>(job, unit, scratch);
+    case Layout::channels_last:
+      return tangent_unit<V, Layout::channels_last>(job, unit, scratch);
   }
 }
 
@@ -351,6 +440,16 @@ void backward(const Input& input, const Saved& saved, const float* dy, float* dx
     gradients.weight[c] = static_cast<float>(weight);
     gradients.bias[c] = static_cast<float>(bias);
   }
+}
+
+void tangent(const Input& input, double epsilon, const Tangents& tangents, float* y_dot) {
+  const auto size = static_cast<size_t>(input.batch * input.groups);
+  std::vector<float> mean(size);
+  std::vector<float> rstd(size);
+  run_all(Tangent{.input = input,
+                  .statistics = {.epsilon = epsilon, .mean = mean.data(), .rstd = rstd.data()},
+                  .tangents = tangents,
+                  .y_dot = y_dot});
 }
 
 }  // namespace cm::group_norm_cpu

@@ -29,4 +29,14 @@ struct ParameterGradients {
 void backward(const Input& input, const Saved& saved, const float* dy, float* dx,
               const ParameterGradients& gradients);
 
+// What forward-mode differentiation passes through: ẋ in x's layout, and of the condition [batch, 2 channels]
+// or null, where it has no tangent.
+struct Tangents {
+  const float* x;
+  const float* condition;
+};
+
+// Writes ẏ in x's layout.
+void tangent(const Input& input, double epsilon, const Tangents& tangents, float* y_dot);
+
 }  // namespace cm::group_norm_cpu

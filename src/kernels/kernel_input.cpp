@@ -3,22 +3,10 @@
 #include <ATen/autocast_mode.h>
 #include <ATen/core/grad_mode.h>
 
+#include "cm/base/dual.h"
 #include "cuda_call.h"
 
 namespace cm {
-namespace {
-
-std::optional<Obstacle> obstacle_in_array(const Tensor& tensor) {
-  if (tensor.layout() != torch::kStrided) return Obstacle::layout;
-  if (has_tangent(tensor)) return Obstacle::tangent;
-  return std::nullopt;
-}
-
-}  // namespace
-
-bool has_tangent(const Tensor& tensor) {
-  return tensor._fw_grad(/*level=*/0).defined();
-}
 
 std::optional<Obstacle> obstacle_to_kernel(const Tensor& x, std::initializer_list<Tensor> others) {
   const torch::Device device = x.device();
@@ -26,12 +14,13 @@ std::optional<Obstacle> obstacle_to_kernel(const Tensor& x, std::initializer_lis
   if (at::autocast::is_autocast_enabled(device.type())) return Obstacle::autocast;
   const bool half = device.is_cuda() && is_half(x.scalar_type());
   if (x.scalar_type() != torch::kFloat32 && !half) return Obstacle::type;
-  if (const auto obstacle = obstacle_in_array(x)) return obstacle;
+  if (x.layout() != torch::kStrided) return Obstacle::layout;
   for (const Tensor& other : others) {
     if (!other.defined()) continue;
     if (other.device() != device) return Obstacle::device;
     if (other.scalar_type() != torch::kFloat32) return Obstacle::type;
-    if (const auto obstacle = obstacle_in_array(other)) return obstacle;
+    if (other.layout() != torch::kStrided) return Obstacle::layout;
+    if (has_tangent(other)) return Obstacle::tangent;
   }
   return std::nullopt;
 }

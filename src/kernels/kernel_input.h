@@ -13,12 +13,9 @@ inline bool is_half(torch::Dtype type) {
   return type == torch::kFloat16 || type == torch::kBFloat16;
 }
 
-// Whether forward-mode differentiation, of which PyTorch has one level, passes through it.
-bool has_tangent(const Tensor& tensor);
-
 // Beyond those of its own sizes, a kernel takes x in fp32, on a GPU also in fp16 and bf16, and the others in
-// fp32; all on one device, the CPU or a GPU that this library has kernels for; strided, without tangents and
-// autocast. An undefined tensor has no say.
+// fp32; all on one device, the CPU or a GPU that this library has kernels for; strided, without autocast, the
+// others without tangents. An undefined tensor has no say.
 std::optional<Obstacle> obstacle_to_kernel(const Tensor& x, std::initializer_list<Tensor> others);
 
 // To the kernel of a gradient, within the backward pass: the kernels have no derivatives of their own.

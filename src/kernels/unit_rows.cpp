@@ -4,6 +4,9 @@
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <limits>
+
+#include "cm/base/dual.h"
 #include "cuda_call.h"
 #include "kernel_input.h"
 #include "unit_rows_cpu.h"
@@ -97,6 +100,20 @@ RowGradients by_kernel(const Tensor& x, const RowScale& scale, const Tensor& gai
   return gradients;
 }
 
+// Of y = x c/d with c = length · gain and d = ‖x‖ + epsilon: c/d (ẋ − x ⟨x, ẋ⟩/(‖x‖ d)).
+Tensor differential(const Tensor& x, const RowScale& scale, const Tensor& gain, const Tensor& tangent) {
+  const auto precise = at::promote_types(x.scalar_type(), at::kFloat);
+  const Tensor rows = x.flatten(1).to(precise);
+  const Tensor rows_dot = tangent.flatten(1).to(precise);
+  const Tensor norm = at::linalg_vector_norm(rows, 2, at::IntArrayRef{1}, /*keepdim=*/true);
+  const Tensor divisor = norm + scale.epsilon;
+  const Tensor along = (rows * rows_dot).sum(1, /*keepdim=*/true) /
+                       (norm * divisor).clamp_min(std::numeric_limits<float>::min());
+  Tensor factor = scale.length / divisor;
+  if (gain.defined()) factor = factor * gain;
+  return ((rows_dot - rows * along) * factor).to(x.scalar_type()).view(x.sizes());
+}
+
 struct UnitRows : torch::autograd::Function<UnitRows> {
   static Tensor forward(AutogradContext* context, const Tensor& x, const std::optional<Tensor>& given_gain,
                         double length, double epsilon) {
@@ -132,7 +149,13 @@ Tensor plain_unit_rows(const Tensor& x, const RowScale& scale, const Tensor& gai
   return y.view(x.sizes());
 }
 
-Tensor unit_rows(const Tensor& x, const RowScale& scale, const Tensor& gain) {
+Tensor unit_rows(const Tensor& any, const RowScale& scale, const Tensor& gain) {
+  if (has_tangent(any)) {
+    return with_differential(
+        any, [&](const Tensor& x) { return unit_rows(x, scale, gain); },
+        [&](const Tensor& tangent) { return differential(value_of(any), scale, gain, tangent); });
+  }
+  const Tensor& x = any;
   TORCH_CHECK(x.dim() >= 2, "rows are scaled of x [rows, …], got ", x.sizes());
   TORCH_CHECK(!gain.defined() || gain.numel() == 1, "the gain of rows is one number, got ", gain.sizes());
   if (counted(Kernel::unit_rows, obstacle_to_unit_rows(x, gain))) return plain_unit_rows(x, scale, gain);

@@ -99,8 +99,8 @@ std::shared_ptr<Network> build(const AdmOptions& options, const ImageSpec& image
       Tensor first = in->forward(time_features(told.time, features));
       if (!second.is_empty())
         first = first + second->forward(time_features(told.time - told.second_time, features));
-      const Tensor time = out->forward(torch::silu(first));
-      return torch::silu(classes.is_empty() ? time : time + classes->forward(told.labels));
+      const Tensor time = out->forward(activated(first, Activation::silu));
+      return activated(classes.is_empty() ? time : time + classes->forward(told.labels), Activation::silu);
     };
   };
   return make_unet(plan, options, image, make_embedding, initializer);

@@ -3,6 +3,8 @@
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "cm/base/dual.h"
+
 namespace cm {
 namespace {
 
@@ -15,16 +17,28 @@ struct BlockHolder : torch::CustomClassHolder {
   Block block;
 };
 
+// The inputs of a block, with their tangents.
+struct Duals {
+  Tensor x;
+  Tensor embedding;
+};
+
 Tensor detached_leaf(const Tensor& tensor) {
   return tensor.detach().requires_grad_(true);
 }
 
 struct Recompute : torch::autograd::Function<Recompute> {
-  static Tensor forward(AutogradContext* context, const Tensor& x, const Tensor& embedding,
-                        const Block& block) {
+  // The output's value and, where the inputs have any, its tangent. Autograd sees no duals: their values and
+  // tangents are inputs and outputs of their own.
+  static variable_list forward(AutogradContext* context, const Tensor& x, const Tensor& embedding,
+                               const Duals& duals, const Block& block) {
     context->save_for_backward({x, embedding});
     context->saved_data["block"] = c10::IValue::make_capsule(c10::make_intrusive<BlockHolder>(block));
-    return block(x, embedding);
+    const Tensor output = block(duals.x, duals.embedding);
+    if (!has_tangent(output)) return {output};
+    const Tensor tangent = tangent_of(output);
+    context->mark_non_differentiable({tangent});
+    return {value_of(output), tangent};
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
@@ -39,7 +53,7 @@ struct Recompute : torch::autograd::Function<Recompute> {
       const torch::AutoGradMode recording(true);
       torch::autograd::backward({block(x, embedding)}, {gradients[0]});
     }
-    return {x.grad(), embedding.grad(), Tensor()};
+    return {x.grad(), embedding.grad(), Tensor(), Tensor()};
   }
 };
 
@@ -47,7 +61,8 @@ struct Recompute : torch::autograd::Function<Recompute> {
 
 Tensor checkpointed(const Block& block, const Tensor& x, const Tensor& embedding) {
   if (!torch::GradMode::is_enabled()) return block(x, embedding);
-  return Recompute::apply(x, embedding, block);
+  const auto found = Recompute::apply(value_of(x), value_of(embedding), Duals{x, embedding}, block);
+  return found.size() == 1 ? found[0] : dual(found[0], found[1]);
 }
 
 }  // namespace cm

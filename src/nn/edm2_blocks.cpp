@@ -2,6 +2,8 @@
 
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "cm/base/dual.h"
+
 namespace cm {
 namespace {
 
@@ -115,15 +117,19 @@ Tensor Edm2Block::compute(const Tensor& x, const Tensor& embedding,
   const Tensor branch = residual(h, embedding, key);
   h = at::add(branch, encodes ? h : skipping(h), sum_.first);
   if (attention_) h = attention_->forward(h);
-  return clip_ ? clipped(h, *clip_) : h;
+  if (!clip_) return h;
+  return with_differential(
+      h, [&](const Tensor& value) { return clipped(value, *clip_); },
+      [&](const Tensor& tangent) { return tangent.masked_fill(value_of(h).abs() > *clip_, 0); });
 }
 
 Tensor Edm2Block::residual(const Tensor& x, const Tensor& embedding,
                            const std::optional<DropoutKey>& key) const {
   const Tensor c = embedding_->forward(embedding, embedding_gain_) + 1;
-  Tensor h = in_conv_->forward(torch::silu(x));
-  h = h * c.unsqueeze(2).unsqueeze(3).to(h.scalar_type());
-  h = torch::silu(h);
+  Tensor h = in_conv_->forward(activated(x, Activation::silu));
+  const auto times = [](const Tensor& a, const Tensor& b) { return a * b; };
+  h = with_tangent_apart(times, h, c.unsqueeze(2).unsqueeze(3).to(h.scalar_type()));
+  h = activated(h, Activation::silu);
   return out_conv_->forward(dropout(h, dropout_, key, layer_));
 }
 

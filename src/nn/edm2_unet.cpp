@@ -91,7 +91,7 @@ class Edm2UNet : public Network {
     // Of no weight at first, as the network's own last layer.
     if (!second_.is_empty())
       embedding = embedding + second_->forward(features(told.time - told.second_time), second_gain_);
-    return torch::silu(embedding) / kMpSiluGain;
+    return activated(embedding, Activation::silu) / kMpSiluGain;
   }
 
   UNetPlan plan_;

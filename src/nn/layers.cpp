@@ -5,9 +5,11 @@
 #include <cmath>
 #include <numbers>
 
+#include "cm/base/dual.h"
 #include "cm/base/random.h"
 #include "cm/kernels/convolution.h"
 #include "cm/nn/network.h"
+#include "dual_attention.h"
 
 namespace cm {
 namespace {
@@ -38,6 +40,11 @@ LinearImpl::LinearImpl(Initializer& initializer, int64_t in, int64_t out, std::o
   weight = register_parameter(
       "weight", initializer.uniform({out, in}, xavier_gain ? xavier_bound(*xavier_gain, in, out) : bound));
   bias = register_parameter("bias", initializer.uniform({out}, xavier_gain ? 0 : bound));
+}
+
+Tensor LinearImpl::forward(const Tensor& x) const {
+  return affine_map(x, bias,
+                    [&](const Tensor& h, const Tensor& added) { return torch::linear(h, weight, added); });
 }
 
 Tensor weight_for(const Tensor& weight, const Tensor& x) {
@@ -72,7 +79,9 @@ Tensor Conv2dImpl::forward(const Tensor& x) const {
   const Tensor w = weight_for(weight, x);
   const Tensor b = weight_for(bias, x);
   if (w.size(2) == 3 && stride_ == 1) return convolution_3x3(x, w, b);
-  return torch::conv2d(x, w, b, stride_, padding_);
+  return affine_map(x, b, [&](const Tensor& h, const Tensor& added) {
+    return torch::conv2d(h, w, added, stride_, padding_);
+  });
 }
 
 Tensor pixel_norm(const Tensor& x) {
@@ -104,16 +113,25 @@ Tensor GroupNormImpl::forward_silu(const Tensor& x, const Tensor& condition) con
 }
 
 Tensor GroupNormImpl::normalized(const Tensor& x, Activation activation) const {
-  return group_norm(x, {options_.groups, options_.epsilon, weight, bias}, /*condition=*/{}, activation);
+  return group_norm(x, parameters(), /*condition=*/{}, activation);
 }
 
 Tensor GroupNormImpl::conditioned(const Tensor& x, const Tensor& condition, Activation activation) const {
   if (condition.size(1) == x.size(1)) {
     return normalized(x + condition.unsqueeze(2).unsqueeze(3).to(x.scalar_type()), activation);
   }
-  if (!options_.double_norm) {
-    return group_norm(x, {options_.groups, options_.epsilon, weight, bias}, condition, activation);
-  }
+  if (!options_.double_norm) return group_norm(x, parameters(), condition, activation);
+  if (!has_tangent(x) && !has_tangent(condition)) return doubly_normalized(x, condition, activation);
+  const Tensor tangent = no_grad([&] {
+    const auto scale_shift = condition.chunk(2, 1);
+    const Tensor unit = torch::cat({pixel_norm(scale_shift[0]) - 1, pixel_norm(scale_shift[1])}, 1);
+    return group_norm_tangent(x, parameters(), unit, activation);
+  });
+  return dual(doubly_normalized(value_of(x), value_of(condition), activation), tangent);
+}
+
+Tensor GroupNormImpl::doubly_normalized(const Tensor& x, const Tensor& condition,
+                                        Activation activation) const {
   const auto scale_shift = condition.unsqueeze(2).unsqueeze(3).chunk(2, 1);
   const Tensor h = forward(x.to(condition.scalar_type()));
   return activated(torch::addcmul(pixel_norm(scale_shift[1]), h, pixel_norm(scale_shift[0])), activation)
@@ -149,8 +167,7 @@ Tensor attention(const Tensor& qkv, int64_t heads) {
                            .permute({0, 2, 3, 1})
                            .reshape({batch, positions, 3, heads, -1})
                            .permute({0, 2, 3, 1, 4});
-  const Tensor mixed =
-      at::scaled_dot_product_attention(parts.select(1, 0), parts.select(1, 1), parts.select(1, 2));
+  const Tensor mixed = dual_attention(parts.select(1, 0), parts.select(1, 1), parts.select(1, 2));
   const Tensor images = mixed.transpose(1, 2).reshape({batch, qkv.size(2), qkv.size(3), qkv.size(1) / 3});
   return images.permute({0, 3, 1, 2});
 }

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <numbers>
 
+#include "cm/base/dual.h"
 #include "cm/kernels/convolution.h"
 #include "cm/kernels/unit_rows.h"
 
@@ -53,13 +54,19 @@ Tensor MpWeight::scaled(const Tensor& learned) const {
   return unit_rows(weight, row_scale(numbers_of_output(weight), gain_), learned);
 }
 
+Tensor MpLinearImpl::forward(const Tensor& x, const Tensor& learned_gain) const {
+  const Tensor w = scaled(learned_gain);
+  return linear_map(x, [&](const Tensor& h) { return torch::linear(h, w); });
+}
+
 Tensor MpLinearImpl::of_classes(const Tensor& labels) const {
   return class_rows(scaled({}).t(), labels) * root(weight.size(1));
 }
 
 Tensor MpConv2dImpl::forward(const Tensor& x, const Tensor& learned_gain) const {
   const Tensor w = weight_for(is_scaled_ ? weight : scaled(learned_gain), x);
-  return w.size(2) == 3 ? convolution_3x3(x, w, /*bias=*/{}) : torch::conv2d(x, w);
+  if (w.size(2) == 3) return convolution_3x3(x, w, /*bias=*/{});
+  return linear_map(x, [&](const Tensor& h) { return torch::conv2d(h, w); });
 }
 
 void MpConv2dImpl::hold(torch::Dtype type) {

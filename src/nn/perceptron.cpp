@@ -40,7 +40,7 @@ Tensor Perceptron::compute(const Tensor& x, const Conditioning& told,
   std::vector<Tensor> inputs = {x.flatten(1), features_of(time)};
   if (second_time_) inputs.push_back(features_of(time - told.second_time.to(x.dtype())));
   Tensor h = torch::cat(inputs, 1);
-  for (size_t i = 0; i + 1 < layers_.size(); ++i) h = torch::silu(layers_[i]->forward(h));
+  for (size_t i = 0; i + 1 < layers_.size(); ++i) h = activated(layers_[i]->forward(h), Activation::silu);
   return layers_.back()->forward(h).view(x.sizes());
 }
 

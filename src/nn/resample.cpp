@@ -1,5 +1,7 @@
 #include "cm/nn/resample.h"
 
+#include "cm/base/dual.h"
+
 namespace cm {
 namespace {
 
@@ -15,6 +17,14 @@ Tensor binomial_up(const Tensor& x) {
                                  /*output_padding=*/0, /*groups=*/x.size(1));
 }
 
+Tensor nearest_up(const Tensor& x) {
+  return at::upsample_nearest2d(x, at::IntArrayRef{2 * x.size(2), 2 * x.size(3)});
+}
+
+Tensor mean_down(const Tensor& x) {
+  return at::avg_pool2d(x, 2);
+}
+
 }  // namespace
 
 Tensor binomial_down(const Tensor& x, int64_t padding) {
@@ -28,9 +38,10 @@ Tensor resample(const Tensor& x, Resample direction, ResampleFilter filter) {
     case Resample::none:
       return x;
     case Resample::up:
-      return box ? at::upsample_nearest2d(x, at::IntArrayRef{2 * x.size(2), 2 * x.size(3)}) : binomial_up(x);
+      return linear_map(x, box ? nearest_up : binomial_up);
     case Resample::down:
-      return box ? at::avg_pool2d(x, 2) : binomial_down(x, 1);
+      return linear_map(
+          x, box ? mean_down : [](const Tensor& h) { return binomial_down(h, 1); });
   }
   TORCH_INTERNAL_ASSERT(false, "not a direction");
 }

@@ -99,7 +99,7 @@ std::shared_ptr<Network> build(const SongOptions& options, const ImageSpec& imag
       Tensor embedding = first->forward(features);
       if (!second.is_empty())
         embedding = embedding + second->forward(time->forward(told.time - told.second_time));
-      return torch::silu(last->forward(torch::silu(embedding)));
+      return activated(last->forward(activated(embedding, Activation::silu)), Activation::silu);
     };
   };
   return make_unet(plan, options, image, make_embedding, initializer);

@@ -44,11 +44,10 @@ class UNet : public Network {
     for (size_t i = 0; i < layers_.size(); ++i) {
       const UNetStage& stage = plan_.stages[i];
       if (stage.closes) {
-        h = layers_[i](torch::cat({h, skips.back()}, 1), pass);
+        h = torch::cat({h, skips.back()}, 1);
         skips.pop_back();
-      } else {
-        h = layers_[i](h, pass);
       }
+      h = layers_[i](h, pass);
       if (stage.opens) skips.push_back(h);
     }
     return output_conv_->forward(output_norm_->forward_silu(h.to(x.scalar_type())));

@@ -3,6 +3,8 @@
 #include <cmath>
 #include <numbers>
 
+#include "cm/base/dual.h"
+
 namespace cm {
 namespace {
 
@@ -33,8 +35,10 @@ DownConv2dImpl::DownConv2dImpl(Initializer& initializer, int64_t in, int64_t out
 }
 
 Tensor DownConv2dImpl::forward(const Tensor& x) const {
-  const Tensor h = torch::conv2d(x, weight_for(weight, x), weight_for(bias, x), /*stride=*/1, /*padding=*/2);
-  return binomial_down(h, /*padding=*/0);
+  const Tensor w = weight_for(weight, x);
+  return affine_map(x, weight_for(bias, x), [&](const Tensor& image, const Tensor& added) {
+    return binomial_down(torch::conv2d(image, w, added, /*stride=*/1, /*padding=*/2), /*padding=*/0);
+  });
 }
 
 AttentionBlock::AttentionBlock(torch::nn::Module& root, const std::string& name, const UNetStyle& style,

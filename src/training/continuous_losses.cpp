@@ -36,9 +36,9 @@ TangentMetric hessian_metric(DistanceFunction distance) {
 
 StopGradientLoss stop_gradient_loss(const Denoiser& student, const TrajectoryPoint& point,
                                     const TangentMetric& metric, const Tensor& weight) {
-  const auto [f, u] = jvp(student, point.x, point.sigma, direction_of(point));
-  const Tensor pull = metric(f, u);
-  return {weight * inner_product(student(point.x, point.sigma), pull), u};
+  const auto [f, u] = jvp_with_graph(student, point.x, point.sigma, direction_of(point));
+  const Tensor pull = metric(f.detach(), u);
+  return {weight * inner_product(f, pull), u};
 }
 
 TangentSize euclidean_size() {

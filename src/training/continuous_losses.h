@@ -43,11 +43,8 @@ struct StopGradientLoss {
 };
 
 // weight · Σ f_θ(x_σ, σ) sg(G u)    (Theorems 5 and 6). Its gradient is the limit of the discrete losses';
-// its value measures nothing and need not fall, while u says how far f is from a consistency function.
-//
-// u comes from a pass of its own: forward-mode differentiation without a graph keeps nothing in memory and
-// runs under activation checkpointing, and f_θ's pass keeps the fused attention. One pass for both would save
-// a forward pass out of about five, and record every tangent besides every activation.
+// its value measures nothing and need not fall, while u says how far f is from a consistency function. Both
+// come from one pass.
 StopGradientLoss stop_gradient_loss(const Denoiser& student, const TrajectoryPoint& point,
                                     const TangentMetric& metric, const Tensor& weight);
 

@@ -91,7 +91,6 @@ Objective continuous_objective(const ContinuousOptions& options, const Binding& 
                                                                                const Draws& draws) {
     const Tensor& sigma = draws.levels[0];
     const TrajectoryPoint point = point_of(batch, sigma, draws.noise);
-    // One mask for f and its tangent, which are passes of their own.
     const Denoiser f = student.denoiser(batch.labels, dropout_key(seed, batch));
     return loss(f, point, weight_of(options, range, sigma));
   };

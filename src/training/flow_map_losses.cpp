@@ -7,7 +7,7 @@ namespace {
 
 constexpr double kSmallestDistance = 1e-8;
 
-// u is drawn to u − g: its own value, with u's gradient.
+// u is drawn to u − g.
 Tensor drawn_by(const Tensor& u, const Tensor& g, const AdaptiveNorm& norm) {
   return adaptive_square(u, u.detach() - g.detach(), norm);
 }
@@ -30,17 +30,17 @@ Tensor adaptive_square(const Tensor& a, const Tensor& b, const AdaptiveNorm& nor
 Tensor eulerian_loss(const Path& path, const MeanVelocity& u, const PathPoint& at, const Tensor& s,
                      const AdaptiveNorm& norm) {
   const Denoiser to_s = [&](const Tensor& z, const Tensor& t) { return u(z, t, s); };
-  const auto [value, du_dt] = jvp(to_s, at.z, at.t, {at.velocity, torch::ones_like(at.t)});
-  return drawn_by(to_s(at.z, at.t), path.drift_of_start(at, value, du_dt, s), norm);
+  const auto [value, du_dt] = jvp_with_graph(to_s, at.z, at.t, {at.velocity, torch::ones_like(at.t)});
+  return drawn_by(value, path.drift_of_start(at, value.detach(), du_dt, s), norm);
 }
 
 Tensor lagrangian_loss(const Path& path, const MeanVelocity& u, const VelocityField& flow, const PathPoint& at,
                        const Tensor& s, const AdaptiveNorm& norm) {
   const Denoiser from_t = [&](const Tensor& z, const Tensor& end) { return u(z, at.t, end); };
-  const auto [value, du_ds] = jvp(from_t, at.z, s, {torch::zeros_like(at.z), torch::ones_like(s)});
-  const Tensor drift = path.drift_of_end(at, value, du_ds, s);
+  const auto [value, du_ds] = jvp_with_graph(from_t, at.z, s, {torch::zeros_like(at.z), torch::ones_like(s)});
+  const Tensor drift = path.drift_of_end(at, value.detach(), du_ds, s);
   const Tensor wanted = no_grad([&] { return flow(path.move(at.z, value, at.t, s), s); });
-  return drawn_by(from_t(at.z, s), drift - wanted, norm);
+  return drawn_by(value, drift - wanted, norm);
 }
 
 Tensor alpha_flow_loss(const MeanVelocity& u, const PathPoint& at, const Tensor& s, const Tensor& alpha,

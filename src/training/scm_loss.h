@@ -6,11 +6,16 @@
 
 namespace cm {
 
+struct ScmTangent {
+  Tensor output;  // F, differentiable in its parameters
+  Tensor g;       // without gradient
+};
+
 // g = −cos² t (σ_d F − dx_t/dt) − r cos t sin t (x_t + σ_d dF/dt), dF/dt along the trajectory (sCM Algorithm
-// 1): for r = 1, cos t · df/dt, which vanishes for a consistency function. `warmup` is r, [B]. No gradient
-// reaches F's parameters.
-Tensor scm_tangent(const RawNetwork& network, const PathPoint& point, const Tensor& warmup,
-                   double sigma_data);
+// 1): for r = 1, cos t · df/dt, which vanishes for a consistency function. `warmup` is r, [B]. Both by one
+// pass.
+ScmTangent scm_tangent(const RawNetwork& network, const PathPoint& point, const Tensor& warmup,
+                       double sigma_data);
 
 // g/(‖g‖ + c), ‖·‖ the root mean square over each sample.
 Tensor normalized_tangent(const Tensor& tangent, double c);

@@ -44,12 +44,10 @@ Objective scm_objective(const ScmOptions& options, const Binding& binding, const
     const Tensor& t = draws.levels[1];
     const Tensor& r = draws.levels[2];
     const PathPoint on_data = path.between(batch.x, draws.noise, t);
-    // The same dropout mask for F and for the tangent.
     const RawNetwork network = student.raw_network(batch.labels, dropout_key(seed, batch));
     const PathPoint point{on_data.z, t, no_grad([&] { return velocity(batch, on_data); })};
-    const Tensor g = scm_tangent(network, point, r, path.sigma_data);
-    return scm_loss(network(point.z / path.sigma_data, t), normalized_tangent(g, c),
-                    weighting->forward(sigma));
+    const auto [output, g] = scm_tangent(network, point, r, path.sigma_data);
+    return scm_loss(output, normalized_tangent(g, c), weighting->forward(sigma));
   };
   Objective objective = drawn_objective(draw, losses, sigmas);
   objective.learned = weighting.ptr();

@@ -46,7 +46,8 @@ TEST(StepMemory, IsWhatStepsTake) {
   for (const auto& [objective, config] :
        {std::pair<ObjectiveKind, std::string>{kObjective<EdmOptions>, "objective: edm\n"},
         {kObjective<CdOptions>, "objective: cd\nteacher: {checkpoint: t}\n"},
-        {kObjective<CtOptions>, "objective: ct\n"}}) {
+        {kObjective<CtOptions>, "objective: ct\n"},
+        {kObjective<SctOptions>, "objective: sct\n"}}) {
     const BenchCase bench_case = small_steps_case();
     const MeasuredStep measured = measured_step(bench_case, objective);
     const StepMemory computed = step_memory(setup_of(bench_case, config));

@@ -75,6 +75,30 @@ TEST(Jvp, BothWaysAgreeAndOnlyOneIsDifferentiable) {
   EXPECT_NEAR(parameter.grad().item<double>(), expected, 1e-5 * std::abs(expected));
 }
 
+// f = p x σ: one pass, whose value learns and whose tangent is a number.
+TEST(Jvp, TheValueOfOnePassLearnsAndItsTangentIsANumber) {
+  const Tensor x = some_x();
+  const Tensor parameter = torch::tensor({1.5}, torch::kFloat64).requires_grad_(true);
+  int evaluations = 0;
+  const Denoiser f = [&](const Tensor& at, const Tensor& sigma) {
+    ++evaluations;
+    return (parameter * at * per_sample(sigma, at)).sin();
+  };
+  const Direction direction = along_trajectory(x, kSigma);
+  const auto [value, tangent] = jvp_with_graph(f, x, kSigma, direction);
+  EXPECT_EQ(evaluations, 1);
+  EXPECT_FALSE(tangent.requires_grad());
+  const Jvp alone = jvp(f, x, kSigma, direction);
+  EXPECT_FALSE(alone.value.requires_grad());
+  EXPECT_TRUE(torch::equal(tangent, alone.tangent));
+  EXPECT_TRUE(torch::equal(value, alone.value));
+  (value * tangent).sum().backward();
+  const Tensor slope = x * per_sample(kSigma, x) * alone.value.square().neg().add(1).sqrt() *
+                       (parameter.detach() * x * per_sample(kSigma, x)).cos().sign();
+  EXPECT_NEAR(parameter.grad().item<double>(), (slope * tangent).sum().item<double>(),
+              1e-9 * std::abs(parameter.grad().item<double>()));
+}
+
 TEST(Jvp, AFunctionThatDoesNotDependOnItsInputsHasNoTangent) {
   const Tensor x = some_x();
   const Denoiser constant = [](const Tensor& at, const Tensor&) { return torch::ones_like(at.detach()); };

@@ -6,7 +6,9 @@
 
 #include <cmath>
 
+#include "cm/base/dual.h"
 #include "cm/base/random.h"
+#include "support/dual_level.h"
 
 namespace cm {
 namespace {
@@ -114,16 +116,22 @@ TEST(WinogradConvolution, CanBeDifferentiatedTwice) {
   EXPECT_LT(error(second(with_gradients(layer, torch::kFloat32), convolution_3x3), exact), 2e-5);
 }
 
-TEST(WinogradConvolution, LeavesTangentsToLibTorch) {
-  const Layer layer = random_layer(2, 16, 32, 8, 8);
-  const uint64_t level = torch::autograd::forward_ad::enter_dual_level();
+// Of a dual, both by the kernel; a weight that has a tangent it leaves to LibTorch.
+TEST(WinogradConvolution, ATangentIsAConvolutionWithoutBias) {
+  const Layer layer = with_gradients(random_layer(2, 16, 32, 8, 8), torch::kFloat32);
   const Tensor direction = normal({.seed = 9}, sample_range(0, 2), {16, 8, 8});
-  const Tensor dual = at::_make_dual(layer.x, direction, static_cast<int64_t>(level));
-  const auto [y, tangent] =
-      at::_unpack_dual(convolution_3x3(dual, layer.weight, layer.bias), static_cast<int64_t>(level));
-  const Tensor expected = torch::conv2d(direction, layer.weight, {}, 1, 1);
-  EXPECT_TRUE(torch::allclose(tangent, expected, 1e-5, 1e-5));
-  torch::autograd::forward_ad::exit_dual_level(level);
+  const test::DualLevel level;
+  const Tensor y = convolution_3x3(dual(layer.x, direction), layer.weight, layer.bias);
+  EXPECT_TRUE(torch::equal(value_of(y), convolution_3x3(layer.x, layer.weight, layer.bias)));
+  EXPECT_TRUE(torch::equal(tangent_of(y), convolution_3x3(direction, layer.weight, {})));
+  EXPECT_FALSE(y._fw_grad(0).requires_grad());
+  EXPECT_TRUE(value_of(y).requires_grad());
+
+  const Tensor turned = normal({.seed = 10}, sample_range(0, 32), {16, 3, 3});
+  const Tensor of_weight = convolution_3x3(layer.x, dual(layer.weight.detach(), turned), layer.bias);
+  EXPECT_LT(error(tangent_of(of_weight),
+                  torch::conv2d(layer.x.to(torch::kFloat64), turned.to(torch::kFloat64), {}, 1, 1)),
+            2e-6);
 }
 
 }  // namespace

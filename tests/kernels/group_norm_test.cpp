@@ -3,16 +3,17 @@
 #include <ATen/Parallel.h>
 #include <gmock/gmock.h>
 #include <torch/csrc/autograd/autograd.h>
-#include <torch/csrc/autograd/forward_grad.h>
 #include <torch/csrc/autograd/function.h>
 
 #include <limits>
 
+#include "cm/base/dual.h"
 #include "cm/base/random.h"
 #include "kernels/group_norm_cases.h"
 #include "src/kernels/cuda_call.h"
 #include "support/closeness.h"
 #include "support/devices.h"
+#include "support/dual_level.h"
 #include "support/message_of.h"
 
 namespace cm {
@@ -228,22 +229,81 @@ TEST(GroupNormKernel, ASecondBackwardPassIsThePlainPaths) {
   });
 }
 
-TEST(GroupNormKernel, ForwardModeIsThePlainPaths) {
-  const uint64_t level = torch::autograd::ForwardADLevel::get_next_idx();
-  for (size_t which = 0; which < 4; ++which) {
-    const torch::NoGradGuard no_graph;
-    Case it = some_case({2, 64, 8, 6, 6}, torch::MemoryFormat::ChannelsLast, true, Activation::silu);
-    Tensor* const inputs[] = {&it.x, &it.norm.weight, &it.norm.bias, &it.condition};
-    Tensor& input = *inputs[which];
-    input = at::_make_dual(input, input.cos(), static_cast<int64_t>(level));
-    const auto ours = at::_unpack_dual(fused(it), static_cast<int64_t>(level));
-    const auto theirs = at::_unpack_dual(plain(it), static_cast<int64_t>(level));
-    ASSERT_TRUE(std::get<1>(ours).defined());
-    EXPECT_TRUE(torch::equal(std::get<0>(ours), std::get<0>(theirs)));
-    EXPECT_TRUE(torch::equal(std::get<1>(ours), std::get<1>(theirs)));
-    EXPECT_GT(test::largest(std::get<1>(ours)), 0.1);
+// Which inputs are dual.
+struct Moving {
+  bool x;
+  bool condition;
+};
+
+// The case's own tangents where it moves, in the types of its values.
+Case moving(Case it, const Moving& which) {
+  if (which.x) it.x = dual(it.x.detach(), it.dy);
+  if (which.condition) it.condition = dual(it.condition.detach(), it.condition.detach().cos());
+  return it;
+}
+
+void expect_plain_tangent(const Case& it, const Moving& which, const Place& place) {
+  const Case single = it.leaves();
+  const Case exact = it.as(torch::kFloat64);
+  const test::DualLevel level;
+  const Tensor y = fused(moving(single, which));
+  const Tensor expected = tangent_of(no_grad([&] { return plain(moving(exact, which)); }));
+  EXPECT_LT(error(tangent_of(y), expected), 2 * place.rounding);
+  EXPECT_GT(test::largest(expected), 0.01);
+  EXPECT_FALSE(y._fw_grad(0).requires_grad());
+  EXPECT_EQ(y._fw_grad(0).strides(), y.strides());
+  EXPECT_TRUE(torch::equal(value_of(y), fused(single)));
+  EXPECT_TRUE(value_of(y).requires_grad());
+}
+
+TEST(GroupNormKernel, ItsTangentAgreesWithThePlainPathsInDouble) {
+  for (const Place& place : places()) {
+    for_each_case([&](const Case& on_cpu) {
+      const Case it = on_cpu.on(place.device, place.images);
+      if (on_cpu.x.numel() == on_cpu.x.size(0) * on_cpu.norm.groups) return;  // groups of one number stay 0
+      expect_plain_tangent(it, {.x = true, .condition = false}, place);
+      if (!it.condition.defined()) return;
+      expect_plain_tangent(it, {.x = true, .condition = true}, place);
+      expect_plain_tangent(it, {.x = false, .condition = true}, place);
+    });
   }
-  torch::autograd::ForwardADLevel::release_idx(level);
+}
+
+TEST(GroupNormKernel, TheNumberOfThreadsDoesNotChangeItsTangent) {
+  const int threads = at::get_num_threads();
+  const Case it = some_case({3, 96, 32, 33, 32}, kFormats[1], true, Activation::silu);
+  const auto with_threads = [&](int count) {
+    at::set_num_threads(count);
+    const test::DualLevel level;
+    return tangent_of(fused(moving(it, {.x = true, .condition = true})));
+  };
+  EXPECT_TRUE(torch::equal(with_threads(1), with_threads(3)));
+  at::set_num_threads(threads);
+}
+
+// Parameters that have tangents have them by the operators alone.
+TEST(GroupNormKernel, TangentsOfParametersAreThePlainPaths) {
+  for (const bool of_weight : {true, false}) {
+    const torch::NoGradGuard no_graph;
+    const test::DualLevel level;
+    Case it = some_case({2, 64, 8, 6, 6}, torch::MemoryFormat::ChannelsLast, true, Activation::silu);
+    Tensor& parameter = of_weight ? it.norm.weight : it.norm.bias;
+    parameter = dual(parameter, parameter.cos());
+    it = moving(it, {.x = true, .condition = false});
+    const Tensor y = fused(it);
+    EXPECT_TRUE(torch::equal(value_of(y), value_of(plain(it))));
+    EXPECT_TRUE(torch::equal(tangent_of(y), tangent_of(plain(it))));
+    EXPECT_GT(test::largest(tangent_of(y)), 0.1);
+  }
+}
+
+TEST(GroupNormKernel, TheTangentOfAnActivation) {
+  const Tensor h = torch::linspace(-8, 8, 33, torch::kFloat64);
+  const test::DualLevel level;
+  const Tensor y = activated(dual(h, h.cos()), Activation::silu);
+  const Tensor s = h.sigmoid();
+  EXPECT_LT(error(tangent_of(y), h.cos() * s * (1 + h * (1 - s))), 1e-15);
+  EXPECT_LT(error(value_of(y), h * s), 1e-15);
 }
 
 TEST(GroupNormKernel, OtherTypesTakeThePlainPath) {

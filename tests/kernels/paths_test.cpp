@@ -4,11 +4,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
-#include <torch/csrc/autograd/forward_grad.h>
 
+#include "cm/base/dual.h"
 #include "cm/kernels/convolution.h"
 #include "cm/kernels/group_norm.h"
 #include "cm/kernels/multi_tensor.h"
+#include "support/dual_level.h"
 
 namespace cm {
 namespace {
@@ -32,9 +33,8 @@ void in_autocast(const std::function<void()>& body) {
 
 // body(x with a tangent).
 void with_tangent(const Tensor& x, const std::function<void(const Tensor&)>& body) {
-  const auto level = static_cast<int64_t>(torch::autograd::forward_ad::enter_dual_level());
-  body(at::_make_dual(x, torch::ones_like(x), level));
-  torch::autograd::forward_ad::exit_dual_level(static_cast<uint64_t>(level));
+  const test::DualLevel level;
+  body(dual(x, torch::ones_like(x)));
 }
 
 // y = f(x) has a gradient that can be differentiated in its turn, or not.
@@ -59,7 +59,9 @@ TEST(PathsOfConvolution, AreCountedWithTheirReasons) {
   expect(Obstacle::few_pixels, [&] { convolve(torch::ones({1, 16, 4, 4})); });
   expect(Obstacle::type, [&] { convolve(x.to(torch::kFloat64)); });
   expect(Obstacle::autocast, [&] { in_autocast([&] { convolve(x); }); });
-  expect(Obstacle::tangent, [&] { with_tangent(x, [](const Tensor& dual) { convolve(dual); }); });
+  expect(Obstacle::tangent, [&] {
+    with_tangent(torch::ones({16, 16, 3, 3}), [&](const Tensor& weight) { convolution_3x3(x, weight, {}); });
+  });
   const Tensor elsewhere = torch::empty({16, 16, 3, 3}, torch::kMeta);
   EXPECT_EQ(obstacle_to_winograd(elsewhere, elsewhere, {}), Obstacle::device);
 }
@@ -73,9 +75,13 @@ TEST(PathsOfConvolution, OfItsGradientAreToo) {
   }
 }
 
+Tensor normalize(const Tensor& x, const Tensor& weight) {
+  const Tensor ones = torch::ones_like(weight.detach());
+  return group_norm(x, {.groups = 2, .epsilon = 1e-5, .weight = weight, .bias = ones}, {}, Activation::silu);
+}
+
 Tensor normalize(const Tensor& x) {
-  const Tensor ones = torch::ones({x.size(1)});
-  return group_norm(x, {.groups = 2, .epsilon = 1e-5, .weight = ones, .bias = ones}, {}, Activation::silu);
+  return normalize(x, torch::ones({x.size(1)}));
 }
 
 TEST(Paths, OfGroupNormAreCountedWithTheirReasons) {
@@ -87,13 +93,30 @@ TEST(Paths, OfGroupNormAreCountedWithTheirReasons) {
   expect(Obstacle::type, [&] { normalize(x.to(torch::kBFloat16)); });
   expect(Obstacle::empty, [&] { normalize(torch::ones({0, 4, 3, 3})); });
   expect(Obstacle::autocast, [&] { in_autocast([&] { normalize(x); }); });
-  expect(Obstacle::tangent, [&] { with_tangent(x, normalize); });
+  expect(Obstacle::tangent,
+         [&] { with_tangent(torch::ones({4}), [&](const Tensor& w) { normalize(x, w); }); });
   for (const bool twice : {false, true}) {
     const Tensor leaf = x.clone().requires_grad_(true);
     const Tensor y = normalize(leaf);
     expect_path(Kernel::group_norm_gradient, twice ? std::optional(Obstacle::twice) : std::nullopt,
                 [&] { backward(leaf, y, twice); });
   }
+}
+
+TEST(Paths, OfADualTheValueAndTheTangentAreCounted) {
+  const Tensor x = torch::ones({2, 16, 8, 8});
+  const auto lines = [](const std::function<void()>& body) { return lines_of(kernel_calls_during(body)); };
+  EXPECT_THAT(lines([&] { with_tangent(x, [](const Tensor& moving) { convolve(moving); }); }),
+              ElementsAre("convolution_3x3: 2 by the kernel"));
+  EXPECT_THAT(lines([&] { with_tangent(x, [](const Tensor& moving) { normalize(moving); }); }),
+              ElementsAre("group_norm: 1 by the kernel", "group_norm_tangent: 1 by the kernel"));
+  EXPECT_THAT(lines([&] {
+                with_tangent(x.to(torch::kFloat64), [](const Tensor& moving) {
+                  normalize(moving, torch::ones({16}, torch::kFloat64));
+                });
+              }),
+              ElementsAre("group_norm: 0 by the kernel, 1 by LibTorch (type: 1)",
+                          "group_norm_tangent: 0 by the kernel, 1 by LibTorch (type: 1)"));
 }
 
 AdamState state_of(const Tensor& like) {

@@ -4,6 +4,7 @@
 #include <torch/csrc/autograd/autograd.h>
 
 #include "cm/diffusion/jvp.h"
+#include "cm/nn/perceptron.h"
 #include "cm/training/model.h"
 #include "support/closeness.h"
 #include "support/tiny_model.h"
@@ -13,17 +14,24 @@ namespace {
 
 using test::relative_difference;
 
+constexpr const char* kDoubleNorm = "adm, double norm";
+
+NetworkOptions network_of(const std::string& architecture, bool checkpointing, int64_t side) {
+  UNetOptions network = test::tiny_network();
+  network.channel_mult = {1, 1};
+  network.attention_resolutions = {side / 2, side};
+  network.head_channels = 16;
+  network.dropout = 0.3;
+  network.activation_checkpointing = checkpointing;
+  if (architecture == kDoubleNorm) network.scale_shift_norm = network.double_norm = true;
+  return test::of_architecture(architecture == kDoubleNorm ? "adm" : architecture, network);
+}
+
 // Two levels, the lower one with attention; f is x at ε alone, and nowhere near here.
 Model small_model(const std::string& architecture, torch::Dtype dtype = torch::kFloat64,
                   bool checkpointing = false) {
   ModelOptions options = test::tiny_options();
-  UNetOptions network = test::tiny_network();
-  network.channel_mult = {1, 1};
-  network.attention_resolutions = {2, 4};
-  network.head_channels = 16;
-  network.dropout = 0.3;
-  network.activation_checkpointing = checkpointing;
-  options.network = test::of_architecture(architecture, network);
+  options.network = network_of(architecture, checkpointing, options.image.size);
   Model model = test::tiny_model(options, 4);
   model.network().to(dtype);
   return model;
@@ -63,7 +71,9 @@ Tensor central_difference(const Denoiser& f, const Input& input) {
 
 template <class Check>
 void for_each_architecture(const Check& check) {
-  for (const auto& architecture : test::architectures()) {
+  auto architectures = test::architectures();
+  architectures.emplace_back(kDoubleNorm);
+  for (const auto& architecture : architectures) {
     SCOPED_TRACE(architecture);
     check(architecture);
   }
@@ -146,11 +156,74 @@ TEST(JvpOfNetworks, ActivationCheckpointingChangesNothing) {
   });
 }
 
+// The loss f · sg(u) of one pass and of a pass for each.
+TEST(JvpOfNetworks, OnePassHasTheValueTheTangentAndTheGradientOfTwo) {
+  for_each_architecture([](const std::string& architecture) {
+    const Input input;
+    const auto results = [&](bool one_pass, bool checkpointing) {
+      const Model model = small_model(architecture, torch::kFloat64, checkpointing);
+      const Denoiser f = function_of(model, input);
+      Jvp found;
+      if (one_pass) {
+        found = jvp_with_graph(f, input.x, input.sigma, input.direction);
+      } else {
+        found = {f(input.x, input.sigma), jvp(f, input.x, input.sigma, input.direction).tangent};
+      }
+      (found.value * found.tangent).sum().backward();
+      std::vector<Tensor> all = {found.value.detach(), found.tangent};
+      for (const auto& parameter : model.parameters())
+        all.push_back(parameter.grad().defined() ? parameter.grad() : torch::zeros({}));
+      return all;
+    };
+    const auto two = results(false, false);
+    for (const bool checkpointing : {false, true}) {
+      const auto one = results(true, checkpointing);
+      ASSERT_EQ(one.size(), two.size());
+      for (size_t i = 0; i < one.size(); ++i) {
+        EXPECT_LT(test::largest_difference(one[i], two[i]), 1e-11 * (1 + test::largest(two[i])))
+            << i << (checkpointing ? ", recomputed" : "");
+      }
+    }
+  });
+}
+
+TEST(JvpOfNetworks, OfAPerceptronAgreesWithFiniteDifferences) {
+  Perceptron network({}, {.channels = 1, .size = 4, .classes = 0}, 5);
+  network.to(torch::kFloat64);
+  const Denoiser f = [&](const Tensor& x, const Tensor& time) { return network.forward(x, {time}); };
+  const Input input;
+  const Jvp found = jvp_with_graph(f, input.x, input.sigma, input.direction);
+  EXPECT_LT(relative_difference(found.tangent, central_difference(f, input)), 1e-6);
+  EXPECT_TRUE(torch::equal(found.value, f(input.x, input.sigma)));
+}
+
 TEST(JvpOfNetworks, RecomputedBlocksCannotBeDifferentiatedTwice) {
   const Model model = small_model("adm", torch::kFloat64, /*checkpointing=*/true);
   const Input input;
   EXPECT_THROW(differentiable_jvp(function_of(model, input), input.x, input.sigma, input.direction),
                c10::Error);
+}
+
+// Of layers whose kernels compute tangents: fp32, sides and channels that they take.
+TEST(JvpOfNetworks, TheKernelsTangentIsTheOperators) {
+  for_each_architecture([](const std::string& architecture) {
+    ModelOptions options = test::tiny_options(Parameterization::trig);
+    options.image = {.channels = 3, .size = 16, .classes = 3};
+    options.network = network_of(architecture, /*checkpointing=*/false, options.image.size);
+    const auto results = [&](torch::Dtype type) {
+      Model model = test::tiny_model(options, 4);
+      model.network().to(type);
+      const auto image = [&](uint64_t seed) {
+        return normal({.seed = seed}, sample_range(0, 3), {3, 16, 16}).to(type);
+      };
+      const RawNetwork raw = model.raw_network(torch::tensor({0, 1, 2}), {});
+      return jvp_with_graph(raw, image(1), torch::tensor({0.2, 0.7, 1.4}, type),
+                            {image(2), torch::tensor({1.0, -0.5, 0.3}, type)});
+    };
+    const auto [single, exact] = std::pair(results(torch::kFloat32), results(torch::kFloat64));
+    EXPECT_LT(relative_difference(single.value, exact.value), 2e-5);
+    EXPECT_LT(relative_difference(single.tangent, exact.tangent), 2e-5);
+  });
 }
 
 // In fp32 a tangent of size 1 at σ = 0.05 is what is left of 250/σ ∂F/∂time = 5000 ∂F/∂time, so that some

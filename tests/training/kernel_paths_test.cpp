@@ -84,10 +84,12 @@ struct DistillationRun {
     return options;
   }
 
-  void step() {
-    trainer.step({normal({.seed = 3}, sample_range(0, kStepImages), {3, 8, 8}),
-                  torch::arange(kStepImages).remainder(10)});
+  static Batch batch() {
+    return {normal({.seed = 3}, sample_range(0, kStepImages), {3, 8, 8}),
+            torch::arange(kStepImages).remainder(10)};
   }
+
+  void step() { trainer.step(batch()); }
 
   Model student;
   Model target;
@@ -195,6 +197,42 @@ TEST(KernelPaths, AStepOfEveryArchitectureLeavesThemWhereItIsSaidAlone) {
   }
 }
 
+// A step of sCT goes once through the student with its tangent, and back.
+void expect_fast_tangents(const PathCase& path_case) {
+  Model student(DistillationRun::options_of(path_case.network, Parameterization::trig), torch::kCPU, 1);
+  const Objective objective = objective_of(SctOptions{}, {.student = student, .seed = 7});
+  Trainer trainer(DistillationRun::train_options(), {}, {.rates = {0.5}}, objective, student, nullptr);
+  std::vector<std::string> operators;
+  const KernelCalls calls = kernel_calls_during(
+      [&] { operators = test::operators_of([&] { trainer.step(DistillationRun::batch()); }); });
+  const PathCounts& convolved = calls.at(Kernel::convolution_3x3);
+  KernelCalls expected = {{Kernel::convolution_3x3, convolved},
+                          {Kernel::norm_of, {1, {}}},
+                          {Kernel::adam_update, {1, {}}},
+                          {Kernel::update_averages, {1, {}}}};
+  if (const auto norms = calls.find(Kernel::group_norm); norms != calls.end()) {
+    for (const Kernel kernel :
+         {Kernel::group_norm, Kernel::group_norm_gradient, Kernel::group_norm_tangent}) {
+      expected[kernel] = {norms->second.by_kernel, {}};
+    }
+  }
+  if (!obstacle_to_any_winograd(torch::kCPU)) {
+    const auto narrow = static_cast<int64_t>(path_case.narrow.size());
+    expected[Kernel::convolution_3x3].by_operators = {{Obstacle::channels, 2 * narrow}};
+    expected[Kernel::convolution_3x3_gradient] = {convolved.by_kernel / 2, {}};
+    EXPECT_GT(convolved.by_kernel, 0);
+  }
+  EXPECT_THAT(lines_of(calls), ElementsAreArray(lines_of(expected)));
+  EXPECT_THAT(slow_operators(operators), ElementsAre());
+}
+
+TEST(KernelPaths, AStepWithTangentsLeavesThemWhereItIsSaidAlone) {
+  for (const PathCase& path_case : path_cases()) {
+    SCOPED_TRACE(path_case.name);
+    expect_fast_tangents(path_case);
+  }
+}
+
 // Every obstacle that the calls of all kernels met.
 std::map<Kernel, std::vector<Obstacle>> obstacles_in(const KernelCalls& calls) {
   std::map<Kernel, std::vector<Obstacle>> met;
@@ -204,17 +242,13 @@ std::map<Kernel, std::vector<Obstacle>> obstacles_in(const KernelCalls& calls) {
   return met;
 }
 
-TEST(KernelPaths, OfAllMethodsThoseThatDifferentiateForwardAloneLeaveThem) {
+// Tangents are computed by the kernels that compute values, or by one of their own.
+TEST(KernelPaths, OfAllMethodsNoneLeavesThemForMore) {
   for (const ObjectiveKind method : test::kMethods) {
     SCOPED_TRACE(to_string(method));
     test::TinyRun run(method);
     const auto met = obstacles_in(kernel_calls_during([&] { run.train_to(2); }));
     std::map<Kernel, std::vector<Obstacle>> expected = {{Kernel::convolution_3x3, {Obstacle::channels}}};
-    // α-Flow's first steps have none.
-    if (run.method.derivative != Derivative::none && method != kObjective<AlphaFlowOptions>) {
-      expected = {{Kernel::convolution_3x3, {Obstacle::tangent, Obstacle::channels}},
-                  {Kernel::group_norm, {Obstacle::tangent}}};
-    }
     if (const auto all = obstacle_to_any_winograd(torch::kCPU)) expected[Kernel::convolution_3x3] = {*all};
     EXPECT_EQ(met, expected);
   }

@@ -45,9 +45,9 @@ PathPoint point_of(const Tensor& x_t) {
 
 TEST(ScmLoss, TheTangentOfTheExactConsistencyFunctionVanishes) {
   const PathPoint point = point_of(random_images(1));
-  EXPECT_LT(test::largest(scm_tangent(exact_network, point, everywhere(1), kSigmaData)), 1e-12);
-  EXPECT_GT(test::largest(scm_tangent(exact_network, point, everywhere(0.5), kSigmaData)), 1e-3);
-  EXPECT_GT(test::largest(scm_tangent(arbitrary_network, point, everywhere(1), kSigmaData)), 1e-3);
+  EXPECT_LT(test::largest(scm_tangent(exact_network, point, everywhere(1), kSigmaData).g), 1e-12);
+  EXPECT_GT(test::largest(scm_tangent(exact_network, point, everywhere(0.5), kSigmaData).g), 1e-3);
+  EXPECT_GT(test::largest(scm_tangent(arbitrary_network, point, everywhere(1), kSigmaData).g), 1e-3);
 }
 
 // For r = 1 the tangent is cos t · df/dt along the trajectory, here by central differences over the exact
@@ -63,7 +63,7 @@ TEST(ScmLoss, TheTangentIsTheDerivativeAlongTheTrajectory) {
   };
   const double h = 1e-5;
   const Tensor expected = kTime.cos().unsqueeze(1) * (f_at(h) - f_at(-h)) / (2 * h);
-  const Tensor g = scm_tangent(arbitrary_network, point, everywhere(1), kSigmaData);
+  const Tensor g = scm_tangent(arbitrary_network, point, everywhere(1), kSigmaData).g;
   EXPECT_LT(test::relative_difference(g, expected), 1e-7);
 }
 
@@ -72,7 +72,7 @@ TEST(ScmLoss, WithoutWarmupTheTangentIsThatOfADiffusionModel) {
   const PathPoint point = point_of(random_images(1));
   const Tensor residual = kSigmaData * arbitrary_network(point.z / kSigmaData, kTime) - point.velocity;
   const Tensor expected = -kTime.cos().square().unsqueeze(1) * residual;
-  EXPECT_LT(largest_difference(scm_tangent(arbitrary_network, point, everywhere(0), kSigmaData), expected),
+  EXPECT_LT(largest_difference(scm_tangent(arbitrary_network, point, everywhere(0), kSigmaData).g, expected),
             1e-14);
 }
 
@@ -99,12 +99,20 @@ TEST(ScmLoss, TheGradientIsMinusTheWeightedTangent) {
   EXPECT_LT(largest_difference(w.grad(), factor * square - 1), 1e-14);
 }
 
-TEST(ScmLoss, NoGradientReachesTheNetworkThroughTheTangent) {
-  const Tensor parameter = torch::ones({1}, torch::kFloat64).requires_grad_(true);
+TEST(ScmLoss, TheOutputLearnsAndNoGradientReachesTheNetworkThroughTheTangent) {
+  const Tensor parameter = torch::full({1}, 2, torch::kFloat64).requires_grad_(true);
+  int evaluations = 0;
   const RawNetwork network = [&](const Tensor& y, const Tensor& t) {
+    ++evaluations;
     return parameter * arbitrary_network(y, t);
   };
-  EXPECT_FALSE(scm_tangent(network, point_of(random_images(1)), everywhere(1), kSigmaData).requires_grad());
+  const PathPoint point = point_of(random_images(1));
+  const auto [output, g] = scm_tangent(network, point, everywhere(1), kSigmaData);
+  EXPECT_EQ(evaluations, 1);
+  EXPECT_FALSE(g.requires_grad());
+  output.sum().backward();
+  const Tensor slope = arbitrary_network(point.z / kSigmaData, kTime).sum();
+  EXPECT_LT(largest_difference(parameter.grad()[0], slope), 1e-12);
 }
 
 }  // namespace

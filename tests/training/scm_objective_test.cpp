@@ -62,7 +62,7 @@ TEST(ScmObjective, TheLossIsItsFormula) {
   const Tensor x_t = per_sample(t.cos(), z) * (batch.x + per_sample(sigma, z) * z);
   const Tensor velocity = per_sample(t.cos(), z) * sigma_data * z - per_sample(t.sin(), z) * batch.x;
   const RawNetwork network = student.raw_network(batch.labels, {});
-  const Tensor tangent = scm_tangent(network, {x_t, t, velocity}, torch::ones_like(t), sigma_data);
+  const Tensor tangent = scm_tangent(network, {x_t, t, velocity}, torch::ones_like(t), sigma_data).g;
   const Tensor expected =
       scm_loss(network(x_t / sigma_data, t), normalized_tangent(tangent, 0.1), torch::zeros_like(t));
   EXPECT_LT(test::relative_difference(objective.losses(batch), expected), 1e-3);

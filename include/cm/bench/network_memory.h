@@ -64,4 +64,9 @@ NetworkSizes sizes_of(const NetworkOptions& options, const ImageSpec& image, Ker
 // trunk's type: 4 or 2.
 PassMemory pass_memory(const std::vector<Segment>& segments, int64_t computed_bytes);
 
+// The most during forward and backward pass of one image whose value comes with a tangent
+// (cm/diffusion/jvp.h): tangents live until the next layer has taken them, those of skip connections until
+// their other end.
+double training_peak_with_tangent(const std::vector<Segment>& segments, int64_t computed_bytes);
+
 }  // namespace cm

@@ -12,7 +12,7 @@ struct StepSetup {
   ImageSpec image;
   bool target = false;
   bool teacher = false;
-  bool tangent = false;  // a pass in forward mode, as continuous-time losses make
+  bool tangent = false;  // the student's pass carries one, as continuous-time losses need it
   bool lpips = false;    // as the distance
   int64_t averages = 0;
   int64_t computed_bytes = 4;  // of a number in the trunk: 4, or in mixed precision 2

@@ -17,8 +17,13 @@ struct Jvp {
 };
 
 // Both by one pass of forward-mode automatic differentiation, without autograd state: no gradient reaches f's
-// parameters. Attention inside f runs by its plain formula, the fused kernels having no forward mode.
+// parameters.
 Jvp jvp(const Denoiser& f, const Tensor& x, const Tensor& sigma, const Direction& direction);
+
+// The same pass, whose value is differentiable in f's parameters and whose tangent is a number, for losses
+// like ‖f − sg(f − g)‖² with g made of the tangent. Where f's layers compute as cm/base/dual.h says, as
+// those of cm/nn do, the backward pass keeps what it keeps of f(x, σ) alone.
+Jvp jvp_with_graph(const Denoiser& f, const Tensor& x, const Tensor& sigma, const Direction& direction);
 
 // The same numbers, differentiable in f's parameters, by two backward passes (the first is linear in its seed
 // v: u = ∂/∂v ⟨∂f/∂(x, σ)ᵀ v, (ẋ, σ̇)⟩).

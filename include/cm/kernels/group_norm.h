@@ -6,9 +6,10 @@
 // mean and var over the channels of a group and all positions of an image. x may be of half precision with
 // parameters and a condition in fp32: then only x and y are, and their gradients. The kernels take both
 // layouts, and the result has the input's: fp32 on the CPU, and on GPUs, where the library was built with
-// nvcc, fp32 and half precision. In other types, under autocast and under forward-mode differentiation the
-// same is composed of LibTorch's operators; a gradient that is itself to be differentiated is that
-// composition's. Results do not change from run to run.
+// nvcc, fp32 and half precision. In other types and under autocast the same is composed of LibTorch's
+// operators; a gradient that is itself to be differentiated is that composition's. Of a dual x or condition
+// (cm/base/dual.h) the tangent has a kernel of its own for fp32 on the CPU. Results do not change from run
+// to run.
 #pragma once
 
 #include "cm/base/tensor.h"
@@ -17,7 +18,7 @@ namespace cm {
 
 enum class Activation { none, silu };
 
-// act(h), by LibTorch's operators.
+// act(h), by LibTorch's operators; h may be dual.
 Tensor activated(const Tensor& h, Activation activation);
 
 struct NormParameters {
@@ -32,7 +33,11 @@ struct NormParameters {
 Tensor group_norm(const Tensor& x, const NormParameters& norm, const Tensor& condition,
                   Activation activation);
 
-// The same by LibTorch's operators, whatever the device.
+// The tangent of the same, x or the condition or both being dual.
+Tensor group_norm_tangent(const Tensor& x, const NormParameters& norm, const Tensor& condition,
+                          Activation activation);
+
+// The first by LibTorch's operators, whatever the device.
 Tensor plain_group_norm(const Tensor& x, const NormParameters& norm, const Tensor& condition,
                         Activation activation);
 

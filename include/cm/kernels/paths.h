@@ -14,12 +14,13 @@
 namespace cm {
 
 // Functions of cm/kernels, named as there. The gradient of a call that LibTorch's operators took is theirs as
-// well, and not counted again.
+// well, and not counted again. The tangent of a convolution is another convolution.
 enum class Kernel {
   convolution_3x3,
   convolution_3x3_gradient,
   group_norm,
   group_norm_gradient,
+  group_norm_tangent,
   unit_rows,  // and scale_rows
   unit_rows_gradient,
   norm_of,
@@ -33,7 +34,7 @@ enum class Obstacle {
   processor,   // has not the instructions that it is written for
   autocast,    // would change types on the way
   type,        // of the numbers
-  tangent,     // of forward-mode differentiation
+  tangent,     // of parameters, in forward-mode differentiation
   twice,       // the gradient is to be differentiated
   layout,      // no strided array
   strides,     // of tensors that go together differ, or numbers lie apart or on one another

@@ -1,5 +1,6 @@
 // The layers that the networks are made of. Each registers its parameters under PyTorch's names and fills
-// them from an Initializer; none has a training mode or touches a global generator.
+// them from an Initializer; none has a training mode or touches a global generator. What they take may be
+// dual (cm/base/dual.h): then their tangents leave no graph behind.
 #pragma once
 
 #include <torch/nn/module.h>
@@ -36,7 +37,7 @@ class LinearImpl : public torch::nn::Module {
  public:
   LinearImpl(Initializer& initializer, int64_t in, int64_t out,
              std::optional<double> xavier_gain = std::nullopt);
-  Tensor forward(const Tensor& x) const { return torch::linear(x, weight, bias); }
+  Tensor forward(const Tensor& x) const;
   Tensor weight;
   Tensor bias;
 };
@@ -101,7 +102,9 @@ class GroupNormImpl : public torch::nn::Module {
   Tensor bias;
 
  private:
+  NormParameters parameters() const { return {options_.groups, options_.epsilon, weight, bias}; }
   Tensor normalized(const Tensor& x, Activation activation) const;
+  Tensor doubly_normalized(const Tensor& x, const Tensor& condition, Activation activation) const;
   Tensor conditioned(const Tensor& x, const Tensor& condition, Activation activation) const;
 
   GroupNormOptions options_;

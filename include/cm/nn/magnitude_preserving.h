@@ -51,9 +51,7 @@ class MpLinearImpl : public MpWeight {
  public:
   MpLinearImpl(Initializer& initializer, int64_t in, int64_t out, double gain = 1)
       : MpWeight(initializer, {out, in}, gain) {}
-  Tensor forward(const Tensor& x, const Tensor& learned_gain = {}) const {
-    return torch::linear(x, scaled(learned_gain));
-  }
+  Tensor forward(const Tensor& x, const Tensor& learned_gain = {}) const;
   // Of one-hot vectors times √in, for labels as class_rows takes them: [B] → [B, out].
   Tensor of_classes(const Tensor& labels) const;
 };
