@@ -62,7 +62,10 @@ TEST(Dual, ATangentApartIsTheSameWithoutAGraph) {
 }
 
 TEST(Dual, OfAnAffineMapTheTangentLeavesOutTheBias) {
-  const auto f = [](const Tensor& x, const Tensor& bias) { return bias.defined() ? 2 * x + bias : 2 * x; };
+  const Tensor weight = torch::full({3}, 2.0, torch::kFloat64).requires_grad_(true);
+  const auto f = [&](const Tensor& x, const Tensor& bias) {
+    return bias.defined() ? weight * x + bias : weight * x;
+  };
   const Tensor bias = torch::full({3}, 5.0, torch::kFloat64).requires_grad_(true);
   const Tensor x = numbers_of_duals();
   const test::DualLevel level;
