@@ -43,8 +43,9 @@ LinearImpl::LinearImpl(Initializer& initializer, int64_t in, int64_t out, std::o
 }
 
 Tensor LinearImpl::forward(const Tensor& x) const {
-  return affine_map(x, bias,
-                    [&](const Tensor& h, const Tensor& added) { return torch::linear(h, weight, added); });
+  return affine_map(x, weight_for(bias, x), [&](const Tensor& h, const Tensor& added) {
+    return torch::linear(h, weight_for(weight, h), added);
+  });
 }
 
 Tensor weight_for(const Tensor& weight, const Tensor& x) {

@@ -2,6 +2,8 @@
 
 #include <numbers>
 
+#include "network_input.h"
+
 namespace cm {
 namespace {
 
@@ -114,13 +116,7 @@ class UNet : public Network {
 
 void check_unet_input(const UNetOptions& options, const ImageSpec& image, const Tensor& x,
                       const Tensor& labels) {
-  const int64_t factor = int64_t{1} << (options.channel_mult.size() - 1);
-  TORCH_CHECK(
-      x.dim() == 4 && x.size(1) == image.channels && x.size(2) % factor == 0 && x.size(3) % factor == 0,
-      "the network takes [B, ", image.channels, ", ", image.size, ", ", image.size, "], got ", x.sizes());
-  TORCH_CHECK(labels.defined() == (image.classes > 0), image.classes > 0
-                                                           ? "a class-conditional network needs labels"
-                                                           : "this network takes no labels");
+  check_network_input(image, int64_t{1} << (options.channel_mult.size() - 1), x, labels);
 }
 
 std::shared_ptr<Network> make_unet(UNetPlan plan, const UNetOptions& options, const ImageSpec& image,

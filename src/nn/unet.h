@@ -17,8 +17,7 @@ inline constexpr const char* kSecondTime = "second_time";
 // Registers the layers of an embedding in the network and returns it.
 using EmbeddingMaker = std::function<EmbeddingFunction(torch::nn::Module& network, Initializer& initializer)>;
 
-// Refuses (c10::Error) what is no batch at the image's size or another that every level can halve, labels
-// where there are no classes, and classes without labels.
+// check_network_input, of sides that every level can halve.
 void check_unet_input(const UNetOptions& options, const ImageSpec& image, const Tensor& x,
                       const Tensor& labels);
 

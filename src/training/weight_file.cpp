@@ -26,6 +26,12 @@ void check_format(const std::filesystem::path& path) {
                           "scripts/convert_checkpoint.py makes a weight file of it"));
 }
 
+// A network that is written by us has its architecture named, or its channels.
+bool names_network(const Json& model) {
+  return model.contains("network") &&
+         (model["network"].contains("architecture") || model["network"].contains("channels"));
+}
+
 // What shapes cannot tell (a side in pixels, attention heads) must be in the metadata; what it says of the
 // rest goes before what the shapes say.
 ModelOptions options_from(const SafetensorsFile& file, const std::filesystem::path& path) {
@@ -42,7 +48,7 @@ ModelOptions options_from(const SafetensorsFile& file, const std::filesystem::pa
   const std::string where = concat(path.string(), ": model");
   ModelOptions options;
   set_from_json(json, where, options);
-  if (!json.contains("network") || !json["network"].contains("channels")) {
+  if (!names_network(json)) {
     const InferredNetwork inferred = infer_network(file.tensors, options.image.size, path.string());
     options.network = inferred.network;
     options.image = inferred.image;

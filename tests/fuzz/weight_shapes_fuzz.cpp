@@ -2,6 +2,7 @@
 #include "cm/io/json.h"
 #include "cm/nn/networks.h"
 #include "fuzz/fuzz_target.h"
+#include "support/small_dit.h"
 #include "support/tiny_model.h"
 
 namespace cm::fuzz {
@@ -18,7 +19,8 @@ std::string shapes_of(const NetworkOptions& network) {
 
 std::vector<std::string> weight_shapes_seeds() {
   return {shapes_of(test::tiny_network()), shapes_of(test::tiny_network<DdpmppOptions>()),
-          shapes_of(test::tiny_ncsnpp()), shapes_of(test::tiny_network<Edm2Options>())};
+          shapes_of(test::tiny_ncsnpp()), shapes_of(test::tiny_network<Edm2Options>()),
+          shapes_of(test::small_dit())};
 }
 
 // As much as a file of a megabyte can hold; a size of 0 lets the others be any.

@@ -5,6 +5,7 @@
 
 #include "cm/base/random.h"
 #include "support/closeness.h"
+#include "support/small_dit.h"
 #include "support/small_unet.h"
 
 namespace cm {
@@ -37,6 +38,7 @@ std::vector<NetworkCase> network_cases() {
           {"ddpmpp", small<DdpmppOptions>()},
           {"ncsnpp", small<NcsnppOptions>()},
           {"edm2", small<Edm2Options>()},
+          {"dit", test::small_dit()},
           {"added condition", added},
           {"double norm", doubled},
           {"recomputed blocks", checkpointed}};

@@ -4,6 +4,7 @@
 
 #include "run/read_run.h"
 #include "support/mistakes_of.h"
+#include "support/small_unet.h"
 
 namespace cm {
 namespace {
@@ -242,9 +243,9 @@ TEST(RunConfig, NumbersThatWouldFillTheMemoryAreMistakes) {
                           HasSubstr("train.batch_size must be in [1, 1048576], got 9223372036854775807")));
 }
 
-// All keys of all architectures, with their defaults: the resolved configs of an earlier version.
+// All keys of all U-Nets, with their defaults: the resolved configs of an earlier version.
 TEST(RunConfig, AResolvedConfigMayHoldTheKeysOfOtherArchitectures) {
-  for (const auto& name : all_names<Alternative<NetworkOptions>>()) {
+  for (const auto& name : test::architectures()) {
     const RunConfig config =
         read_run("objective: ct\n", {"model.head_channels=16", "model.scale_shift_norm=null",
                                      "model.resblock_updown=true", "model.conv_resample=true",
@@ -261,6 +262,8 @@ TEST(RunConfig, AnOptionOfAnotherArchitectureIsAMistake) {
   EXPECT_THAT(
       mistakes_in_run("objective: ct\n", {"model.resblock_updown=false", "model.architecture=ncsnpp"}),
       Contains(HasSubstr("model.resblock_updown belongs to architecture adm, but architecture is ncsnpp")));
+  EXPECT_THAT(mistakes_in_run("objective: ct\n", {"model.architecture=dit", "model.dropout=0.1"}),
+              Contains(HasSubstr("model.dropout belongs to architecture adm, but architecture is dit")));
 }
 
 }  // namespace

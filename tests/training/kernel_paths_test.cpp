@@ -11,6 +11,7 @@
 #include "cm/training/trainer.h"
 #include "support/devices.h"
 #include "support/operators.h"
+#include "support/small_dit.h"
 #include "support/small_unet.h"
 #include "support/tiny_run.h"
 
@@ -210,6 +211,9 @@ void expect_fast_tangents(const PathCase& path_case) {
                           {Kernel::norm_of, {1, {}}},
                           {Kernel::adam_update, {1, {}}},
                           {Kernel::update_averages, {1, {}}}};
+  for (const Kernel kernel : {Kernel::unit_rows, Kernel::unit_rows_gradient}) {
+    if (const auto rows = calls.find(kernel); rows != calls.end()) expected[kernel] = {rows->second.by_kernel, {}};
+  }
   if (const auto norms = calls.find(Kernel::group_norm); norms != calls.end()) {
     for (const Kernel kernel :
          {Kernel::group_norm, Kernel::group_norm_gradient, Kernel::group_norm_tangent}) {
@@ -230,6 +234,22 @@ TEST(KernelPaths, AStepWithTangentsLeavesThemWhereItIsSaidAlone) {
   for (const PathCase& path_case : path_cases()) {
     SCOPED_TRACE(path_case.name);
     expect_fast_tangents(path_case);
+  }
+}
+
+// A transformer has neither convolutions nor group normalisation.
+TEST(KernelPaths, AStepOfATransformerHasFusedAttention) {
+  for (const auto& device : test::devices()) {
+    if (device.is_cuda() && DeviceGraph::obstacle(device)) continue;  // built without nvcc
+    SCOPED_TRACE(device.str());
+    DistillationRun run(test::small_dit(), device);
+    std::vector<std::string> operators;
+    const KernelCalls calls =
+        kernel_calls_during([&] { operators = test::operators_of([&] { run.step(); }); });
+    const KernelCalls expected = {
+        {Kernel::norm_of, {1, {}}}, {Kernel::adam_update, {1, {}}}, {Kernel::update_averages, {3, {}}}};
+    EXPECT_THAT(lines_of(calls), ElementsAreArray(lines_of(expected)));
+    EXPECT_THAT(slow_operators(operators), ElementsAre());
   }
 }
 

@@ -7,6 +7,7 @@
 #include "cm/base/files.h"
 #include "cm/io/json.h"
 #include "support/message_of.h"
+#include "support/small_dit.h"
 #include "support/temporary_folder.h"
 #include "support/tiny_model.h"
 
@@ -62,6 +63,30 @@ TEST(WeightFile, ANetworkThatTheMetadataLeavesOpenIsInferred) {
   EXPECT_EQ(read.parameterization, Parameterization::edm);
   EXPECT_EQ(read.label_dropout, 0);
   EXPECT_FALSE(read.guidance);
+}
+
+TEST(WeightFile, SoIsATransformer) {
+  const TemporaryFolder folder;
+  ModelOptions options = test::tiny_options();
+  options.network = test::small_dit();
+  const Model model = test::tiny_model(options, 1);
+  save_safetensors(
+      folder / "m.safetensors", model.named_weights(),
+      {{"format", "consistency.cpp 1"},
+       {"model", R"({"network": {"heads": 2}, "image": {"size": 4}, "parameterization": "edm"})"}});
+  const ModelOptions read = read_weight_header(folder / "m.safetensors").options;
+  EXPECT_EQ(json_of(read.network), json_of(options.network));
+  EXPECT_EQ(json_of(read.image), json_of(options.image));
+}
+
+// So that what the weights lack of it is said, whatever they are.
+TEST(WeightFile, ANetworkThatTheMetadataNamesIsNotInferred) {
+  const TemporaryFolder folder;
+  ModelOptions options = test::tiny_options();
+  options.network = test::small_dit();
+  save_weights(folder / "m.safetensors", options, {{"a", torch::ones({1})}});
+  EXPECT_THAT(message_of<InputError>([&] { load_model(folder / "m.safetensors", torch::kCPU); }),
+              HasSubstr("weights of another network"));
 }
 
 TEST(WeightFile, FilesThatAreNoModelAreMistakes) {

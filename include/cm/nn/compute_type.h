@@ -1,10 +1,10 @@
 // What the products of a network are computed in.
 //
 // Master weights, gradients, optimizer and averages are fp32 whatever it is. In bf16 and fp16 the trunk of a
-// U-Net, from its first convolution to the last one but one, carries activations of that type and casts its
-// convolutions' weights to it in every pass (Micikevicius et al. 2017, arXiv 1710.03740); embeddings, what is
-// computed within a normalisation, the last normalisation and the last convolution stay fp32, as in the
-// official release.
+// network, from its first layer to the last one but one, carries activations of that type and casts the
+// weights of its convolutions (a transformer: of the linear layers that tokens meet) to it in every pass
+// (Micikevicius et al. 2017, arXiv 1710.03740); embeddings, what is computed within a normalisation, the last
+// normalisation and the last layer stay fp32, as in the official release.
 #pragma once
 
 #include "cm/base/fields.h"

@@ -32,7 +32,7 @@ class Initializer {
 };
 
 // x [B, in] → [B, out]; weight and bias uniform in ±1/√in (PyTorch's default), or with a gain as in
-// Conv2dOptions.
+// Conv2dOptions. They are cast to the type of x.
 class LinearImpl : public torch::nn::Module {
  public:
   LinearImpl(Initializer& initializer, int64_t in, int64_t out,

@@ -41,8 +41,9 @@ struct CommonNetworkOptions {
 // Weights by name, of which names and shapes alone are read: tensors on the meta device will do.
 using WeightShapes = std::map<std::string, Tensor>;
 
-// The label of an example whose class is not told: a class-conditional network leaves out what it adds for a
-// class, so that no weight stands for it (classifier-free guidance: cm/diffusion/guidance.h).
+// The label of an example whose class is not told (classifier-free guidance: cm/diffusion/guidance.h): a
+// class-conditional network leaves out what it adds for a class, so that no weight stands for it, unless it
+// was published with weights that do.
 inline constexpr int64_t kNullClass = -1;
 
 // What a network is told beside the images, each number of it an image's. Tensors may be undefined but for
@@ -66,15 +67,16 @@ class Network : public torch::nn::Module {
   void compute_in(ComputeType type) { compute_type_ = type; }
   ComputeType compute_type() const { return compute_type_; }
 
-  // Makes the trunk's convolutions what the compute type's passes need, in their place, which spares casts,
-  // half their memory and what else is computed of weights alone. For weights that no longer change and that
-  // nobody reads.
+  // Makes the weights that the trunk casts what the compute type's passes need, in their place, which spares
+  // casts, half their memory and what else is computed of weights alone. For weights that no longer change and
+  // that nobody reads.
   virtual void hold_in_compute_type() {}
+
+  virtual bool takes_second_time() const { return false; }
 
  protected:
   virtual Tensor compute(const Tensor& x, const Conditioning& told,
                          const std::optional<DropoutKey>& dropout_key) = 0;
-  virtual bool takes_second_time() const { return false; }
   virtual bool takes_guidance() const { return false; }
 
   // x as the trunk's first convolution takes it.

@@ -16,12 +16,13 @@
 #include <variant>
 
 #include "cm/nn/adm_unet.h"
+#include "cm/nn/dit.h"
 #include "cm/nn/edm2_unet.h"
 #include "cm/nn/song_unet.h"
 
 namespace cm {
 
-using NetworkOptions = std::variant<AdmOptions, DdpmppOptions, NcsnppOptions, Edm2Options>;
+using NetworkOptions = std::variant<AdmOptions, DdpmppOptions, NcsnppOptions, Edm2Options, DitOptions>;
 
 template <>
 struct ChoiceOf<NetworkOptions> {
