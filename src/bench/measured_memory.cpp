@@ -68,8 +68,9 @@ PassMemory measured_network(Network& network, const ImageSpec& image, int64_t ba
   const Tensor x = torch::zeros({batch, image.channels, image.size, image.size}, type);
   const Tensor time = torch::zeros({batch}, type);
   const Tensor labels = image.classes > 0 ? torch::zeros({batch}, torch::kInt64) : Tensor();
+  const Tensor second_time = network.takes_second_time() ? time : Tensor();
   const auto key = dropout ? std::optional(DropoutKey{.seed = 1}) : std::nullopt;
-  return measured_pass([&] { return network.forward(x, {time, labels}, key); });
+  return measured_pass([&] { return network.forward(x, {time, labels, second_time}, key); });
 }
 
 MeasuredStep measured_step(const BenchCase& bench_case, ObjectiveKind objective) {

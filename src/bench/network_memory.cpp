@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "dit_walk.h"
 #include "edm2_walk.h"
 #include "network_walk.h"
 
@@ -83,7 +84,7 @@ NetworkSizes sizes_of(const NetworkOptions& options, const ImageSpec& image, Ker
         if constexpr (requires { plan_of(o, image); }) {
           return walked(plan_of(o, image), o, image, kernels);
         } else {
-          TORCH_CHECK(false, "the memory of architecture ", Options::kName, " is not counted");
+          return walked(o, image, kernels);
         }
       },
       options);

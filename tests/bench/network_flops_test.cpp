@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "cm/base/tensor.h"
+#include "support/small_dit.h"
 
 namespace cm {
 namespace {
@@ -76,7 +77,8 @@ TEST(NetworkFlops, AreThoseOfAForwardPass) {
     }
   }
   for (const NetworkOptions& options :
-       {NetworkOptions(flops_network<DdpmppOptions>()), NetworkOptions(flops_network<Edm2Options>())}) {
+       {NetworkOptions(flops_network<DdpmppOptions>()), NetworkOptions(flops_network<Edm2Options>()),
+        NetworkOptions(test::small_dit())}) {
     EXPECT_DOUBLE_EQ(computed(options), operations_of(*make_network(options, kFlopsImage, 0), kFlopsImage));
   }
 }

@@ -5,6 +5,7 @@
 #include "cm/base/error.h"
 #include "cm/bench/measured_memory.h"
 #include "support/message_of.h"
+#include "support/small_dit.h"
 
 namespace cm {
 namespace {
@@ -58,6 +59,14 @@ std::vector<NetworkCase> network_cases() {
     o.dropout = 0.5;
     o.dropout_side = 8;
   });
+  add("dit", test::small_dit(), [](auto&) {});
+  add("dit, recomputed", test::small_dit(), [](auto& o) { o.activation_checkpointing = true; });
+  add("dit, flow map", test::small_dit(), [](auto& o) { o.second_time = true; });
+  add("dit, learned variance", test::small_dit(), [](auto& o) { o.learned_variance = true; });
+  add("dit, other patches and layers", test::small_dit(), [](auto& o) {
+    o.patch = 4;
+    o.mlp_ratio = 2.5;
+  });
   add("adm, strided convolutions", small(), [](auto& o) { o.resblock_updown = false; });
   add("adm, plain resampling", small(), [](auto& o) { o.resblock_updown = o.conv_resample = false; });
   return cases;
@@ -103,6 +112,18 @@ TEST(NetworkMemory, TheParametersOfEdm2sSizesAreThePublished) {
   EXPECT_EQ(parameters(384, 3), 1'119'276'709);
 }
 
+// What the published code counts, without its fixed positions: S/2 and XL/2 on latents of 32 pixels.
+TEST(NetworkMemory, TheParametersOfDitsSizesAreThePublished) {
+  const ImageSpec latents{.channels = 4, .size = 32, .classes = 1000};
+  DitOptions options;
+  options.learned_variance = true;
+  EXPECT_EQ(sizes_of(options, latents, Kernels::fused).parameters, 32'865'056);
+  options.width = 1152;
+  options.depth = 28;
+  options.heads = 16;
+  EXPECT_EQ(sizes_of(options, latents, Kernels::fused).parameters, 674'834'720);
+}
+
 // With 4 images every convolution has enough to be computed in one way.
 TEST(NetworkMemory, FusedKernelsKeepWhatIsMeasured) {
   for (const NetworkCase& network_case : network_cases()) {
@@ -123,8 +144,9 @@ TEST(NetworkMemory, OperatorsKeepWhatIsMeasured) {
     const PassMemory measured = measured_image(network_case, torch::kFloat64, 2);
     const PassMemory computed = computed_image(network_case.options, Kernels::operators);
     // The images themselves are kept, not a copy of them in another layout, unless more channels are put to
-    // theirs.
-    const bool copied = std::holds_alternative<Edm2Options>(network_case.options);
+    // theirs, or they are cut into patches.
+    const bool copied = std::holds_alternative<Edm2Options>(network_case.options) ||
+                        std::holds_alternative<DitOptions>(network_case.options);
     const double images = copied ? 0 : 8 * kImage.channels * kImage.size * kImage.size;
     EXPECT_NEAR(2 * computed.kept / (measured.kept + images), 1, 0.001) << network_case.name;
   }

@@ -41,7 +41,7 @@ struct Segment {
 // A network's parameters and its segments, in the order of the forward pass.
 struct NetworkSizes {
   int64_t parameters = 0;
-  int64_t trunk_weights = 0;  // of convolutions that mixed precision casts: all but the last
+  int64_t trunk_weights = 0;  // of the layers that mixed precision casts: all that meet images but the last
   // Of layers whose weights each pass computes anew from the trained ones, in fp32 (EDM2's).
   int64_t scaled_weights = 0;
   // Floating-point operations (a multiply-add is two) of a forward pass, in convolutions, linear layers and
@@ -57,7 +57,7 @@ struct PassMemory {
   double inference_peak = 0;  // the most during a pass that is not recorded
 };
 
-// Of one image. InputError unless the options fit `image`; c10::Error where the architecture has no plan.
+// Of one image. InputError unless the options fit `image`.
 NetworkSizes sizes_of(const NetworkOptions& options, const ImageSpec& image, Kernels kernels);
 
 // The passes of one image; twice the images, twice the bytes. `computed_bytes` are those of a number in the
