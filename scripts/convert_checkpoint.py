@@ -5,11 +5,13 @@
     scripts/convert_checkpoint.py ema_0.9999_100000.pt OUT.safetensors --kind edm --image-size 32 --head-channels 64
     scripts/convert_checkpoint.py edm-cifar10-32x32-uncond-vp.pkl OUT.safetensors --kind edm --code path/to/edm
     scripts/convert_checkpoint.py edm2-img64-s-1073741-0.075.pkl OUT.safetensors --kind edm --code path/to/edm2
+    scripts/convert_checkpoint.py 0400000.pt OUT.safetensors --kind edm
     scripts/convert_checkpoint.py runs/mine OUT.pt
 
 IN is a state dict of the official release of consistency models (.pt, its ADM U-Net), one of EDM's DDPM++ and NCSN++
-networks or EDM2's (.pt with its state dict, or the published .pkl, which needs their code: --code), or, the other way
-round, a run, checkpoint or weight file of this framework.
+networks or EDM2's (.pt with its state dict, or the published .pkl, which needs their code: --code), one of DiT's or SiT's
+transformer (.pt, or a checkpoint of their training, of which the average is taken), or, the other way round, a run,
+checkpoint or weight file of this framework.
 
 The network is told from the names and shapes of the weights. What these cannot tell, the side of ADM's images and its
 attention heads, comes from --preset (configs/presets.json has the release's networks) or from --image-size and
@@ -35,6 +37,10 @@ PARAMETERIZATION = {"edm": "edm", "cd": "skip", "ct": "skip"}
 ADM = "time_embed.0.weight"
 SONG = "map_layer0.weight"
 EDM2 = "emb_noise.weight"
+DIT = "x_embedder.proj.weight"
+DIT_POSITIONS = "pos_embed"
+DIT_LABELS = "y_embedder.embedding_table.weight"
+DIT_LABEL_DROPOUT = 0.1  # as published; the table's last row is what the null class learned
 
 
 def unpickled(path, code):
@@ -57,6 +63,8 @@ def unpickled(path, code):
 
 def state_dict(path, code):
     content = unpickled(path, code) if path.suffix == ".pkl" else read_state_dict(path)
+    if isinstance(content.get("ema"), dict):
+        content = content["ema"]
     tensors = {}
     for name, tensor in content.items():
         plain = isinstance(name, str) and isinstance(tensor, torch.Tensor) and tensor.layout == torch.strided
@@ -88,6 +96,48 @@ def from_edm(tensors):
             continue
         kept[name] = by_thirds(tensor) if "qkv." in name else tensor
     return kept
+
+
+def dit_positions(side, width):
+    """[side · side, width]: of a token's column, then of its row, the sines and then the cosines of width / 4 frequencies."""
+    frequencies = 10000.0 ** -(torch.arange(width // 4, dtype=torch.float64) / (width / 4))
+    angles = torch.outer(torch.arange(side, dtype=torch.float64), frequencies)
+    axis = torch.cat([angles.sin(), angles.cos()], 1)
+    of_column = axis.unsqueeze(0).expand(side, side, -1)
+    of_row = axis.unsqueeze(1).expand(side, side, -1)
+    return torch.cat([of_column, of_row], 2).float().flatten(0, 1)
+
+
+def dit_side(path, tensors):
+    """The side of the images in pixels, which the fixed positions of their tokens tell; None without these. They are computed
+    here, so that others than those that follow from the size are refused."""
+    positions = tensors.get(DIT_POSITIONS)
+    if positions is None:
+        return None
+    width, patch = tensors[DIT].shape[0], tensors[DIT].shape[-1]
+    side = round(positions.numel() ** 0.5 / width**0.5)
+    whole = width % 4 == 0 and positions.numel() == side * side * width
+    if not whole or not torch.allclose(positions.reshape(-1, width), dit_positions(side, width), rtol=0, atol=1e-5):
+        raise InputError(f"{path}: {DIT_POSITIONS} is not DiT's fixed one, the only one that is supported (sines and cosines of row and column)")
+    return side * patch
+
+
+def dit_model(arguments, tensors):
+    model = {"network": {}}
+    if arguments.heads is not None:
+        model["network"]["heads"] = arguments.heads
+    if arguments.head_channels is not None:
+        width = tensors[DIT].shape[0]
+        if arguments.head_channels < 1 or width % arguments.head_channels != 0:
+            raise InputError(f"--head-channels {arguments.head_channels}: must divide the width of a token ({width})")
+        model["network"]["heads"] = width // arguments.head_channels
+    side = dit_side(arguments.input, tensors) or arguments.image_size
+    if side is None:
+        raise InputError(f"{arguments.input}: has no {DIT_POSITIONS} that would tell the side of the images; give --image-size")
+    model["image"] = {"size": side}
+    if DIT_LABELS in tensors:
+        model["label_dropout"] = DIT_LABEL_DROPOUT
+    return model
 
 
 def preset_named(name):
@@ -123,6 +173,8 @@ def model_of(arguments, tensors):
         model |= {"network": {}}
     elif EDM2 in tensors:
         model |= {"network": given_heads(arguments)}
+    elif DIT in tensors:
+        model |= dit_model(arguments, tensors)
     elif arguments.image_size is None:
         raise InputError("the side of the images is not in the weights: give --preset, or --image-size")
     else:
@@ -133,10 +185,18 @@ def model_of(arguments, tensors):
 def check_known(path, tensors):
     if "out_norm.weight" in tensors:
         raise InputError(f"{path}: is EDM's ADM network; of EDM's networks DDPM++ and NCSN++ are supported, and EDM2's")
-    known = (ADM, SONG, EDM2)
+    known = (ADM, SONG, EDM2, DIT)
     if not any(name in tensors for name in known):
         first = ", ".join(list(tensors)[:3])
         raise InputError(f"{path}: weights of no network that is known here (none of {', '.join(known)}; it begins {first})")
+
+
+def ours(tensors):
+    if ADM in tensors:
+        return from_release(tensors)
+    if DIT in tensors:
+        return {name: tensor for name, tensor in tensors.items() if name != DIT_POSITIONS}
+    return from_edm(tensors)
 
 
 def convert(arguments):
@@ -150,7 +210,7 @@ def convert(arguments):
     tensors = state_dict(arguments.input, arguments.code)
     check_known(arguments.input, tensors)
     model = model_of(arguments, tensors)
-    weight_file.save(arguments.output, model, from_release(tensors) if ADM in tensors else from_edm(tensors))
+    weight_file.save(arguments.output, model, ours(tensors))
     print(f"{arguments.output}: {len(tensors)} tensors of {arguments.input}; cm-info {arguments.output} shows the network")
 
 
@@ -170,9 +230,9 @@ def parsed():
     parser.add_argument("output", metavar="OUT", type=pathlib.Path, help=".safetensors, or .pt for the way back")
     parser.add_argument("--preset", help="one of the networks of configs/presets.json")
     parser.add_argument("--kind", choices=list(PARAMETERIZATION), help="what the weights are a model of")
-    parser.add_argument("--image-size", type=int, help="side of the images in pixels, where there is no preset")
+    parser.add_argument("--image-size", type=int, help="side of the images in pixels, where neither a preset nor the weights tell")
     heads = parser.add_mutually_exclusive_group()
-    heads.add_argument("--head-channels", type=int, help="channels of an attention head, where there is no preset (EDM2: 64)")
+    heads.add_argument("--head-channels", type=int, help="channels of an attention head, where there is no preset (EDM2: 64; DiT: 64, XL 72)")
     heads.add_argument("--heads", type=int, help="attention heads, instead of --head-channels (default: 1)")
     parser.add_argument("--code", type=pathlib.Path, help="a checkout of EDM's or EDM2's code, for its .pkl files")
     parser.add_argument("--ema", type=float, help="way back: the evaluation average; 0: the trained weights")

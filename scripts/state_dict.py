@@ -1,5 +1,6 @@
 """State dicts of PyTorch, checked tensor by tensor, and the files that the scripts make of them."""
 
+import argparse
 import contextlib
 import hashlib
 import warnings
@@ -31,7 +32,8 @@ def read_state_dict(path: Path) -> dict:
             return load_file(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the unpickler's words about a file that is then refused
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            with torch.serialization.safe_globals([argparse.Namespace]):  # the arguments that DiT's checkpoints hold
+                content = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from error
     except Exception as error:  # whatever a foreign or damaged file makes the unpickler raise

@@ -4,6 +4,7 @@ The truth is diffusers itself: the same weights, starting noise, class and time 
 adds the official ImageNet-64 network at its full size (296 million parameters: 5 GB of memory, a minute).
 """
 
+import argparse
 import contextlib
 import importlib
 import io
@@ -398,6 +399,40 @@ class ReleaseTest(ExecutableTest):
                 ours = sample(run, f"{architecture} ours", "--seed", "2", "--ema", "0")
                 back = sample(f"{architecture}.safetensors", f"{architecture} back", "--seed", "2")
                 numpy.testing.assert_array_equal(back, ours)
+
+    def test_networks_of_dit(self):
+        """Their state dicts hold the fixed positions besides, and lie beside others in the checkpoints of their training."""
+        convert_checkpoint = importlib.import_module("convert_checkpoint")
+        network = "model={architecture: dit, width: 32, depth: 2, heads: 2, patch: 2}"
+        run = rgb_run("dit", network, "train.label_dropout=0.1")
+        weights = load_tensors(run / "checkpoints" / "latest" / "model.safetensors")
+        weights = {name: torch.from_numpy(array) for name, array in weights.items()}
+        positions = convert_checkpoint.dit_positions(4, 32)
+        published = weights | {"pos_embed": positions.unsqueeze(0)}
+        ours = sample(run, "dit ours", "--seed", "2", "--ema", "0")
+        for name, content in {
+            "dit plain": published,
+            "dit training": {"model": {}, "ema": published, "opt": {"state": {}}, "args": argparse.Namespace(epochs=1)},
+        }.items():
+            torch.save(content, FOLDER / f"{name}.pt")
+            must_script("convert_checkpoint", f"{name}.pt", f"{name}.safetensors", "--kind", "ct", "--head-channels", "16")
+            numpy.testing.assert_array_equal(sample(f"{name}.safetensors", f"{name} back", "--seed", "2"), ours)
+        info = json.loads(must_run("cm-info", "dit plain.safetensors", "--json").out)
+        self.assertEqual(info["model"]["image"], {"channels": 3, "size": 8, "classes": 4})
+        self.assertEqual(info["model"]["label_dropout"], 0.1)
+
+        torch.save(weights, FOLDER / "dit bare.pt")
+        torch.save(published | {"pos_embed": positions.flip(0)}, FOLDER / "dit learned.pt")
+        for arguments, pattern in {
+            ("dit bare.pt",): r"dit bare\.pt: has no pos_embed that would tell the side of the images; give --image-size",
+            ("dit learned.pt",): r"dit learned\.pt: pos_embed is not DiT's fixed one",
+            ("dit plain.pt", "--head-channels", "12"): r"--head-channels 12: must divide the width of a token \(32\)",
+        }.items():
+            source, *rest = arguments
+            self.assert_refused(script("convert_checkpoint", source, "never.safetensors", "--kind", "ct", *rest), pattern)
+        given = ("--kind", "ct", "--heads", "2", "--image-size", "8")
+        must_script("convert_checkpoint", "dit bare.pt", "dit bare.safetensors", *given)
+        numpy.testing.assert_array_equal(sample("dit bare.safetensors", "dit bare", "--seed", "2"), ours)
 
     def test_published_names_choose_preset_and_kind(self):
         presets = json.loads((SOURCE / "configs" / "presets.json").read_text())
