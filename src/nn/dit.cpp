@@ -42,8 +42,7 @@ class Dit : public Network {
   Tensor compute(const Tensor& x, const Conditioning& told,
                  const std::optional<DropoutKey>& /*dropout_key*/) override {
     check_network_input(image_, options_.patch, x, told.labels);
-    TORCH_CHECK(told.second_time.defined() == options_.second_time,
-                "a network of a flow map needs both times");
+    TORCH_CHECK(!span_ || told.second_time.defined(), "this network needs both times");
     const Tensor condition = torch::silu(embedding(told));
     const int64_t rows = x.size(2) / options_.patch;
     const int64_t columns = x.size(3) / options_.patch;

@@ -208,7 +208,9 @@ TEST(Dit, WrongInputsAreRefused) {
   EXPECT_TRUE(refuses(*network, two_times));
   DitOptions map = small_dit();
   map.second_time = true;
-  EXPECT_TRUE(refuses(*make_network(map, kDitImage, 1), good));
+  const auto of_a_map = make_network(map, kDitImage, 1);
+  EXPECT_THAT(message_of<c10::Error>([&] { dit_answer(*of_a_map, good); }),
+              HasSubstr("this network needs both times"));
 }
 
 struct DitCase {
