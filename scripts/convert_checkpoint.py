@@ -5,7 +5,7 @@
     scripts/convert_checkpoint.py ema_0.9999_100000.pt OUT.safetensors --kind edm --image-size 32 --head-channels 64
     scripts/convert_checkpoint.py edm-cifar10-32x32-uncond-vp.pkl OUT.safetensors --kind edm --code path/to/edm
     scripts/convert_checkpoint.py edm2-img64-s-1073741-0.075.pkl OUT.safetensors --kind edm --code path/to/edm2
-    scripts/convert_checkpoint.py 0400000.pt OUT.safetensors --kind edm
+    scripts/convert_checkpoint.py SiT-XL-2-256x256.pt OUT.safetensors --kind sit
     scripts/convert_checkpoint.py runs/mine OUT.pt
 
 IN is a state dict of the official release of consistency models (.pt, its ADM U-Net), one of EDM's DDPM++ and NCSN++
@@ -33,12 +33,14 @@ from state_dict import InputError, read_state_dict, written
 
 PRESETS = pathlib.Path(__file__).resolve().parent.parent / "configs" / "presets.json"
 PUBLISHED = re.compile(r"(edm|cd|ct)_(imagenet64|bedroom256|cat256)")
-PARAMETERIZATION = {"edm": "edm", "cd": "skip", "ct": "skip"}
+PARAMETERIZATION = {"edm": "edm", "cd": "skip", "ct": "skip", "sit": "linear_diffusion"}
 ADM = "time_embed.0.weight"
 SONG = "map_layer0.weight"
 EDM2 = "emb_noise.weight"
 DIT = "x_embedder.proj.weight"
 DIT_POSITIONS = "pos_embed"
+DIT_TIME = "t_embedder.mlp.0.weight"
+DIT_ANSWER = ("final_layer.linear.weight", "final_layer.linear.bias")
 DIT_LABELS = "y_embedder.embedding_table.weight"
 DIT_LABEL_DROPOUT = 0.1  # as published; the table's last row is what the null class learned
 
@@ -182,6 +184,12 @@ def model_of(arguments, tensors):
     return model
 
 
+def check_sit(path, tensors):
+    missing = [name for name in (DIT, DIT_TIME, *DIT_ANSWER) if name not in tensors]
+    if missing:
+        raise InputError(f"{path}: is no transformer of SiT's, which has {missing[0]}; --kind sit is for these")
+
+
 def check_known(path, tensors):
     if "out_norm.weight" in tensors:
         raise InputError(f"{path}: is EDM's ADM network; of EDM's networks DDPM++ and NCSN++ are supported, and EDM2's")
@@ -191,11 +199,26 @@ def check_known(path, tensors):
         raise InputError(f"{path}: weights of no network that is known here (none of {', '.join(known)}; it begins {first})")
 
 
-def ours(tensors):
+def from_sit(tensors):
+    """SiT's times are noise at 0 and images at 1, and it says the velocity from noise to images: both the other way round here.
+    What its first layer sees of 1 - t, cosines and then sines, is a rotation of what it sees of t, whatever t is."""
+    turned = dict(tensors)
+    cosines, sines = tensors[DIT_TIME].double().chunk(2, 1)
+    count = cosines.shape[1]
+    angles = 10000.0 ** -(torch.arange(count, dtype=torch.float64) / count)
+    cos, sin = angles.cos(), angles.sin()
+    turned[DIT_TIME] = torch.cat([cosines * cos + sines * sin, cosines * sin - sines * cos], 1).float()
+    for name in DIT_ANSWER:
+        turned[name] = -tensors[name]
+    return turned
+
+
+def ours(tensors, kind):
     if ADM in tensors:
         return from_release(tensors)
     if DIT in tensors:
-        return {name: tensor for name, tensor in tensors.items() if name != DIT_POSITIONS}
+        kept = {name: tensor for name, tensor in tensors.items() if name != DIT_POSITIONS}
+        return from_sit(kept) if kind == "sit" else kept
     return from_edm(tensors)
 
 
@@ -205,12 +228,14 @@ def convert(arguments):
         arguments.preset = published[2]
     if arguments.kind is None:
         if not published:
-            raise InputError("--kind is needed: edm (a diffusion model), cd or ct (a consistency model)")
+            raise InputError("--kind is needed: edm (a diffusion model), cd or ct (a consistency model), sit (SiT's velocity)")
         arguments.kind = published[1]
     tensors = state_dict(arguments.input, arguments.code)
     check_known(arguments.input, tensors)
+    if arguments.kind == "sit":
+        check_sit(arguments.input, tensors)
     model = model_of(arguments, tensors)
-    weight_file.save(arguments.output, model, ours(tensors))
+    weight_file.save(arguments.output, model, ours(tensors, arguments.kind))
     print(f"{arguments.output}: {len(tensors)} tensors of {arguments.input}; cm-info {arguments.output} shows the network")
 
 

@@ -434,6 +434,29 @@ class ReleaseTest(ExecutableTest):
         must_script("convert_checkpoint", "dit bare.pt", "dit bare.safetensors", *given)
         numpy.testing.assert_array_equal(sample("dit bare.safetensors", "dit bare", "--seed", "2"), ours)
 
+    def test_the_direction_of_sit_is_turned(self):
+        """What its first and last layers say at a time t is, negated, what the turned ones say at 1 - t."""
+        convert_checkpoint = importlib.import_module("convert_checkpoint")
+        torch.manual_seed(3)
+        theirs = {name: torch.randn(16, 16) for name in (convert_checkpoint.DIT_TIME, *convert_checkpoint.DIT_ANSWER, "other")}
+        turned = convert_checkpoint.from_sit(theirs)
+        frequencies = torch.exp(-torch.arange(8) * numpy.log(10000) / 8)
+
+        def seen(weights, time):
+            features = torch.cat([torch.cos(time * frequencies), torch.sin(time * frequencies)])
+            return weights[convert_checkpoint.DIT_TIME] @ features
+
+        for time in (0.0, 0.3, 1.0):
+            torch.testing.assert_close(seen(turned, 1 - time), seen(theirs, time))
+        self.assertGreater(float((seen(turned, 0.3) - seen(theirs, 0.3)).abs().max()), 0.1)
+        for name in convert_checkpoint.DIT_ANSWER:
+            torch.testing.assert_close(turned[name], -theirs[name])
+        torch.testing.assert_close(turned["other"], theirs["other"])
+
+        torch.save({"time_embed.0.weight": torch.ones(128, 32)}, FOLDER / "no sit.pt")
+        command = ("convert_checkpoint", "no sit.pt", "never.safetensors", "--kind", "sit")
+        self.assert_refused(script(*command), r"no sit\.pt: is no transformer of SiT's, which has x_embedder\.proj\.weight")
+
     def test_published_names_choose_preset_and_kind(self):
         presets = json.loads((SOURCE / "configs" / "presets.json").read_text())
         run = rgb_run("small")
