@@ -172,8 +172,8 @@ void scale_rows(const Tensor& x, const RowScale& scale) {
   }
   RECORD_FUNCTION("cm::unit_rows", std::vector<c10::IValue>({x}));  // for profilers
   write_scaled(x, scale, {}, x);
-  x.unsafeGetTensorImpl()
-      ->bump_version();  // so that autograd finds out when it had saved what is overwritten
+  // So that autograd finds out when it had saved what is overwritten.
+  x.unsafeGetTensorImpl()->bump_version();
 }
 
 }  // namespace cm
