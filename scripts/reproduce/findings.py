@@ -117,6 +117,8 @@ def family_findings(score: Score) -> list[Finding]:
         compare("Improved consistency training beats CT: iCT against CT", "iCT Table 2", "ict", "ct"),
         compare("A second stage at large noise levels improves ECT: TCM against its first stage", "TCM Figure 1", "tcm", "ect"),
         compare("On CIFAR-10 training alone beats distillation in TrigFlow: sCT against sCD", "sCM Table 1", "sct", "scd"),
+        compare("On CIFAR-10 iCT and MeanFlow are equals in one step: MeanFlow against iCT", "MeanFlow Table 3", "mean_flow", "ict"),
+        compare("Starting from flow matching improves MeanFlow: α-Flow against it", "α-Flow Table 2", "alpha_flow", "mean_flow"),
         Finding(
             "A second step improves every consistency model",
             "CM Table 1, iCT, ECT, sCM",

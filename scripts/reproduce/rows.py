@@ -131,6 +131,12 @@ TRAININGS = [
     Training("tcm", "tcm", init="ect"),
     Training("scd", "scd", teacher="edm_trig"),
     Training("sct", "sct"),
+    Training("mean_flow", "mean_flow"),
+    Training("alpha_flow", "alpha_flow"),
+    Training("shortcut", "shortcut"),
+    Training("imm", "imm"),
+    Training("eulerian", "eulerian", teacher="edm_trig"),
+    Training("lagrangian", "lagrangian", teacher="edm_trig"),
     Training("edm_label_dropout", "edm_label_dropout"),
     Training("cd_guided", "cd", {"teacher.guidance": 2}, teacher="edm_label_dropout"),
 ]
@@ -201,6 +207,15 @@ CONSISTENCY_TITLES = {
     "continuous_ct": "continuous-time CT",
     "sct": "sCT",
 }
+FLOW_MAP_TITLES = {
+    "eulerian": "Eulerian flow map",
+    "lagrangian": "Lagrangian flow map",
+    "mean_flow": "MeanFlow",
+    "alpha_flow": "α-Flow",
+    "shortcut": "shortcut model",
+    "imm": "IMM",
+}
+FLOW_MAP_STEPS = (1, 2, 4)
 
 TABLE = (
     [Row("EDM teacher, Heun 18 steps", "edm-heun-18"), Row("TrigFlow teacher, Heun 18 steps", "edm_trig-heun-18")]
@@ -210,6 +225,11 @@ TABLE = (
         Row(f"{title}, {n} step{'s' if n > 1 else ''}", f"{name}-{n}")
         for name, title in CONSISTENCY_TITLES.items()
         for n in (1, 2)
+    ]
+    + [
+        Row(f"{title}, {n} step{'s' if n > 1 else ''}", f"{name}-{n}")
+        for name, title in FLOW_MAP_TITLES.items()
+        for n in FLOW_MAP_STEPS
     ]
 )
 GUIDED_TABLE = [Row(f"teacher with label dropout, Heun 18 steps, w = {w}", f"guidance-{w}") for w in GUIDANCE]
@@ -234,7 +254,8 @@ def measurements(scale: float) -> list[Measurement]:
     for training in TRAININGS:
         if methods()[training.objective]["makes_denoiser"]:
             continue
-        found.append(Measurement(f"{training.name}-1", training.name, ("--steps", "1")))
+        counts = FLOW_MAP_STEPS if training.name in FLOW_MAP_TITLES else (1,)
+        found += [Measurement(f"{training.name}-{n}", training.name, ("--steps", str(n))) for n in counts]
         if training.name in CONSISTENCY_TITLES or training.name == "cd_guided":
             found.append(Measurement(f"{training.name}-2", training.name, ("--steps", "2")))
         if training.curve:

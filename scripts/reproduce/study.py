@@ -19,6 +19,7 @@ PAIR_SECONDS = 0.007
 STEP_SECONDS = {
     "edm": 0.13, "cd": 0.25, "ct": 0.18, "ict": 0.18, "ect": 0.18, "tcm": 0.22, "pd": 0.22, "kd": 0.12,
     "continuous_cd": 0.35, "continuous_ct": 0.3, "scd": 0.35, "sct": 0.3,
+    "mean_flow": 0.3, "alpha_flow": 0.25, "shortcut": 0.25, "imm": 0.2, "eulerian": 0.3, "lagrangian": 0.35,
 }  # fmt: skip
 
 

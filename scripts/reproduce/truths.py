@@ -9,7 +9,8 @@ probability-flow ODE, computed to 1e-10. `cm-truths` trains a small perceptron b
 curricula, the optimizer and the trainer of the executables; where a method has a teacher it is the exact denoiser. *Error* is
 the root mean square of f(x, σ) − f*(x, σ) over {trajectories} trajectories (an untrained student: {untrained:.2f}), *grid* what
 the exact denoiser's own walk on the method's grid is off by, *self-consistency* how much f differs along a trajectory, *SW*
-the sliced Wasserstein distance of samples to exact ones of the same noise. {steps} steps each."""
+the sliced Wasserstein distance of samples to exact ones of the same noise. Of a flow map, *map* is the root mean square error
+of X(x, t, s) from each level to each lower one, in units of the data. {steps} steps each."""
 
 
 def rows_of(folder: Path) -> list[dict]:
@@ -23,13 +24,14 @@ def number(value: float | None) -> str:
 def table(rows: list[dict]) -> list[str]:
     sigmas = [point["sigma"] for point in rows[0]["rms"]]
     heads = ["objective", *(f"error at σ = {sigma:.3g}" for sigma in sigmas), "grid", "self-consistency", "SW, 1 step"]
-    heads += ["SW, 2 steps", "seconds"]
+    heads += ["SW, 2 steps", "map", "seconds"]
     lines = [f"| {' | '.join(heads)} |", "|---" + "|--:" * (len(heads) - 1) + "|"]
     for row in rows:
         errors = {point["sigma"]: point["rms"] for point in row["rms"]}
         cells = [f"`{row['name']}`", *(number(errors.get(sigma)) for sigma in sigmas), number(row["grid_rms"])]
         cells += [number(row["self_consistency"]), number(row["sliced_wasserstein"]["one_step"])]
-        cells += [number(row["sliced_wasserstein"]["two_steps"]), f"{row['seconds']:.0f}"]
+        of_map = row["map"]["rms"] if row["map"] else None
+        cells += [number(row["sliced_wasserstein"]["two_steps"]), number(of_map), f"{row['seconds']:.0f}"]
         lines.append(f"| {' | '.join(cells)} |")
     return lines
 
@@ -61,6 +63,10 @@ def comparisons(rows: list[dict]) -> list[str]:
         f"- Progressive distillation, stage by stage: {stages}.",
         f"- Ends of Heun's walks of 17 levels, learned at σ_max alone: {listed(['kd'])}, where the walks' own error is "
         f"{by_name['kd']['grid_rms']:.3f}.",
+        f"- Flow maps of the exact teacher, by either equation and on either path, beside CD: "
+        f"{listed(['eulerian', 'eulerian-trig', 'lagrangian', 'lagrangian-trig', 'cd-heun-17'])}.",
+        f"- Flow maps from data alone: {listed(['mean_flow', 'mean_flow-trig', 'alpha_flow', 'shortcut', 'imm'])}; a shortcut "
+        f"model is trained on steps that are powers of two alone, IMM on distributions rather than trajectories.",
     ]
 
 

@@ -56,6 +56,7 @@ Json sampler_record(const SamplerOptions& sampler) {
                  {"sigmas", sampler.sigmas},
                  {"guidance", guidance.weight},
                  {"evaluations", evaluations(sampler)}};
+  if (sampler.restart > 0) record["restart"] = sampler.restart;
   if (sampler.guide) record["guide"] = sampler.guide->string();
   if (guidance.sigma_min > 0) record["guidance_sigma_min"] = guidance.sigma_min;
   if (guidance.sigma_max) record["guidance_sigma_max"] = *guidance.sigma_max;

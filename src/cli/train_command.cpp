@@ -242,6 +242,8 @@ Json methods_record() {
                       {"takes_pairs", method.takes_pairs},
                       {"has_stages", method.has_stages},
                       {"makes_denoiser", is_diffusion(method.parameterizations.front())},
+                      {"makes_flow_map", is_flow_map(method.parameterizations.front())},
+                      {"group", method.group},
                       {"parameterizations", parameterizations}});
   }
   return record;

@@ -37,12 +37,14 @@ class Dit : public Network {
   }
 
   bool takes_second_time() const override { return options_.second_time; }
+  std::vector<std::string> ends_of_second_time() const override {
+    return {"h_embedder.mlp.2.weight", "h_embedder.mlp.2.bias"};
+  }
 
  protected:
   Tensor compute(const Tensor& x, const Conditioning& told,
                  const std::optional<DropoutKey>& /*dropout_key*/) override {
     check_network_input(image_, options_.patch, x, told.labels);
-    TORCH_CHECK(!span_ || told.second_time.defined(), "this network needs both times");
     const Tensor condition = torch::silu(embedding(told));
     const int64_t rows = x.size(2) / options_.patch;
     const int64_t columns = x.size(3) / options_.patch;

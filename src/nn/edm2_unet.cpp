@@ -41,6 +41,7 @@ class Edm2UNet : public Network {
 
  protected:
   bool takes_second_time() const override { return options_.second_time; }
+  std::vector<std::string> ends_of_second_time() const override { return {"second_time_gain"}; }
 
   Tensor compute(const Tensor& x, const Conditioning& told,
                  const std::optional<DropoutKey>& dropout_key) override {

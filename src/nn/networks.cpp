@@ -1,5 +1,7 @@
 #include "cm/nn/networks.h"
 
+#include <algorithm>
+
 #include "cm/base/error.h"
 #include "cm/base/text.h"
 
@@ -35,12 +37,16 @@ std::shared_ptr<Network> make_network(const NetworkOptions& options, const Image
 }
 
 void begin_second_time(std::map<std::string, Tensor>& weights, const NetworkOptions& options,
-                       const ImageSpec& image) {
+                       const ImageSpec& image, uint64_t seed) {
   NetworkOptions of_one = options;
   common_options(of_one).second_time = false;
   const auto known = weights_of(*make_network(of_one, image));
-  for (const auto& [name, tensor] : weights_of(*make_network(options, image))) {
-    if (!known.contains(name)) weights.try_emplace(name, torch::zeros_like(tensor));
+  const auto network = make_network(options, image, seed);
+  const auto ends = network->ends_of_second_time();
+  for (const auto& [name, tensor] : weights_of(*network)) {
+    if (known.contains(name)) continue;
+    const bool is_end = std::ranges::find(ends, name) != ends.end();
+    weights.try_emplace(name, is_end ? torch::zeros_like(tensor) : tensor.detach());
   }
 }
 

@@ -2,6 +2,8 @@
 
 #include <numbers>
 
+#include "cm/base/text.h"
+
 #include "network_input.h"
 
 namespace cm {
@@ -36,6 +38,7 @@ class UNet : public Network {
 
  protected:
   bool takes_second_time() const override { return options_.second_time; }
+  std::vector<std::string> ends_of_second_time() const override { return {concat(kSecondTime, ".weight")}; }
 
   Tensor compute(const Tensor& x, const Conditioning& told,
                  const std::optional<DropoutKey>& dropout_key) override {

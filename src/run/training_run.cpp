@@ -267,7 +267,7 @@ TrainingRun::TrainingRun(const RunConfig& config, const torch::Device& device, c
   if (start) {
     sources_ += described("start       ", *start);
     NamedTensors weights = load_weight_file(*start).weights;
-    if (!common_options(source->options.network).second_time) begin_second_time(weights, *config_.model, image);
+    if (!common_options(source->options.network).second_time) begin_second_time(weights, *config_.model, image, static_cast<uint64_t>(config_.train.seed));
     copy_weights(weights, student_->network(), start->file.string());
   }
   student_->compute_in(config_.train.dtype);

@@ -18,6 +18,9 @@ MISSING = [name for name in ("yaml", "matplotlib") if importlib.util.find_spec(n
 
 TRUTHS = [f"cd-{solver}-17" for solver in ("euler", "heun", "midpoint", "dpm", "dpm_solver_2", "rk4")]
 TRUTHS += ["ct-17", "ct-65", "continuous_cd", "continuous_cd-through-tangent", "pd", "kd", "ect", "ect-imagenet", "tcm"]
+FLOW_MAPS = ["eulerian", "eulerian-trig", "lagrangian", "lagrangian-trig", "mean_flow", "mean_flow-trig", "alpha_flow"]
+FLOW_MAPS += ["shortcut", "imm"]
+TRUTHS += FLOW_MAPS
 
 
 def truth(name):
@@ -34,6 +37,7 @@ def truth(name):
         "rms": [{"sigma": sigma, "rms": 0.0625} for sigma in ((80.0,) if in_one_step else (80.0, 0.17))],
         "self_consistency": None if in_one_step else 0.5,
         "sliced_wasserstein": {"one_step": 0.125, "two_steps": None if in_one_step else 0.25},
+        "map": {"rms": 0.07, "pairs": []} if name in FLOW_MAPS else None,
         "stages": [{"n": 2, "rms": 0.03}, {"n": 1, "rms": 0.04}] if is_pd else None,
     }
 

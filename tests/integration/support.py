@@ -135,6 +135,8 @@ def training(objective, out, *arguments):
         command.extend(PD_STAGES)
     if METHODS[objective]["takes_pairs"]:
         command.extend(("data.kind=pairs", f"data.path={pairs()}", "data.horizontal_flip=false"))
+    if METHODS[objective]["group"] > 1:
+        command.append("train.micro_batch_size=4")
     if METHODS[objective]["needs_init"]:
         command.append(f"init.checkpoint={student() if METHODS[objective]['keeps_start'] else teacher()}")
     return (*command, *arguments)

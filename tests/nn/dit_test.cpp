@@ -119,6 +119,24 @@ TEST(Dit, TimesAndClassMatter) {
   EXPECT_GT(changed(&Conditioning::labels, input.told.labels + 1), 1e-3);
 }
 
+TEST(Dit, BeginsAsTheNetworkOfOneTimeAndLearnsTheSecond) {
+  const auto one = dit_network(small_dit());
+  DitOptions options = small_dit();
+  options.second_time = true;
+  const auto two = dit_network(options);
+  auto weights = weights_of(*one);
+  begin_second_time(weights, options, kDitImage, 3);
+  copy_weights(weights, *two, "one time");
+  DitInput input;
+  const Tensor expected = dit_answer(*one, input);
+  input.told.second_time = input.told.time / 3;
+  const Tensor y = two->forward(input.x, input.told);
+  EXPECT_LT(test::relative_difference(y, expected), 1e-6);
+  y.square().sum().backward();
+  for (const std::string& name : two->ends_of_second_time())
+    EXPECT_GT(test::largest(two->named_parameters()[name].grad()), 0) << name;
+}
+
 TEST(Dit, TheNullClassIsTheLastRow) {
   const auto network = dit_network(small_dit());
   DitInput input;
@@ -210,7 +228,7 @@ TEST(Dit, WrongInputsAreRefused) {
   map.second_time = true;
   const auto of_a_map = make_network(map, kDitImage, 1);
   EXPECT_THAT(message_of<c10::Error>([&] { dit_answer(*of_a_map, good); }),
-              HasSubstr("this network needs both times"));
+              HasSubstr("this network takes two times"));
 }
 
 struct DitCase {

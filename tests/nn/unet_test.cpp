@@ -62,6 +62,16 @@ class EveryUnet : public testing::TestWithParam<std::string> {
 INSTANTIATE_TEST_SUITE_P(All, EveryUnet, testing::ValuesIn(test::architectures()),
                          [](const auto& chosen) { return chosen.param; });
 
+// A network that begins without a second time's say has a way to it.
+void expect_learns_second_time(const Network& network, const Tensor& output) {
+  output.square().sum().backward();
+  const auto named = network.named_parameters();
+  for (const std::string& name : network.ends_of_second_time()) {
+    EXPECT_EQ(test::largest(named[name].detach()), 0) << name;
+    EXPECT_GT(test::largest(named[name].grad()), 0) << name;
+  }
+}
+
 // Where its part of the embedding is 0 it is the network of one time; where it is not, it tells where to go.
 TEST_P(EveryUnet, ASecondTimeIsToldBesideTheFirst) {
   UNetOptions common = test::small_unet();
@@ -69,7 +79,7 @@ TEST_P(EveryUnet, ASecondTimeIsToldBesideTheFirst) {
   common.second_time = true;
   const auto two = perturbed(chosen(common), kDigits);
   auto weights = weights_of(*one);
-  begin_second_time(weights, chosen(common), kDigits);
+  begin_second_time(weights, chosen(common), kDigits, 3);
   const Tensor x = normal({.seed = 1}, {0, 1, 2}, {1, 8, 8});
   const Tensor t = torch::tensor({0.9F, 0.5F, 0.1F});
   const Tensor labels = torch::tensor({3, 1, -1}, torch::kInt64);
@@ -80,6 +90,7 @@ TEST_P(EveryUnet, ASecondTimeIsToldBesideTheFirst) {
   copy_weights(weights, *two, "one time");
   EXPECT_TRUE(torch::equal(to(0.5), one->forward(x, {t, labels})));
   EXPECT_TRUE(torch::equal(to(0), to(1)));
+  expect_learns_second_time(*two, to(0.5));
 }
 
 struct Input {

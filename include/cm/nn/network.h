@@ -6,6 +6,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "cm/base/fields.h"
 #include "cm/base/limits.h"
@@ -73,6 +74,9 @@ class Network : public torch::nn::Module {
   virtual void hold_in_compute_type() {}
 
   virtual bool takes_second_time() const { return false; }
+
+  // The parameters that leave a second time without a say where they are 0, from which they can be learned.
+  virtual std::vector<std::string> ends_of_second_time() const { return {}; }
 
  protected:
   virtual Tensor compute(const Tensor& x, const Conditioning& told,
