@@ -103,18 +103,22 @@ TEST(Paths, OfGroupNormAreCountedWithTheirReasons) {
   }
 }
 
-TEST(Paths, OfADualTheValueAndTheTangentAreCounted) {
+std::vector<std::string> lines_during(const std::function<void()>& body) {
+  return lines_of(kernel_calls_during(body));
+}
+
+TEST(PathsOfConvolution, OfADualAreTwo) {
   const Tensor x = torch::ones({2, 16, 8, 8});
-  const auto lines = [](const std::function<void()>& body) { return lines_of(kernel_calls_during(body)); };
-  EXPECT_THAT(lines([&] { with_tangent(x, [](const Tensor& moving) { convolve(moving); }); }),
+  EXPECT_THAT(lines_during([&] { with_tangent(x, [](const Tensor& moving) { convolve(moving); }); }),
               ElementsAre("convolution_3x3: 2 by the kernel"));
-  EXPECT_THAT(lines([&] { with_tangent(x, [](const Tensor& moving) { normalize(moving); }); }),
+}
+
+TEST(Paths, OfTheNormOfADualTheValueAndTheTangentAreCounted) {
+  const Tensor x = torch::ones({2, 16, 8, 8});
+  EXPECT_THAT(lines_during([&] { with_tangent(x, [](const Tensor& moving) { normalize(moving); }); }),
               ElementsAre("group_norm: 1 by the kernel", "group_norm_tangent: 1 by the kernel"));
-  EXPECT_THAT(lines([&] {
-                with_tangent(x.to(torch::kFloat64), [](const Tensor& moving) {
-                  normalize(moving, torch::ones({16}, torch::kFloat64));
-                });
-              }),
+  const auto in_double = [](const Tensor& moving) { normalize(moving, torch::ones({16}, torch::kFloat64)); };
+  EXPECT_THAT(lines_during([&] { with_tangent(x.to(torch::kFloat64), in_double); }),
               ElementsAre("group_norm: 0 by the kernel, 1 by LibTorch (type: 1)",
                           "group_norm_tangent: 0 by the kernel, 1 by LibTorch (type: 1)"));
 }
