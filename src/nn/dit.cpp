@@ -45,7 +45,7 @@ class Dit : public Network {
   Tensor compute(const Tensor& x, const Conditioning& told,
                  const std::optional<DropoutKey>& /*dropout_key*/) override {
     check_network_input(image_, options_.patch, x, told.labels);
-    const Tensor condition = torch::silu(embedding(told));
+    const Tensor condition = activated(embedding(told), Activation::silu);
     const int64_t rows = x.size(2) / options_.patch;
     const int64_t columns = x.size(3) / options_.patch;
     Tensor h = patches_->forward(trunk_input(x));

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "checkpointing.h"
+#include "cm/base/dual.h"
 
 namespace cm {
 namespace {
@@ -84,13 +85,16 @@ TimeEmbedding::TimeEmbedding(torch::nn::Module& root, const std::string& name, I
       out_(normal_linear(root, name + ".mlp.2", initializer, width, width)) {}
 
 Tensor TimeEmbedding::forward(const Tensor& time) const {
-  return out_->forward(torch::silu(in_->forward(time_features(time, kDitTimeFeatures))));
+  return out_->forward(activated(in_->forward(time_features(time, kDitTimeFeatures)), Activation::silu));
 }
 
 Tensor modulated_norm(const Tensor& x, const Tensor& shift, const Tensor& scale) {
-  const Tensor normal = torch::layer_norm(x, {x.size(2)}, {}, {}, kTokenEpsilon);
-  const torch::Dtype type = x.scalar_type();
-  return torch::addcmul(shift.to(type), normal, (1 + scale).to(type));
+  const auto modulated = [](const Tensor& tokens, const Tensor& added, const Tensor& factor) {
+    const Tensor normal = torch::layer_norm(tokens, {tokens.size(2)}, {}, {}, kTokenEpsilon);
+    const torch::Dtype type = tokens.scalar_type();
+    return torch::addcmul(added.to(type), normal, (1 + factor).to(type));
+  };
+  return with_tangent_apart(modulated, x, shift, scale);
 }
 
 DitBlock::DitBlock(torch::nn::Module& root, const std::string& name, const DitOptions& options,
@@ -115,12 +119,15 @@ Tensor DitBlock::forward(const Tensor& x, const Tensor& condition) const {
 
 Tensor DitBlock::compute(const Tensor& x, const Tensor& condition) const {
   const auto numbers = modulation_->forward(condition).unsqueeze(1).chunk(6, 2);
-  const auto gated = [&x](const Tensor& to, const Tensor& gate, const Tensor& branch) {
-    return torch::addcmul(to, gate.to(x.scalar_type()), branch);
+  const auto gated = [](const Tensor& to, const Tensor& gate, const Tensor& branch) {
+    const auto sum = [](const Tensor& a, const Tensor& b, const Tensor& c) {
+      return torch::addcmul(a, b.to(a.scalar_type()), c);
+    };
+    return with_tangent_apart(sum, to, gate, branch);
   };
   const Tensor h = gated(x, numbers[2], attended(modulated_norm(x, numbers[0], numbers[1])));
   Tensor hidden = mlp_in_->forward(modulated_norm(h, numbers[3], numbers[4]));
-  hidden = torch::gelu(hidden, "tanh");
+  hidden = with_tangent_apart([](const Tensor& any) { return torch::gelu(any, "tanh"); }, hidden);
   return gated(h, numbers[5], mlp_out_->forward(hidden));
 }
 
