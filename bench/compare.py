@@ -3,12 +3,14 @@
 
     scripts/bench.sh [--release PATH] [--case cifar32 tiny8] [--jobs train_cd sample_onestep] [--threads 1 2] [--rounds 5]
     scripts/bench.sh --edm2 PATH --case edm2_32 edm2_s64 [--jobs train_edm sample_heun18] …
+    scripts/bench.sh --meanflow PATH --case meanflow_32 --jobs train_mean_flow …
 
 A round runs each contender once, as a process of its own, on the same network, batch, precision and device; a ratio is taken
 within a round, because what else the machine does changes between rounds. Above 1 means that ours is faster. --threads,
 --device, --batch, --steps, --warmup and --max-seconds override the case's file. `release` is the official PyTorch release, from
 a checkout that --release names; `diffusers` comes from PyPI; `edm2` is the official code of EDM2, from a checkout that --edm2 names,
-and stands beside cases of that architecture alone. torch.compile takes minutes to warm up: --no-compile leaves it out.
+and `meanflow` is MeanFlow's, Gsunshine/py-meanflow, from one that --meanflow names; both stand beside cases of their architecture
+alone. torch.compile takes minutes to warm up: --no-compile leaves it out.
 """
 
 import argparse
@@ -27,6 +29,7 @@ PEERS = ROOT / "bench" / "peers"
 JOBS = ("train_edm", "train_cd", "train_ct", "sample_onestep", "sample_multistep2", "sample_heun18", "cold_start")
 OURS = "consistency.cpp"
 EDM2_JOBS = ("train_edm", "sample_heun18")
+MEANFLOW_JOBS = ("train_mean_flow",)
 DIFFUSERS_JOBS = ("sample_onestep", "sample_multistep2", "cold_start")
 OVERRIDES = ("device", "dtype", "batch", "steps", "warmup", "max_seconds")
 SHOWN_OPERATORS = 12
@@ -39,9 +42,13 @@ class Failed(Exception):
 def peers(case, arguments):
     """{name: (command, jobs)} of the programs that have the case's network."""
     python = sys.executable
-    if json.loads(case.read_text()).get("architecture") == "edm2":
+    architecture = json.loads(case.read_text()).get("architecture")
+    if architecture == "edm2":
         command = [python, PEERS / "edm2.py", "--edm2", arguments.edm2 and arguments.edm2.resolve()]
         return {"edm2": (command, EDM2_JOBS)} if arguments.edm2 else {}
+    if architecture == "meanflow":
+        command = [python, PEERS / "meanflow.py", "--meanflow", arguments.meanflow and arguments.meanflow.resolve()]
+        return {"meanflow": (command, MEANFLOW_JOBS)} if arguments.meanflow else {}
     found = {"diffusers": ([python, PEERS / "diffusers_pipeline.py"], DIFFUSERS_JOBS)}
     if not arguments.release:
         return found
@@ -51,7 +58,7 @@ def peers(case, arguments):
 def contenders(case, arguments):
     """{name: (command, jobs)}; ours first."""
     ours = [arguments.bin / "cm-bench", *(["--cuda-graph"] if arguments.cuda_graph else [])]
-    found = {OURS: (ours, JOBS)}
+    found = {OURS: (ours, (*JOBS, *MEANFLOW_JOBS))}
     for name, (command, jobs) in peers(case, arguments).items():
         found[name] = (command, jobs)
         if arguments.compile:
@@ -193,8 +200,9 @@ def parse():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--release", type=pathlib.Path, help="a checkout of openai/consistency_models; without it: no release")
     parser.add_argument("--edm2", type=pathlib.Path, help="a checkout of NVlabs/edm2; without it: no edm2")
+    parser.add_argument("--meanflow", type=pathlib.Path, help="a checkout of Gsunshine/py-meanflow; without it: no meanflow")
     parser.add_argument("--case", nargs="+", type=case_file, default=[case_file("tiny8"), case_file("cifar32")])
-    parser.add_argument("--jobs", nargs="+", choices=JOBS, default=list(JOBS))
+    parser.add_argument("--jobs", nargs="+", choices=(*JOBS, *MEANFLOW_JOBS), default=list(JOBS))
     parser.add_argument("--threads", nargs="+", type=int, default=[1])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--no-compile", dest="compile", action="store_false", help="leave out torch.compile")

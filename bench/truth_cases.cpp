@@ -53,8 +53,9 @@ void add_distillation(std::vector<Case>& cases, int64_t steps, int64_t seed) {
   cases.push_back(average);
 }
 
-// From random weights, those of a teacher too: its denoiser is a formula. With the plain square, whose minimum is
-// the mean of its targets: that of L/(L + ε)^p is where most of them are, which in two coordinates is elsewhere.
+// From random weights, those of a teacher too: its denoiser is a formula. With the plain square, whose
+// minimum is the mean of its targets: that of L/(L + ε)^p is where most of them are, which in two coordinates
+// is elsewhere.
 void add_flow_maps(std::vector<Case>& cases, int64_t steps, int64_t seed) {
   const auto add = [&](const auto& options, std::string_view suffix = {},
                        Parameterization path = Parameterization::linear_map) {

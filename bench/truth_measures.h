@@ -43,9 +43,9 @@ double sliced_wasserstein(const Tensor& a, const Tensor& b);
 // What cannot be measured is null.
 Json measure(const Denoiser& f, const Reference& reference, bool at_every_level);
 
-// Of a flow map between noise levels, the root mean square error of X(x, t, s) against the exact one over points of
-// exact trajectories, divided by 1 + s, which makes points at all levels as large as data: for each level t with its
-// s < t, {t, s, rms}, the last s being 0, and the root mean square of all.
+// Of a flow map between noise levels, the root mean square error of X(x, t, s) against the exact one over
+// points of exact trajectories, divided by 1 + s, which makes points at all levels as large as data: for each
+// level t with its s < t, {t, s, rms}, the last s being 0, and the root mean square of all.
 Json measure_map(const FlowMap& map, const Reference& reference);
 
 }  // namespace cm::truths

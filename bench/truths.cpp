@@ -140,9 +140,10 @@ int run(const Arguments& arguments) {
     }
     print_row(row, reference.levels.size());
   }
-  std::cout << "grid: the exact denoiser's own walk along the same grid; along: the spread of f along a\n"
-               "trajectory; SW: sliced Wasserstein distance of samples in one and two steps to exact ones; map:\n"
-               "RMS error of a flow map from each level to each lower one, in units of the data\n";
+  std::cout
+      << "grid: the exact denoiser's own walk along the same grid; along: the spread of f along a\n"
+         "trajectory; SW: sliced Wasserstein distance of samples in one and two steps to exact ones; map:\n"
+         "RMS error of a flow map from each level to each lower one, in units of the data\n";
   return 0;
 }
 

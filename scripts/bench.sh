@@ -3,9 +3,10 @@
 #
 #   scripts/bench.sh [--release PATH] [--case cifar32 …] [--jobs train_cd …] [--threads 1 2] [--rounds N] [--no-compile] …
 #   scripts/bench.sh --edm2 PATH --case edm2_32 --jobs train_edm sample_heun18 …
+#   scripts/bench.sh --meanflow PATH --case meanflow_32 --jobs train_mean_flow …
 #
-# --help says it all. The peers' code is not here: the official release and EDM2's come from checkouts that --release and --edm2
-# name, diffusers from PyPI (scripts/requirements-dev.txt). Builds what is missing.
+# --help says it all. The peers' code is not here: the official release, EDM2's and MeanFlow's come from checkouts that --release,
+# --edm2 and --meanflow name, diffusers from PyPI (scripts/requirements-dev.txt). Builds what is missing.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

@@ -20,7 +20,7 @@ import sys
 import time
 import types
 
-TRAINING = ("train_edm", "train_cd", "train_ct")
+TRAINING = ("train_edm", "train_cd", "train_ct", "train_mean_flow")
 SAMPLING = ("sample_onestep", "sample_multistep2", "sample_heun18")
 # Indices on the release's grid of 40 levels; the last one ends the walk.
 TWO_STEPS = (0, 22, 39)
@@ -54,6 +54,7 @@ def parse(peer):
     parser.add_argument("--compile", action="store_true", help="torch.compile the networks")
     parser.add_argument("--release", type=pathlib.Path, help="a checkout of the official release")
     parser.add_argument("--edm2", type=pathlib.Path, help="a checkout of EDM2's official code")
+    parser.add_argument("--meanflow", type=pathlib.Path, help="a checkout of MeanFlow's code in PyTorch")
     return parser.parse_args()
 
 

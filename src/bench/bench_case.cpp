@@ -55,6 +55,12 @@ NetworkOptions network_of(const BenchCase& bench_case) {
     }
     case BenchArchitecture::edm2:
       return unet_of<Edm2Options>(bench_case);
+    case BenchArchitecture::meanflow: {
+      auto network = unet_of<DdpmppOptions>(bench_case);
+      network.feature_mult = 2;
+      network.resample_filter = ResampleFilter::binomial;
+      return network;
+    }
   }
   TORCH_INTERNAL_ASSERT(false, "not an architecture");
 }

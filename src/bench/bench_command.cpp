@@ -24,7 +24,7 @@ constexpr int64_t kOperatorSteps = 5;
 
 bool is_training(BenchJob job) {
   return job == BenchJob::train_edm || job == BenchJob::train_cd || job == BenchJob::train_ct ||
-         job == BenchJob::train_sct;
+         job == BenchJob::train_sct || job == BenchJob::train_mean_flow;
 }
 
 BenchCase case_of(const BenchCommand& command, BenchJob job) {
@@ -168,6 +168,8 @@ Json run_job(const BenchCommand& command, const BenchCase& bench_case, BenchJob 
       return train_job(command, bench_case, kObjective<CtOptions>, 4);
     case BenchJob::train_sct:
       return train_job(command, bench_case, kObjective<SctOptions>, 4);
+    case BenchJob::train_mean_flow:
+      return train_job(command, bench_case, kObjective<MeanFlowOptions>, 4);
     case BenchJob::sample_onestep:
       return sample_job(command, bench_case, SamplerKind::onestep);
     case BenchJob::sample_multistep2:

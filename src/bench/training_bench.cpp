@@ -24,6 +24,12 @@ void train_as_edm2(RunConfig& config) {
   config.ema.power_stds = {0.05, 0.1};
 }
 
+// As configs/cifar10/mean_flow.yaml has it.
+void train_as_mean_flow(RunConfig& config) {
+  config.optimizer.rule = OptimizerRule::adam;
+  config.ema.rates = {0.9999, 0.99995, 0.9996};
+}
+
 RunConfig config_of(const BenchCase& bench_case, ObjectiveKind objective) {
   RunConfig config;
   config.objective = objective;
@@ -32,6 +38,7 @@ RunConfig config_of(const BenchCase& bench_case, ObjectiveKind objective) {
   config.train.dtype = bench_case.dtype;
   config.train.cuda_graph = bench_case.cuda_graph;
   if (bench_case.architecture == BenchArchitecture::edm2) train_as_edm2(config);
+  if (bench_case.architecture == BenchArchitecture::meanflow) train_as_mean_flow(config);
   config.parameterization = parameterization_of(config);
   config.model = model_options_of(bench_case, *config.parameterization).network;
   return config;

@@ -36,8 +36,8 @@ Tensor sample_multistep(const Denoiser& consistency, const Tensor& x_T, const st
   return x;
 }
 
-Tensor sample_flow_map(const FlowMap& map, const Tensor& x_T, const std::vector<double>& times, double restart,
-                       const NoiseSource& noise) {
+Tensor sample_flow_map(const FlowMap& map, const Tensor& x_T, const std::vector<double>& times,
+                       double restart, const NoiseSource& noise) {
   Tensor x = x_T;
   for (size_t i = 0; i + 1 < times.size(); ++i) {
     const double to = std::sqrt(1 - restart * restart) * times[i + 1];

@@ -20,8 +20,7 @@ Tensor features_of(const Tensor& time) {
 
 }  // namespace
 
-Perceptron::Perceptron(const PerceptronOptions& options, const ImageSpec& image,
-                       std::optional<uint64_t> seed)
+Perceptron::Perceptron(const PerceptronOptions& options, const ImageSpec& image, std::optional<uint64_t> seed)
     : second_time_(options.second_time) {
   TORCH_CHECK(image.classes == 0, "a perceptron has no classes, got ", image.classes);
   Initializer initializer(seed);

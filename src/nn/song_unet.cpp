@@ -65,8 +65,8 @@ UNetPlan plan_of(const SongOptions& options, const ImageSpec& image) {
                 .labels_are_linear = true,
                 .embedding_width = 4 * options.channels,
                 .scale_shift_norm = song_scales_and_shifts(options)};
-  plan.style.filter = options.resample_filter.value_or(options.is_ncsnpp ? ResampleFilter::binomial
-                                                                         : ResampleFilter::box);
+  plan.style.filter =
+      options.resample_filter.value_or(options.is_ncsnpp ? ResampleFilter::binomial : ResampleFilter::box);
   name_edm_stages(plan.stages);
   return plan;
 }

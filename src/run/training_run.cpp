@@ -127,8 +127,8 @@ void check_pairs(const RunConfig& config, const PairSet& pairs) {
                           ", but sigma.max is ", config.sigma.max, "; set sigma.max=", pairs.sigma_max));
 }
 
-// What the student will have learned: by its target's or its teacher's guidance, or of a teacher or pairs that had
-// learned it.
+// What the student will have learned: by its target's or its teacher's guidance, or of a teacher or pairs
+// that had learned it.
 std::optional<double> distilled_guidance(const RunConfig& config, const Method& method,
                                          const std::optional<Model>& teacher, const Dataset& data) {
   if (data.pairs()) return data.pairs()->set().guidance;
@@ -144,8 +144,9 @@ void check_target_guidance(const RunConfig& config, const Method& method, const 
   if (image.classes == 0) {
     throw InputError(concat(what, "leads towards a class, and ", config.data.path, " gives none; remove it"));
   }
-  throw InputError(concat(what, "leads away from the network's answer without a class, which it learns where "
-                                "train.label_dropout hides classes; set that to 0.1, say, or remove this"));
+  throw InputError(concat(what,
+                          "leads away from the network's answer without a class, which it learns where "
+                          "train.label_dropout hides classes; set that to 0.1, say, or remove this"));
 }
 
 // A network of two times, and one of one.
@@ -166,8 +167,8 @@ std::string parameterizations_of_path(const std::optional<PathKind>& path) {
 }
 
 // The weights that the student starts from, those of `source` (init, or else the teacher); nullopt for random
-// ones. A network that takes its time as one path has it can't go on as one that takes it as another has, or as
-// ¼ ln σ.
+// ones. A network that takes its time as one path has it can't go on as one that takes it as another has, or
+// as ¼ ln σ.
 std::optional<ResolvedWeights> start_weights(const RunConfig& config, const std::optional<Source>& source) {
   if (!source) return std::nullopt;
   const Parameterization theirs = source->options.parameterization;
@@ -176,8 +177,8 @@ std::optional<ResolvedWeights> start_weights(const RunConfig& config, const std:
       concat(": its network takes time as ", to_string(theirs), " gives it, which a student of ",
              to_string(*config.parameterization), " can't start from");
   if (config.init.checkpoint) {
-    throw InputError(concat("init.checkpoint ", *config.init.checkpoint, other,
-                            "; use one of ", parameterizations_of_path(path_kind(*config.parameterization))));
+    throw InputError(concat("init.checkpoint ", *config.init.checkpoint, other, "; use one of ",
+                            parameterizations_of_path(path_kind(*config.parameterization))));
   }
   log_info(
       concat("teacher.checkpoint ", *config.teacher.checkpoint, other, ": it starts from random weights"));
@@ -267,7 +268,8 @@ TrainingRun::TrainingRun(const RunConfig& config, const torch::Device& device, c
   if (start) {
     sources_ += described("start       ", *start);
     NamedTensors weights = load_weight_file(*start).weights;
-    if (!common_options(source->options.network).second_time) begin_second_time(weights, *config_.model, image, static_cast<uint64_t>(config_.train.seed));
+    if (!common_options(source->options.network).second_time)
+      begin_second_time(weights, *config_.model, image, static_cast<uint64_t>(config_.train.seed));
     copy_weights(weights, student_->network(), start->file.string());
   }
   student_->compute_in(config_.train.dtype);

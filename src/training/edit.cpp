@@ -18,8 +18,7 @@ void check_level(double sigma, const SigmaOptions& range) {
 // Every k-th index of the model's grid, and its end, or equal parts of a flow map's path: at most
 // kMostEvaluations evaluations.
 SamplerRequest whole_grid(const ModelOptions& model) {
-  if (is_flow_map(model.parameterization))
-    return {.kind = SamplerKind::multistep, .steps = kMostEvaluations};
+  if (is_flow_map(model.parameterization)) return {.kind = SamplerKind::multistep, .steps = kMostEvaluations};
   const int64_t grid = grid_levels(model);
   const int64_t stride = (grid - 2) / kMostEvaluations + 1;
   SamplerRequest request{.kind = SamplerKind::multistep, .grid = grid};

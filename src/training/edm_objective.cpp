@@ -8,7 +8,7 @@ namespace cm {
 
 Method method_of(const EdmOptions&, int64_t) {
   return {.parameterizations = {Parameterization::edm, Parameterization::trig_diffusion,
-                               Parameterization::linear_diffusion}};
+                                Parameterization::linear_diffusion}};
 }
 
 Objective objective_of(const EdmOptions& options, const Binding& binding) {

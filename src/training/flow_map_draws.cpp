@@ -4,8 +4,7 @@ namespace cm {
 
 Interval draw_interval(const IntervalOptions& options, const Path& path, uint64_t seed, int64_t step,
                        const std::vector<int64_t>& samples) {
-  const Tensor first =
-      path.time(draw_lognormal({options.p_mean, options.p_std}, seed, step, samples));
+  const Tensor first = path.time(draw_lognormal({options.p_mean, options.p_std}, seed, step, samples));
   const Tensor second = path.time(
       lognormal_quantile({options.p_mean_s, options.p_std_s}, draw_second_uniform(seed, step, samples)));
   const bool swaps = options.order == IntervalOrder::swap;
@@ -27,7 +26,8 @@ Objective flow_map_objective(const IntervalOptions& interval, const Path& path, 
     return draws_of(seed, batch, levels);
   };
   const auto of_draws = [path, losses = std::move(losses)](const TrainingBatch& batch, const Draws& draws) {
-    return losses(batch, {path.between(batch.x, draws.noise, draws.levels[0]), draws.levels[1],
+    return losses(batch, {path.between(batch.x, draws.noise, draws.levels[0]),
+                          draws.levels[1],
                           {draws.levels.begin() + 2, draws.levels.end()}});
   };
   return drawn_objective(draw, of_draws, [=](int64_t step, const std::vector<int64_t>& samples) {

@@ -16,7 +16,8 @@ struct Interval {
 Interval draw_interval(const IntervalOptions& options, const Path& path, uint64_t seed, int64_t step,
                        const std::vector<int64_t>& samples);
 
-// What a loss of flow maps draws: where each sample is on its path, with the data's own velocity, and where it goes.
+// What a loss of flow maps draws: where each sample is on its path, with the data's own velocity, and where
+// it goes.
 struct FlowMapDraws {
   PathPoint at;
   Tensor s;

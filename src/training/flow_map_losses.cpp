@@ -34,8 +34,8 @@ Tensor eulerian_loss(const Path& path, const MeanVelocity& u, const PathPoint& a
   return drawn_by(value, path.drift_of_start(at, value.detach(), du_dt, s), norm);
 }
 
-Tensor lagrangian_loss(const Path& path, const MeanVelocity& u, const VelocityField& flow, const PathPoint& at,
-                       const Tensor& s, const AdaptiveNorm& norm) {
+Tensor lagrangian_loss(const Path& path, const MeanVelocity& u, const VelocityField& flow,
+                       const PathPoint& at, const Tensor& s, const AdaptiveNorm& norm) {
   const Denoiser from_t = [&](const Tensor& z, const Tensor& end) { return u(z, at.t, end); };
   const auto [value, du_ds] = jvp_with_graph(from_t, at.z, s, {torch::zeros_like(at.z), torch::ones_like(s)});
   const Tensor drift = path.drift_of_end(at, value.detach(), du_ds, s);

@@ -1,5 +1,6 @@
-// The losses of flow maps, as equations of mean velocities u(z, t, s): pure functions that know no network, file or
-// generator. Each gives one number a sample, [B], differentiable in the student's u; targets are held fixed.
+// The losses of flow maps, as equations of mean velocities u(z, t, s): pure functions that know no network,
+// file or generator. Each gives one number a sample, [B], differentiable in the student's u; targets are held
+// fixed.
 #pragma once
 
 #include "cm/diffusion/path.h"
@@ -22,10 +23,10 @@ Tensor adaptive_square(const Tensor& a, const Tensor& b, const AdaptiveNorm& nor
 Tensor eulerian_loss(const Path& path, const MeanVelocity& u, const PathPoint& at, const Tensor& s,
                      const AdaptiveNorm& norm);
 
-// Lagrangian: the end of the map moves along the flow, dX(z, t, s)/ds = b(X, s) (arXiv 2406.07507, Eq. 11). u is
-// drawn to u − (dX/ds − b(X, s))    (Path::drift_of_end).
-Tensor lagrangian_loss(const Path& path, const MeanVelocity& u, const VelocityField& flow, const PathPoint& at,
-                       const Tensor& s, const AdaptiveNorm& norm);
+// Lagrangian: the end of the map moves along the flow, dX(z, t, s)/ds = b(X, s) (arXiv 2406.07507, Eq. 11). u
+// is drawn to u − (dX/ds − b(X, s))    (Path::drift_of_end).
+Tensor lagrangian_loss(const Path& path, const MeanVelocity& u, const VelocityField& flow,
+                       const PathPoint& at, const Tensor& s, const AdaptiveNorm& norm);
 
 // α-Flow (arXiv 2510.20771, Eq. 7) on the linear path: with δ = α (t − s), u(z, t, s) is drawn to
 //
@@ -35,16 +36,16 @@ Tensor lagrangian_loss(const Path& path, const MeanVelocity& u, const VelocityFi
 Tensor alpha_flow_loss(const MeanVelocity& u, const PathPoint& at, const Tensor& s, const Tensor& alpha,
                        const AdaptiveNorm& norm);
 
-// Two steps of length d by u⁻ (shortcut models, arXiv 2410.12557, Eq. 5) on the linear path: ½ (u⁻(z, t, t − d′) +
-// u⁻(z′, t − d, t − d − d′)), z′ = z − d u⁻, where d′ = 0 for the shortest step and d for all others. z′ and the
-// mean are cut to ±`clip`. d and d_told (d′), [B].
+// Two steps of length d by u⁻ (shortcut models, arXiv 2410.12557, Eq. 5) on the linear path: ½ (u⁻(z, t, t −
+// d′) + u⁻(z′, t − d, t − d − d′)), z′ = z − d u⁻, where d′ = 0 for the shortest step and d for all others.
+// z′ and the mean are cut to ±`clip`. d and d_told (d′), [B].
 Tensor shortcut_target(const MeanVelocity& u, const Tensor& z, const Tensor& t, const Tensor& d,
                        const Tensor& d_told, double clip);
 
-// Inductive moment matching (arXiv 2503.07565, Eq. 12 and 67): of each group of `group` samples the squared maximum
-// mean discrepancy, Σ k(a, a′) − 2 k(a, b) + k(b, b′) over group², of a and sg b under the Laplace kernel
-// exp(−scale · max(‖x − y‖, 1e-8)/D) of D numbers. a, b [B, …], scale [B], the same in a group; every sample gets its
-// group's.
+// Inductive moment matching (arXiv 2503.07565, Eq. 12 and 67): of each group of `group` samples the squared
+// maximum mean discrepancy, Σ k(a, a′) − 2 k(a, b) + k(b, b′) over group², of a and sg b under the Laplace
+// kernel exp(−scale · max(‖x − y‖, 1e-8)/D) of D numbers. a, b [B, …], scale [B], the same in a group; every
+// sample gets its group's.
 Tensor moment_matching_loss(const Tensor& a, const Tensor& b, const Tensor& scale, int64_t group);
 
 }  // namespace cm

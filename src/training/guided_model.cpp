@@ -24,8 +24,8 @@ auto guided_function(const Model& model, const Tensor& labels, const Guidance& g
                   levels);
   }
   TORCH_CHECK(labels.defined(), "guidance needs labels");
-  return guided(function_of(model, labels), function_of(model, torch::full_like(labels, kNullClass)), guidance,
-                levels);
+  return guided(function_of(model, labels), function_of(model, torch::full_like(labels, kNullClass)),
+                guidance, levels);
 }
 
 }  // namespace

@@ -47,14 +47,15 @@ Sampler kind_for(const SamplerRequest& request, const ModelOptions& model) {
                samplers_that(is_consistency_sampler, "or")));
   }
   if (request.kind == SamplerKind::flow_map && !is_flow_map(model.parameterization)) {
-    throw InputError(concat("the flow_map sampler needs a flow map, a network of two times, and this checkpoint is a "
-                            "consistency model (",
-                            to_string(model.parameterization), "); use ",
-                            samplers_that(
-                                [](Sampler sampler) {
-                                  return is_consistency_sampler(sampler) && sampler != SamplerKind::flow_map;
-                                },
-                                "or")));
+    throw InputError(
+        concat("the flow_map sampler needs a flow map, a network of two times, and this checkpoint is a "
+               "consistency model (",
+               to_string(model.parameterization), "); use ",
+               samplers_that(
+                   [](Sampler sampler) {
+                     return is_consistency_sampler(sampler) && sampler != SamplerKind::flow_map;
+                   },
+                   "or")));
   }
   return *request.kind;
 }
@@ -147,8 +148,9 @@ void check_restart(const SamplerRequest& request, Sampler sampler) {
 }
 
 void check_grid(const SamplerRequest& request, Sampler sampler) {
-  const bool counts = sampler == SamplerKind::multistep ? request.sigmas.empty()
-                                                        : sampler == SamplerKind::flow_map && !request.indices.empty();
+  const bool counts = sampler == SamplerKind::multistep
+                          ? request.sigmas.empty()
+                          : sampler == SamplerKind::flow_map && !request.indices.empty();
   if (!request.grid || counts) return;
   throw InputError(
       concat("--grid has the levels that multistep sampling's --indices and --steps count on; the ",

@@ -16,7 +16,8 @@ struct ShortcutSteps {
   Tensor d_told;  // what the network is told of d: of the shortest 0
 };
 
-// 1 or 2 draws a sample: t = 1/M, …, 1, and for two steps a power of two 2d = 1, ½, …, 2/M and t of its multiples.
+// 1 or 2 draws a sample: t = 1/M, …, 1, and for two steps a power of two 2d = 1, ½, …, 2/M and t of its
+// multiples.
 ShortcutSteps draw_steps(const ShortcutOptions& options, uint64_t seed, int64_t step,
                          const std::vector<int64_t>& samples) {
   const auto finest = static_cast<double>(options.finest);

@@ -5,8 +5,8 @@
 
 namespace cm {
 
-// `at` with TargetGuidance's velocity, of the student itself without dropout or gradient; labels int64 [B]. Where
-// nothing guides, `at`.
+// `at` with TargetGuidance's velocity, of the student itself without dropout or gradient; labels int64 [B].
+// Where nothing guides, `at`.
 PathPoint guided_point(const TargetGuidance& guidance, const Model& student, const PathPoint& at,
                        const Tensor& labels);
 

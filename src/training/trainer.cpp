@@ -92,7 +92,8 @@ void check_groups(const TrainOptions& options, const World& world, int64_t group
   if (part % group == 0) return;
   throw InputError(concat(options.micro_batch_size ? "train.micro_batch_size" : "train.batch_size",
                           ": the objective compares groups of ", group, " samples, and ", part,
-                          " at a time are no whole groups; use a multiple of ", group * (options.micro_batch_size ? 1 : world.size())));
+                          " at a time are no whole groups; use a multiple of ",
+                          group * (options.micro_batch_size ? 1 : world.size())));
 }
 
 Trainer::Trainer(const TrainOptions& options, const OptimizerOptions& optimizer_options,

@@ -156,8 +156,9 @@ TEST(Path, TheVelocityOfItsOwnDenoiserIsTheNetworks) {
   const Tensor z = random(2);
   for (const auto& [path, t, s] : cases()) {
     const bool trig = path.kind == PathKind::trig;
-    const Denoiser own = precondition(trig ? Parameterization::trig_diffusion : Parameterization::linear_diffusion,
-                                      {}, 1, arbitrary_trig_network);
+    const Denoiser own =
+        precondition(trig ? Parameterization::trig_diffusion : Parameterization::linear_diffusion, {}, 1,
+                     arbitrary_trig_network);
     const double d = trig ? kSigmaData : 1;
     EXPECT_LT(largest_difference(path.velocity(own, z, t), d * arbitrary_trig_network(z / d, t)), 1e-11)
         << to_string(path.kind);

@@ -36,15 +36,14 @@ TEST(Preconditioning, TellsDiffusionFromConsistencyAndTimesApart) {
     bool is_flow_map;
     std::optional<PathKind> path;
   };
-  for (const Kind& kind :
-       {Kind{Parameterization::edm, true, false, std::nullopt},
-        Kind{Parameterization::skip, false, false, std::nullopt},
-        Kind{Parameterization::piecewise, false, false, std::nullopt},
-        Kind{Parameterization::trig, false, false, PathKind::trig},
-        Kind{Parameterization::trig_diffusion, true, false, PathKind::trig},
-        Kind{Parameterization::linear_diffusion, true, false, PathKind::linear},
-        Kind{Parameterization::linear_map, false, true, PathKind::linear},
-        Kind{Parameterization::trig_map, false, true, PathKind::trig}}) {
+  for (const Kind& kind : {Kind{Parameterization::edm, true, false, std::nullopt},
+                           Kind{Parameterization::skip, false, false, std::nullopt},
+                           Kind{Parameterization::piecewise, false, false, std::nullopt},
+                           Kind{Parameterization::trig, false, false, PathKind::trig},
+                           Kind{Parameterization::trig_diffusion, true, false, PathKind::trig},
+                           Kind{Parameterization::linear_diffusion, true, false, PathKind::linear},
+                           Kind{Parameterization::linear_map, false, true, PathKind::linear},
+                           Kind{Parameterization::trig_map, false, true, PathKind::trig}}) {
     const std::string name = to_string(kind.parameterization);
     EXPECT_EQ(is_diffusion(kind.parameterization), kind.is_diffusion) << name;
     EXPECT_EQ(is_flow_map(kind.parameterization), kind.is_flow_map) << name;
@@ -60,7 +59,8 @@ std::optional<double> boundary_of(Parameterization kind, const SigmaOptions& opt
       return options.min;
     case Parameterization::trig:
       return 0;
-    case Parameterization::linear_map:  // whose boundary is where it is asked to go: tests/diffusion/path_test.cpp
+    case Parameterization::linear_map:  // whose boundary is where it is asked to go:
+                                        // tests/diffusion/path_test.cpp
     case Parameterization::trig_map:
     case Parameterization::edm:
     case Parameterization::trig_diffusion:

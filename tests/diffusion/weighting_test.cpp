@@ -48,7 +48,8 @@ TEST(Weighting, KarrasCancelsTheOutputScale) {
 TEST(Weighting, FlowIsThatOfTheVelocity) {
   const Tensor sigma = torch::tensor({0.002, 0.7, 80.0}, torch::kFloat64);
   const Tensor c_out = scalings(Parameterization::linear_diffusion, {}, sigma).c_out;
-  EXPECT_LT(test::largest_difference(weight(Weighting::flow, sigma, 0.3) * c_out.square(), torch::ones(3)), 1e-12);
+  EXPECT_LT(test::largest_difference(weight(Weighting::flow, sigma, 0.3) * c_out.square(), torch::ones(3)),
+            1e-12);
 }
 
 }  // namespace

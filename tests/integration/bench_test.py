@@ -18,7 +18,7 @@ CASE = {"name": "tiny", "image_size": 4, "in_channels": 3, "model_channels": 32,
 EDM2 = {"architecture": "edm2"}
 
 # Forward passes for one image; a backward pass counts for two.
-PASSES = {"train_edm": 3, "train_cd": 6, "train_ct": 4, "train_sct": 4, "sample_onestep": 1, "sample_multistep2": 2, "sample_heun18": 35}
+PASSES = {"train_edm": 3, "train_cd": 6, "train_ct": 4, "train_sct": 4, "train_mean_flow": 4, "sample_onestep": 1, "sample_multistep2": 2, "sample_heun18": 35}
 
 
 def write_case(name, **changes):

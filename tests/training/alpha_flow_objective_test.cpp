@@ -23,9 +23,8 @@ TEST(AlphaFlowObjective, AlphaFallsFromOneToZero) {
 
 TEST(AlphaFlowObjective, AFallThatEndsBeforeItBeginsIsAMistake) {
   const auto mistakes = mistakes_of([] {
-    refuse_mistakes("", [](const Complain& complain) {
-      validate(AlphaSchedule{.start = 0.5, .end = 0.5}, complain);
-    });
+    refuse_mistakes(
+        "", [](const Complain& complain) { validate(AlphaSchedule{.start = 0.5, .end = 0.5}, complain); });
   });
   EXPECT_THAT(mistakes, testing::ElementsAre("end must be above start, 0.5, got 0.5"));
 }

@@ -10,8 +10,8 @@
 namespace cm {
 namespace {
 
-// Data that is 0.3 everywhere: its flow is a straight line, with the velocity e − 0.3 from end to end, which the
-// data's own velocity is too.
+// Data that is 0.3 everywhere: its flow is a straight line, with the velocity e − 0.3 from end to end, which
+// the data's own velocity is too.
 struct PointFlow {
   Model student = test::tiny_model(test::tiny_options(Parameterization::linear_map), 1);
   Model teacher = [] {
@@ -34,11 +34,13 @@ struct PointFlow {
 
 TEST(FlowMapDistillation, WhereTheTeachersVelocityIsTheDatasItIsMeanFlow) {
   PointFlow flow;
-  const Tensor mean_flow = objective_of(MeanFlowOptions{}, {.student = flow.student, .seed = 7}).losses(flow.batch);
+  const Tensor mean_flow =
+      objective_of(MeanFlowOptions{}, {.student = flow.student, .seed = 7}).losses(flow.batch);
   EXPECT_LT(test::relative_difference(flow.losses(EulerianOptions{}), mean_flow), 1e-3);
 }
 
-// The network that says nothing moves nothing: its maps end where they start, and the teacher says where to go.
+// The network that says nothing moves nothing: its maps end where they start, and the teacher says where to
+// go.
 TEST(FlowMapDistillation, TheEndOfAMapIsMovedByTheTeacher) {
   PointFlow flow;
   no_grad([&] {

@@ -71,13 +71,13 @@ TEST(FlowMapLosses, ThePaperFormOfMeanFlowIsTheLinearPaths) {
   };
   const double h = 1e-6;
   const auto shifted = [&](double by) { return u(at.z + by * at.velocity, at.t + by, kTo); };
-  const Tensor target =
-      at.velocity - (kFrom - kTo).unsqueeze(1) * (shifted(h) - shifted(-h)) / (2 * h);
+  const Tensor target = at.velocity - (kFrom - kTo).unsqueeze(1) * (shifted(h) - shifted(-h)) / (2 * h);
   const Tensor expected = (u(at.z, at.t, kTo) - target).square().sum(1);
   EXPECT_LT(test::relative_difference(eulerian_loss(path, u, at, kTo, kPlain), expected), 1e-8);
   for (const double power : {0.75, 1.0}) {
     const AdaptiveNorm norm{.power = power, .epsilon = 0.01};
-    EXPECT_LT(test::relative_difference(eulerian_loss(path, u, at, kTo, norm), expected / (expected + 0.01).pow(power)),
+    EXPECT_LT(test::relative_difference(eulerian_loss(path, u, at, kTo, norm),
+                                        expected / (expected + 0.01).pow(power)),
               1e-8);
   }
 }
@@ -112,7 +112,8 @@ TEST(FlowMapLosses, TargetsAndWeightsAreHeldFixed) {
       }
       EXPECT_LT(test::relative_difference(plain, g.square().sum(1)), 1e-4);
       const Tensor expected = (2 * (g * u_hat).sum(1) / (plain + 0.1).sqrt()).sum();
-      EXPECT_NEAR(by.grad().item<double>() / expected.item<double>(), 1, 1e-4) << to_string(path.kind) << eulerian;
+      EXPECT_NEAR(by.grad().item<double>() / expected.item<double>(), 1, 1e-4)
+          << to_string(path.kind) << eulerian;
     }
   }
 }

@@ -44,8 +44,8 @@ TEST(ImmObjective, WeighsTimesByTheirSignal) {
   const ImmDraws draws;
   const Tensor t = draws.levels[0].to(torch::kFloat64);
   const Tensor lambda = 2 * ((1 - t) / t).log();
-  const Tensor expected = 0.5 * torch::sigmoid(5 - lambda) * 2 / (t * (1 - t)) * (1 - t) /
-                          ((1 - t).square() + t.square());
+  const Tensor expected =
+      0.5 * torch::sigmoid(5 - lambda) * 2 / (t * (1 - t)) * (1 - t) / ((1 - t).square() + t.square());
   EXPECT_LT(test::relative_difference(draws.levels[3], expected), 1e-5);
 }
 

@@ -212,7 +212,8 @@ void expect_fast_tangents(const PathCase& path_case) {
                           {Kernel::adam_update, {1, {}}},
                           {Kernel::update_averages, {1, {}}}};
   for (const Kernel kernel : {Kernel::unit_rows, Kernel::unit_rows_gradient}) {
-    if (const auto rows = calls.find(kernel); rows != calls.end()) expected[kernel] = {rows->second.by_kernel, {}};
+    if (const auto rows = calls.find(kernel); rows != calls.end())
+      expected[kernel] = {rows->second.by_kernel, {}};
   }
   if (const auto norms = calls.find(Kernel::group_norm); norms != calls.end()) {
     for (const Kernel kernel :

@@ -20,7 +20,9 @@ struct GuidedFlow {
   PathPoint at = student.path().between(batch.x, draw_noise(7, batch), t);
   Tensor labels = torch::tensor({0, 1, -1, 2, 0, 1}, torch::kInt64);
 
-  Tensor velocity(const Tensor& of) const { return no_grad([&] { return student.mean_velocity(of)(at.z, t, t); }); }
+  Tensor velocity(const Tensor& of) const {
+    return no_grad([&] { return student.mean_velocity(of)(at.z, t, t); });
+  }
   Tensor guided(const TargetGuidance& by) const { return guided_point(by, student, at, labels).velocity; }
 };
 
@@ -29,13 +31,15 @@ TEST(MeanFlowObjective, WithoutGuidanceTheDatasVelocityIsFollowed) {
   EXPECT_TRUE(flow.guided({}).is_same(flow.at.velocity));
 }
 
-// Eq. 19 and 21, of each sample by itself: those whose class is hidden (−1) and those outside of the interval keep v.
+// Eq. 19 and 21, of each sample by itself: those whose class is hidden (−1) and those outside of the interval
+// keep v.
 TEST(MeanFlowObjective, TheTargetIsGuidedWhereAClassIsTold) {
   const GuidedFlow flow;
   const Tensor v = flow.at.velocity;
   const Tensor with_class = flow.velocity(flow.labels);
   const Tensor without = flow.velocity(torch::full_like(flow.labels, kNullClass));
-  const auto expect = [&](const TargetGuidance& by, const Tensor& expected, const std::vector<int64_t>& guided) {
+  const auto expect = [&](const TargetGuidance& by, const Tensor& expected,
+                          const std::vector<int64_t>& guided) {
     const Tensor found = flow.guided(by);
     for (int64_t i = 0; i < 6; ++i) {
       const bool is_guided = std::ranges::find(guided, i) != guided.end();
@@ -62,8 +66,7 @@ TEST(MeanFlowObjective, WithoutAWayToGoItIsFlowMatching) {
     const Objective objective = objective_of(options, {.student = student, .seed = 7});
     const TrainingBatch batch = test::training_batch(test::tiny_batch(2), 2);
     const Path path = student.path();
-    const Tensor t =
-        draw_interval(options.interval, path, 7, 2, batch.samples).t.to(torch::kFloat32);
+    const Tensor t = draw_interval(options.interval, path, 7, 2, batch.samples).t.to(torch::kFloat32);
     const PathPoint at = path.between(batch.x, draw_noise(7, batch), t);
     const Tensor u = student.mean_velocity(batch.labels)(at.z, t, t);
     const Tensor expected = (u - at.velocity).square().flatten(1).sum(1);

@@ -106,8 +106,8 @@ TEST(Methods, EachNeedsTheModelsOfItsAlgorithm) {
 
 TEST(Methods, ThoseInContinuousTimeTakeADerivative) {
   EXPECT_THAT(those_with([](const Method& m) { return m.derivative == Derivative::tangent; }),
-              ElementsAre("continuous_cd", "continuous_ct", "sct", "scd", "mean_flow", "alpha_flow", "eulerian",
-                          "lagrangian"));
+              ElementsAre("continuous_cd", "continuous_ct", "sct", "scd", "mean_flow", "alpha_flow",
+                          "eulerian", "lagrangian"));
   EXPECT_EQ(method_of(ContinuousCdOptions{{.stop_gradient = false}}, 1).derivative,
             Derivative::through_tangent);
 }

@@ -1,5 +1,5 @@
-// MeanFlow's DDPM++ and its loss against the authors' code (tests/fixtures/meanflow*.safetensors): what the network
-// answers, its gradients, and the losses of draws with theirs.
+// MeanFlow's DDPM++ and its loss against the authors' code (tests/fixtures/meanflow*.safetensors): what the
+// network answers, its gradients, and the losses of draws with theirs.
 #include <gtest/gtest.h>
 
 #include "cm/base/random.h"

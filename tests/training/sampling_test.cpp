@@ -346,8 +346,9 @@ TEST(Sampling, AFlowMapsSamplesAreItsOwnSteps) {
   const SamplerOptions anew = choose_sampler({.steps = 2, .restart = 1, .clamp = false}, kMap);
   const SamplerOptions multistep =
       choose_sampler({.kind = SamplerKind::multistep, .steps = 2, .clamp = false}, kMap);
-  EXPECT_LT(test::largest_difference(sample(model, anew, noise, labels), sample(model, multistep, noise, labels)),
-            1e-6);
+  EXPECT_LT(
+      test::largest_difference(sample(model, anew, noise, labels), sample(model, multistep, noise, labels)),
+      1e-6);
 }
 
 TEST(Sampling, AMapIsGuidedAsItsMeanVelocityIs) {
@@ -368,9 +369,10 @@ TEST(Sampling, AMapIsGuidedAsItsMeanVelocityIs) {
 }
 
 TEST(Sampling, WhatIsForFlowMapsAloneIsAMistakeElsewhere) {
-  EXPECT_THAT(mistake_of({.kind = SamplerKind::flow_map}),
-              HasSubstr("the flow_map sampler needs a flow map, a network of two times, and this checkpoint is a "
-                        "consistency model (skip); use onestep or multistep"));
+  EXPECT_THAT(
+      mistake_of({.kind = SamplerKind::flow_map}),
+      HasSubstr("the flow_map sampler needs a flow map, a network of two times, and this checkpoint is a "
+                "consistency model (skip); use onestep or multistep"));
   EXPECT_THAT(mistake_of({.kind = SamplerKind::flow_map}, kTeacher),
               HasSubstr("the flow_map sampler needs a consistency model"));
   EXPECT_THAT(mistake_of({.restart = 0.5}), HasSubstr("--restart makes noise anew"));
@@ -386,9 +388,10 @@ TEST(Sampling, AWalkEndsAtTheModelsBoundary) {
     if (is_diffusion(kind)) continue;
     ModelOptions model = test::tiny_options(kind);
     const RawMap two_times = [&](const Tensor& z, const Tensor& t, const Tensor&) { return network(z, t); };
-    const Denoiser f = is_flow_map(kind)
-                           ? ending_at(flow_of({*path_kind(kind), 0.5}, mean_velocity({*path_kind(kind), 0.5}, two_times)))
-                           : precondition(kind, model.sigma, 1000, network);
+    const Denoiser f =
+        is_flow_map(kind)
+            ? ending_at(flow_of({*path_kind(kind), 0.5}, mean_velocity({*path_kind(kind), 0.5}, two_times)))
+            : precondition(kind, model.sigma, 1000, network);
     const Tensor end = torch::full({2}, walk_end(model), torch::kFloat64);
     EXPECT_TRUE(torch::equal(f(x, end), x)) << name;
     EXPECT_EQ(choose_sampler({.steps = 2}, model).sigmas.back(), walk_end(model)) << name;

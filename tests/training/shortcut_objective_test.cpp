@@ -57,7 +57,8 @@ TEST(ShortcutObjective, OneLossIsOfTheDataTheOtherOfItself) {
   no_grad([&] {
     for (auto& parameter : student.parameters()) parameter.zero_();
   });
-  const Objective objective = objective_of(ShortcutOptions{.finest = 8}, {.student = student, .target = &student, .seed = 7});
+  const Objective objective =
+      objective_of(ShortcutOptions{.finest = 8}, {.student = student, .target = &student, .seed = 7});
   const TrainingBatch batch = test::training_batch(test::tiny_batch(0, kShortcutBatch), 0);
   const Tensor losses = objective.losses(batch);
   const Draws draws = objective.draw(batch);

@@ -130,15 +130,18 @@ TEST(Trainer, RefusesPartsOfABatchThatDivideAGroup) {
   TrainOptions options = test::tiny_train_options();
   options.batch_size = 12;
   check_groups(options, World(), 4);
-  EXPECT_THAT(message_of<InputError>([&] { check_groups(options, World(), 5); }),
-              HasSubstr("train.batch_size: the objective compares groups of 5 samples, and 12 at a time are no whole "
-                        "groups; use a multiple of 5"));
+  EXPECT_THAT(
+      message_of<InputError>([&] { check_groups(options, World(), 5); }),
+      HasSubstr("train.batch_size: the objective compares groups of 5 samples, and 12 at a time are no whole "
+                "groups; use a multiple of 5"));
   test::on_ranks(2, [&](const World& world) {
-    EXPECT_THAT(message_of<InputError>([&] { check_groups(options, world, 4); }), HasSubstr("use a multiple of 8"));
+    EXPECT_THAT(message_of<InputError>([&] { check_groups(options, world, 4); }),
+                HasSubstr("use a multiple of 8"));
   });
   options.micro_batch_size = 6;
-  EXPECT_THAT(message_of<InputError>([&] { check_groups(options, World(), 4); }),
-              HasSubstr("train.micro_batch_size: the objective compares groups of 4 samples, and 6 at a time"));
+  EXPECT_THAT(
+      message_of<InputError>([&] { check_groups(options, World(), 4); }),
+      HasSubstr("train.micro_batch_size: the objective compares groups of 4 samples, and 6 at a time"));
 }
 
 TEST(Trainer, RefusesABatchThatRanksCannotShare) {

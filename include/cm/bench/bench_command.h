@@ -14,6 +14,7 @@ enum class BenchJob {
   train_cd,           // a step of consistency distillation, Heun's solver
   train_ct,           // a step of consistency training
   train_sct,          // a step of its continuous-time form in TrigFlow, which takes a tangent
+  train_mean_flow,    // a step of MeanFlow, which takes one too
   sample_onestep,     // a batch in one step
   sample_multistep2,  // a batch in two steps
   sample_heun18,      // a batch by a diffusion model in 18 steps, 35 evaluations

@@ -27,7 +27,8 @@ struct SampleSetOptions {
   ComputeOptions compute = {};
 };
 
-// Declares --steps, --sigmas, --indices, --grid, --sampler, --s-churn, --s-tmin, --s-tmax, --s-noise, --restart,
+// Declares --steps, --sigmas, --indices, --grid, --sampler, --s-churn, --s-tmin, --s-tmax, --s-noise,
+// --restart,
 // --no-clamp, --num, --class, --batch, --quantize, and those of guidance and of computing.
 void add_sample_set_options(CLI::App& app, SampleSetOptions& options);
 

@@ -38,8 +38,8 @@ enum class Levels {
 // finite.
 Denoiser guided(Denoiser denoiser, Denoiser weak, const Guidance& guidance, Levels levels = Levels::any);
 
-// The same of flow maps, X_weak + w (X − X_weak), which guides their mean velocities alike; the interval is where
-// they start.
+// The same of flow maps, X_weak + w (X − X_weak), which guides their mean velocities alike; the interval is
+// where they start.
 FlowMap guided(FlowMap map, FlowMap weak, const Guidance& guidance, Levels levels = Levels::any);
 
 }  // namespace cm

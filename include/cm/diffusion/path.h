@@ -2,8 +2,8 @@
 //
 //   z_t = α_t x + β_t e,  e ~ N(0, I),  v = dz_t/dt = α′_t x + β′_t e,
 //
-// which differ from EDM's x_σ = x + σ e by scale alone: z_t = α_t x_σ at σ = β_t/α_t. A network on a path says
-// velocities, from which `move` makes its flow map.
+// which differ from EDM's x_σ = x + σ e by scale alone: z_t = α_t x_σ at σ = β_t/α_t. A network on a path
+// says velocities, from which `move` makes its flow map.
 #pragma once
 
 #include "cm/diffusion/flow_map.h"
@@ -33,16 +33,16 @@ struct Path {
   // α_t, of t's shape: what x_σ is multiplied by.
   Tensor scale(const Tensor& t) const;
 
-  // z_t of data x [B, …], unit noise e of x's shape and times t [B], with the velocity e − x, or cos(t) σ_d e −
-  // sin(t) x.
+  // z_t of data x [B, …], unit noise e of x's shape and times t [B], with the velocity e − x, or cos(t) σ_d e
+  // − sin(t) x.
   PathPoint between(const Tensor& x, const Tensor& e, const Tensor& t) const;
 
   // The velocity of the probability-flow ODE, which a denoiser D(x_σ, σ) implies: (z − D)/t, or (cos(t) z −
   // D)/sin(t). 0 < t, and below its end, where σ is infinite.
   Tensor velocity(const Denoiser& denoiser, const Tensor& z, const Tensor& t) const;
 
-  // X(z, t, s) along the mean velocity u: z − (t − s) u (MeanFlow, arXiv 2505.13447, Eq. 12), or cos(t − s) z −
-  // sin(t − s) u. For s = t, u is the velocity itself.
+  // X(z, t, s) along the mean velocity u: z − (t − s) u (MeanFlow, arXiv 2505.13447, Eq. 12), or cos(t − s) z
+  // − sin(t − s) u. For s = t, u is the velocity itself.
   Tensor move(const Tensor& z, const Tensor& u, const Tensor& t, const Tensor& s) const;
 
   // −dX/dt along the trajectory through `at`, whose velocity counts, where du/dt is u's change along it:

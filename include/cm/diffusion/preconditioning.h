@@ -16,9 +16,9 @@
 namespace cm {
 
 enum class Parameterization {
-  edm,        // a diffusion model's denoiser
-  skip,       // a consistency function with skip connection (CM Eq. 5); f(x, ε) = x by construction
-  piecewise,  // a consistency function that is x at ε and F elsewhere (CM Eq. 4)
+  edm,               // a diffusion model's denoiser
+  skip,              // a consistency function with skip connection (CM Eq. 5); f(x, ε) = x by construction
+  piecewise,         // a consistency function that is x at ε and F elsewhere (CM Eq. 4)
   trig,              // a consistency function of TrigFlow (sCM), with f(x, 0) = x
   trig_diffusion,    // a diffusion model's denoiser of TrigFlow: trig's scalings
   linear_diffusion,  // a diffusion model's denoiser of the linear path: the network says its velocity
@@ -26,8 +26,8 @@ enum class Parameterization {
   trig_map,          // a flow map of TrigFlow
 };
 
-// Whether it makes a diffusion model's denoiser; otherwise a consistency function, that of a flow map being the
-// map to σ = 0.
+// Whether it makes a diffusion model's denoiser; otherwise a consistency function, that of a flow map being
+// the map to σ = 0.
 bool is_diffusion(Parameterization parameterization);
 
 // Whether it makes a flow map, of a network with two times.
@@ -50,7 +50,8 @@ struct Scalings {
 // trig:      c_skip, −c_out of edm: f = cos(t) x_t − sin(t) σ_d F(x_t/σ_d, t) with x_t = cos(t) x, tan t =
 // σ/σ_d
 //
-// with c_in = 1/√(σ² + σ_d²) in all of these, and D = z_t − t F(z_t, t) with z_t = (1 − t) x, t = σ/(1 + σ), in
+// with c_in = 1/√(σ² + σ_d²) in all of these, and D = z_t − t F(z_t, t) with z_t = (1 − t) x, t = σ/(1 + σ),
+// in
 //
 // linear_diffusion: c_skip = c_in = 1/(1 + σ),     c_out = −σ/(1 + σ)
 //
@@ -71,8 +72,8 @@ Denoiser precondition(Parameterization parameterization, const SigmaOptions& opt
 // (z/d, t, s) → F, of z's shape: a network with two times in those of its path.
 using RawMap = std::function<Tensor(const Tensor& x, const Tensor& time, const Tensor& second_time)>;
 
-// d F(z/d, t, s), the mean velocity of a flow map's parameterization, with d = σ_d on TrigFlow's path and 1 on the
-// linear one.
+// d F(z/d, t, s), the mean velocity of a flow map's parameterization, with d = σ_d on TrigFlow's path and 1
+// on the linear one.
 MeanVelocity mean_velocity(const Path& path, RawMap network);
 
 }  // namespace cm

@@ -25,11 +25,11 @@ Tensor sample_onestep(const Denoiser& consistency, const Tensor& x_T, double sig
 Tensor sample_multistep(const Denoiser& consistency, const Tensor& x_T, const std::vector<double>& times,
                         double sigma_min, const NoiseSource& noise);
 
-// Sampling by a flow map down `times` t_0 = σ_max, …, t_n ≥ 0, one evaluation less than times: each step goes to
-// √(1 − γ²) t_{i+1} and adds γ t_{i+1} z (γ-sampling; CTM, arXiv 2310.02279, Algorithm 3). γ = 0 follows the
-// trajectory; γ = 1 is multistep consistency sampling with ε = 0. `restart` is γ, in [0, 1].
-Tensor sample_flow_map(const FlowMap& map, const Tensor& x_T, const std::vector<double>& times, double restart,
-                       const NoiseSource& noise);
+// Sampling by a flow map down `times` t_0 = σ_max, …, t_n ≥ 0, one evaluation less than times: each step goes
+// to √(1 − γ²) t_{i+1} and adds γ t_{i+1} z (γ-sampling; CTM, arXiv 2310.02279, Algorithm 3). γ = 0 follows
+// the trajectory; γ = 1 is multistep consistency sampling with ε = 0. `restart` is γ, in [0, 1].
+Tensor sample_flow_map(const FlowMap& map, const Tensor& x_T, const std::vector<double>& times,
+                       double restart, const NoiseSource& noise);
 
 // The scale of the noise that multistep sampling adds at a time point: √(σ² − ε²), 0 from ε down.
 double added_noise(double sigma, double sigma_min);

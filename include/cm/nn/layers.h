@@ -160,9 +160,9 @@ class NoiseFeaturesImpl : public torch::nn::Module {
 };
 TORCH_MODULE(NoiseFeatures);
 
-// What a flow map's second time s adds to the first layer of an embedding, W φ(t − s) with the features φ that
-// the embedding has of t: with that layer, one over the features of both, as in MeanFlow (arXiv 2505.13447).
-// [B, features] → [B, out].
+// What a flow map's second time s adds to the first layer of an embedding, W φ(t − s) with the features φ
+// that the embedding has of t: with that layer, one over the features of both, as in MeanFlow (arXiv
+// 2505.13447). [B, features] → [B, out].
 class SecondTimeImpl : public torch::nn::Module {
  public:
   // Without a gain uniform in ±1/√(2 features), otherwise by Glorot's rule of the joint layer.

@@ -58,8 +58,8 @@ struct Conditioning {
 
 class Network : public torch::nn::Module {
  public:
-  // x [B, C, H, W] → [B, C, H, W] in fp32. `told` has labels exactly when the network is class-conditional and
-  // a second time exactly when it has two, otherwise c10::Error, as for a guidance that it does not take.
+  // x [B, C, H, W] → [B, C, H, W] in fp32. `told` has labels exactly when the network is class-conditional
+  // and a second time exactly when it has two, otherwise c10::Error, as for a guidance that it does not take.
   // Without a dropout key nothing is dropped.
   Tensor forward(const Tensor& x, const Conditioning& told,
                  const std::optional<DropoutKey>& dropout_key = std::nullopt);
@@ -69,8 +69,8 @@ class Network : public torch::nn::Module {
   ComputeType compute_type() const { return compute_type_; }
 
   // Makes the weights that the trunk casts what the compute type's passes need, in their place, which spares
-  // casts, half their memory and what else is computed of weights alone. For weights that no longer change and
-  // that nobody reads.
+  // casts, half their memory and what else is computed of weights alone. For weights that no longer change
+  // and that nobody reads.
   virtual void hold_in_compute_type() {}
 
   virtual bool takes_second_time() const { return false; }

@@ -44,9 +44,9 @@ void check_fits(const NetworkOptions& options, const ImageSpec& image);
 std::shared_ptr<Network> make_network(const NetworkOptions& options, const ImageSpec& image,
                                       std::optional<uint64_t> seed = std::nullopt);
 
-// Adds to weights of a network with one time what one with two times by `options` has besides, as `seed` begins it
-// but for its ends, which are 0: that is the same function, wherever it is told to go. Those of networks with two
-// times stay as they are.
+// Adds to weights of a network with one time what one with two times by `options` has besides, as `seed`
+// begins it but for its ends, which are 0: that is the same function, wherever it is told to go. Those of
+// networks with two times stay as they are.
 void begin_second_time(std::map<std::string, Tensor>& weights, const NetworkOptions& options,
                        const ImageSpec& image, uint64_t seed);
 

@@ -13,8 +13,8 @@ struct PerceptronOptions {
 };
 
 // x [B, C, H, W] as C·H·W numbers, beside the time t and cos(2^k t), sin(2^k t), k = 0…3; SiLU between the
-// layers; of a second time s the same of t − s. A time of a few units is what it tells apart. It has no classes
-// and drops nothing.
+// layers; of a second time s the same of t − s. A time of a few units is what it tells apart. It has no
+// classes and drops nothing.
 class Perceptron : public Network {
  public:
   // `seed` as make_unet's. c10::Error where the images have classes.

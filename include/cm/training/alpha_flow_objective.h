@@ -1,13 +1,13 @@
-// α-Flow (Zhang et al., arXiv 2510.20771): MeanFlow reached from flow matching to the end of the interval, by steps
-// along the trajectory that shrink as training goes on, without derivatives until the end.
+// α-Flow (Zhang et al., arXiv 2510.20771): MeanFlow reached from flow matching to the end of the interval, by
+// steps along the trajectory that shrink as training goes on, without derivatives until the end.
 #pragma once
 
 #include "cm/training/mean_flow_objective.h"
 
 namespace cm {
 
-// α(k) = 1 − sigmoid(sharpness · (k/K − (start + end)/2)/(end − start)) of training step k of K; from 1 − clamp on it
-// is 1, below clamp 0, where the loss is MeanFlow's.
+// α(k) = 1 − sigmoid(sharpness · (k/K − (start + end)/2)/(end − start)) of training step k of K; from 1 −
+// clamp on it is 1, below clamp 0, where the loss is MeanFlow's.
 struct AlphaSchedule {
   double start = 0;
   double end = 1;

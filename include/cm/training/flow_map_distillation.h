@@ -1,5 +1,5 @@
-// Distillation of a teacher's flow into its flow map (Boffi et al., arXiv 2406.07507 and 2505.18825), by either of
-// the two equations that such a map solves.
+// Distillation of a teacher's flow into its flow map (Boffi et al., arXiv 2406.07507 and 2505.18825), by
+// either of the two equations that such a map solves.
 #pragma once
 
 #include "cm/training/flow_map_options.h"

@@ -1,4 +1,5 @@
-// What the objectives of flow maps have in common: which intervals they draw, and how a sample's loss is weighed.
+// What the objectives of flow maps have in common: which intervals they draw, and how a sample's loss is
+// weighed.
 #pragma once
 
 #include <optional>

@@ -1,5 +1,5 @@
-// Inductive moment matching (IMM; Zhou, Ermon & Song, arXiv 2503.07565): the samples that a flow map makes from time
-// t are to be distributed as those that it makes from a little less, r.
+// Inductive moment matching (IMM; Zhou, Ermon & Song, arXiv 2503.07565): the samples that a flow map makes
+// from time t are to be distributed as those that it makes from a little less, r.
 #pragma once
 
 #include "cm/base/limits.h"
@@ -8,7 +8,8 @@
 namespace cm {
 
 struct ImmOptions {
-  static constexpr MethodName name{"imm", "cm-train-ct", "flow maps from data by inductive moment matching (IMM)"};
+  static constexpr MethodName name{"imm", "cm-train-ct",
+                                   "flow maps from data by inductive moment matching (IMM)"};
   double t_max = 0.994;
   double decrement = 12;
   int64_t group = 4;
@@ -18,11 +19,14 @@ struct ImmOptions {
 
 template <class Visitor>
 void fields(Visitor& visit, ImmOptions& o) {
-  visit("t_max", o.t_max, "largest time t of the linear path", Range{.min = 0, .max = 1, .open_min = true, .open_max = true});
+  visit("t_max", o.t_max, "largest time t of the linear path",
+        Range{.min = 0, .max = 1, .open_min = true, .open_max = true});
   visit("decrement", o.decrement,
         "k of σ_r = max(σ_s, σ_t − σ_max 2^−k), σ = t/(1 − t): how far r lies below t", within(1, 30));
-  visit("group", o.group, "samples M that share their times and are compared with one another", within(2, 1024));
-  visit("weight_a", o.weight_a, "a of the weight ½ sigmoid(b − λ_t) (−dλ_t/dt) α_t^a/(α_t² + σ_t²), λ the log of the "
+  visit("group", o.group, "samples M that share their times and are compared with one another",
+        within(2, 1024));
+  visit("weight_a", o.weight_a,
+        "a of the weight ½ sigmoid(b − λ_t) (−dλ_t/dt) α_t^a/(α_t² + σ_t²), λ the log of the "
         "signal-to-noise ratio");
   visit("weight_b", o.weight_b, "its b");
 }

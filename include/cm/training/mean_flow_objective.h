@@ -1,5 +1,5 @@
-// MeanFlow (Geng et al., arXiv 2505.13447): a flow map from data alone, by the identity that ties its mean velocity
-// to the velocity of the data's flow.
+// MeanFlow (Geng et al., arXiv 2505.13447): a flow map from data alone, by the identity that ties its mean
+// velocity to the velocity of the data's flow.
 #pragma once
 
 #include "cm/base/limits.h"

@@ -26,10 +26,10 @@ namespace cm {
 template <class... Options>
 struct MethodList {};
 
-using Methods = MethodList<EdmOptions, CdOptions, CtOptions, IctOptions, EctOptions, TcmOptions,
-                           ContinuousCdOptions, ContinuousCtOptions, SctOptions, ScdOptions, PdOptions, KdOptions,
-                           MeanFlowOptions, AlphaFlowOptions, ShortcutOptions, ImmOptions, EulerianOptions,
-                           LagrangianOptions>;
+using Methods =
+    MethodList<EdmOptions, CdOptions, CtOptions, IctOptions, EctOptions, TcmOptions, ContinuousCdOptions,
+               ContinuousCtOptions, SctOptions, ScdOptions, PdOptions, KdOptions, MeanFlowOptions,
+               AlphaFlowOptions, ShortcutOptions, ImmOptions, EulerianOptions, LagrangianOptions>;
 
 // One of Methods, by its place there.
 enum class ObjectiveKind : size_t {};

@@ -39,9 +39,10 @@ class Model {
   // The path of a parameterization that has one; otherwise c10::Error.
   Path path() const;
 
-  // Of a flow map, u(z, t, s) in the times of its path, with labels and dropout bound, and the map between noise
-  // levels that it defines. c10::Error in other parameterizations.
-  MeanVelocity mean_velocity(const Tensor& labels = {}, std::optional<DropoutKey> dropout = std::nullopt) const;
+  // Of a flow map, u(z, t, s) in the times of its path, with labels and dropout bound, and the map between
+  // noise levels that it defines. c10::Error in other parameterizations.
+  MeanVelocity mean_velocity(const Tensor& labels = {},
+                             std::optional<DropoutKey> dropout = std::nullopt) const;
   FlowMap flow_map(const Tensor& labels = {}, std::optional<DropoutKey> dropout = std::nullopt) const;
 
   // The network itself, F(x, time), with labels and dropout bound.

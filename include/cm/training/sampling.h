@@ -17,8 +17,8 @@
 
 namespace cm {
 
-// Consistency sampling in one step or several; that of flow maps; for denoisers, the walk of the ODE, which may
-// be churned, down to 0; ancestral sampling; and the walk of progressive distillation, down to σ_min.
+// Consistency sampling in one step or several; that of flow maps; for denoisers, the walk of the ODE, which
+// may be churned, down to 0; ancestral sampling; and the walk of progressive distillation, down to σ_min.
 enum class SamplerKind { onestep, multistep, flow_map, ode, ancestral, progdist };
 
 // What --sampler names. A walk of the ODE is by any solver and has its name; the steps of ancestral and
@@ -36,9 +36,10 @@ struct EnumNames<Sampler> {
   using Name = EnumName<Sampler>;
   static constexpr auto names = std::apply(
       [](const auto&... solver) {
-        return std::array{Name{SamplerKind::onestep, "onestep"}, Name{SamplerKind::multistep, "multistep"},
-                          Name{SamplerKind::flow_map, "flow_map"}, Name{solver.value, solver.name}..., Name{SamplerKind::ancestral, "ancestral"},
-                          Name{SamplerKind::progdist, "progdist"}};
+        return std::array{
+            Name{SamplerKind::onestep, "onestep"},     Name{SamplerKind::multistep, "multistep"},
+            Name{SamplerKind::flow_map, "flow_map"},   Name{solver.value, solver.name}...,
+            Name{SamplerKind::ancestral, "ancestral"}, Name{SamplerKind::progdist, "progdist"}};
       },
       EnumNames<Solver>::names);
 };
@@ -82,14 +83,12 @@ struct SamplerRequest {
 int64_t grid_levels(const ModelOptions& model);
 
 // The sampler that fits the model: its time points, and defaults for what was left open (heun with 18 steps
-// for a denoiser, one step for a consistency function or a flow map; N steps: the model's own time points, or the
-// grid's, or those that divide a flow map's path).
-// A model of progressive distillation knows the levels of its own grid only: progdist in its N steps.
-// InputError when the request contradicts itself or the model (a consistency sampler for a denoiser, that of flow
-// maps for anything else, indices
-// beyond the grid, a grid for nothing that counts on it, 0 steps, other steps than a model was distilled to,
-// extra noise where there are no steps down the ODE, guidance of a model that cannot be guided, a guide that
-// cannot guide it).
+// for a denoiser, one step for a consistency function or a flow map; N steps: the model's own time points, or
+// the grid's, or those that divide a flow map's path). A model of progressive distillation knows the levels
+// of its own grid only: progdist in its N steps. InputError when the request contradicts itself or the model
+// (a consistency sampler for a denoiser, that of flow maps for anything else, indices beyond the grid, a grid
+// for nothing that counts on it, 0 steps, other steps than a model was distilled to, extra noise where there
+// are no steps down the ODE, guidance of a model that cannot be guided, a guide that cannot guide it).
 SamplerOptions choose_sampler(const SamplerRequest& request, const ModelOptions& model);
 
 // ε of multistep sampling, which adds √(τ² − ε²) z at τ: the level where its walk ends. 0 for a model that

@@ -1,5 +1,5 @@
-// Shortcut models (Frans et al., arXiv 2410.12557): flow matching on most of a batch, and on the rest steps of
-// length 2d that go where two of length d go.
+// Shortcut models (Frans et al., arXiv 2410.12557): flow matching on most of a batch, and on the rest steps
+// of length 2d that go where two of length d go.
 #pragma once
 
 #include "cm/base/limits.h"
@@ -9,7 +9,8 @@
 namespace cm {
 
 struct ShortcutOptions {
-  static constexpr MethodName name{"shortcut", "cm-train-ct", "flow maps from data whose steps double (shortcut models)"};
+  static constexpr MethodName name{"shortcut", "cm-train-ct",
+                                   "flow maps from data whose steps double (shortcut models)"};
   int64_t finest = 128;
   double consistency_share = 0.25;
   double clip = 4;
