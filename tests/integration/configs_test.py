@@ -21,7 +21,7 @@ TINY_NETWORK = (
     "model.heads=1",
     "model.head_channels=16",
 )
-TINY_TRAINING = ("train.batch_size=2", "train.micro_batch_size=null")
+TINY_TRAINING = ("train.batch_size=4", "train.micro_batch_size=null")
 ONE_STEP = ("train.steps=1", "train.sample_every=0")
 
 # The pairs that a config learns from are made by its head's own command, fewer of them.
