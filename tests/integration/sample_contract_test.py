@@ -34,7 +34,7 @@ def sample(out, checkpoint, *arguments):
     return arrays["arr_0"], arrays.get("arr_1"), load_tensors(FOLDER / out / "samples.safetensors")["x"]
 
 
-CONSISTENCY_SAMPLERS = {"onestep", "multistep"}
+CONSISTENCY_SAMPLERS = {"onestep", "multistep", "flow_map"}
 
 
 @functools.cache
