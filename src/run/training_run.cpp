@@ -158,10 +158,11 @@ void check_times(const std::string& what, const NetworkOptions& theirs, const Ru
 }
 
 // "edm, skip or piecewise"
-std::string parameterizations_of_path(const std::optional<PathKind>& path) {
+std::string starts_of(Parameterization student) {
   std::vector<std::string> names;
   for (const auto& [kind, name] : EnumNames<Parameterization>::names) {
-    if (path_kind(kind) == path) names.emplace_back(name);
+    const bool fits = is_flow_map(student) || !is_flow_map(kind);
+    if (fits && path_kind(kind) == path_kind(student)) names.emplace_back(name);
   }
   return enumerate(names, "or");
 }
@@ -178,7 +179,7 @@ std::optional<ResolvedWeights> start_weights(const RunConfig& config, const std:
              to_string(*config.parameterization), " can't start from");
   if (config.init.checkpoint) {
     throw InputError(concat("init.checkpoint ", *config.init.checkpoint, other, "; use one of ",
-                            parameterizations_of_path(path_kind(*config.parameterization))));
+                            starts_of(*config.parameterization)));
   }
   log_info(
       concat("teacher.checkpoint ", *config.teacher.checkpoint, other, ": it starts from random weights"));

@@ -62,7 +62,8 @@ class Jobs(ExecutableTest):
                 line = line_of("--job", job, "--config", case)
                 self.assert_timings(line, job)
                 self.assertEqual((line["steps"], line["batch"], line["threads"]), (2, 2, 1))
-                forward.add(round(1e9 * line["gflop"] / passes))
+                if job != "train_mean_flow":  # whose network has a layer more, for its second time
+                    forward.add(round(1e9 * line["gflop"] / passes))
                 self.assert_kernels_ran(line, job)
         self.assertEqual(len(forward), 1, "flops of one pass differ between jobs")
 
