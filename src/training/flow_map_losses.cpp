@@ -39,7 +39,8 @@ Tensor lagrangian_loss(const Path& path, const MeanVelocity& u, const VelocityFi
   const Denoiser from_t = [&](const Tensor& z, const Tensor& end) { return u(z, at.t, end); };
   const auto [value, du_ds] = jvp_with_graph(from_t, at.z, s, {torch::zeros_like(at.z), torch::ones_like(s)});
   const Tensor drift = path.drift_of_end(at, value.detach(), du_ds, s);
-  const Tensor wanted = no_grad([&] { return flow(path.move(at.z, value, at.t, s), s); });
+  const Tensor end = path.move(at.z, value.detach(), at.t, s);
+  const Tensor wanted = no_grad([&] { return flow(end, s); });
   return drawn_by(value, drift - wanted, norm);
 }
 
