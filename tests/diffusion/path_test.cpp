@@ -39,7 +39,7 @@ struct Case {
 };
 
 std::vector<Case> cases() {
-  const auto times = [](std::vector<double> values) { return torch::tensor(values, torch::kFloat64); };
+  const auto times = [](const std::vector<double>& values) { return torch::tensor(values, torch::kFloat64); };
   return {{{PathKind::linear}, times({0.02, 0.6, 0.97}), times({0.01, 0.6, 0.1})},
           {{PathKind::trig, kSigmaData}, kTime, times({0.002, 0.8, 0.3})}};
 }

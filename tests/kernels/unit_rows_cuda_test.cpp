@@ -33,35 +33,34 @@ constexpr std::array kGpuTypes = {GpuType{Number::fp32, torch::kFloat32, 2e-6},
 
 // Both passes by the kernels, of x and dy [rows, width], with a gain or without.
 struct RowsOnHost {
-  RowsOnHost(const GpuType& type, const Tensor& x, const Tensor& dy, bool has_gain, Order order)
-      : x_(x.flatten(), true),
-        dy_(dy.flatten(), true),
-        gain_(torch::full({1}, -0.7F), true),
-        y_(x.numel(), type.type),
-        dx_(x.numel(), type.type),
-        dgain_(x.size(0), torch::kFloat32) {
+  RowsOnHost(const GpuType& type, const Tensor& of_x, const Tensor& of_dy, bool has_gain, Order order)
+      : x(of_x.flatten(), true),
+        dy(of_dy.flatten(), true),
+        gain(torch::full({1}, -0.7F), true),
+        y(of_x.numel(), type.type),
+        dx(of_x.numel(), type.type),
+        dgain(of_x.size(0), torch::kFloat32) {
     const unit_rows_cuda::Rows rows{.type = type.number,
-                                    .x = x_.data(),
-                                    .count = x.size(0),
-                                    .width = x.size(1),
-                                    .gain = has_gain ? gain_.floats() : nullptr,
+                                    .x = x.data(),
+                                    .count = of_x.size(0),
+                                    .width = of_x.size(1),
+                                    .gain = has_gain ? gain.floats() : nullptr,
                                     .length = static_cast<float>(kGpuRowScale.length),
                                     .epsilon = static_cast<float>(kGpuRowScale.epsilon)};
     const HostLaunch<unit_rows_cuda::kThreads> launch{order};
-    unit_rows_cuda::launch_forward(launch, rows, y_.data());
-    unit_rows_cuda::launch_backward(launch, rows, dy_.data(), dx_.data(),
-                                    has_gain ? dgain_.floats() : nullptr);
-    for (const Guarded* array : {&x_, &dy_, &gain_, &y_, &dx_, &dgain_}) {
+    unit_rows_cuda::launch_forward(launch, rows, y.data());
+    unit_rows_cuda::launch_backward(launch, rows, dy.data(), dx.data(), has_gain ? dgain.floats() : nullptr);
+    for (const Guarded* array : {&x, &dy, &gain, &y, &dx, &dgain}) {
       EXPECT_TRUE(array->margins_are_whole());
     }
   }
 
-  Guarded x_;
-  Guarded dy_;
-  Guarded gain_;
-  Guarded y_;
-  Guarded dx_;
-  Guarded dgain_;
+  Guarded x;
+  Guarded dy;
+  Guarded gain;
+  Guarded y;
+  Guarded dx;
+  Guarded dgain;
 };
 
 void expect_operators(const GpuType& type, int64_t count, int64_t width, bool has_gain) {
@@ -73,15 +72,15 @@ void expect_operators(const GpuType& type, int64_t count, int64_t width, bool ha
       torch::full({}, has_gain ? static_cast<double>(-0.7F) : 1.0, torch::kFloat64).requires_grad_(true);
   const Tensor y = plain_unit_rows(exact, kGpuRowScale, gain);
   const auto gradients = torch::autograd::grad({y}, {exact, gain}, {dy.to(torch::kFloat64)});
-  EXPECT_LT(relative_difference(ours.y_.inside(), y.flatten()), type.rounding);
-  EXPECT_LT(relative_difference(ours.dx_.inside(), gradients[0].flatten()), type.rounding);
+  EXPECT_LT(relative_difference(ours.y.inside(), y.flatten()), type.rounding);
+  EXPECT_LT(relative_difference(ours.dx.inside(), gradients[0].flatten()), type.rounding);
   if (has_gain) {
-    const double total = ours.dgain_.inside().sum().item<double>();
+    const double total = ours.dgain.inside().sum().item<double>();
     EXPECT_NEAR(total, gradients[1].item<double>(), 1e-5 * static_cast<double>(count));
   }
   const RowsOnHost downwards(type, x, dy, has_gain, Order::downwards);
-  EXPECT_TRUE(torch::equal(downwards.y_.inside(), ours.y_.inside()));
-  EXPECT_TRUE(torch::equal(downwards.dx_.inside(), ours.dx_.inside()));
+  EXPECT_TRUE(torch::equal(downwards.y.inside(), ours.y.inside()));
+  EXPECT_TRUE(torch::equal(downwards.dx.inside(), ours.dx.inside()));
 }
 
 // Rows that fill no block and more than one, of fewer numbers than a warp has lanes, as many, and more.
@@ -101,8 +100,8 @@ TEST(UnitRowsForGpus, AreTheOperatorsInDouble) {
 TEST(UnitRowsForGpus, ARowOfZerosHasAGradient) {
   const Tensor zeros = torch::zeros({2, 40});
   const RowsOnHost ours(kGpuTypes[0], zeros, torch::ones({2, 40}), false, Order::upwards);
-  EXPECT_EQ(test::largest(ours.y_.inside()), 0);
-  EXPECT_LT(relative_difference(ours.dx_.inside(), torch::full({80}, 3 / 0.05)), 1e-6);
+  EXPECT_EQ(test::largest(ours.y.inside()), 0);
+  EXPECT_LT(relative_difference(ours.dx.inside(), torch::full({80}, 3 / 0.05)), 1e-6);
 }
 
 }  // namespace
