@@ -118,7 +118,7 @@ class ConfigsTest(ExecutableTest):
             overrides = [*data, *TINY_TRAINING, *network, *without_lpips(text)]
             command = (trainer, "--config", SOURCE / name, *overrides)
             dry = must_run(*command, "--dry-run")
-            self.assertRegex(dry.out, r"(?m)^objective .*, [1-9]\d* steps of 2 images$")
+            self.assertRegex(dry.out, r"(?m)^objective .*, [1-9]\d* steps of 4 images$")
             self.assertRegex(dry.out, r"(?m)^network +\S.* parameters$")
             self.assertRegex(dry.out, r"(?m)^one step +loss \d")
 
