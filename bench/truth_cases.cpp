@@ -72,6 +72,7 @@ void add_flow_maps(std::vector<Case>& cases, int64_t steps, int64_t seed) {
   add(squared(AlphaFlowOptions()));
   add(ShortcutOptions{.mu = 0.9});  // what is learned doubles its steps as fast as the target follows
   add(ImmOptions{});
+  add(ImmOptions{}, "-trig", Parameterization::trig_map);
   add(squared(EulerianOptions()));
   add(squared(EulerianOptions()), "-trig", Parameterization::trig_map);
   add(squared(LagrangianOptions()));

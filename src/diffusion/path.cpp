@@ -30,10 +30,13 @@ Tensor Path::velocity(const Denoiser& denoiser, const Tensor& z, const Tensor& t
   return (per_sample(t.cos(), z) * z - data) / per_sample(t.sin(), z);
 }
 
+Tensor Path::reach(const Tensor& t, const Tensor& s) const {
+  return kind == PathKind::linear ? t - s : (t - s).sin();
+}
+
 Tensor Path::move(const Tensor& z, const Tensor& u, const Tensor& t, const Tensor& s) const {
-  const Tensor span = per_sample(t - s, z);
-  if (kind == PathKind::linear) return z - span * u;
-  return span.cos() * z - span.sin() * u;
+  const Tensor stays = kind == PathKind::linear ? z : per_sample((t - s).cos(), z) * z;
+  return stays - per_sample(reach(t, s), z) * u;
 }
 
 Tensor Path::drift_of_start(const PathPoint& at, const Tensor& u, const Tensor& du_dt,

@@ -38,6 +38,10 @@ Tensor lognormal_quantile(const LogNormal& distribution, const Tensor& uniform) 
   return (distribution.mean + distribution.std * normal_quantile(uniform)).exp();
 }
 
+Tensor lognormal_probability(const LogNormal& distribution, const Tensor& sigma) {
+  return ((sigma.log() - distribution.mean) / (distribution.std * std::numbers::sqrt2)).erf().add(1).div(2);
+}
+
 Tensor draw_lognormal(const LogNormal& distribution, uint64_t seed, int64_t step,
                       const std::vector<int64_t>& samples) {
   return lognormal_quantile(distribution, draw_uniform(seed, step, samples));

@@ -32,6 +32,9 @@ Tensor draw_second_uniform(uint64_t seed, int64_t step, const std::vector<int64_
 // Numbers of that distribution at uniform ones.
 Tensor lognormal_quantile(const LogNormal& distribution, const Tensor& uniform);
 
+// The other way round: the probability of lower ones.
+Tensor lognormal_probability(const LogNormal& distribution, const Tensor& sigma);
+
 // Which samples belong to a part of the batch: bool [B] on the CPU, each true with probability `share`. Of a
 // batch of n they are n · share, rounded up or down.
 Tensor draw_part(double share, uint64_t seed, int64_t step, const std::vector<int64_t>& samples);

@@ -5,17 +5,17 @@
 namespace cm {
 namespace {
 
-constexpr double kSmallestDistance = 1e-8;
+constexpr double kSmallestSquare = 1e-8;
 
 // u is drawn to u − g.
 Tensor drawn_by(const Tensor& u, const Tensor& g, const AdaptiveNorm& norm) {
   return adaptive_square(u, u.detach() - g.detach(), norm);
 }
 
-// [G, M, N], [G, M, N] → [G, M, M]: exp(−scale · max(‖·‖, 1e-8)/N) of all pairs, scale [G].
+// [G, M, N], [G, M, N] → [G, M, M]: exp(−scale · √max(‖·‖², 1e-8)/N) of all pairs, scale [G].
 Tensor laplace_kernel(const Tensor& a, const Tensor& b, const Tensor& scale) {
   const Tensor difference = a.unsqueeze(2) - b.unsqueeze(1);
-  const Tensor square = difference.square().sum(3).clamp_min(kSmallestDistance * kSmallestDistance);
+  const Tensor square = difference.square().sum(3).clamp_min(kSmallestSquare);
   return (-scale.view({-1, 1, 1}) * square.sqrt() / static_cast<double>(a.size(2))).exp();
 }
 

@@ -146,6 +146,8 @@ const std::map<std::string, std::vector<std::string>> kNeeded = {
     {"alpha_flow.alpha.start", {"alpha_flow.alpha.sharpness=3"}},
     {"alpha_flow.alpha.end", {"alpha_flow.alpha.sharpness=3"}},
     {"alpha_flow.alpha.clamp", {"alpha_flow.alpha.sharpness=10"}},
+    {"imm.p_mean", {"imm.times=log_normal"}},
+    {"imm.p_std", {"imm.times=log_normal"}},
     {"imm.group", {"imm.decrement=3", "imm.group=2"}},
 };
 

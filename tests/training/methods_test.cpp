@@ -70,13 +70,12 @@ TEST(Methods, DiffusionModelsAndConsistencyModelsAreParameterizedApart) {
   EXPECT_THAT(possible(kObjective<SctOptions>), ElementsAre(trig));
   EXPECT_THAT(possible(kObjective<ScdOptions>), ElementsAre(trig));
   EXPECT_THAT(possible(kObjective<KdOptions>), ElementsAre(skip, piecewise, trig));
-  for (const auto kind :
-       {kObjective<MeanFlowOptions>, kObjective<EulerianOptions>, kObjective<LagrangianOptions>}) {
+  for (const auto kind : {kObjective<MeanFlowOptions>, kObjective<EulerianOptions>,
+                          kObjective<LagrangianOptions>, kObjective<ImmOptions>}) {
     EXPECT_THAT(possible(kind), ElementsAre(linear_map, trig_map));
   }
   // Their equations are the straight path's.
-  for (const auto kind :
-       {kObjective<AlphaFlowOptions>, kObjective<ShortcutOptions>, kObjective<ImmOptions>}) {
+  for (const auto kind : {kObjective<AlphaFlowOptions>, kObjective<ShortcutOptions>}) {
     EXPECT_THAT(possible(kind), ElementsAre(linear_map));
   }
 }

@@ -33,6 +33,9 @@ struct Path {
   // α_t, of t's shape: what x_σ is multiplied by.
   Tensor scale(const Tensor& t) const;
 
+  // The deviation of its noise, 1 or σ_d, for unit noise e.
+  double noise() const { return kind == PathKind::linear ? 1 : sigma_data; }
+
   // z_t of data x [B, …], unit noise e of x's shape and times t [B], with the velocity e − x, or cos(t) σ_d e
   // − sin(t) x.
   PathPoint between(const Tensor& x, const Tensor& e, const Tensor& t) const;
@@ -40,6 +43,9 @@ struct Path {
   // The velocity of the probability-flow ODE, which a denoiser D(x_σ, σ) implies: (z − D)/t, or (cos(t) z −
   // D)/sin(t). 0 < t, and below its end, where σ is infinite.
   Tensor velocity(const Denoiser& denoiser, const Tensor& z, const Tensor& t) const;
+
+  // How much of a mean velocity there is in X(z, t, s): t − s, or sin(t − s).
+  Tensor reach(const Tensor& t, const Tensor& s) const;
 
   // X(z, t, s) along the mean velocity u: z − (t − s) u (MeanFlow, arXiv 2505.13447, Eq. 12), or cos(t − s) z
   // − sin(t − s) u. For s = t, u is the velocity itself.
