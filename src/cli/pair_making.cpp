@@ -68,14 +68,7 @@ void make_file(const PairFile& file, const PairSet& set, int64_t batch, const Ta
 }  // namespace
 
 void refuse_drawn_noise(const SamplerOptions& sampler) {
-  bool drawn = false;
-  const Tensor pixel = torch::zeros({1, 1, 1, 1});
-  const auto draw = [&](int64_t) {
-    drawn = true;
-    return pixel;
-  };
-  walk([](const Tensor& x, const Tensor&) { return x; }, sampler, {.x_T = pixel, .noise = draw}, 0);
-  if (!drawn) return;
+  if (!needs_of(sampler).noise) return;
   throw InputError(concat("--pairs: the ", to_string(sampler.kind), " sampler",
                           sampler.churn.s_churn > 0 ? " with --s-churn" : "",
                           " draws noise on its way, so that an image does not follow from its start alone; ",

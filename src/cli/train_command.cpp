@@ -227,7 +227,7 @@ std::vector<const char*> with_joined_resume(int argc, const char* const* argv) {
 }
 
 // [{"objective", "executable", "needs_teacher", "needs_init", "keeps_start", "takes_pairs", "has_stages",
-// "makes_denoiser", "parameterizations"}, …] of all methods, by their defaults.
+// "makes_denoiser", "makes_flow_map", "group", "parameterizations"}, …] of all methods, by their defaults.
 Json methods_record() {
   Json record = Json::array();
   for (const auto& [kind, objective] : EnumNames<ObjectiveKind>::names) {

@@ -8,8 +8,8 @@ constexpr double kBoundaryTolerance = 1e-6;
 
 Tensor time_of(Parameterization parameterization, const SigmaOptions& options, double time_scale,
                const Tensor& sigma) {
-  const auto path = path_kind(parameterization);
-  return path ? Path{*path, options.data}.time(sigma) : network_time(sigma, time_scale);
+  if (!path_kind(parameterization)) return network_time(sigma, time_scale);
+  return path_of(parameterization, options).time(sigma);
 }
 
 }  // namespace
@@ -49,6 +49,12 @@ std::optional<PathKind> path_kind(Parameterization parameterization) {
       return PathKind::linear;
   }
   TORCH_INTERNAL_ASSERT(false, "not a parameterization");
+}
+
+Path path_of(Parameterization parameterization, const SigmaOptions& options) {
+  const auto kind = path_kind(parameterization);
+  TORCH_CHECK(kind, to_string(parameterization), " has no path");
+  return {*kind, options.data};
 }
 
 Scalings scalings(Parameterization parameterization, const SigmaOptions& options, const Tensor& sigma) {

@@ -40,7 +40,6 @@ struct Clip : torch::autograd::Function<Clip> {
 };
 
 Tensor clipped(const Tensor& x, double limit) {
-  if (x._fw_grad(/*level=*/0).defined()) return x.clamp(-limit, limit);
   // As a rule nothing is cut, which is seen on the CPU without waiting.
   if (x.is_cpu()) {
     const auto [least, most] = at::aminmax(x.detach().movedim(1, -1));

@@ -13,6 +13,8 @@
 namespace cm {
 namespace {
 
+constexpr const char* kSecondTimeGain = "second_time_gain";
+
 class Edm2UNet : public Network {
  public:
   Edm2UNet(const Edm2Options& options, const ImageSpec& image, Initializer& initializer)
@@ -41,7 +43,7 @@ class Edm2UNet : public Network {
 
  protected:
   bool takes_second_time() const override { return options_.second_time; }
-  std::vector<std::string> ends_of_second_time() const override { return {"second_time_gain"}; }
+  std::vector<std::string> ends_of_second_time() const override { return {kSecondTimeGain}; }
 
   Tensor compute(const Tensor& x, const Conditioning& told,
                  const std::optional<DropoutKey>& dropout_key) override {
@@ -75,7 +77,7 @@ class Edm2UNet : public Network {
       labels_ = register_module(plan_.labels, MpLinear(initializer, image_.classes, plan_.embedding_width));
     if (options_.second_time) {
       second_ = register_module(kSecondTime, MpLinear(initializer, plan_.features, plan_.embedding_width));
-      second_gain_ = register_parameter("second_time_gain", torch::zeros({}));
+      second_gain_ = register_parameter(kSecondTimeGain, torch::zeros({}));
     }
   }
 

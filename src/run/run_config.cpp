@@ -63,6 +63,15 @@ void complain_of_teacher(const RunConfig& config, const Method& method, const Co
   }
 }
 
+// Their names.
+std::string methods_that(bool (*fits)(const Method&)) {
+  std::vector<std::string> names;
+  for (const auto& [kind, name] : EnumNames<ObjectiveKind>::names) {
+    if (fits(method_by_default(kind))) names.emplace_back(name);
+  }
+  return join(names);
+}
+
 void complain_of_pairs(const RunConfig& config, const Method& method, const Complain& complain) {
   const std::string objective = to_string(config.objective);
   const bool pairs = config.data.kind == kPairsKind;
@@ -71,8 +80,10 @@ void complain_of_pairs(const RunConfig& config, const Method& method, const Comp
                                  to_string(config.data.kind), "'; cm-sample --pairs makes them"));
   }
   if (!method.takes_pairs && pairs) {
-    complain("data.kind", concat("pairs are for objective kd, but objective is ", objective,
-                                 "; name the images that it trains on, or change objective"));
+    complain(
+        "data.kind",
+        concat("pairs are for objective ", methods_that([](const Method& one) { return one.takes_pairs; }),
+               ", but objective is ", objective, "; name the images that it trains on, or change objective"));
   }
   if (method.takes_pairs && config.train.label_dropout > 0) {
     complain("train.label_dropout", "must be 0 for pairs, which say nothing of the null class");
@@ -105,6 +116,13 @@ void complain_of_parameterization(const RunConfig& config, const Method& method,
   }
 }
 
+void complain_of_times(const RunConfig& config, const Complain& complain) {
+  const Parameterization kind = parameterization_of(config);
+  if (!config.model || !common_options(*config.model).second_time || is_flow_map(kind)) return;
+  complain("model.second_time", concat("is true, but objective ", to_string(config.objective), " (",
+                                       to_string(kind), ") trains a network of one time; remove the key"));
+}
+
 }  // namespace
 
 std::string default_parameterizations() {
@@ -120,11 +138,7 @@ std::string default_parameterizations() {
 }
 
 std::string methods_with_teacher() {
-  std::vector<std::string> names;
-  for (const auto& [kind, name] : EnumNames<ObjectiveKind>::names) {
-    if (method_by_default(kind).needs_teacher) names.emplace_back(name);
-  }
-  return join(names);
+  return methods_that([](const Method& method) { return method.needs_teacher; });
 }
 
 Method method_of(const RunConfig& config) {
@@ -163,6 +177,7 @@ void validate(const RunConfig& config, const Complain& complain) {
     complain("model", "is needed where neither teacher.checkpoint nor init.checkpoint names a network");
   }
   complain_of_parameterization(config, method, complain);
+  complain_of_times(config, complain);
 }
 
 }  // namespace cm

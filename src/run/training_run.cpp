@@ -214,11 +214,6 @@ void fill_in(RunConfig& config) {
   if (config.data.kind == DatasetKind{"patches"})
     config.data.patches = config.data.patches.value_or(PatchOptions());
   config.parameterization = parameterization_of(config);
-  if (config.model && common_options(*config.model).second_time && !is_flow_map(*config.parameterization)) {
-    throw InputError(concat("model.second_time: true: objective ", to_string(config.objective), " (",
-                            to_string(*config.parameterization),
-                            ") trains a network of one time; remove the key"));
-  }
   if (!config.sampling.grid) config.sampling.grid = method_of(config).last_levels;
 }
 
@@ -269,7 +264,7 @@ TrainingRun::TrainingRun(const RunConfig& config, const torch::Device& device, c
   if (start) {
     sources_ += described("start       ", *start);
     NamedTensors weights = load_weight_file(*start).weights;
-    if (!common_options(source->options.network).second_time)
+    if (is_flow_map(options.parameterization) && !common_options(source->options.network).second_time)
       begin_second_time(weights, *config_.model, image, static_cast<uint64_t>(config_.train.seed));
     copy_weights(weights, student_->network(), start->file.string());
   }

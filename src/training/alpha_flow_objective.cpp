@@ -23,9 +23,9 @@ double alpha_at(const AlphaSchedule& schedule, int64_t step, int64_t total_steps
   return alpha < schedule.clamp ? 0 : alpha;
 }
 
-Method method_of(const AlphaFlowOptions& options, int64_t) {
-  Method method{.parameterizations = {Parameterization::linear_map}, .derivative = Derivative::tangent};
-  if (options.guidance.guides()) method.target_guidance = options.guidance.weight();
+Method method_of(const AlphaFlowOptions& options, int64_t total_steps) {
+  Method method = method_of(static_cast<const MeanFlowOptions&>(options), total_steps);
+  method.parameterizations = {Parameterization::linear_map};
   return method;
 }
 

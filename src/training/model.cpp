@@ -38,9 +38,7 @@ Denoiser Model::denoiser_as(Parameterization parameterization, const Tensor& lab
 }
 
 Path Model::path() const {
-  const auto kind = path_kind(options_.parameterization);
-  TORCH_CHECK(kind, to_string(options_.parameterization), " has no path");
-  return {*kind, options_.sigma.data};
+  return path_of(options_.parameterization, options_.sigma);
 }
 
 MeanVelocity Model::mean_velocity(const Tensor& labels, std::optional<DropoutKey> dropout) const {
@@ -82,7 +80,9 @@ void Model::hold_in(ComputeType type) {
 }
 
 void Model::record_evaluations() {
-  const auto evaluate = [model = *this](const std::vector<Tensor>& inputs) {
+  Model plain = *this;
+  plain.recorded_.reset();
+  const auto evaluate = [model = std::move(plain)](const std::vector<Tensor>& inputs) {
     const bool is_map = is_flow_map(model.options().parameterization);
     const size_t tensors = is_map ? 3 : 2;
     const Tensor labels = inputs.size() > tensors ? inputs[tensors] : Tensor();

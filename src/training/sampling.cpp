@@ -91,8 +91,7 @@ std::vector<double> times_of_indices(const SamplerRequest& request, const ModelO
 }
 
 std::vector<double> flow_map_times(const ModelOptions& model, int64_t steps) {
-  const Path path{path_kind(model.parameterization).value(), model.sigma.data};
-  return flow_map_sigmas(path, model.sigma.max, steps);
+  return flow_map_sigmas(path_of(model.parameterization, model.sigma), model.sigma.max, steps);
 }
 
 std::vector<double> multistep_times(const SamplerRequest& request, const ModelOptions& model) {
@@ -161,6 +160,10 @@ std::vector<int64_t> image_shape(const ModelOptions& model) {
   return {model.image.channels, model.image.size, model.image.size};
 }
 
+Tensor walk_flow_map(const FlowMap& map, const SamplerOptions& options, const SampleNoise& noise) {
+  return sample_flow_map(map, noise.x_T, options.sigmas, options.restart, noise.noise);
+}
+
 }  // namespace
 
 double walk_end(const ModelOptions& model) {
@@ -219,22 +222,28 @@ SamplerOptions choose_sampler(const SamplerRequest& request, const ModelOptions&
   return options;
 }
 
-int64_t evaluations(const SamplerOptions& options) {
-  int64_t count = 0;
-  const Denoiser counted = [&count](const Tensor& x, const Tensor&) {
-    ++count;
+WalkNeeds needs_of(const SamplerOptions& options) {
+  WalkNeeds needs;
+  const Tensor pixel = torch::zeros({1, 1, 1, 1});
+  const SampleNoise noise{.x_T = pixel, .noise = [&](int64_t) {
+                            needs.noise = true;
+                            return pixel;
+                          }};
+  const Denoiser counted = [&needs](const Tensor& x, const Tensor&) {
+    ++needs.evaluations;
     return x;
   };
-  const Tensor pixel = torch::zeros({1, 1, 1, 1});
   if (options.kind == SamplerKind::flow_map) {
     const FlowMap map = [&counted](const Tensor& x, const Tensor& t, const Tensor&) { return counted(x, t); };
-    walk_flow_map(guided(map, map, options.guidance, Levels::one), options,
-                  {.x_T = pixel, .noise = [&](int64_t) { return pixel; }});
-    return count;
+    walk_flow_map(guided(map, map, options.guidance, Levels::one), options, noise);
+  } else {
+    walk(guided(counted, counted, options.guidance, Levels::one), options, noise, 0);
   }
-  walk(guided(counted, counted, options.guidance, Levels::one), options,
-       {.x_T = pixel, .noise = [&](int64_t) { return pixel; }}, 0);
-  return count;
+  return needs;
+}
+
+int64_t evaluations(const SamplerOptions& options) {
+  return needs_of(options).evaluations;
 }
 
 NoiseSource seeded_draws(const ModelOptions& model, uint64_t seed, int64_t first, int64_t count) {
@@ -268,10 +277,6 @@ Tensor walk(const Denoiser& denoiser, const SamplerOptions& options, const Sampl
       TORCH_CHECK(false, "a denoiser is no flow map");
   }
   TORCH_INTERNAL_ASSERT(false, "not a sampler");
-}
-
-Tensor walk_flow_map(const FlowMap& map, const SamplerOptions& options, const SampleNoise& noise) {
-  return sample_flow_map(map, noise.x_T, options.sigmas, options.restart, noise.noise);
 }
 
 Tensor sample(const Model& model, const SamplerOptions& options, const SampleNoise& noise,

@@ -63,6 +63,12 @@ class FlowMapTest(ExecutableTest):
         self.assertEqual(refused.code, 2)
         self.assertIn("was distilled into the model already", refused.err)
 
+    def test_its_walks_make_pairs_where_they_draw_no_noise(self):
+        making = ("cm-sample", "--pairs", "--checkpoint", self.map, "--num", "2", "--steps", "2", "--out")
+        must_run(*making, "map-pairs")
+        self.assertTrue((FOLDER / "map-pairs" / "pairs-000000.safetensors").is_file())
+        self.assert_all_refused({(*making, "no-pairs", "--restart", "0.5"): "the flow_map sampler draws noise on its way"})
+
     def test_it_edits_as_a_consistency_function(self):
         must_run("cm-edit", "inpaint", "--checkpoint", self.map, "--input", DIGITS, "--num", "2",
                  "--box", "0,4,8,4", "--steps", "2", "--out", "inpainted")  # fmt: skip

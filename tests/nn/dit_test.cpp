@@ -9,6 +9,7 @@
 #include "src/nn/dit_blocks.h"
 #include "support/closeness.h"
 #include "support/message_of.h"
+#include "support/perturb.h"
 #include "support/small_dit.h"
 
 namespace cm {
@@ -26,12 +27,7 @@ const char* const kLabelTable = "y_embedder.embedding_table.weight";
 // With no weight at its initial 0.
 std::shared_ptr<Network> dit_network(const DitOptions& options) {
   auto network = make_network(options, kDitImage, 3);
-  const torch::NoGradGuard guard;
-  uint32_t i = 0;
-  for (auto& parameter : network->parameters()) {
-    const RandomKey key{.seed = 6, .step = i++};
-    parameter.add_(0.1 * normal(key, {0}, {parameter.numel()}).view(parameter.sizes()));
-  }
+  test::perturb(*network, {.seed = 6});
   return network;
 }
 

@@ -7,6 +7,7 @@
 #include "cm/base/random.h"
 #include "support/closeness.h"
 #include "support/message_of.h"
+#include "support/perturb.h"
 #include "support/small_unet.h"
 
 namespace cm {
@@ -38,12 +39,7 @@ AdmOptions small_network() {
 // With no weight at its initial 0.
 std::shared_ptr<Network> perturbed(const NetworkOptions& options, const ImageSpec& image) {
   auto network = make_network(options, image, 5);
-  const torch::NoGradGuard guard;
-  uint32_t i = 0;
-  for (auto& parameter : network->parameters()) {
-    const RandomKey key{.seed = 6, .step = i++};
-    parameter.add_(0.1 * normal(key, {0}, {parameter.numel()}).view(parameter.sizes()));
-  }
+  test::perturb(*network, {.seed = 6});
   return network;
 }
 

@@ -73,20 +73,11 @@ RunConfig tiny_digits_run(const std::string& objective, const std::vector<std::s
   return read_config<RunConfig>(parse_yaml(text, "run.yaml"), overrides);
 }
 
-// New networks say 0, wherever they are told to go.
-void say_something(const Model& model) {
-  const torch::NoGradGuard guard;
-  uint32_t i = 0;
-  for (auto& parameter : model.parameters()) {
-    const RandomKey key{.seed = 22, .purpose = Purpose::evaluation, .step = i++};
-    parameter.add_(0.1 * normal(key, {0}, {parameter.numel()}).view(parameter.sizes()));
-  }
-}
-
 // The run's last step in numbers: losses, the length of their gradient, noise levels, N(k) and μ(k).
 Tensor last_step_of(const std::string& objective, const std::vector<std::string>& overrides) {
   TrainingRun run(tiny_digits_run(objective, overrides), torch::kCPU);
-  if (is_flow_map(run.student().options().parameterization)) say_something(run.student());
+  // New networks say 0, wherever they are told to go.
+  if (is_flow_map(run.student().options().parameterization)) test::perturb(run.student(), 22);
   const int64_t step = run.config().train.steps - 1;
   const RandomKey key{.seed = 21, .purpose = Purpose::evaluation};
   const Tensor noise = normal(key, sample_range(0, 4), {1, 8, 8});

@@ -1,8 +1,8 @@
 // A model that runs in about a millisecond: 4×4 grey images, three classes, one level of 32 channels.
 #pragma once
 
-#include "cm/base/random.h"
 #include "cm/training/model.h"
+#include "support/perturb.h"
 #include "support/small_unet.h"
 
 namespace cm::test {
@@ -35,15 +35,8 @@ inline ModelOptions tiny_options(Parameterization parameterization = Parameteriz
   return options;
 }
 
-// Adds noise to every weight, so that no layer is at its initial 0.
-inline void perturb(Model& model, uint64_t seed) {
-  const torch::NoGradGuard guard;
-  uint32_t i = 0;
-  for (auto& parameter : model.parameters()) {
-    const Tensor noise =
-        normal({.seed = seed, .purpose = Purpose::evaluation, .step = i++}, {0}, {parameter.numel()});
-    parameter.add_(0.1 * noise.view(parameter.sizes()).to(parameter.device()));
-  }
+inline void perturb(const Model& model, uint64_t seed) {
+  perturb(model.network(), {.seed = seed, .purpose = Purpose::evaluation});
 }
 
 // With weights that `seed` decides, none of them 0.

@@ -34,7 +34,7 @@ TEST(AlphaFlowObjective, EndsAsMeanFlow) {
   const Model student = test::tiny_model(test::tiny_options(Parameterization::linear_map), 1);
   const Binding binding{.student = student, .total_steps = 10, .seed = 7};
   const Objective alpha_flow = objective_of(AlphaFlowOptions{}, binding);
-  const Objective mean_flow = objective_of(MeanFlowOptions{.norm = {.power = 1}}, binding);
+  const Objective mean_flow = objective_of(MeanFlowOptions{{.norm = {.power = 1}}}, binding);
   const TrainingBatch first = test::training_batch(test::tiny_batch(0), 0);
   const TrainingBatch last = test::training_batch(test::tiny_batch(9), 9);
   EXPECT_TRUE(torch::equal(alpha_flow.losses(last), mean_flow.losses(last)));

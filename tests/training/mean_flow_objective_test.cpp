@@ -55,14 +55,14 @@ TEST(MeanFlowObjective, TheTargetIsGuidedWhereAClassIsTold) {
 TEST(MeanFlowObjective, GuidanceIsToldByItsWeight) {
   EXPECT_FALSE(method_of(MeanFlowOptions{}, 1).target_guidance);
   const TargetGuidance published{.omega = 0.2, .kappa = 0.92};
-  EXPECT_NEAR(*method_of(MeanFlowOptions{.guidance = published}, 1).target_guidance, 2.5, 1e-12);
+  EXPECT_NEAR(*method_of(MeanFlowOptions{{}, published}, 1).target_guidance, 2.5, 1e-12);
 }
 
 // On samples with s = t the loss is flow matching's.
 TEST(MeanFlowObjective, WithoutAWayToGoItIsFlowMatching) {
   for (const auto kind : {Parameterization::linear_map, Parameterization::trig_map}) {
     const Model student = test::tiny_model(test::tiny_options(kind), 1);
-    const MeanFlowOptions options{.interval = {.equal_share = 1}, .norm = {.power = 0}};
+    const MeanFlowOptions options{{.interval = {.equal_share = 1}, .norm = {.power = 0}}};
     const Objective objective = objective_of(options, {.student = student, .seed = 7});
     const TrainingBatch batch = test::training_batch(test::tiny_batch(2), 2);
     const Path path = student.path();

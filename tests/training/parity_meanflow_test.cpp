@@ -65,11 +65,11 @@ void check_network(const Fixture& fixture) {
 
 void check_loss(const Fixture& fixture) {
   const Model model = meanflow_model(fixture);
-  const MeanFlowOptions options{.norm = {.power = fixture.config.at("norm_p").get<double>(),
-                                         .epsilon = fixture.config.at("norm_eps").get<double>()}};
+  const AdaptiveNorm norm{.power = fixture.config.at("norm_p").get<double>(),
+                          .epsilon = fixture.config.at("norm_eps").get<double>()};
   TrainingBatch batch{fixture["data"], {}, 0, sample_range(0, fixture["data"].size(0))};
   batch.draws = Draws{fixture["e"], {fixture["t"], fixture["r"]}};
-  const Tensor losses = objective_of(options, {.student = model}).losses(batch);
+  const Tensor losses = objective_of(MeanFlowOptions{{.norm = norm}}, {.student = model}).losses(batch);
   expect_parity({fixture.name, "losses"}, relative(losses, fixture["train.losses"]), 5e-5);
   losses.mean().backward();
   test::expect_gradients(fixture, "train", to_joint(test::gradients_of(model.network())));

@@ -28,8 +28,7 @@ struct SampleSetOptions {
 };
 
 // Declares --steps, --sigmas, --indices, --grid, --sampler, --s-churn, --s-tmin, --s-tmax, --s-noise,
-// --restart,
-// --no-clamp, --num, --class, --batch, --quantize, and those of guidance and of computing.
+// --restart, --no-clamp, --num, --class, --batch, --quantize, and those of guidance and of computing.
 void add_sample_set_options(CLI::App& app, SampleSetOptions& options);
 
 // One weight file and its samples to be: all that is known before anything is computed.

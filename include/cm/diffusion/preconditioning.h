@@ -37,6 +37,9 @@ bool is_flow_map(Parameterization parameterization);
 // parameterizations of one path only.
 std::optional<PathKind> path_kind(Parameterization parameterization);
 
+// That path; c10::Error where there is none.
+Path path_of(Parameterization parameterization, const SigmaOptions& options);
+
 // Each of sigma's shape and dtype.
 struct Scalings {
   Tensor c_skip;

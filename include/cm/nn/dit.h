@@ -34,9 +34,7 @@ void fields(Visitor& visit, DitOptions& o) {
         Range{.min = 0, .max = kLargestMultiplier, .open_min = true});
   visit("learned_variance", o.learned_variance,
         "the last layer has a second answer beside the first, which is dropped: published weights have it");
-  visit("second_time", o.second_time, "takes where a flow map goes to");
-  visit("activation_checkpointing", o.activation_checkpointing,
-        "recompute blocks in the backward pass: less memory, about a third more time");
+  fields(visit, static_cast<CommonNetworkOptions&>(o));
 }
 
 // Of a block's hidden layer.

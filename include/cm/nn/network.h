@@ -39,6 +39,14 @@ struct CommonNetworkOptions {
   bool second_time = false;  // takes Conditioning::second_time
 };
 
+// Those that every architecture lets a config set.
+template <class Visitor>
+void fields(Visitor& visit, CommonNetworkOptions& o) {
+  visit("activation_checkpointing", o.activation_checkpointing,
+        "recompute blocks in the backward pass: less memory, about a third more time");
+  visit("second_time", o.second_time, "has two times, as flow maps need; the objective says whether it must");
+}
+
 // Weights by name, of which names and shapes alone are read: tensors on the meta device will do.
 using WeightShapes = std::map<std::string, Tensor>;
 

@@ -37,9 +37,7 @@ void fields(Visitor& visit, UNetOptions& o) {
         "published");
   visit("double_norm", o.double_norm,
         "scale and shift are themselves normalised over the channels (sCM's adaptive double normalization)");
-  visit("activation_checkpointing", o.activation_checkpointing,
-        "recompute blocks in the backward pass: less memory, about a third more time");
-  visit("second_time", o.second_time, "has two times, as flow maps need; the objective says whether it must");
+  fields(visit, static_cast<CommonNetworkOptions&>(o));
 }
 
 // The rules of levels and attention: every level has a multiple of `unit` channels, which is so because of

@@ -28,21 +28,18 @@ void validate(const AlphaSchedule& options, const Complain& complain);
 
 double alpha_at(const AlphaSchedule& schedule, int64_t step, int64_t total_steps);
 
-struct AlphaFlowOptions {
+struct AlphaFlowOptions : MeanFlowOptions {
   static constexpr MethodName name{"alpha_flow", "cm-train-ct",
                                    "flow maps from data, from flow matching to MeanFlow (α-Flow)"};
-  IntervalOptions interval = {};
-  AdaptiveNorm norm{.power = 1};
   AlphaSchedule alpha = {};
-  TargetGuidance guidance = {};
+
+  AlphaFlowOptions() { norm.power = 1; }
 };
 
 template <class Visitor>
 void fields(Visitor& visit, AlphaFlowOptions& o) {
-  fields(visit, o.interval);
-  fields(visit, o.norm);
+  fields(visit, static_cast<MeanFlowOptions&>(o));
   visit("alpha", o.alpha, "α(k)");
-  visit("guidance", o.guidance, "guidance in the target; it needs train.label_dropout");
 }
 
 Method method_of(const AlphaFlowOptions& options, int64_t total_steps);

@@ -7,19 +7,8 @@
 
 namespace cm {
 
-struct FlowMapDistillation {
-  IntervalOptions interval = {};
-  AdaptiveNorm norm = {};
-};
-
-template <class Visitor>
-void fields(Visitor& visit, FlowMapDistillation& o) {
-  fields(visit, o.interval);
-  fields(visit, o.norm);
-}
-
 // In the start of the map: MeanFlow's loss with the teacher's velocity for the data's.
-struct EulerianOptions : FlowMapDistillation {
+struct EulerianOptions : FlowMapOptions {
   static constexpr MethodName name{"eulerian", "cm-train-cd",
                                    "flow map of a teacher by the Eulerian equation, in its start"};
 };
@@ -28,7 +17,7 @@ Method method_of(const EulerianOptions& options, int64_t total_steps);
 Objective objective_of(const EulerianOptions& options, const Binding& binding);
 
 // In its end, where the teacher is asked.
-struct LagrangianOptions : FlowMapDistillation {
+struct LagrangianOptions : FlowMapOptions {
   static constexpr MethodName name{"lagrangian", "cm-train-cd",
                                    "flow map of a teacher by the Lagrangian equation, in its end"};
   // What is learned spreads from s = t down: both ends have one distribution.

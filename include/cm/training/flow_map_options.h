@@ -48,4 +48,15 @@ void fields(Visitor& visit, AdaptiveNorm& o) {
   visit("norm_epsilon", o.epsilon, "its ε", above(0));
 }
 
+struct FlowMapOptions {
+  IntervalOptions interval = {};
+  AdaptiveNorm norm = {};
+};
+
+template <class Visitor>
+void fields(Visitor& visit, FlowMapOptions& o) {
+  fields(visit, o.interval);
+  fields(visit, o.norm);
+}
+
 }  // namespace cm

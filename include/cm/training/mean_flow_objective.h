@@ -32,17 +32,14 @@ void fields(Visitor& visit, TargetGuidance& o) {
   visit("t_max", o.t_max, "largest time with guidance", Range{.min = 0, .max = 2});
 }
 
-struct MeanFlowOptions {
+struct MeanFlowOptions : FlowMapOptions {
   static constexpr MethodName name{"mean_flow", "cm-train-ct", "flow maps from data (MeanFlow)"};
-  IntervalOptions interval = {};
-  AdaptiveNorm norm = {};
   TargetGuidance guidance = {};
 };
 
 template <class Visitor>
 void fields(Visitor& visit, MeanFlowOptions& o) {
-  fields(visit, o.interval);
-  fields(visit, o.norm);
+  fields(visit, static_cast<FlowMapOptions&>(o));
   visit("guidance", o.guidance, "guidance in the target; it needs train.label_dropout");
 }
 

@@ -95,7 +95,12 @@ SamplerOptions choose_sampler(const SamplerRequest& request, const ModelOptions&
 // says so (sampling.full_noise) or has its boundary there (trig, flow maps).
 double walk_end(const ModelOptions& model);
 
-// Network evaluations for one image.
+// What a walk takes for one image: network evaluations, and noise besides that of its start.
+struct WalkNeeds {
+  int64_t evaluations = 0;
+  bool noise = false;
+};
+WalkNeeds needs_of(const SamplerOptions& options);
 int64_t evaluations(const SamplerOptions& options);
 
 // The starting noise and the draws of a batch, fp32 [B, C, H, W] on the CPU.
@@ -112,13 +117,10 @@ NoiseSource seeded_draws(const ModelOptions& model, uint64_t seed, int64_t first
 SampleNoise seeded_noise(const ModelOptions& model, const SamplerOptions& sampler, uint64_t seed,
                          int64_t first, int64_t count);
 
-// The sampler's walk by any denoiser, which is guided already where it is to be, before the final clamp; the
-// noise on the device of the denoiser's tensors. `sigma_min` is multistep sampling's ε.
+// The sampler's walk, any but flow_map's, by any denoiser, which is guided already where it is to be, before
+// the final clamp; the noise on the device of the denoiser's tensors. `sigma_min` is multistep sampling's ε.
 Tensor walk(const Denoiser& denoiser, const SamplerOptions& options, const SampleNoise& noise,
             double sigma_min);
-
-// The same by a flow map: Sampler flow_map's.
-Tensor walk_flow_map(const FlowMap& map, const SamplerOptions& options, const SampleNoise& noise);
 
 // Images fp32 [B, C, H, W] in [−1, 1] on the model's device. `labels` int64 [B] (undefined where there are no
 // classes).
