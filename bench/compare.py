@@ -30,6 +30,7 @@ JOBS = ("train_edm", "train_cd", "train_ct", "sample_onestep", "sample_multistep
 OURS = "consistency.cpp"
 EDM2_JOBS = ("train_edm", "sample_heun18")
 MEANFLOW_JOBS = ("train_mean_flow",)
+OFFICIAL = {"edm2": EDM2_JOBS, "meanflow": MEANFLOW_JOBS}  # beside cases of the architecture of that name alone
 DIFFUSERS_JOBS = ("sample_onestep", "sample_multistep2", "cold_start")
 OVERRIDES = ("device", "dtype", "batch", "steps", "warmup", "max_seconds")
 SHOWN_OPERATORS = 12
@@ -43,12 +44,10 @@ def peers(case, arguments):
     """{name: (command, jobs)} of the programs that have the case's network."""
     python = sys.executable
     architecture = json.loads(case.read_text()).get("architecture")
-    if architecture == "edm2":
-        command = [python, PEERS / "edm2.py", "--edm2", arguments.edm2 and arguments.edm2.resolve()]
-        return {"edm2": (command, EDM2_JOBS)} if arguments.edm2 else {}
-    if architecture == "meanflow":
-        command = [python, PEERS / "meanflow.py", "--meanflow", arguments.meanflow and arguments.meanflow.resolve()]
-        return {"meanflow": (command, MEANFLOW_JOBS)} if arguments.meanflow else {}
+    if architecture in OFFICIAL:
+        checkout = getattr(arguments, architecture)
+        command = [python, PEERS / f"{architecture}.py", f"--{architecture}", checkout and checkout.resolve()]
+        return {architecture: (command, OFFICIAL[architecture])} if checkout else {}
     found = {"diffusers": ([python, PEERS / "diffusers_pipeline.py"], DIFFUSERS_JOBS)}
     if not arguments.release:
         return found
