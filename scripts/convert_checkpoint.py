@@ -5,11 +5,12 @@
     scripts/convert_checkpoint.py ema_0.9999_100000.pt OUT.safetensors --kind edm --image-size 32 --head-channels 64
     scripts/convert_checkpoint.py edm-cifar10-32x32-uncond-vp.pkl OUT.safetensors --kind edm --code path/to/edm
     scripts/convert_checkpoint.py edm2-img64-s-1073741-0.075.pkl OUT.safetensors --kind edm --code path/to/edm2
+    scripts/convert_checkpoint.py network-snapshot-latest.pkl OUT.safetensors --kind ect --code path/to/ect
     scripts/convert_checkpoint.py SiT-XL-2-256x256.pt OUT.safetensors --kind sit
     scripts/convert_checkpoint.py runs/mine OUT.pt
 
 IN is a state dict of the official release of consistency models (.pt, its ADM U-Net), one of EDM's DDPM++ and NCSN++
-networks or EDM2's (.pt with its state dict, or the published .pkl, which needs their code: --code), one of DiT's or SiT's
+networks or EDM2's, or of ECT's, which are these (.pt with its state dict, or the published .pkl, which needs their code: --code), one of DiT's or SiT's
 transformer (.pt, or a checkpoint of their training, of which the average is taken), or, the other way round, a run,
 checkpoint or weight file of this framework.
 
@@ -33,7 +34,7 @@ from state_dict import InputError, read_state_dict, written
 
 PRESETS = pathlib.Path(__file__).resolve().parent.parent / "configs" / "presets.json"
 PUBLISHED = re.compile(r"(edm|cd|ct)_(imagenet64|bedroom256|cat256)")
-PARAMETERIZATION = {"edm": "edm", "cd": "skip", "ct": "skip", "sit": "linear_diffusion"}
+PARAMETERIZATION = {"edm": "edm", "cd": "skip", "ct": "skip", "ect": "skip", "sit": "linear_diffusion"}
 ADM = "time_embed.0.weight"
 SONG = "map_layer0.weight"
 EDM2 = "emb_noise.weight"
@@ -149,6 +150,15 @@ def preset_named(name):
     return presets[name]
 
 
+def ect_levels(path, tensors):
+    """The noise levels that ECT's code samples with: with EDM2's network it subtracts no smallest one."""
+    if SONG in tensors:
+        return {"sigma": {"min": 0.003}, "sampling": {"sigmas": [80.0, 0.821], "full_noise": True}}
+    if EDM2 in tensors:
+        return {"sigma": {"min": 1e-9}, "sampling": {"sigmas": [80.0, 1.526], "full_noise": True}}
+    raise InputError(f"{path}: is none of ECT's networks, which are EDM's DDPM++ and NCSN++, and EDM2's; --kind ect is for these")
+
+
 def sampling_of(preset, kind):
     """The published time points of two steps, and the grid that they are counted on."""
     points = preset["sampling"].get(kind)
@@ -181,6 +191,8 @@ def model_of(arguments, tensors):
         raise InputError("the side of the images is not in the weights: give --preset, or --image-size")
     else:
         model |= {"network": given_heads(arguments), "image": {"size": arguments.image_size}}
+    if arguments.kind == "ect":
+        model |= ect_levels(arguments.input, tensors)
     return model
 
 
@@ -228,7 +240,7 @@ def convert(arguments):
         arguments.preset = published[2]
     if arguments.kind is None:
         if not published:
-            raise InputError("--kind is needed: edm (a diffusion model), cd or ct (a consistency model), sit (SiT's velocity)")
+            raise InputError("--kind is needed: edm (a diffusion model), cd or ct (a consistency model), ect (one of ECT's code), sit (SiT's velocity)")
         arguments.kind = published[1]
     tensors = state_dict(arguments.input, arguments.code)
     check_known(arguments.input, tensors)
@@ -259,7 +271,7 @@ def parsed():
     heads = parser.add_mutually_exclusive_group()
     heads.add_argument("--head-channels", type=int, help="channels of an attention head, where there is no preset (EDM2: 64; DiT: 64, XL 72)")
     heads.add_argument("--heads", type=int, help="attention heads, instead of --head-channels (default: 1)")
-    parser.add_argument("--code", type=pathlib.Path, help="a checkout of EDM's or EDM2's code, for its .pkl files")
+    parser.add_argument("--code", type=pathlib.Path, help="a checkout of EDM's, EDM2's or ECT's code, for its .pkl files")
     parser.add_argument("--ema", type=float, help="way back: the evaluation average; 0: the trained weights")
     parser.add_argument("--force", action="store_true", help="write over OUT")
     return parser.parse_args()

@@ -399,6 +399,11 @@ class ReleaseTest(ExecutableTest):
                 ours = sample(run, f"{architecture} ours", "--seed", "2", "--ema", "0")
                 back = sample(f"{architecture}.safetensors", f"{architecture} back", "--seed", "2")
                 numpy.testing.assert_array_equal(back, ours)
+                must_script("convert_checkpoint", f"{architecture}.pt", f"{architecture} ect.safetensors", "--kind", "ect", *heads)
+                model = json.loads(must_run("cm-info", f"{architecture} ect.safetensors", "--json").out)["model"]
+                is_edm2 = architecture == "edm2"
+                self.assertEqual(model["sigma"]["min"], 1e-9 if is_edm2 else 0.003)
+                self.assertEqual(model["sampling"]["sigmas"], [80, 1.526 if is_edm2 else 0.821])
 
     def test_networks_of_dit(self):
         """Their state dicts hold the fixed positions besides, and lie beside others in the checkpoints of their training."""
@@ -425,6 +430,7 @@ class ReleaseTest(ExecutableTest):
         torch.save(published | {"pos_embed": positions.flip(0)}, FOLDER / "dit learned.pt")
         for arguments, pattern in {
             ("dit bare.pt",): r"dit bare\.pt: has no pos_embed that would tell the side of the images; give --image-size",
+            ("dit plain.pt", "--kind", "ect"): r"dit plain\.pt: is none of ECT's networks",
             ("dit learned.pt",): r"dit learned\.pt: pos_embed is not DiT's fixed one",
             ("dit plain.pt", "--head-channels", "12"): r"--head-channels 12: must divide the width of a token \(32\)",
         }.items():
