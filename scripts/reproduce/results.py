@@ -15,6 +15,8 @@ FIGURES = {
     "distances": "CD by distance, over training",
     "curricula": "CT by curriculum, over training",
     "steps": "Quality by evaluations of the network",
+    "flow_maps": "CD and flow maps, by the time of training",
+    "widths": "EDM2 and ADM, by the width of the average",
 }
 
 
@@ -62,7 +64,7 @@ def floor_line(scores: Scores) -> str:
     return f"| real against real, halves | | | | {scores.floor * gaussian:.2f} | {scores.floor:.4f} | | | |"
 
 
-def figures(study, scores: Scores) -> dict[str, Figure]:
+def figures(study, runner, scores: Scores) -> dict[str, Figure]:
     def over_training(titles: dict[str, str]) -> list[Line]:
         lines = []
         for title, name in titles.items():
@@ -70,6 +72,16 @@ def figures(study, scores: Scores) -> dict[str, Figure]:
             names = [f"{name}-1-at-{step}" for step in steps[:-1]] + [f"{name}-1"]
             lines.append(Line(title, steps, [scores.relative(n) for n in names]))
         return lines
+
+    def over_time(titles: dict[str, str]) -> list[Line]:
+        def against_minutes(line: Line, name: str) -> Line:
+            minutes = runner.seconds(f"train-{name}") / 60
+            return Line(line.title, [minutes * step / line.x[-1] for step in line.x], line.y)
+
+        return [against_minutes(*pair) for pair in zip(over_training(titles), titles.values(), strict=True)]
+
+    def by_width(title: str, name: str) -> Line:
+        return Line(title, list(rows.WIDTHS), [scores.relative(f"{name}-width-{width}") for width in rows.WIDTHS])
 
     def by_evaluations(title: str, names: list[str]) -> Line:
         return Line(title, [scores.evaluations(n) for n in names], [scores.relative(n) for n in names])
@@ -92,6 +104,8 @@ def figures(study, scores: Scores) -> dict[str, Figure]:
         "distances": Figure("results-distances.png", "training steps", over_training(rows.DISTANCES), floor),
         "curricula": Figure("results-curricula.png", "training steps", over_training(rows.CURRICULA), floor),
         "steps": Figure("results-steps.png", "evaluations of the network", steps, floor, x_is_logarithmic=True),
+        "flow_maps": Figure("results-flow-maps.png", "minutes on one core", over_time(rows.BY_TIME), floor),
+        "widths": Figure("results-widths.png", "σ_rel", [by_width(*pair) for pair in rows.BY_WIDTH.items()], floor),
     }
 
 
@@ -107,8 +121,8 @@ def introduction(study, runner) -> list[str]:
         "their trainings short; what is compared is the methods, not what they can reach.",
         "",
         f"Measured with LibTorch {metadata.version('torch').split('+')[0]} on {study.device}, one thread a run, "
-        f"{hours:.1f} hours of one core in all. *Minutes* are a training's own wall time",
-        "on one core, without that of its teacher. *Fréchet* is the distance in the hidden layer of a small digit classifier",
+        f"{hours:.1f} hours of one core in all. *Minutes* are a training's own processor",
+        "time, without that of its teacher. *Fréchet* is the distance in the hidden layer of a small digit classifier",
         "(`scripts/train_digit_classifier.py`), not FID; *relative*: divided by that of a Gaussian fitted to the pixels;",
         "*class*: the samples that the classifier takes for the digit asked for.",
     ]
@@ -124,6 +138,10 @@ NOTES = {
     "curricula": "One step. A fixed N has the fixed decay μ = 0.95; the progressive one is the row CT of the table.",
     "steps": "The time points of CD and iCT beyond the first are those that `cm-search` found for this very distance, as the "
     "paper chose its own; the samples here have another seed than the search's. PD is sampled at the end of each stage.",
+    "flow_maps": "One step, the time points those of equal steps: a run's checkpoints, whose own time that of all its steps is "
+    "shared out among them equally. CD and the distilled maps have a teacher besides, whose time is not counted.",
+    "widths": "Heun's 18 steps with the average of each σ_rel, made after training from the snapshots of two (`docs/evaluation.md`); "
+    "both networks as long, of 1.01 M and 1.15 M parameters.",
 }  # fmt: skip
 
 GUIDANCE_NOTE = (
@@ -140,7 +158,7 @@ def write(study, runner) -> None:
     scores = Scores(study)
     lines = introduction(study, runner)
     lines += ["", "## Every method", "", *table(rows.TABLE, study, runner, scores), floor_line(scores)]
-    for name, figure in figures(study, scores).items():
+    for name, figure in figures(study, runner, scores).items():
         figure.draw(images)
         lines += [*picture(name, figure, images.name), "", NOTES[name]]
     lines += ["", "## Guidance", "", *table(rows.GUIDED_TABLE, study, runner, scores), "", GUIDANCE_NOTE]

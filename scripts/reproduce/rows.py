@@ -11,6 +11,7 @@ import yaml
 
 BIN = Path(os.environ.get("CM_BIN", "build/bin"))
 CONFIGS = Path("configs/digits")
+SNAPSHOTS = "ema.snapshot_every"
 CURVE_POINTS = 5  # checkpoints of a run whose course over training is drawn
 
 
@@ -60,6 +61,9 @@ class Training:
                 if scale != 1 and "steps" in key and key != "start_steps":  # of training, not of sampling
                     name = f"{section}.{key}"
                     values[name] = max(1, round(values.get(name, value) * scale))
+        snapshots = values.get(SNAPSHOTS, options.get("ema", {}).get("snapshot_every"))
+        if scale != 1 and snapshots:
+            values[SNAPSHOTS] = max(1, round(snapshots * scale))
         if self.curve:
             values |= {"train.checkpoint_every": self.steps(scale) // CURVE_POINTS, "train.keep_checkpoints": 0}
         return values
@@ -116,8 +120,12 @@ ECT_OF_IMAGENET = {
     "ect.huber_c": 0.06,
 }
 
+# Two averages of power functions, of whose snapshots any width is made.
+POWER_AVERAGES = {"ema.power_stds": [0.05, 0.1], SNAPSHOTS: 100, "ema.snapshot_type": "fp32"}
+
 TRAININGS = [
-    Training("edm", "edm"),
+    Training("edm", "edm", POWER_AVERAGES),
+    Training("edm2", "edm2"),
     Training("ict", "ct"),
     Training("edm_trig", "edm_trig"),
     Training("cd", "cd", teacher="edm", curve=True),
@@ -131,12 +139,12 @@ TRAININGS = [
     Training("tcm", "tcm", init="ect"),
     Training("scd", "scd", teacher="edm_trig"),
     Training("sct", "sct"),
-    Training("mean_flow", "mean_flow"),
-    Training("alpha_flow", "alpha_flow"),
-    Training("shortcut", "shortcut"),
-    Training("imm", "imm"),
-    Training("eulerian", "eulerian", teacher="edm_trig"),
-    Training("lagrangian", "lagrangian", teacher="edm_trig"),
+    Training("mean_flow", "mean_flow", curve=True),
+    Training("alpha_flow", "alpha_flow", curve=True),
+    Training("shortcut", "shortcut", curve=True),
+    Training("imm", "imm", curve=True),
+    Training("eulerian", "eulerian", teacher="edm_trig", curve=True),
+    Training("lagrangian", "lagrangian", teacher="edm_trig", curve=True),
     Training("edm_label_dropout", "edm_label_dropout"),
     Training("cd_guided", "cd", {"teacher.guidance": 2}, teacher="edm_label_dropout"),
 ]
@@ -189,6 +197,10 @@ BY_NAME = {training.name: training for training in TRAININGS}
 SEARCHED = ("cd", "ict")
 SEARCH_STEPS = 4
 
+# Diffusion models by the width σ_rel of the average that samples: title → training.
+WIDTHS = (0.04, 0.05, 0.075, 0.1, 0.125, 0.15, 0.2)
+BY_WIDTH = {"EDM2's network and training": "edm2", "ADM's network, EDM's training": "edm"}
+
 # Guidance weights of the teacher that was trained with label dropout.
 GUIDANCE = (0, 1, 2, 4)
 
@@ -216,6 +228,7 @@ FLOW_MAP_TITLES = {
     "imm": "IMM",
 }
 FLOW_MAP_STEPS = (1, 2, 4)
+BY_TIME = {"CD": "cd"} | {title: name for name, title in FLOW_MAP_TITLES.items()}
 
 TABLE = (
     [Row("EDM teacher, Heun 18 steps", "edm-heun-18"), Row("TrigFlow teacher, Heun 18 steps", "edm_trig-heun-18")]
@@ -245,6 +258,11 @@ def curve_steps(training: Training, scale: float) -> list[int]:
 def measurements(scale: float) -> list[Measurement]:
     found = [Measurement(f"edm-heun-{n}", "edm", ("--sampler", "heun", "--steps", str(n))) for n in TEACHER_HEUN_STEPS]
     found += [Measurement(f"edm-euler-{n}", "edm", ("--sampler", "euler", "--steps", str(n))) for n in TEACHER_EULER_STEPS]
+    found += [
+        Measurement(f"{name}-width-{width}", name, ("--ema-std", str(width), "--sampler", "heun", "--steps", "18"))
+        for name in BY_WIDTH.values()
+        for width in WIDTHS
+    ]
     found.append(Measurement("edm_trig-heun-18", "edm_trig", ("--sampler", "heun", "--steps", "18")))
     found += [
         Measurement(f"guidance-{w}", "edm_label_dropout", ("--guidance", str(w), "--sampler", "heun", "--steps", "18"))

@@ -112,7 +112,7 @@ class Runner:
         return record.get("fingerprint") == self.fingerprint(name)
 
     def seconds(self, name: str) -> float:
-        """Wall time of a task that is done, summed over its interruptions."""
+        """Processor time of a task that is done, summed over its interruptions: what others run meanwhile does not count."""
         return self.record(name, "json")["seconds"]
 
     def record(self, name: str, kind: str) -> dict:
@@ -131,14 +131,12 @@ class Runner:
         seconds = before["seconds"] if resuming else 0.0
         self.write(name, "started", {"fingerprint": self.fingerprint(name), "seconds": seconds})
         commands = task.commands(resuming)
-        start = time.monotonic()
         try:
             with open(self.folder / f"{name}.log", "a" if resuming else "w") as log:
                 for index, command in enumerate(commands, 1):
                     command = [task.resolve(argument) for argument in command]
-                    self.call(name, command, log, task.stdout if index == len(commands) else None)
+                    seconds += self.call(name, command, log, task.stdout if index == len(commands) else None)
         finally:
-            seconds += time.monotonic() - start
             self.write(name, "started", {"fingerprint": self.fingerprint(name), "seconds": seconds})
         if not task.is_complete():
             raise TaskFailed(f"{name} was stopped before its end; the same command goes on from there")
@@ -146,7 +144,8 @@ class Runner:
         (self.folder / f"{name}.started").unlink()
         return seconds
 
-    def call(self, name: str, command: list[str], log, stdout: Path | None) -> None:
+    def call(self, name: str, command: list[str], log, stdout: Path | None) -> float:
+        """The processor seconds that it took."""
         log.write(f"$ {' '.join(command)}\n")
         log.flush()
         output = subprocess.PIPE if stdout else log
@@ -155,7 +154,9 @@ class Runner:
                 raise TaskFailed(f"{name}: not started")
             child = subprocess.Popen([*ENDS_WITH_US, *command], stdout=output, stderr=log, env=self.environment, start_new_session=True)
             self.children.add(child)
-        text, _ = child.communicate()
+        text = child.stdout.read() if stdout else b""
+        _, status, usage = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
         with self.lock:
             self.children.discard(child)
         if child.returncode != 0:
@@ -163,6 +164,7 @@ class Runner:
             raise TaskFailed(f"{name} failed (exit code {child.returncode}); the end of {log.name}:\n{tail}")
         if stdout:
             stdout.write_bytes(text)
+        return usage.ru_utime + usage.ru_stime
 
     def stop(self) -> None:
         """Asks what runs to save and end; training goes on from there the next time."""

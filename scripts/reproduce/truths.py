@@ -65,7 +65,7 @@ def comparisons(rows: list[dict]) -> list[str]:
         f"{by_name['kd']['grid_rms']:.3f}.",
         f"- Flow maps of the exact teacher, by either equation and on either path, beside CD: "
         f"{listed(['eulerian', 'eulerian-trig', 'lagrangian', 'lagrangian-trig', 'cd-heun-17'])}.",
-        f"- Flow maps from data alone: {listed(['mean_flow', 'mean_flow-trig', 'alpha_flow', 'shortcut', 'imm'])}; a shortcut "
+        f"- Flow maps from data alone: {listed(['mean_flow', 'mean_flow-trig', 'alpha_flow', 'shortcut', 'imm', 'imm-trig'])}; a shortcut "
         f"model is trained on steps that are powers of two alone, IMM on distributions rather than trajectories.",
     ]
 

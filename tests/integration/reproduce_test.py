@@ -19,7 +19,7 @@ MISSING = [name for name in ("yaml", "matplotlib") if importlib.util.find_spec(n
 TRUTHS = [f"cd-{solver}-17" for solver in ("euler", "heun", "midpoint", "dpm", "dpm_solver_2", "rk4")]
 TRUTHS += ["ct-17", "ct-65", "continuous_cd", "continuous_cd-through-tangent", "pd", "kd", "ect", "ect-imagenet", "tcm"]
 FLOW_MAPS = ["eulerian", "eulerian-trig", "lagrangian", "lagrangian-trig", "mean_flow", "mean_flow-trig", "alpha_flow"]
-FLOW_MAPS += ["shortcut", "imm"]
+FLOW_MAPS += ["shortcut", "imm", "imm-trig"]
 TRUTHS += FLOW_MAPS
 
 
@@ -96,7 +96,7 @@ class ReportTest(unittest.TestCase):
         self.assertIn("alone: `kd` 0.062, where the walks' own error is 0.025", text)
         self.assertIn("stage by stage: 0.030 with N = 2, 0.040 with N = 1", text)
         pictures = sorted(path.name for path in (self.out / "images").iterdir())
-        self.assertEqual(pictures, [f"results-{name}.png" for name in ("curricula", "distances", "solvers", "steps")])
+        self.assertEqual(pictures, [f"results-{name}.png" for name in ("curricula", "distances", "flow-maps", "solvers", "steps", "widths")])
         for picture in pictures:
             self.assertIn(f"(images/{picture})", text)
 
