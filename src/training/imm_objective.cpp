@@ -31,7 +31,7 @@ Tensor time_of_ratio(const Tensor& eta) {
 
 // At a uniform number in [0, 1] each: the time in [t_min, upper] above which are that many.
 Tensor time_below(const ImmOptions& options, const Tensor& upper, const Tensor& uniform) {
-  if (options.times == ImmTimes::uniform) return upper - (upper - options.t_min) * uniform;
+  if (options.times == LevelDistribution::uniform) return upper - (upper - options.t_min) * uniform;
   const LogNormal eta{options.p_mean, options.p_std};
   const Tensor highest = lognormal_probability(eta, noise_ratio(upper));
   const Tensor lowest = lognormal_probability(eta, torch::full_like(upper, noise_ratio(options.t_min)));

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <numeric>
+
 #include "src/training/adaptive_weighting.h"
 #include "support/closeness.h"
 #include "support/tiny_run.h"
@@ -17,6 +19,22 @@ TEST(EdmObjective, LearnsNothingBesidesUnlessAsked) {
   const Model student = edm_student();
   EXPECT_EQ(objective_of(EdmOptions{}, {.student = student}).learned, nullptr);
   EXPECT_NE(objective_of(EdmOptions{.uncertainty = true}, {.student = student}).learned, nullptr);
+}
+
+// As SiT trains: times of the linear path, in all of its quarters equally often.
+TEST(EdmObjective, LevelsMayBeUniformInTime) {
+  const Model student = edm_student();
+  const EdmOptions options{.levels = LevelDistribution::uniform};
+  std::vector<int64_t> samples(4096);
+  std::iota(samples.begin(), samples.end(), 0);
+  const Tensor sigma = objective_of(options, {.student = student, .seed = 7}).sigmas(0, samples);
+  const Tensor t = sigma / (1 + sigma);
+  EXPECT_GT(t.min().item<double>(), 0);
+  EXPECT_LT(t.max().item<double>(), 1);
+  for (int quarter = 0; quarter < 4; ++quarter) {
+    const Tensor inside = (t >= quarter / 4.0) & (t < (quarter + 1) / 4.0);
+    EXPECT_NEAR(inside.to(torch::kFloat64).mean().item<double>(), 0.25, 0.02);
+  }
 }
 
 // EDM2 Eq. 21.

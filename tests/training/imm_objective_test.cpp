@@ -66,7 +66,7 @@ TEST(ImmObjective, TimesAreThoseOfTheLinearPath) {
 
 // The authors' CIFAR-10 model: no time below 0.006.
 TEST(ImmObjective, NoTimeIsBelowTheLowest) {
-  for (const ImmTimes times : {ImmTimes::uniform, ImmTimes::log_normal}) {
+  for (const LevelDistribution times : {LevelDistribution::uniform, LevelDistribution::log_normal}) {
     const ImmDraws draws{.options = {.t_min = 0.3, .times = times}};
     for (size_t i = 0; i < 3; ++i) EXPECT_GE(draws.levels[i].min().item<double>(), 0.3);
     EXPECT_TRUE((draws.levels[1] < draws.levels[0]).all().item<bool>());
@@ -77,7 +77,7 @@ TEST(ImmObjective, NoTimeIsBelowTheLowest) {
 // Of 4,096 groups: ln η ~ N(−1.1, 2²), of which no more than 1e-3 lies outside of the times allowed; s is of
 // that distribution below t.
 TEST(ImmObjective, TimesMayBeLogNormal) {
-  const ImmDraws draws{.options = {.t_min = 1e-6, .t_max = 0.9999, .times = ImmTimes::log_normal}};
+  const ImmDraws draws{.options = {.t_min = 1e-6, .t_max = 0.9999, .times = LevelDistribution::log_normal}};
   std::vector<int64_t> samples(16384);
   std::iota(samples.begin(), samples.end(), 0);
   const Tensor ln_eta = draws.objective.sigmas(0, samples).log();

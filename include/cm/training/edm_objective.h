@@ -3,12 +3,14 @@
 #pragma once
 
 #include "cm/diffusion/weighting.h"
+#include "cm/training/level_distribution.h"
 #include "cm/training/method.h"
 
 namespace cm {
 
 struct EdmOptions {
   static constexpr MethodName name{"edm", "cm-train-edm", "denoising score matching (EDM)"};
+  LevelDistribution levels = LevelDistribution::log_normal;
   double p_mean = -1.2;
   double p_std = 1.2;
   Weighting weighting = Weighting::karras;
@@ -17,8 +19,10 @@ struct EdmOptions {
 
 template <class Visitor>
 void fields(Visitor& visit, EdmOptions& o) {
-  visit("p_mean", o.p_mean, "mean of ln σ in training");
-  visit("p_std", o.p_std, "standard deviation of ln σ in training", above(0));
+  visit("levels", o.levels,
+        "how σ is drawn: ln σ normal, or σ/(1 + σ) uniform, as times of the linear path are");
+  visit("p_mean", o.p_mean, "mean of ln σ in training, for log_normal");
+  visit("p_std", o.p_std, "its standard deviation", above(0));
   visit("weighting", o.weighting, "λ(σ)");
   visit("uncertainty", o.uncertainty,
         "learn u(σ), the logarithm of the loss at σ, along with the network: the loss is e^−u λ ‖D − x‖² + u "

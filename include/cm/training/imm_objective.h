@@ -3,22 +3,17 @@
 #pragma once
 
 #include "cm/base/limits.h"
+#include "cm/training/level_distribution.h"
 #include "cm/training/method.h"
 
 namespace cm {
-
-// How the times t in [t_min, t_max] and s in [t_min, t] are drawn.
-enum class ImmTimes {
-  uniform,
-  log_normal,  // ln η ~ N(mean, std²) of η = t/(1 − t), within the times that are allowed
-};
 
 struct ImmOptions {
   static constexpr MethodName name{"imm", "cm-train-ct",
                                    "flow maps from data by inductive moment matching (IMM)"};
   double t_min = 0;
   double t_max = 0.994;
-  ImmTimes times = ImmTimes::uniform;
+  LevelDistribution times = LevelDistribution::uniform;
   double p_mean = -1.1;
   double p_std = 2;
   double decrement = 12;
@@ -32,7 +27,7 @@ void fields(Visitor& visit, ImmOptions& o) {
   visit("t_min", o.t_min, "smallest time of the linear path", Range{.min = 0, .max = 1, .open_max = true});
   visit("t_max", o.t_max, "largest time t of the linear path",
         Range{.min = 0, .max = 1, .open_min = true, .open_max = true});
-  visit("times", o.times, "how t and s are drawn: uniform, or ln η normal, η = t/(1 − t)");
+  visit("times", o.times, "how t in [t_min, t_max] and s in [t_min, t] are drawn, as levels η = t/(1 − t)");
   visit("p_mean", o.p_mean, "mean of ln η, for log_normal");
   visit("p_std", o.p_std, "its standard deviation", above(0));
   visit("decrement", o.decrement, "k of η_r = max(η_s, η_t − (η_max − η_min) 2^−k): how far r lies below t",
