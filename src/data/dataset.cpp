@@ -6,6 +6,7 @@
 #include "cm/base/error.h"
 #include "cm/base/log.h"
 #include "cm/base/text.h"
+#include "cm/data/latents.h"
 #include "cm/data/pairs.h"
 #include "cm/data/resize.h"
 #include "kinds.h"
@@ -58,6 +59,10 @@ std::string dataset_kinds_help() {
   return join(kinds, "; ");
 }
 
+Example NumberDataset::get(int64_t /*index*/) const {
+  TORCH_CHECK(false, "these data are no pictures");
+}
+
 Examples first_examples(const Dataset& dataset, int64_t count) {
   TORCH_CHECK(count >= 1 && count <= dataset.size(), count, " examples of ", dataset.size());
   std::vector<Tensor> pixels;
@@ -82,6 +87,20 @@ void validate(const DataOptions& options, const Complain& complain) {
   }
   if (options.horizontal_flip && options.kind == kPairsKind) {
     complain("horizontal_flip", "must be false for pairs: a mirrored image is not what its noise becomes");
+  }
+  if (options.horizontal_flip && options.kind == kLatentsKind) {
+    complain("horizontal_flip",
+             "must be false for latents: mirrored, they are not those of a mirrored image");
+  }
+  if (options.kind == kLatentsKind && !options.latents) {
+    complain(
+        "latents",
+        "must say how the latents are normalised: scale: 0.18215 as Stable Diffusion's convention is, or "
+        "mean, std and scale (docs/latents.md)");
+  }
+  if (options.latents && options.kind != kLatentsKind) {
+    complain("latents", concat("belongs to kind latents, but kind is ", to_string(options.kind),
+                               "; remove the section or change kind"));
   }
   if (options.patches && kind.name != "patches") {
     complain("patches", concat("belongs to kind patches, but kind is ", to_string(options.kind),

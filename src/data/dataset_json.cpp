@@ -10,6 +10,8 @@
 namespace cm {
 namespace {
 
+constexpr const char* kOriginKey = "latents";
+
 bool is_class(const Json& value) {
   return value.is_number_integer() && value >= 0 && value < kMaxClasses;
 }
@@ -77,12 +79,23 @@ std::vector<int64_t> labels_in_json(const std::string& text, const std::string& 
   return labels;
 }
 
-std::string json_of_labels(const std::vector<LabelledFile>& files, bool has_classes) {
+std::string json_of_labels(const std::vector<LabelledFile>& files, bool has_classes,
+                           const std::optional<LatentOrigin>& latents) {
   Json labels;
   if (has_classes) {
     for (const LabelledFile& file : files) labels.push_back({file.name, file.label});
   }
-  return json_text(Json{{"labels", labels}});
+  Json root = {{"labels", labels}};
+  if (latents) root[kOriginKey] = json_of(*latents);
+  return json_text(root);
+}
+
+std::optional<LatentOrigin> latent_origin_in_json(const std::string& text, const std::string& where) {
+  const Json root = parse_json(text);
+  if (!root.is_object() || !root.contains(kOriginKey)) return std::nullopt;
+  LatentOrigin origin;
+  set_from_json(root.at(kOriginKey), concat(where, ": ", kOriginKey), origin);
+  return origin;
 }
 
 }  // namespace cm

@@ -2,9 +2,11 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "cm/data/latent_space.h"
 #include "file_tree.h"
 
 namespace cm {
@@ -22,7 +24,11 @@ struct LabelledFile {
   int64_t label = 0;
 };
 
-// Such a text, with null for `labels` where the data has none.
-std::string json_of_labels(const std::vector<LabelledFile>& files, bool has_classes);
+// Such a text, with null for `labels` where the data has none, and with the origin of latents.
+std::string json_of_labels(const std::vector<LabelledFile>& files, bool has_classes,
+                           const std::optional<LatentOrigin>& latents = std::nullopt);
+
+// The origin in such a text, which EDM2's has not. InputError, with `where` in front, when it is damaged.
+std::optional<LatentOrigin> latent_origin_in_json(const std::string& text, const std::string& where);
 
 }  // namespace cm

@@ -7,6 +7,7 @@
 
 #include "cm/base/error.h"
 #include "cm/base/files.h"
+#include "cm/base/log.h"
 #include "cm/base/text.h"
 
 namespace cm {
@@ -145,6 +146,20 @@ FileTree read_tree(const fs::path& path, FileMistakes& mistakes) {
         path.string(), ": neither a folder nor a .zip; give one with images, perhaps in one folder a class"));
   }
   return tree;
+}
+
+void log_left_out(const FileTree& tree, const std::string& what, const LeftOut& others,
+                  const std::string& why) {
+  std::vector<std::string> counts;
+  // "3 hidden (.a.png, …)"
+  const auto count = [&](const LeftOut& files, const std::string& kind) {
+    if (files.count == 0) return;
+    counts.push_back(concat(files.count, ' ', kind, " (", files.first, files.count > 1 ? ", …)" : ")"));
+  };
+  count(tree.hidden, "hidden");
+  count(others, why);
+  if (counts.empty()) return;
+  log_info(concat(tree.path.string(), ": ", tree.files.size(), ' ', what, "; left out: ", join(counts)));
 }
 
 }  // namespace cm

@@ -46,4 +46,9 @@ struct FileTree {
 // .zip.
 FileTree read_tree(const std::filesystem::path& path, FileMistakes& mistakes);
 
+// One line of the log that counts what nobody reads beside the tree's files, which are all `what`: its hidden
+// files, and `others`, which are `why`.
+void log_left_out(const FileTree& tree, const std::string& what, const LeftOut& others,
+                  const std::string& why);
+
 }  // namespace cm

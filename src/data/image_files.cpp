@@ -8,7 +8,6 @@
 
 #include "cm/base/error.h"
 #include "cm/base/files.h"
-#include "cm/base/log.h"
 #include "cm/base/text.h"
 #include "cm/io/image.h"
 #include "dataset_json.h"
@@ -65,19 +64,6 @@ Sorted sorted(std::vector<FileTree::File> files) {
     }
   }
   return result;
-}
-
-// "3 hidden (.a.png, …)"
-std::string count_of(const LeftOut& files, const char* kind) {
-  return concat(files.count, ' ', kind, " (", files.first, files.count > 1 ? ", …)" : ")");
-}
-
-void log_left_out(const FileTree& images, const LeftOut& others) {
-  std::vector<std::string> counts;
-  if (images.hidden.count > 0) counts.push_back(count_of(images.hidden, "hidden"));
-  if (others.count > 0) counts.push_back(count_of(others, "without an image's suffix"));
-  if (counts.empty()) return;
-  log_info(concat(images.path.string(), ": ", images.files.size(), " image(s); left out: ", join(counts)));
 }
 
 // The folder directly in the tree that the image lies in, or "".
@@ -148,7 +134,7 @@ ImageFiles::ImageFiles(const std::filesystem::path& path, bool labels) : StoredI
   tree.files = std::move(files.images);
   for (const auto& image : tree.files) check_image(tree, image, mistakes);
   mistakes.throw_if_any(path.string());
-  log_left_out(tree, files.others);
+  log_left_out(tree, "image(s)", files.others, "without an image's suffix");
   if (tree.files.empty()) {
     throw InputError(
         concat(path.string(), ": no images; expected ", kImageFormats, " files, or folders of them"));

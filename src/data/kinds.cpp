@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "cifar10.h"
+#include "cm/data/latents.h"
 #include "cm/data/npz_dataset.h"
 #include "cm/data/pairs.h"
 #include "digits.h"
@@ -13,7 +14,8 @@ namespace cm {
 
 const std::vector<DataKind>& data_kinds() {
   static const std::vector<DataKind> kinds = {
-      digits_kind(), image_files_kind(), patches_kind(), cifar10_kind(), npz_kind(), pairs_kind(),
+      digits_kind(), image_files_kind(), patches_kind(), cifar10_kind(),
+      npz_kind(),    pairs_kind(),       latents_kind(),
   };
   return kinds;
 }

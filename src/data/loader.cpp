@@ -14,7 +14,6 @@
 #include "cm/base/error.h"
 #include "cm/base/random.h"
 #include "cm/base/text.h"
-#include "cm/data/pairs.h"
 #include "cm/io/image.h"
 
 namespace cm {
@@ -99,7 +98,7 @@ Loader::State::State(const Dataset& data, const LoaderOptions& loader_options, i
   require_positive("workers", options.workers);
   require_positive("prefetch", options.prefetch);
   require_positive("number of images", dataset.size());
-  TORCH_CHECK(!(options.horizontal_flip && dataset.pairs()), "the mirror image of a pair is none");
+  TORCH_CHECK(!(options.horizontal_flip && dataset.numbers()), "what is no picture has no mirror image");
   if (options.batch_size % options.parts != 0) {
     throw InputError(concat("a batch of ", options.batch_size, " images can't be divided into ",
                             options.parts, " equal parts; use a multiple"));
@@ -125,7 +124,8 @@ void Loader::State::add_slot() {
   const std::array shape = {rows, dataset.channels(), side, side};
   slot->batch.x = new_tensor(shape, torch::kFloat32);
   slot->batch.labels = new_tensor({rows}, torch::kInt64);
-  if (dataset.pairs()) slot->batch.x_T = new_tensor(shape, torch::kFloat32);
+  if (const auto* data = dataset.numbers(); data && data->has_starts())
+    slot->batch.x_T = new_tensor(shape, torch::kFloat32);
   slots.push_back(std::move(slot));
 }
 
@@ -195,8 +195,10 @@ void Loader::State::fill(const Claim& claim, const std::stop_token& stopped) con
     const int64_t row = sample % options.batch_size - first_row;
     const int64_t index = (*claim.order)[static_cast<size_t>(sample % dataset.size())];
     float* const to = x + row * batch.x.stride(0);
-    if (const PairDataset* pairs = dataset.pairs()) {
-      labels[row] = pairs->read(index, batch.x_T.data_ptr<float>() + row * batch.x_T.stride(0), to);
+    if (const NumberDataset* numbers = dataset.numbers()) {
+      float* const start =
+          numbers->has_starts() ? batch.x_T.data_ptr<float>() + row * batch.x_T.stride(0) : nullptr;
+      labels[row] = numbers->read(index, {options.seed, sample}, to, start);
       continue;
     }
     const Example example = dataset.get(index);

@@ -1,7 +1,6 @@
 #include "cm/data/pairs.h"
 
 #include <algorithm>
-#include <iomanip>
 
 #include "cm/base/error.h"
 #include "cm/base/files.h"
@@ -16,15 +15,14 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int64_t kPairsAFile = 1024;
-constexpr int64_t kBytesAFile = 64 << 20;
+constexpr const char* kPairFiles = "pairs";
 constexpr const char* kSetKey = "pairs";
 constexpr const char* kMakerKey = "made_by";
 constexpr const char* kSetKeys = "count, channels, image_size, classes and sigma_max";
 constexpr std::string_view kPairsPath = "a folder of pairs, which cm-sample --pairs makes";
 
 fs::path pair_path(const fs::path& folder, int64_t index) {
-  return folder / concat("pairs-", std::setw(6), std::setfill('0'), index, ".safetensors");
+  return set_file_path(folder, kPairFiles, index);
 }
 
 Metadata metadata_of(const PairSet& set) {
@@ -75,17 +73,12 @@ void read_numbers(std::ifstream& in, const fs::path& path, int64_t from, void* t
 
 }  // namespace
 
-std::vector<PairFile> files_of(const PairSet& set, const fs::path& folder) {
+std::vector<SetFile> files_of(const PairSet& set, const fs::path& folder) {
   const int64_t bytes = 2 * set.channels * set.image_size * set.image_size * int64_t{sizeof(float)};
-  const int64_t size = std::clamp<int64_t>(kBytesAFile / bytes, 1, kPairsAFile);
-  std::vector<PairFile> files;
-  for (int64_t first = 0; first < set.count; first += size) {
-    files.push_back({pair_path(folder, first / size), first, std::min(size, set.count - first)});
-  }
-  return files;
+  return set_files(folder, kPairFiles, set.count, bytes);
 }
 
-void save_pairs(const PairFile& file, const PairSet& set, const Tensor& x_T, const Tensor& x,
+void save_pairs(const SetFile& file, const PairSet& set, const Tensor& x_T, const Tensor& x,
                 const Tensor& labels) {
   TORCH_CHECK(x_T.size(0) == file.count && x_T.sizes() == x.sizes() && x.scalar_type() == torch::kFloat32 &&
                   labels.defined() == (set.classes > 0),
@@ -96,19 +89,12 @@ void save_pairs(const PairFile& file, const PairSet& set, const Tensor& x_T, con
 }
 
 std::vector<fs::path> pair_files_in(const fs::path& folder) {
-  std::vector<fs::path> found;
-  std::error_code none;
-  for (const auto& entry : fs::directory_iterator(folder, none)) {
-    const std::string name = entry.path().filename().string();
-    if (name.starts_with("pairs-") && name.ends_with(".safetensors")) found.push_back(entry.path());
-  }
-  std::ranges::sort(found);
-  return found;
+  return set_files_in(folder, kPairFiles);
 }
 
 void refuse_other_pairs(const fs::path& folder, const PairSet& set) {
   for (const fs::path& path : pair_files_in(folder)) {
-    if (read_safetensors_header(path).metadata == metadata_of(set)) continue;
+    if (metadata_of(set_in(path, read_safetensors_header(path).metadata)) == metadata_of(set)) continue;
     reject_pairs(path,
                  "holds pairs that were made otherwise; name another folder, or start over with --force");
   }
@@ -158,6 +144,7 @@ int64_t PairDataset::open(const fs::path& path, int64_t first, bool labels) {
 }
 
 Example PairDataset::get(int64_t index) const {
+  TORCH_CHECK(!set_.latents, "latents are no pictures");
   const Tensor x = torch::empty({1, channels(), image_size(), image_size()});
   const Tensor x_T = torch::empty_like(x);
   const int64_t label = read(index, x_T.data_ptr<float>(), x.data_ptr<float>());
@@ -167,7 +154,7 @@ Example PairDataset::get(int64_t index) const {
 int64_t PairDataset::read(int64_t index, float* x_T, float* x) const {
   TORCH_CHECK(index >= 0 && index < size(), "index ", index, " of ", size(), " pairs");
   const auto& file = *std::prev(std::ranges::upper_bound(files_, index, {}, &File::first));
-  const int64_t bytes = numbers() * int64_t{sizeof(float)};
+  const int64_t bytes = values() * int64_t{sizeof(float)};
   const int64_t from = (index - file.first) * bytes;
   std::ifstream in = open_for_reading(file.path);
   read_numbers(in, file.path, file.starts_at + from, x_T, bytes);

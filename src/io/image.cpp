@@ -4,17 +4,16 @@
 #include <array>
 #include <cctype>
 #include <cmath>
-#include <cstring>
 #include <opencv2/imgcodecs.hpp>
 #include <opencv2/imgproc.hpp>
 
 #include "cm/base/error.h"
 #include "cm/base/files.h"
 #include "cm/base/text.h"
+#include "cm/io/npy.h"
 #include "image_damage.h"
 #include "image_size.h"
 #include "npy_header.h"
-#include "npy_reader.h"
 
 namespace cm {
 namespace {
@@ -69,18 +68,12 @@ Tensor interleaved(const Tensor& array) {
 }
 
 Tensor decode_npy(std::string_view bytes, int64_t channels, const std::string& where) {
-  const size_t size = bytes.size();
-  const auto read = [&](void* to, size_t count) {
-    if (count > bytes.size()) throw InputError(concat(where, ": is a truncated .npy; restore or remove it"));
-    std::memcpy(to, bytes.data(), count);
-    bytes.remove_prefix(count);
-  };
-  const Tensor array = read_npy(read, size, where);
+  const Tensor array = parse_npy(bytes, where);
   const Tensor image = interleaved(array);
   if (!image.defined()) {
     throw InputError(concat(where, ": is ", array.scalar_type(), ' ', array.sizes(),
                             "; expected an image, uint8 [H, W], [C, H, W] or [H, W, C] with C = 1 or 3 "
-                            "(latents are no images); convert or remove it"));
+                            "(latents are no images: they are data.kind latents); convert or remove it"));
   }
   cv::Mat picture(static_cast<int>(image.size(0)), static_cast<int>(image.size(1)),
                   image.size(2) == 1 ? CV_8UC1 : CV_8UC3, image.data_ptr());

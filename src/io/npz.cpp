@@ -6,10 +6,10 @@
 #include "cm/base/error.h"
 #include "cm/base/log.h"
 #include "cm/base/text.h"
+#include "cm/io/npy.h"
 #include "cm/io/zip_archive.h"
 #include "cm/io/zip_writer.h"
 #include "npy_header.h"
-#include "npy_reader.h"
 #include "raw_tensor.h"
 
 namespace cm {

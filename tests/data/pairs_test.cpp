@@ -42,7 +42,7 @@ TEST(Pairs, AFileHasAThousandOrSixtyFourMegabytes) {
   const auto sizes = [](const PairSet& set) {
     std::vector<int64_t> counts;
     int64_t next = 0;
-    for (const PairFile& file : files_of(set, "out")) {
+    for (const SetFile& file : files_of(set, "out")) {
       EXPECT_EQ(file.first, next);
       next += file.count;
       counts.push_back(file.count);

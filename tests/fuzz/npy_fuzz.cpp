@@ -1,9 +1,9 @@
 #include <cstring>
 
+#include "cm/io/npy.h"
 #include "cm/io/npz.h"
 #include "fuzz/fuzz_target.h"
 #include "src/io/npy_header.h"
-#include "src/io/npy_reader.h"
 
 namespace cm::fuzz {
 namespace {

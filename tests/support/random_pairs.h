@@ -29,7 +29,7 @@ inline RandomPairs save_random_pairs(const std::filesystem::path& folder, const 
   const RandomPairs all = random_pairs(set);
   for (int64_t first = 0; first < set.count; first += a_file) {
     const int64_t n = std::min(a_file, set.count - first);
-    const PairFile file{folder / concat("pairs-00000", first / a_file, ".safetensors"), first, n};
+    const SetFile file{folder / concat("pairs-00000", first / a_file, ".safetensors"), first, n};
     save_pairs(file, set, rows_of(all.x_T, first, n), rows_of(all.x, first, n),
                rows_of(all.labels, first, n));
   }

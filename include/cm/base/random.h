@@ -32,6 +32,7 @@ enum class Purpose : uint32_t {
   data_noise,
   batch_part,
   second_level,
+  latents,
 };
 
 // The block of four 32-bit words at one counter value.

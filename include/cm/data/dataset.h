@@ -12,6 +12,7 @@
 #include "cm/base/fields.h"
 #include "cm/base/limits.h"
 #include "cm/base/tensor.h"
+#include "cm/data/latent_space.h"
 
 namespace cm {
 
@@ -24,6 +25,8 @@ struct Example {
 // A larger "class" is some other number.
 constexpr int64_t kMaxClasses = 1'000'000;
 
+class LatentDataset;
+class NumberDataset;
 class PairDataset;
 
 // Every image has the same shape. `get` may be called from several threads at once.
@@ -37,8 +40,30 @@ class Dataset {
   virtual int64_t classes() const = 0;
   // `index` in [0, size()). InputError when an image file turns out to be broken.
   virtual Example get(int64_t index) const = 0;
-  // Itself where its images are those of pairs (cm/data/pairs.h).
+  // Itself where it is no set of pictures.
+  virtual const NumberDataset* numbers() const { return nullptr; }
+  // Itself where it is one of pairs (cm/data/pairs.h), or of latents (cm/data/latents.h).
   virtual const PairDataset* pairs() const { return nullptr; }
+  virtual const LatentDataset* latents() const { return nullptr; }
+};
+
+// A sample of a run's stream (cm/data/loader.h), which what is drawn for it depends on.
+struct StreamPlace {
+  uint64_t seed = 0;
+  int64_t sample = 0;
+};
+
+// Data that are no pictures: they write the numbers of a batch themselves. None are mirrored.
+class NumberDataset : public Dataset {
+ public:
+  const NumberDataset* numbers() const final { return this; }
+  // Whether there is an x_T beside x.
+  virtual bool has_starts() const { return false; }
+  // Writes example `index`, C · S · S numbers of x, and of x_T where there is one, and gives its label. From
+  // any thread; InputError when its file can't be read.
+  virtual int64_t read(int64_t index, const StreamPlace& place, float* x, float* x_T) const = 0;
+  // c10::Error: there are no pixels.
+  Example get(int64_t index) const override;
 };
 
 // Images as one tensor, uint8 [N, C, H, W], and their classes, int64 [N]; undefined where the data has none.
@@ -90,6 +115,7 @@ struct DataOptions {
   bool horizontal_flip = false;
   int64_t workers = 2;
   std::optional<PatchOptions> patches = std::nullopt;
+  std::optional<LatentOptions> latents = std::nullopt;
 };
 
 template <class Visitor>
@@ -107,6 +133,7 @@ void fields(Visitor& visit, DataOptions& o) {
   visit("horizontal_flip", o.horizontal_flip, "mirror every image with probability 1/2");
   visit("workers", o.workers, "threads that read ahead", within(1, 256));
   visit("patches", o.patches, "the draw of kind patches");
+  visit("latents", o.latents, "how those of kind latents are normalised, and their VAE");
 }
 
 void validate(const DataOptions& options, const Complain& complain);

@@ -10,7 +10,7 @@
 namespace cm {
 
 struct Batch {
-  Tensor x;         // fp32 [B, C, H, W] in [−1, 1], on the CPU (page-locked if asked for)
+  Tensor x;         // fp32 [B, C, H, W], of pictures in [−1, 1], on the CPU (page-locked if asked for)
   Tensor labels;    // int64 [B]
   Tensor x_T = {};  // of pairs (cm/data/pairs.h) what x was made of, like x; undefined for other data
 };
@@ -29,9 +29,9 @@ struct LoaderOptions {
 };
 
 // An endless stream of batches. Sample s of the stream (s = step · batch_size + i) is image permutation_e[s
-// mod n] of epoch e = s / n, mirrored or not by a draw of s: it depends on the seed and s alone, never on
-// workers or parts, so a stream that starts at step k continues one that ended there, in mid-epoch too. A
-// batch may span two epochs.
+// mod n] of epoch e = s / n, mirrored or not, or its latent drawn, by a draw of s: it depends on the seed and
+// s alone, never on workers or parts, so a stream that starts at step k continues one that ended there, in
+// mid-epoch too. A batch may span two epochs.
 class Loader {
  public:
   // Starts the workers at batch `first_step`. `dataset` must outlive the loader.

@@ -1,6 +1,7 @@
-#include "npy_reader.h"
+#include "cm/io/npy.h"
 
 #include <algorithm>
+#include <cstring>
 #include <numeric>
 
 #include "cm/base/error.h"
@@ -43,6 +44,22 @@ Tensor read_npy(const std::function<void(void*, size_t)>& read, uint64_t bytes, 
   std::vector<int64_t> reversed(shape.size());
   std::iota(reversed.rbegin(), reversed.rend(), 0);
   return data.permute(reversed).contiguous();
+}
+
+Tensor parse_npy(std::string_view bytes, const std::string& where) {
+  const size_t size = bytes.size();
+  const auto read = [&](void* to, size_t count) {
+    if (count > bytes.size()) throw InputError(concat(where, ": is a truncated .npy; restore or remove it"));
+    std::memcpy(to, bytes.data(), count);
+    bytes.remove_prefix(count);
+  };
+  return read_npy(read, size, where);
+}
+
+std::string npy_bytes(const Tensor& array) {
+  const Tensor stored = in_file_layout(array);
+  std::string bytes = format_npy_header(stored.scalar_type(), stored.sizes().vec());
+  return bytes.append(static_cast<const char*>(stored.data_ptr()), stored.nbytes());
 }
 
 }  // namespace cm
