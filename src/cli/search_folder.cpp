@@ -4,8 +4,8 @@
 
 #include "cm/base/error.h"
 #include "cm/base/text.h"
+#include "cm/io/file_digest.h"
 #include "cm/io/image.h"
-#include "cm/metrics/file_digest.h"
 
 namespace cm {
 namespace {

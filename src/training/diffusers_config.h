@@ -1,8 +1,10 @@
 // One of diffusers' JSON files.
 #pragma once
 
+#include <algorithm>
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "cm/base/error.h"
 #include "cm/base/files.h"
@@ -42,6 +44,15 @@ class DiffusersConfig {
     const Json value = get(key, otherwise);
     if (!value.is_number() || value.get<double>() <= 0) reject(key, "must be a positive number");
     return value.get<double>();
+  }
+
+  // Refuses a key that is none of `known`: it may change what the weights mean. What begins with "_" does
+  // not.
+  void require_known(const std::vector<std::string>& known) const {
+    for (const auto& [key, value] : json_.items()) {
+      if (key.starts_with("_") || std::ranges::find(known, key) != known.end()) continue;
+      reject(key, concat("is not known here", did_you_mean(key, known)));
+    }
   }
 
   // For what our networks and samplers have fixed.

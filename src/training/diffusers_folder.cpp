@@ -104,25 +104,6 @@ bool is_variant(const std::string& name) {
   return is_file || (name.starts_with(concat(kWeights, ".index.")) && name.ends_with(".json"));
 }
 
-fs::path weights_in(const fs::path& unet) {
-  for (const char* name : {kWeights, kShards}) {
-    if (fs::exists(unet / name)) return unet / name;
-  }
-  const auto variants = files_in(unet, is_variant);
-  if (variants.size() > 1) {
-    throw InputError(concat(unet.string(), ": has no ", kWeights,
-                            " and several variants of it; name one: ", join(variants)));
-  }
-  if (!variants.empty()) {
-    log_info(concat(unet.string(), ": its only weights are those of a variant, ", variants.front()));
-    return unet / variants.front();
-  }
-  const auto pickled = files_in(
-      unet, [](const std::string& name) { return name.starts_with(kStem) && name.ends_with(".bin"); });
-  if (!pickled.empty()) refuse_pickled(unet / pickled.front());
-  throw InputError(concat(unet.string(), ": has a ", kNetworkConfig, " and no ", kWeights));
-}
-
 }  // namespace
 
 DiffusersConfigs diffusers_configs(const fs::path& weights) {
@@ -133,11 +114,30 @@ DiffusersConfigs diffusers_configs(const fs::path& weights) {
           .unet = unet / kNetworkConfig};
 }
 
+fs::path weights_beside_config(const fs::path& network) {
+  for (const char* name : {kWeights, kShards}) {
+    if (fs::exists(network / name)) return network / name;
+  }
+  const auto variants = files_in(network, is_variant);
+  if (variants.size() > 1) {
+    throw InputError(concat(network.string(), ": has no ", kWeights,
+                            " and several variants of it; name one: ", join(variants)));
+  }
+  if (!variants.empty()) {
+    log_info(concat(network.string(), ": its only weights are those of a variant, ", variants.front()));
+    return network / variants.front();
+  }
+  const auto pickled = files_in(
+      network, [](const std::string& name) { return name.starts_with(kStem) && name.ends_with(".bin"); });
+  if (!pickled.empty()) refuse_pickled(network / pickled.front());
+  throw InputError(concat(network.string(), ": has a ", kNetworkConfig, " and no ", kWeights));
+}
+
 std::optional<fs::path> diffusers_weights(const fs::path& folder) {
   for (const fs::path& unet : {folder / "unet", folder}) {
     if (!is_of_diffusers(unet / kWeights)) continue;
     check_consistency_unet(unet / kWeights);
-    return weights_in(unet);
+    return weights_beside_config(unet);
   }
   check_pipeline(diffusers_configs(folder / "unet" / kWeights));  // one without a U-Net is not ours either
   return std::nullopt;

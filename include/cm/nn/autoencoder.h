@@ -14,6 +14,7 @@
 #include "cm/base/fields.h"
 #include "cm/base/limits.h"
 #include "cm/nn/compute_type.h"
+#include "cm/nn/layers.h"
 
 namespace cm {
 
@@ -63,9 +64,9 @@ struct LatentMoments {
 struct DecodingLimits {
   // Images; their number changes nothing else.
   std::optional<int64_t> images = std::nullopt;
-  // Side of a tile, in latents. Larger latents are decoded tile by tile, each a quarter over the one before,
-  // and blended linearly there, as diffusers' tiled_decode does it: another image than the whole, since each
-  // tile is normalised by itself.
+  // Side of a tile in latents, a multiple of 4. Larger latents are decoded tile by tile, each a quarter over
+  // the one before and blended with it there: another image than the whole, since each tile is normalised,
+  // and attends, by itself.
   std::optional<int64_t> tile = std::nullopt;
 };
 
@@ -88,7 +89,7 @@ class Autoencoder : public torch::nn::Module {
   // Converts the weights to the type for good. Normalisations and what is next to latents and images stay
   // fp32.
   void compute_in(ComputeType type);
-  // A tile is at least 4 latents wide.
+  // InputError for no images and for a tile of another side.
   void limit_decoding(const DecodingLimits& limits);
 
   const AutoencoderOptions& options() const { return options_; }
@@ -105,6 +106,8 @@ class Autoencoder : public torch::nn::Module {
   torch::Dtype type_ = torch::kFloat32;
   std::shared_ptr<AutoencoderEncoder> encoder_;
   std::shared_ptr<AutoencoderDecoder> decoder_;
+  Conv2d quant_conv_ = nullptr;
+  Conv2d post_quant_conv_ = nullptr;
 };
 
 }  // namespace cm

@@ -17,8 +17,9 @@ struct AutoencoderLoading {
 
 // The autoencoder of a folder, frozen. A variant's weights are taken, with a line in the log, where they are
 // all there is; where the config says force_upcast, as of weights whose activations fp16 cannot hold, it
-// computes in fp32 in place of fp16, with a line in the log. InputError, with file and key, for another class, a
-// config that AutoencoderKL does not have or that is not offered here, and weights that are not the config's.
+// computes in fp32 in place of fp16, with a line in the log. InputError, with file and key, for another
+// class, a config that AutoencoderKL does not have or that is not offered here, and weights that are not the
+// config's.
 std::shared_ptr<Autoencoder> load_autoencoder(const std::filesystem::path& folder,
                                               const AutoencoderLoading& loading = {});
 

@@ -1,4 +1,4 @@
-#include "cm/metrics/file_digest.h"
+#include "cm/io/file_digest.h"
 
 #include <openssl/evp.h>
 
