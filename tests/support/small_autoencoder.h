@@ -15,14 +15,11 @@ inline AutoencoderOptions small_autoencoder() {
 inline void randomize(Autoencoder& autoencoder, uint64_t seed = 1) {
   torch::manual_seed(seed);
   for (const auto& parameter : autoencoder.named_parameters()) {
-    Tensor weight = parameter.value();
-    if (weight.dim() > 1) {
-      weight.normal_(0, 1 / std::sqrt(static_cast<double>(weight[0].numel())));
-    } else {
-      const bool scales =
-          parameter.key().find("norm") != std::string::npos && parameter.key().ends_with("weight");
-      weight.normal_(scales ? 1 : 0, 0.1);
-    }
+    const Tensor& weight = parameter.value();
+    const bool scales =
+        parameter.key().find("norm") != std::string::npos && parameter.key().ends_with("weight");
+    const double deviation = weight.dim() > 1 ? 1 / std::sqrt(static_cast<double>(weight[0].numel())) : 0.1;
+    weight.copy_(deviation * torch::randn(weight.sizes()) + (scales ? 1 : 0));
   }
 }
 
