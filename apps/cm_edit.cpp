@@ -8,6 +8,7 @@
 #include "cm/cli/edit_command.h"
 #include "cm/cli/guidance_option.h"
 #include "cm/cli/number_option.h"
+#include "cm/cli/vae_options.h"
 #include "cm/data/pictures.h"
 
 namespace {
@@ -59,6 +60,7 @@ void declare_walk_and_output(CLI::App& app, cm::EditOptions& options, Words& wor
                  "classes, repeated over the results in order: 3, 3,5 or all; default: those of the input");
   cm::add_guidance_options(app, options.guidance, options.guide);
   cm::add_compute_options(app, options.compute);
+  cm::add_vae_options(app, options.vae);
   cm::add_number_option(app, "--num", options.count,
                         "how many results; the inputs are repeated in order, each with draws of its own "
                         "(default: one an input, 8 for interpolate)",

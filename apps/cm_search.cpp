@@ -8,6 +8,7 @@
 #include "cm/cli/guidance_option.h"
 #include "cm/cli/number_option.h"
 #include "cm/cli/search_command.h"
+#include "cm/cli/vae_options.h"
 #include "cm/metrics/evaluate.h"
 
 int main(int argc, char** argv) {
@@ -35,6 +36,7 @@ int main(int argc, char** argv) {
                  "classes, repeated over the samples in order: 3, 3,5 or all (default)");
   cm::add_guidance_options(app, command.guidance, command.guide);
   cm::add_compute_options(app, command.compute);
+  cm::add_vae_options(app, command.vae);
   cm::add_number_option(app, "--batch", command.batch,
                         "samples, and images whose features are, computed at once; changes nothing but speed",
                         cm::within(1, cm::kMostAtOnce))

@@ -43,6 +43,9 @@ DIT_POSITIONS = "pos_embed"
 DIT_TIME = "t_embedder.mlp.0.weight"
 DIT_ANSWER = ("final_layer.linear.weight", "final_layer.linear.bias")
 DIT_LABELS = "y_embedder.embedding_table.weight"
+LATENT_CHANNELS = 4  # of Stable Diffusion's VAE: a published network of so many is one of its latents
+EDM2_LATENTS = {"pixels": "unit", "mean": [5.81, 3.25, 0.12, -2.15], "std": [4.17, 4.62, 3.71, 3.28], "scale": 0.5}
+DIT_LATENTS = {"pixels": "symmetric", "scale": 0.18215}
 DIT_LABEL_DROPOUT = 0.1  # as published; the table's last row is what the null class learned
 
 
@@ -175,6 +178,15 @@ def given_heads(arguments):
     return {key: value for key, value in heads.items() if value is not None}
 
 
+def latents_of(tensors):
+    """How the latents of a network of latents are normalised, as published; {} for one of pixels."""
+    if EDM2 in tensors and tensors["out_conv.weight"].shape[0] == LATENT_CHANNELS:
+        return {"latents": EDM2_LATENTS}
+    if DIT in tensors and tensors[DIT].shape[1] == LATENT_CHANNELS:
+        return {"latents": DIT_LATENTS}
+    return {}
+
+
 def model_of(arguments, tensors):
     """The metadata: all of a preset's network, or what the weights cannot tell."""
     model = {"parameterization": PARAMETERIZATION[arguments.kind]}
@@ -193,7 +205,7 @@ def model_of(arguments, tensors):
         model |= {"network": given_heads(arguments), "image": {"size": arguments.image_size}}
     if arguments.kind == "ect":
         model |= ect_levels(arguments.input, tensors)
-    return model
+    return model | latents_of(tensors)
 
 
 def check_sit(path, tensors):

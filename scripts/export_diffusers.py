@@ -169,6 +169,8 @@ def check(source, model):
         raise InputError(f"{source}: diffusers has the ADM U-Net; this network is {architecture}")
     if model["network"].get("double_norm"):
         raise InputError(f"{source}: its network has double_norm, which diffusers' U-Net has not")
+    if model.get("latents"):
+        raise InputError(f"{source}: is a model of latents; diffusers' ConsistencyModelPipeline makes pixels")
     if model["parameterization"] != "skip":
         raise InputError(
             f"{source}: is parameterized as {model['parameterization']}; diffusers' ConsistencyModelPipeline has the skip "

@@ -8,6 +8,7 @@
 #include "cm/base/progress.h"
 #include "cm/base/text.h"
 #include "cm/data/image_zip.h"
+#include "cm/data/pairs.h"
 #include "cm/io/zip_archive.h"
 #include "cm/run/run_config.h"
 #include "cm/yaml/reader.h"
@@ -36,6 +37,13 @@ ImageOutput output_of(const DataCommand& command) {
 void check_where_to(const DataCommand& command) {
   if (command.out.has_value() == command.to_zip.has_value())
     throw InputError("give one of --out, a folder, and --to-zip, an archive to train on");
+  if (command.encode.vae) {
+    if (!is_zip(*command.out))
+      throw InputError(concat("--out ", *command.out, ": must be the name of a .zip file for --encode"));
+    if (command.write_pngs)
+      throw InputError("--png: writes images, and --encode latents; leave one of both out");
+    return refuse_to_replace(*command.out, command.force);
+  }
   if (command.out) return check_output(output_of(command), command.force);
   if (!is_zip(*command.to_zip))
     throw InputError(concat("--to-zip ", *command.to_zip, ": must be the name of a .zip file"));
@@ -57,6 +65,13 @@ fs::path write_folder(const DataCommand& command, const Dataset& dataset, int64_
   return output.folder / "samples.npz";
 }
 
+void refuse_latents(const DataOptions& data, const Dataset& dataset) {
+  const bool latents = dataset.latents() || (dataset.pairs() && dataset.pairs()->set().latents);
+  if (!latents) return;
+  throw InputError(concat("--config: ", data.path,
+                          " has latents, which are no images; name images by data.kind and data.path"));
+}
+
 }  // namespace
 
 int run_data_command(const DataCommand& command) {
@@ -64,6 +79,11 @@ int run_data_command(const DataCommand& command) {
   const auto config = read_config<RunConfig>(load_yaml(command.config), command.overrides);
   const auto dataset = open_dataset(config.data);
   const int64_t count = checked_count(command, *dataset);
+  if (command.encode.vae) {
+    encode_data(command.encode, config.data, *dataset, count, *command.out, command.force);
+    return 0;
+  }
+  refuse_latents(config.data, *dataset);
   const fs::path written = command.to_zip ? write_archive(*command.to_zip, *dataset, count)
                                           : write_folder(command, *dataset, count);
   std::cout << count << " of " << dataset->size() << " images of " << config.data.path << ", "

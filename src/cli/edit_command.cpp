@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <functional>
 #include <iostream>
 
 #include "class_labels.h"
@@ -43,11 +44,38 @@ EditInput input_of(const EditOptions& options, const ImageSpec& image) {
   return input;
 }
 
+// What makes the results, and pictures of them.
+struct EditBench {
+  Model model;
+  ImageCodec codec;
+  int64_t batch;
+
+  // function(rows) of whatever has a row a result, batch by batch on the model's device.
+  Tensor of_all(const Tensor& rows, const std::function<Tensor(const Tensor& rows)>& function) const {
+    const auto make = [&](int64_t first, int64_t n) {
+      return function(rows.narrow(0, first, n).to(model.device()));
+    };
+    return spread_batches(World(), rows.size(0), batch, make);
+  }
+};
+
+// The pictures as the model sees them.
+EditPictures seen_by_model(const EditInput& input, const EditBench& bench) {
+  EditPictures pictures = input;
+  if (!bench.codec.of_latents() || !pictures.reference.defined()) return pictures;
+  pictures.reference =
+      bench.of_all(pictures.reference, [&](const Tensor& rows) { return bench.codec.encode(rows); });
+  return pictures;
+}
+
 // What the model was given, where that is not the pictures themselves: the known part, or the noisy pictures.
-NamedTensors given_to_model(const EditOptions& options, const EditInput& input, const BatchDraws& draws) {
-  if (const auto constraint = constraint_of(options, input)) return {{"known", known_part(*constraint)}};
+NamedTensors given_to_model(const EditOptions& options, const EditPictures& pictures, const BatchDraws& draws,
+                            const EditBench& bench) {
+  if (const auto constraint = constraint_of(options, pictures)) return {{"known", known_part(*constraint)}};
   if (!options.add_noise) return {};
-  return {{"noisy", edit_start(options, input, std::nullopt, draws(0, input.reference.size(0)).x_T)}};
+  const Tensor noisy = edit_start(options, pictures, std::nullopt, draws(0, pictures.reference.size(0)).x_T);
+  if (!bench.codec.of_latents()) return {{"noisy", noisy}};
+  return {{"noisy", bench.of_all(noisy, [&](const Tensor& rows) { return bench.codec.decode(rows); })}};
 }
 
 // One row a result: the picture, what the model was given if that is another (luma as grey), the result. Many
@@ -110,23 +138,28 @@ int run_edit_command(const EditOptions& options) {
   const ResolvedWeights weights = resolve_weights(options.checkpoint, options.weights);
   const ModelOptions model_options = read_weight_header(weights).options;
   const SamplerOptions sampler = edit_walk(options, model_options);
-  const EditInput input = input_of(options, model_options.image);
+  const ImageCodec codec = CodecOpener(options.vae, device).open(weights, model_options);
+  const EditInput input = input_of(options, codec.images_of(model_options.image));
   const int64_t count = input.reference.defined() ? input.reference.size(0) : options.count.value_or(kFrames);
   const uint64_t seed = options.common.seed.value_or(0);
   const BatchDraws draws = edit_draws(options, model_options, sampler, seed, count);
-  const Model model = open_model(weights, sampler.guide, device, options.compute);
+  const EditBench bench{.model = open_model(weights, sampler.guide, device, options.compute),
+                        .codec = codec,
+                        .batch = options.batch};
+  const EditPictures pictures = seen_by_model(input, bench);
   const double start = seconds_now();
   const auto make = [&](int64_t first, int64_t n) {
-    return edit(model, options, sampler, input.rows(first, n), draws(first, n));
+    return codec.decode(edit(bench.model, options, sampler, pictures.rows(first, n), draws(first, n)));
   };
   const Tensor x = spread_batches(World(), count, options.batch, make, to_string(options.task));
   const double seconds = seconds_now() - start;
 
-  const NamedTensors given = given_to_model(options, input, draws);
+  const NamedTensors given = given_to_model(options, pictures, draws, bench);
   write_images(output_of(options), x, input.labels, grid_of(options, input, given, x), given);
   Json record = record_of(options, input);
   record.update(walk_record(weights, sampler, count, options.batch, seconds));
   record["dtype"] = to_string(options.compute.dtype);
+  if (codec.of_latents()) record["vae"] = codec.hash();
   write_file_atomically(fs::path(options.out) / "edit.json", json_text(record, 2) + "\n");
   for (const auto& remark : input.remarks) log_warning(remark);
   report(options, weights, sampler, count, seconds);

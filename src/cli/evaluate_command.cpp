@@ -42,9 +42,10 @@ Subject subject_of(ImageSet images) {
           }};
 }
 
-Json record_of(const SampleSetPlan& plan, ComputeType type) {
+Json record_of(const SampleSetPlan& plan, const ImageCodec& codec, ComputeType type) {
   Json record = sampler_record(plan.sampler);
   record["dtype"] = to_string(type);
+  if (codec.of_latents()) record["vae"] = codec.hash();
   if (const auto origin = origin_of(plan.weights)) {
     const WeightChoice& average = origin->average;
     record["run"] = origin->run.string();
@@ -55,19 +56,20 @@ Json record_of(const SampleSetPlan& plan, ComputeType type) {
   return record;
 }
 
-Subject subject_of(const SampleSetPlan& plan, const EvaluateCommand& command, torch::Device device) {
-  const auto open = [plan, device, seed = command.common.seed.value_or(0),
+Subject subject_of(const SampleSetPlan& plan, const ImageCodec& codec, const EvaluateCommand& command,
+                   torch::Device device) {
+  const auto open = [plan, codec, device, seed = command.common.seed.value_or(0),
                      rule = command.sampling.quantization,
                      compute = command.sampling.compute]() -> PixelSource {
     const auto model =
         std::make_shared<const Model>(open_model(plan.weights, plan.sampler.guide, device, compute));
     return [=](int64_t first, int64_t n) {
       const SampleNoise noise = seeded_noise(plan.model, plan.sampler, seed, first, n);
-      return pixels_of(planned_samples(plan, *model, noise, first, n), plan.weights.file, rule);
+      return pixels_of(codec.decode(planned_samples(plan, *model, noise, first, n)), plan.weights.file, rule);
     };
   };
-  return {.header = header_of(plan, command.sampling.count),
-          .record = record_of(plan, command.sampling.compute.dtype),
+  return {.header = header_of(plan, codec, command.sampling.count),
+          .record = record_of(plan, codec, command.sampling.compute.dtype),
           .open = open,
           .weights = plan.weights};
 }
@@ -79,9 +81,11 @@ std::vector<Subject> subjects_of(const EvaluateCommand& command, torch::Device d
   for (const double std : command.ema_std) choices.push_back({.ema_std = std});
   if (choices.empty()) choices.emplace_back();
   std::vector<Subject> subjects;
+  CodecOpener codecs(command.sampling.vae, device);
   for (const auto& checkpoint : command.checkpoints) {
     for (const auto& choice : choices) {
-      subjects.push_back(subject_of(plan_samples(checkpoint, choice, command.sampling), command, device));
+      const SampleSetPlan plan = plan_samples(checkpoint, choice, command.sampling);
+      subjects.push_back(subject_of(plan, codecs.open(plan.weights, plan.model), command, device));
     }
   }
   return subjects;

@@ -36,6 +36,7 @@ ImageOutput output_of(const SampleCommand& command) {
 struct Opened {
   SampleSetPlan plan;
   std::optional<Model> model;
+  ImageCodec codec = {};
   std::optional<Replay> replay;
   std::optional<PairSet> pairs;
 };
@@ -64,13 +65,15 @@ PairSet pair_set_of(const SampleCommand& command, const SampleSetPlan& plan) {
           .classes = image.classes,
           .sigma_max = plan.sampler.sigmas.front(),
           .guidance = weight != 1 ? std::optional(weight) : plan.model.guidance,
-          .made_by = json_text(maker_of(command, plan))};
+          .made_by = json_text(maker_of(command, plan)),
+          .latents = plan.model.latents};
 }
 
 Opened open_named(const SampleCommand& command, const torch::Device& device) {
   check_output(output_of(command), command.common.force);
   Opened opened{.plan = plan_samples(command.checkpoint, command.weights, command.samples),
                 .model = std::nullopt,
+                .codec = {},
                 .replay = std::nullopt,
                 .pairs = std::nullopt};
   if (command.pairs) {
@@ -78,6 +81,7 @@ Opened open_named(const SampleCommand& command, const torch::Device& device) {
     opened.pairs = pair_set_of(command, opened.plan);
     if (!command.common.force) refuse_other_pairs(command.out, *opened.pairs);
   }
+  opened.codec = CodecOpener(command.samples.vae, device).open(opened.plan.weights, opened.plan.model);
   opened.model = open_model(opened.plan.weights, opened.plan.sampler.guide, device, command.samples.compute);
   if (command.noise) opened.replay.emplace(*command.noise, opened.plan.model.image, command.samples.count);
   return opened;
@@ -89,17 +93,43 @@ SampleNoise noise_of(const SampleCommand& command, const Opened& opened, int64_t
   return seeded_noise(opened.plan.model, opened.plan.sampler, seed, first, n);
 }
 
+// What the model makes, for --float, or else its images as pixels, which take less memory; on rank 0.
 Tensor sample_all(const SampleCommand& command, const Opened& opened, const World& world) {
   const auto make = [&](int64_t first, int64_t n) {
-    return planned_samples(opened.plan, *opened.model, noise_of(command, opened, first, n), first, n);
+    const Tensor x =
+        planned_samples(opened.plan, *opened.model, noise_of(command, opened, first, n), first, n);
+    return command.write_float ? x : to_uint8(opened.codec.decode(x), command.samples.quantization);
   };
   return spread_batches(world, command.samples.count, command.samples.batch, make, "sampling");
 }
 
+Tensor decoded(const SampleCommand& command, const Opened& opened, const Tensor& x) {
+  const auto make = [&](int64_t first, int64_t n) {
+    return opened.codec.decode(x.narrow(0, first, n).to(opened.model->device()));
+  };
+  return spread_batches(World(), x.size(0), command.samples.batch, make, "decoding");
+}
+
+Tensor grid_of(const Tensor& pixels) {
+  return make_grid(pixels.narrow(0, 0, std::min(kGridImages, pixels.size(0))));
+}
+
+void write_samples(const SampleCommand& command, const Opened& opened, const Tensor& made) {
+  const ImageOutput output = output_of(command);
+  const Tensor& labels = opened.plan.labels;
+  if (!command.write_float) return write_pixels(output, made, labels, grid_of(made));
+  const bool latents = opened.codec.of_latents();
+  const Tensor x = latents ? decoded(command, opened, made) : made;
+  write_images(output, x, labels, grid_of(to_uint8(x, output.quantization)),
+               latents ? NamedTensors{{"latents", made}} : NamedTensors());
+}
+
 // What was done, beside the samples, so that a folder explains itself.
-Json record_of(const SampleCommand& command, const SampleSetPlan& plan, double seconds) {
+Json record_of(const SampleCommand& command, const Opened& opened, double seconds) {
+  const SampleSetPlan& plan = opened.plan;
   Json record =
       walk_record(plan.weights, plan.sampler, command.samples.count, command.samples.batch, seconds);
+  if (opened.codec.of_latents()) record["vae"] = opened.codec.hash();
   record["dtype"] = to_string(command.samples.compute.dtype);
   if (command.noise) {
     record["noise"] = *command.noise;
@@ -109,15 +139,14 @@ Json record_of(const SampleCommand& command, const SampleSetPlan& plan, double s
   return record;
 }
 
-Tensor grid_of(const SampleCommand& command, const Tensor& x) {
-  const Tensor shown = x.narrow(0, 0, std::min(kGridImages, x.size(0)));
-  return make_grid(to_uint8(shown, command.samples.quantization));
-}
-
 // Of the pairs as they lie in the folder.
-Tensor grid_of_pairs(const SampleCommand& command) {
+Tensor grid_of_pairs(const SampleCommand& command, const Opened& opened) {
   const PairDataset pairs(command.out, /*labels=*/false);
-  return make_grid(first_examples(pairs, std::min(kGridImages, pairs.size())).pixels);
+  const int64_t count = std::min(kGridImages, pairs.size());
+  const Tensor x = torch::empty({count, pairs.channels(), pairs.image_size(), pairs.image_size()});
+  const Tensor x_T = torch::empty_like(x[0]);
+  for (int64_t i = 0; i < count; ++i) pairs.read(i, x_T.data_ptr<float>(), x[i].data_ptr<float>());
+  return make_grid(to_uint8(decoded(command, opened, x)));
 }
 
 int make_pairs(const SampleCommand& command, const Opened& opened, const World& world) {
@@ -130,7 +159,7 @@ int make_pairs(const SampleCommand& command, const Opened& opened, const World& 
   };
   make_pairs(world, command.out, set, command.samples.batch, command.common.force, take);
   if (!world.is_first()) return 0;
-  write_png(fs::path(command.out) / "grid.png", grid_of_pairs(command));
+  write_png(fs::path(command.out) / "grid.png", grid_of_pairs(command, opened));
   std::cout << set.count << " pairs of " << plan.weights.file.string() << " (" << plan.weights.why << ") by "
             << to_string(plan.sampler.kind) << ", " << evaluations(plan.sampler)
             << " evaluations each: " << command.out << '\n';
@@ -147,12 +176,12 @@ int run_sample_command(const SampleCommand& command) {
   if (command.pairs) return make_pairs(command, *opened, world);
   const SampleSetPlan& plan = opened->plan;
   const double start = seconds_now();
-  const Tensor x = sample_all(command, *opened, world);
+  const Tensor made = sample_all(command, *opened, world);
   const double seconds = seconds_now() - start;
   if (!world.is_first()) return 0;
-  write_images(output_of(command), x, plan.labels, grid_of(command, x));
+  write_samples(command, *opened, made);
   const fs::path out = command.out;
-  write_file_atomically(out / "samples.json", json_text(record_of(command, plan, seconds), 2) + "\n");
+  write_file_atomically(out / "samples.json", json_text(record_of(command, *opened, seconds), 2) + "\n");
   const int64_t count = command.samples.count;
   std::cout << count << " samples of " << plan.weights.file.string() << " (" << plan.weights.why << ") by "
             << to_string(plan.sampler.kind) << ", " << evaluations(plan.sampler) << " evaluations and "

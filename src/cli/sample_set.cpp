@@ -38,7 +38,7 @@ void add_walk_options(CLI::App& app, SamplerRequest& request) {
                     within(0, 1));
   app.add_flag_callback(
       "--no-clamp", [&request] { request.clamp = false; },
-      "do not clamp the network's output to [-1, 1] after every call");
+      "do not clamp the network's output to [-1, 1] after every call (that of latents never is)");
   add_guidance_options(app, request.guidance, request.guide);
 }
 
@@ -56,6 +56,7 @@ void add_sample_set_options(CLI::App& app, SampleSetOptions& options) {
   add_named_option<Quantization>(app, "--quantize", "nearest (default), or truncate as the official release",
                                  [&options](Quantization rule) { options.quantization = rule; });
   add_compute_options(app, options.compute);
+  add_vae_options(app, options.vae);
 }
 
 SampleSetPlan plan_samples(const std::string& checkpoint, const WeightChoice& choice,
@@ -72,8 +73,8 @@ void say_weights(const ResolvedWeights& weights) {
   log_info(concat("weights: ", weights.file.string(), ", ", weights.why));
 }
 
-SetHeader header_of(const SampleSetPlan& plan, int64_t count) {
-  const ImageSpec& image = plan.model.image;
+SetHeader header_of(const SampleSetPlan& plan, const ImageCodec& codec, int64_t count) {
+  const ImageSpec image = codec.images_of(plan.model.image);
   SetHeader header{.path = plan.weights.file.string(),
                    .count = count,
                    .shape = {image.channels, image.size, image.size},

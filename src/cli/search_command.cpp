@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <filesystem>
+#include <functional>
 #include <iostream>
 #include <utility>
 
@@ -13,6 +14,7 @@
 #include "cm/cli/compute_options.h"
 #include "cm/cli/sample_set.h"
 #include "cm/distributed/launch.h"
+#include "cm/distributed/spread.h"
 #include "cm/io/image.h"
 #include "cm/metrics/evaluate.h"
 #include "cm/training/checkpoint.h"
@@ -61,6 +63,7 @@ struct Plan {
   torch::Device device;
   SampleSetPlan samples;  // by the step that every walk begins with
   int64_t grid;
+  ImageCodec codec;
 };
 
 Plan plan_of(const SearchCommand& command) {
@@ -78,7 +81,8 @@ Plan plan_of(const SearchCommand& command) {
                       .model = model,
                       .sampler = first_step,
                       .labels = class_labels(command.classes, model.image.classes, command.count)},
-          .grid = grid};
+          .grid = grid,
+          .codec = CodecOpener(command.vae, device).open(weights, model)};
 }
 
 // Whatever the values depend on. Batch and device change them by rounding only.
@@ -103,6 +107,7 @@ Json settings_of(const SearchCommand& command, const Plan& plan) {
           {"guidance_sigma_max", guidance.sigma_max ? Json(*guidance.sigma_max) : none},
           {"guide", guide ? file_setting(guide->string()) : none},
           {"dtype", to_string(command.compute.dtype)},
+          {"vae", plan.codec.of_latents() ? Json(plan.codec.hash()) : none},
           {"seed", command.common.seed.value_or(0)}};
 }
 
@@ -142,12 +147,26 @@ class SearchProgress {
   double seconds_ = 0;
 };
 
+// What a walk makes as uint8 images.
+using PixelsOf = std::function<Tensor(const Tensor& x)>;
+
+PixelsOf pixels_by(const Plan& plan, int64_t batch) {
+  return [&plan, batch](const Tensor& x) {
+    const auto make = [&](int64_t first, int64_t n) {
+      const Tensor images = plan.codec.decode(x.narrow(0, first, n).to(plan.device));
+      return pixels_of(images, plan.samples.weights.file, Quantization::nearest);
+    };
+    return spread_batches(World(), x.size(0), batch, make);
+  };
+}
+
 // The metric along lists of points: looked up in the folder, or computed and kept there.
 class PointsMetric {
  public:
-  PointsMetric(SharedWalk& walk, Evaluator& evaluator, SearchFolder& folder, SearchProgress progress,
-               const SetHeader& samples, const std::vector<double>& levels)
+  PointsMetric(SharedWalk& walk, PixelsOf pixels, Evaluator& evaluator, SearchFolder& folder,
+               SearchProgress progress, const SetHeader& samples, const std::vector<double>& levels)
       : walk_(walk),
+        pixels_(std::move(pixels)),
         evaluator_(evaluator),
         folder_(folder),
         progress_(progress),
@@ -172,11 +191,12 @@ class PointsMetric {
 
  private:
   double value_along(const std::vector<double>& sigmas) {
-    const Tensor pixels = pixels_of(walk_.images(sigmas), samples_.path, Quantization::nearest);
+    const Tensor pixels = pixels_(walk_.images(sigmas));
     return evaluator_.evaluate({samples_.path, pixels, samples_.labels}).front().value;
   }
 
   SharedWalk& walk_;
+  PixelsOf pixels_;
   Evaluator& evaluator_;
   SearchFolder& folder_;
   SearchProgress progress_;
@@ -205,7 +225,7 @@ void finish(const SearchCommand& command, const SearchReport& report, SearchFold
 int run_search_command(const SearchCommand& command) {
   check_alone(launch_of_this_process(), "cm-search");
   const Plan plan = plan_of(command);
-  const SetHeader samples = header_of(plan.samples, command.count);
+  const SetHeader samples = header_of(plan.samples, plan.codec, command.count);
   const auto extractor = make_features(command.reference.features, samples.shape, plan.device);
   Evaluator evaluator(load_reference(command.reference.reference), *extractor,
                       {.metrics = {command.metric},
@@ -229,7 +249,8 @@ int run_search_command(const SearchCommand& command) {
                       .basis = concat(command.count, " samples, ", extractor->name()),
                       .levels = levels_of(plan.samples.model.sigma, plan.grid),
                       .searches = {}};
-  PointsMetric value(walk, evaluator, folder, {command.steps, plan.grid}, samples, report.levels);
+  PointsMetric value(walk, pixels_by(plan, command.batch), evaluator, folder, {command.steps, plan.grid},
+                     samples, report.levels);
   const auto better = [&](double a, double b) { return is_better(command.metric, a, b); };
   try {
     report.searches = search_time_points(std::ref(value), better, command.steps, plan.grid);

@@ -202,8 +202,8 @@ int run_train_command(const TrainCommand& command) {
   std::optional<FolderLock> lock;
   world.together([&] { open_folder(command, resume, world, *run, lock); });
   if (world.is_first()) begin(command, resume, *run);
-  const TrainOutcome outcome =
-      train(run->trainer(), run->config().train, run->dataset(), run->config().data, command.out);
+  const TrainOutcome outcome = train(run->trainer(), run->config().train, run->dataset(), run->config().data,
+                                     command.out, run->codec());
   if (world.is_first()) say_outcome(command, outcome, run->trainer().steps_done());
   return 0;
 }

@@ -113,6 +113,8 @@ std::optional<DatasetShape> shape_of(const DataOptions& options) {
   const auto size = options.image_size ? options.image_size : kind.default_size;
   std::optional<DatasetShape> shape = kind.shape;
   if (kind.takes_size() && size) shape = {options.channels.value_or(kDefaultChannels), *size};
+  if (options.latents && !options.latents->mean.empty() && size)
+    shape = {static_cast<int64_t>(options.latents->mean.size()), *size};
   if (shape && !options.labels) shape->classes = 0;
   return shape;
 }

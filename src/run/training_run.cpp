@@ -6,7 +6,9 @@
 #include "cm/base/log.h"
 #include "cm/base/random.h"
 #include "cm/base/text.h"
+#include "cm/data/latents.h"
 #include "cm/data/pairs.h"
+#include "cm/training/autoencoder_folder.h"
 #include "cm/training/diffusers_folder.h"
 #include "cm/training/guided_model.h"
 #include "cm/training/lpips_file.h"
@@ -57,6 +59,37 @@ void check_images(const std::string& what, const ImageSpec& theirs, const ImageS
   if (same) return;
   throw InputError(concat(what, ": was trained on other images (", in_words(theirs), ") than data gives (",
                           in_words(image), ")"));
+}
+
+void check_space(const std::string& what, const ModelOptions& theirs,
+                 const std::optional<LatentSpace>& space) {
+  const std::string other = difference(theirs.latents, space);
+  if (!other.empty()) throw InputError(concat(what, ": is ", other, ", as data gives"));
+}
+
+// Of the data and their VAE; none for pixels.
+std::optional<LatentSpace> space_of(const Dataset& data, const ImageCodec& codec) {
+  if (data.pairs()) return data.pairs()->set().latents;
+  if (!data.latents()) return std::nullopt;
+  LatentSpace space = data.latents()->space();
+  if (codec.of_latents()) space.vae_hash = codec.hash();
+  return space;
+}
+
+// By the VAE that the config names, if it does.
+ImageCodec codec_for(const RunConfig& config, const Dataset& data, const torch::Device& device) {
+  if (!data.latents() || !config.data.latents->vae) return {};
+  const std::string& folder = *config.data.latents->vae;
+  return {load_autoencoder(folder, {.device = device}), data.latents()->space(), data.channels(),
+          concat("data.latents.vae ", folder)};
+}
+
+// Whether the latents are what the config says of them.
+void check_latents(const RunConfig& config, const Dataset& data) {
+  constexpr int64_t kLookedAt = 256;
+  if (!data.latents()) return;
+  check_statistics(data.latents()->statistics(kLookedAt), *config.data.latents, config.sigma.data,
+                   config.data.path);
 }
 
 void check_teacher(const ModelOptions& teacher, const ImageSpec& image, const std::string& source) {
@@ -188,8 +221,12 @@ std::optional<ResolvedWeights> start_weights(const RunConfig& config, const std:
 
 // The network of the objective's distance, if it is one.
 std::shared_ptr<const Lpips> lpips_for(const RunConfig& config, const Method& method, const ImageSpec& image,
-                                       const torch::Device& device) {
+                                       bool latents, const torch::Device& device) {
   if (!method.distance || method.distance->kind != Distance::lpips) return nullptr;
+  if (latents) {
+    throw InputError(concat(to_string(config.objective), ".distance: lpips compares pixels, and ",
+                            config.data.path, " has latents; choose another distance"));
+  }
   if (image.channels != 3) {
     throw InputError(concat(to_string(config.objective), ".distance: lpips compares images of 3 channels, ",
                             config.data.path, " has ", image.channels, "; choose another distance"));
@@ -217,6 +254,18 @@ void fill_in(RunConfig& config) {
   if (!config.sampling.grid) config.sampling.grid = method_of(config).last_levels;
 }
 
+// Of the summary.
+std::string latents_line(const ModelOptions& model, const RunConfig& config) {
+  if (!model.latents) return "";
+  const std::string& hash = model.latents->vae_hash;
+  return concat("\nlatents     of ",
+                hash.empty() ? "a VAE that nobody names" : concat("the VAE ", hash.substr(0, 12), "…"),
+                "; sample pictures ",
+                config.data.latents && config.data.latents->vae
+                    ? concat("by ", *config.data.latents->vae)
+                    : "show their first channels (data.latents.vae decodes them)");
+}
+
 std::string processes(const World& world) {
   return world.size() == 1 ? "" : concat(", shared by ", world.size(), " processes");
 }
@@ -233,11 +282,18 @@ TrainingRun::TrainingRun(const RunConfig& config, const torch::Device& device, c
   const ImageSpec image{
       .channels = dataset_->channels(), .size = dataset_->image_size(), .classes = dataset_->classes()};
   if (const PairDataset* pairs = dataset_->pairs()) check_pairs(config_, pairs->set());
-  lpips_ = lpips_for(config_, method, image, device);
+  check_latents(config_, *dataset_);
+  codec_ = codec_for(config_, *dataset_, device);
+  const auto space = space_of(*dataset_, codec_);
+  lpips_ = lpips_for(config_, method, image, space.has_value(), device);
   const auto teacher = open_source("teacher.checkpoint", config_.teacher);
-  if (teacher) load_teacher(teacher->weights, method, image, device);
+  if (teacher) {
+    check_space(concat("teacher.checkpoint ", *config_.teacher.checkpoint), teacher->options, space);
+    load_teacher(teacher->weights, method, image, device);
+  }
   check_label_dropout(config_, image, teacher_);
   const auto init = open_source("init.checkpoint", config_.init);
+  if (init) check_space(concat("init.checkpoint ", *config_.init.checkpoint), init->options, space);
   if (method.keeps_start) check_kept_start(config_, init.value().options, image);
   const auto& source = init ? init : teacher;
   if (source) {
@@ -257,7 +313,8 @@ TrainingRun::TrainingRun(const RunConfig& config, const torch::Device& device, c
                              .sampling = config_.sampling,
                              .distilled_steps = std::nullopt,
                              .label_dropout = config_.train.label_dropout,
-                             .guidance = distilled_guidance(config_, method, teacher_, *dataset_)};
+                             .guidance = distilled_guidance(config_, method, teacher_, *dataset_),
+                             .latents = space};
   const auto start = start_weights(config_, source);
   student_.emplace(options, device,
                    start ? std::nullopt : std::optional(static_cast<uint64_t>(config_.train.seed)));
@@ -325,9 +382,10 @@ std::string TrainingRun::summary() const {
   return concat("objective   ", to_string(config_.objective), ", ", config_.train.steps, " steps of ",
                 config_.train.batch_size, " images", processes(trainer_->world()), "\ndata        ",
                 dataset_->size(), " images, ", image.channels, " × ", image.size, " × ", image.size, ", ",
-                image.classes, " classes", sources_, "\nnetwork     ", human_count(parameters),
-                " parameters\nmemory      ", human_bytes(4 * numbers), " for weights, gradients, optimizer, ",
-                "averages", target_ ? ", target" : "", teacher_ ? ", teacher" : "", start_ ? ", start" : "",
+                image.classes, " classes", latents_line(student_->options(), config_), sources_,
+                "\nnetwork     ", human_count(parameters), " parameters\nmemory      ",
+                human_bytes(4 * numbers), " for weights, gradients, optimizer, ", "averages",
+                target_ ? ", target" : "", teacher_ ? ", teacher" : "", start_ ? ", start" : "",
                 guide ? ", guide" : "", lpips_ ? ", LPIPS" : "", "; activations come on top");
 }
 

@@ -66,6 +66,29 @@ BatchDraws draws_between(const SampleNoise& a, const SampleNoise& b, int64_t cou
   };
 }
 
+// Of latents no part is a picture's pixel, and the noise of a picture is not theirs.
+void check_space(const EditRequest& request, const ModelOptions& model) {
+  if (!model.latents) return;
+  switch (request.task) {
+    case EditTask::inpaint:
+    case EditTask::colorize:
+    case EditTask::superres:
+      throw InputError(
+          concat(to_string(request.task),
+                 " keeps a part of a picture's pixels, and this checkpoint is a model of latents, "
+                 "which have none; use it with stroke or interpolate, or a model of pixels"));
+    case EditTask::denoise:
+      if (request.add_noise || request.noise) return;
+      throw InputError(
+          "denoise takes noise from a picture's pixels, and this checkpoint is a model of latents, whose "
+          "noise "
+          "is another; let --add-noise put it into the latents, or use a model of pixels");
+    case EditTask::stroke:
+    case EditTask::interpolate:
+      return;
+  }
+}
+
 SamplerOptions walk_of_task(const EditRequest& request, const ModelOptions& model) {
   switch (request.task) {
     case EditTask::inpaint:
@@ -76,7 +99,7 @@ SamplerOptions walk_of_task(const EditRequest& request, const ModelOptions& mode
       return walk_from_level(request, model);
     case EditTask::denoise:
       check_level(*request.sigma, model.sigma);
-      return {.kind = SamplerKind::onestep, .sigmas = {*request.sigma}, .churn = {}};
+      return one_step(model, *request.sigma);
     case EditTask::interpolate:
       return choose_sampler({.kind = request.sampler, .steps = request.steps, .sigmas = request.sigmas},
                             model);
@@ -87,6 +110,7 @@ SamplerOptions walk_of_task(const EditRequest& request, const ModelOptions& mode
 }  // namespace
 
 SamplerOptions edit_walk(const EditRequest& request, const ModelOptions& model) {
+  check_space(request, model);
   SamplerOptions walk = walk_of_task(request, model);
   walk.guidance = request.guidance;
   walk.guide = guide_for(model, request.guidance, request.guide);
@@ -150,7 +174,7 @@ Tensor edit(const Model& model, const EditRequest& request, const SamplerOptions
   if (constraint) {
     return edit_multistep(clamped(denoiser), *constraint, start, sampler.sigmas, epsilon, draws);
   }
-  return walk(denoiser, sampler, {start, draws}, epsilon).clamp(-1, 1);
+  return in_range_of(model.options(), walk(denoiser, sampler, {start, draws}, epsilon));
 }
 
 }  // namespace cm

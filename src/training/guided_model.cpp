@@ -67,6 +67,8 @@ void check_guide(const ModelOptions& model, const ModelOptions& guide, const std
     throw InputError(concat(what, ": is a model of other images (", in_words(guide.image),
                             ") than the one that it is to guide (", in_words(model.image), ")"));
   }
+  if (const auto other = difference(guide.latents, model.latents); !other.empty())
+    throw InputError(concat(what, ": is ", other, ", as the one that it is to guide"));
   if (is_diffusion(model.parameterization) != is_diffusion(guide.parameterization)) {
     const auto kind = [](const ModelOptions& one) {
       return is_diffusion(one.parameterization) ? "a diffusion model" : "a consistency model";

@@ -183,7 +183,7 @@ SamplerOptions choose_sampler(const SamplerRequest& request, const ModelOptions&
                          .sigmas = {},
                          .churn = request.churn,
                          .restart = request.restart.value_or(0),
-                         .clamp = request.clamp,
+                         .clamp = request.clamp && !model.latents,
                          .guidance = request.guidance,
                          .guide = guide_for(model, request.guidance, request.guide)};
   if (!is_consistency_sampler(options.kind) && (!request.sigmas.empty() || !request.indices.empty())) {
@@ -260,6 +260,10 @@ SampleNoise seeded_noise(const ModelOptions& model, const SamplerOptions& sample
   return {.x_T = start * sampler.sigmas.front(), .noise = seeded_draws(model, seed, first, count)};
 }
 
+Tensor in_range_of(const ModelOptions& model, const Tensor& x) {
+  return model.latents ? x : x.clamp(-1, 1);
+}
+
 Tensor walk(const Denoiser& denoiser, const SamplerOptions& options, const SampleNoise& noise,
             double sigma_min) {
   const Denoiser d = options.clamp ? clamped(denoiser) : denoiser;
@@ -288,17 +292,25 @@ Tensor sample(const Model& model, const SamplerOptions& options, const SampleNoi
                               [&](int64_t step) { return noise.noise(step).to(device); }};
   if (options.kind == SamplerKind::flow_map) {
     const FlowMap map = guided_flow_map(model, classes, options.guidance, Levels::one);
-    return walk_flow_map(map, options, on_device).clamp(-1, 1);
+    return in_range_of(model.options(), walk_flow_map(map, options, on_device));
   }
   const Denoiser denoiser = guided_denoiser(model, classes, options.guidance, Levels::one);
-  return walk(denoiser, options, on_device, walk_end(model.options())).clamp(-1, 1);
+  return in_range_of(model.options(), walk(denoiser, options, on_device, walk_end(model.options())));
+}
+
+SamplerOptions one_step(const ModelOptions& model, double sigma, const Guidance& guidance) {
+  return {.kind = SamplerKind::onestep,
+          .sigmas = {sigma},
+          .churn = {},
+          .clamp = !model.latents,
+          .guidance = guidance};
 }
 
 Tensor sample_next(const Model& model, const Tensor& x, double sigma, const Tensor& z, const Tensor& labels,
                    const Guidance& guidance) {
   const double scale = added_noise(sigma, walk_end(model.options()));
-  return sample(model, {.kind = SamplerKind::onestep, .sigmas = {sigma}, .churn = {}, .guidance = guidance},
-                {.x_T = x + scale * z, .noise = {}}, labels);
+  return sample(model, one_step(model.options(), sigma, guidance), {.x_T = x + scale * z, .noise = {}},
+                labels);
 }
 
 }  // namespace cm

@@ -22,8 +22,7 @@ Tensor SharedWalk::images(const std::vector<double>& sigmas) {
 }
 
 Tensor SharedWalk::first(double sigma_max) const {
-  const SamplerOptions onestep{
-      .kind = SamplerKind::onestep, .sigmas = {sigma_max}, .churn = {}, .guidance = options_.guidance};
+  const SamplerOptions onestep = one_step(model_.options(), sigma_max, options_.guidance);
   const auto make = [&](int64_t first, int64_t n) {
     options_.before_batch();
     return sample(model_, onestep, seeded_noise(model_.options(), onestep, options_.seed, first, n),

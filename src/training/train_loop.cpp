@@ -12,6 +12,7 @@
 #include "cm/distributed/stop_agreement.h"
 #include "cm/io/image.h"
 #include "cm/training/checkpoint.h"
+#include "cm/training/image_codec.h"
 #include "cm/training/interrupt.h"
 #include "cm/training/power_snapshots.h"
 #include "cm/training/run_log.h"
@@ -81,6 +82,13 @@ bool snapshots_due(const Trainer& trainer, const TrainOptions& options) {
          (due(step, ema.snapshot_every) || step == options.steps || trainer.begins_stage(step));
 }
 
+// Without a VAE, of latents the first three channels, or one, white being two deviations of the data.
+Tensor shown(const ImageCodec& codec, const ModelOptions& model, const Tensor& x) {
+  if (!model.latents || codec.of_latents()) return codec.decode(x);
+  const int64_t channels = x.size(1) < 3 ? 1 : 3;
+  return x.narrow(1, 0, channels) / (2 * model.sigma.data);
+}
+
 LoaderOptions loader_options(const TrainOptions& options, const DataOptions& data, Trainer& trainer) {
   LoaderOptions result;
   result.batch_size = options.batch_size;
@@ -109,7 +117,7 @@ LoaderOptions loader_options(const TrainOptions& options, const DataOptions& dat
 
 }  // namespace
 
-Tensor preview_picture(Trainer& trainer, const TrainOptions& options) {
+Tensor preview_picture(Trainer& trainer, const TrainOptions& options, const ImageCodec& codec) {
   const Model& student = trainer.student();
   const ModelOptions model_options = trainer.weight_options();
   const Model model = student.frozen_copy(model_options);
@@ -127,7 +135,7 @@ Tensor preview_picture(Trainer& trainer, const TrainOptions& options) {
     }
     const auto noise =
         seeded_noise(model_options, sampler, static_cast<uint64_t>(options.seed), first, count);
-    return to_uint8(sample(model, sampler, noise, labels));
+    return to_uint8(shown(codec, model_options, sample(model, sampler, noise, labels)));
   };
   const Tensor images = spread_batches(trainer.world(), options.sample_count, batch, make);
   return images.defined() ? make_grid(images, kPreviewColumns) : images;
@@ -180,8 +188,8 @@ class Report {
   std::string details_;
 };
 
-TrainOutcome run_steps(Trainer& trainer, const TrainOptions& options, Loader& loader, const fs::path& run,
-                       CheckpointWriter& checkpoints) {
+TrainOutcome run_steps(Trainer& trainer, const TrainOptions& options, Loader& loader, const ImageCodec& codec,
+                       const fs::path& run, CheckpointWriter& checkpoints) {
   const InterruptGuard interrupt;
   StopAgreement stopping(trainer.world());
   Report report(trainer, options, run);
@@ -198,7 +206,7 @@ TrainOutcome run_steps(Trainer& trainer, const TrainOptions& options, Loader& lo
       report.line(trainer, options, lr, point);
     }
     report.progress(step);
-    if (due(step, options.sample_every)) report.samples(preview_picture(trainer, options), step);
+    if (due(step, options.sample_every)) report.samples(preview_picture(trainer, options, codec), step);
     checkpoints.check();
     if (snapshots_due(trainer, options)) {
       trainer.check_finite();
@@ -218,13 +226,13 @@ TrainOutcome run_steps(Trainer& trainer, const TrainOptions& options, Loader& lo
 }  // namespace
 
 TrainOutcome train(Trainer& trainer, const TrainOptions& options, const Dataset& dataset,
-                   const DataOptions& data, const fs::path& run) {
+                   const DataOptions& data, const fs::path& run, const ImageCodec& codec) {
   CheckpointWriter checkpoints(run, options);
   try {
     trainer.share_state();
     if (trainer.world().is_first()) remove_snapshots_after(run, trainer.steps_done());
     Loader loader(dataset, loader_options(options, data, trainer), trainer.steps_done());
-    const TrainOutcome outcome = run_steps(trainer, options, loader, run, checkpoints);
+    const TrainOutcome outcome = run_steps(trainer, options, loader, codec, run, checkpoints);
     trainer.world().barrier();  // so that no rank ends well where rank 0 can't write
     return outcome;
   } catch (const InputError&) {

@@ -197,6 +197,12 @@ TEST(Latents, TheirOptionsBelongToThem) {
   EXPECT_THAT(complaint({.kind = {"digits"}, .path = path, .latents = LatentOptions()}),
               HasSubstr("data.latents belongs to kind latents, but kind is digits"));
   test::expect_laws_of_a_kind({.kind = kLatentsKind, .path = path, .latents = LatentOptions()});
+  DataOptions told{.kind = kLatentsKind, .path = path, .image_size = 2, .latents = LatentOptions()};
+  EXPECT_FALSE(shape_of(told));
+  told.latents->mean = {0, 0, 0, 0};
+  test::expect_laws_of_a_kind(told);
+  told.image_size = 4;
+  EXPECT_THAT(complaint(told), HasSubstr("are 2 pixels wide, but data.image_size is 4; leave it out"));
 }
 
 TEST(Latents, TheirStatistics) {

@@ -440,6 +440,13 @@ class ReleaseTest(ExecutableTest):
         must_script("convert_checkpoint", "dit bare.pt", "dit bare.safetensors", *given)
         numpy.testing.assert_array_equal(sample("dit bare.safetensors", "dit bare", "--seed", "2"), ours)
 
+    def test_published_networks_of_four_channels_are_of_latents(self):
+        dit = {"x_embedder.proj.weight": torch.zeros(32, 4, 2, 2)}
+        self.assertEqual(convert_checkpoint.latents_of(dit)["latents"]["scale"], 0.18215)
+        edm2 = {"emb_noise.weight": torch.zeros(1), "out_conv.weight": torch.zeros(4, 8, 3, 3)}
+        self.assertEqual(convert_checkpoint.latents_of(edm2)["latents"]["pixels"], "unit")
+        self.assertEqual(convert_checkpoint.latents_of({"x_embedder.proj.weight": torch.zeros(32, 3, 2, 2)}), {})
+
     def test_the_direction_of_sit_is_turned(self):
         """What its first and last layers say at a time t is, negated, what the turned ones say at 1 - t."""
         convert_checkpoint = importlib.import_module("convert_checkpoint")

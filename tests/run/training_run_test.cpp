@@ -10,11 +10,13 @@
 #include "cm/base/error.h"
 #include "cm/base/text.h"
 #include "cm/run/run_config.h"
+#include "cm/training/train_loop.h"
 #include "cm/training/weight_file.h"
 #include "cm/yaml/field_help.h"
 #include "cm/yaml/reader.h"
 #include "support/closeness.h"
 #include "support/message_of.h"
+#include "support/random_latents.h"
 #include "support/random_pairs.h"
 #include "support/shipped_data.h"
 #include "support/temporary_folder.h"
@@ -70,6 +72,22 @@ RunConfig tiny_digits_run(const std::string& objective, const std::vector<std::s
   const auto start = method.keeps_start ? model_file(Parameterization::skip) : diffusion;
   if (method.needs_teacher) text += concat("teacher: {checkpoint: ", diffusion, "}\n");
   if (method.needs_init) text += concat("init: {checkpoint: ", start, "}\n");
+  return read_config<RunConfig>(parse_yaml(text, "run.yaml"), overrides);
+}
+
+// A run on random latents of 2 × 4 × 4 and two classes.
+RunConfig latents_config(const std::vector<std::string>& overrides) {
+  static const test::TemporaryFolder folder;
+  static const std::filesystem::path path = test::write_latents(
+      folder / "l.zip", test::random_moments(4, 2, 4),
+      R"({"labels": [["00000/img-mean-std-00000000.npy", 0], ["00000/img-mean-std-00000001.npy", 1],
+                     ["00000/img-mean-std-00000002.npy", 0], ["00000/img-mean-std-00000003.npy", 1]],
+          "latents": {"vae_hash": "abc", "pixels": "unit"}})");
+  const std::string text =
+      concat("objective: edm\ndata: {kind: latents, path: ", path.string(),
+             ", latents: {mean: [0, 0], std: [1.3, 1.3], scale: 0.5}}\nmodel: {channels: 32, "
+             "channel_mult: [1], res_blocks: 1, attention_resolutions: []}\n"
+             "train: {steps: 4, batch_size: 4}\n");
   return read_config<RunConfig>(parse_yaml(text, "run.yaml"), overrides);
 }
 
@@ -326,6 +344,60 @@ TEST(TrainingRun, PairsStartWhereTheirStudentDoes) {
 }
 
 // Its weights are written with each checkpoint, and the next stage's are the student's.
+std::string latents_run_error(const std::vector<std::string>& overrides) {
+  return test::message_of<InputError>([&] { TrainingRun(latents_config(overrides), torch::kCPU); });
+}
+
+TEST(TrainingRun, AModelOfLatentsSaysSo) {
+  TrainingRun run(latents_config({"train.label_dropout=0.1"}), torch::kCPU);
+  const ModelOptions& options = run.student().options();
+  EXPECT_EQ(options.image.channels, 2);
+  EXPECT_EQ(options.image.size, 4);
+  ASSERT_TRUE(options.latents);
+  EXPECT_EQ(options.latents->vae_hash, "abc");
+  EXPECT_EQ(options.latents->pixels, PixelRange::unit);
+  EXPECT_EQ(options.latents->std, (std::vector<double>{1.3, 1.3}));
+  EXPECT_EQ(options.latents->scale, 0.5);
+  EXPECT_FALSE(run.codec().of_latents());
+  EXPECT_THAT(run.summary(),
+              HasSubstr("latents     of the VAE abc…; sample pictures show their first channels"));
+  EXPECT_FALSE(TrainingRun(tiny_digits_run("edm", {}), torch::kCPU).student().options().latents);
+  const Tensor picture = preview_picture(run.trainer(), run.config().train, run.codec());
+  EXPECT_EQ(picture.size(0), 1);
+}
+
+TEST(TrainingRun, LatentsArePartOfWhatATeacherAndAStartMustShare) {
+  ModelOptions pixels = digits_model();
+  pixels.image = {.channels = 2, .size = 4, .classes = 2};
+  ModelOptions latents = pixels;
+  latents.latents.emplace();
+  latents.latents->pixels = PixelRange::unit;
+  latents.latents->scale = 0.18215;
+  const auto named = [&](const char* key, const ModelOptions& options, const std::string& name) {
+    return concat(key, "=", weight_file_of(options, name));
+  };
+  EXPECT_THAT(latents_run_error({"objective=cd", named("teacher.checkpoint", pixels, "of pixels")}),
+              HasSubstr(": is a model of pixels, not of latents, as data gives"));
+  EXPECT_THAT(latents_run_error({"objective=cd", named("teacher.checkpoint", latents, "otherwise")}),
+              HasSubstr(": is a model of latents that are normalised as (z − 0) · 0.18215 / 1, not"));
+  EXPECT_THAT(latents_run_error({named("init.checkpoint", pixels, "of pixels")}),
+              HasSubstr("init.checkpoint"));
+  ModelOptions of_digits = digits_model();
+  of_digits.latents.emplace();
+  EXPECT_THAT(test::message_of<InputError>([&] {
+                TrainingRun(tiny_digits_run("edm", {named("init.checkpoint", of_digits, "of latents")}),
+                            torch::kCPU);
+              }),
+              HasSubstr(": is a model of latents, not of pixels, as data gives"));
+}
+
+TEST(TrainingRun, LatentsThatAreNotWhatTheConfigSaysAreRefused) {
+  EXPECT_THAT(latents_run_error({"sigma.data=20"}),
+              HasSubstr("its latents, normalised by data.latents, have a root mean square of 0."));
+  EXPECT_THAT(latents_run_error({"objective=ict", "ict.distance=lpips", "lpips.weights=none"}),
+              HasSubstr("ict.distance: lpips compares pixels, and "));
+}
+
 TEST(TrainingRun, ATeacherThatStagesReplaceKeepsItsWeightsWhereOthersAreScaled) {
   ModelOptions options = digits_model();
   Edm2Options network;

@@ -113,6 +113,26 @@ TEST(EditWalk, DenoisingIsOneEvaluationOfAnyModel) {
               HasSubstr("--sigma must lie in (0.002, 80], got 81"));
 }
 
+TEST(EditWalk, LatentsHaveNoPixelsToKeep) {
+  ModelOptions model = kStudent;
+  model.latents = LatentSpace();
+  const auto mistake = [&](const EditRequest& request) {
+    return message_of<InputError>([&] { edit_walk(request, model); });
+  };
+  for (const EditTask task : {EditTask::inpaint, EditTask::colorize, EditTask::superres}) {
+    EXPECT_THAT(mistake(asking(task)),
+                HasSubstr(concat(to_string(task),
+                                 " keeps a part of a picture's pixels, and this checkpoint is a "
+                                 "model of latents")));
+  }
+  EditRequest denoise = asking(EditTask::denoise, 3);
+  EXPECT_THAT(mistake(denoise), HasSubstr("let --add-noise put it into the latents"));
+  denoise.add_noise = true;
+  EXPECT_FALSE(edit_walk(denoise, model).clamp);
+  EXPECT_FALSE(edit_walk(asking(EditTask::stroke, 3), model).clamp);
+  EXPECT_FALSE(edit_walk(asking(EditTask::interpolate), model).clamp);
+}
+
 TEST(EditWalk, InterpolationSamplesAsTheModelDoes) {
   EXPECT_EQ(edit_walk(asking(EditTask::interpolate), kTeacher).kind, Solver::heun);
   EXPECT_EQ(edit_walk(asking(EditTask::interpolate), kStudent).kind, SamplerKind::onestep);

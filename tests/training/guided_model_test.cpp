@@ -119,6 +119,10 @@ TEST(GuidedModel, GuidesThatCannotGuideAreMistakes) {
   EXPECT_THAT(
       mistake(test::tiny_options(Parameterization::skip)),
       HasSubstr("is a consistency model and would guide a diffusion model; name one of the same kind"));
+  ModelOptions of_latents = model;
+  of_latents.latents = LatentSpace();
+  EXPECT_THAT(mistake(of_latents),
+              HasSubstr("is a model of latents, not of pixels, as the one that it is to guide"));
   ModelOptions of_few_steps = model;
   of_few_steps.distilled_steps = 4;
   EXPECT_THAT(mistake(of_few_steps),

@@ -203,6 +203,31 @@ TEST(Sampling, ChurnAndClampAreTheRequests) {
   EXPECT_TRUE(choose_sampler({}, kTeacher).clamp);
 }
 
+// Pixels end in [−1, 1] and latents nowhere.
+TEST(Sampling, LatentsAreNotClamped) {
+  for (const ModelOptions* pixels : {&kTeacher, &kStudent, &kMap}) {
+    ModelOptions options = *pixels;
+    options.latents = LatentSpace();
+    EXPECT_FALSE(choose_sampler({}, options).clamp);
+    EXPECT_FALSE(one_step(options, 5).clamp);
+    EXPECT_TRUE(one_step(*pixels, 5).clamp);
+    Model model = test::tiny_model(options, 1);
+    model.freeze();
+    for (const auto& parameter : model.parameters()) parameter.mul_(20);
+    const SamplerOptions walk = choose_sampler({}, options);
+    const SampleNoise noise = seeded_noise(options, walk, 3, 0, 2);
+    const Tensor labels = torch::tensor({0, 1});
+    const Tensor x = sample(model, walk, noise, labels);
+    EXPECT_GT(x.abs().max().item<float>(), 1.1);
+    if (options.parameterization == Parameterization::edm) {
+      EXPECT_TRUE(torch::equal(x, cm::walk(model.denoiser(labels), walk, noise, walk_end(options))));
+    }
+    if (walk.kind == SamplerKind::onestep) {
+      EXPECT_GT(sample_next(model, x, 5, torch::ones_like(x), labels).abs().max().item<float>(), 1.1);
+    }
+  }
+}
+
 TEST(Sampling, ChurnIsForStepsDownTheOdeOnly) {
   for (const auto& [kind, name] : EnumNames<Sampler>::names) {
     const ModelOptions& model = model_for(kind);

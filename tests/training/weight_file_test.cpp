@@ -35,6 +35,22 @@ TEST(WeightFile, HoldsOptionsAndWeights) {
   EXPECT_TRUE(torch::equal(file.weights.at("out.2.bias"), model.named_weights().at("out.2.bias")));
 }
 
+TEST(WeightFile, SaysWhereItsLatentsLive) {
+  const TemporaryFolder folder;
+  ModelOptions options = test::tiny_options();
+  options.latents.emplace();
+  options.latents->vae_hash = "abc";
+  options.latents->pixels = PixelRange::unit;
+  options.latents->mean = {5.81};
+  options.latents->std = {4.17};
+  options.latents->scale = 0.5;
+  save_weights(folder / "m.safetensors", options, test::tiny_model(options, 1).named_weights());
+  const ModelOptions read = read_weight_header(folder / "m.safetensors").options;
+  EXPECT_EQ(json_of(read), json_of(options));
+  EXPECT_EQ(difference(read.latents, options.latents), "");
+  EXPECT_FALSE(test::tiny_options().latents);
+}
+
 TEST(WeightFile, AHeaderHasShapesWithoutNumbers) {
   const TemporaryFolder folder;
   const Model model = test::tiny_model(test::tiny_options(), 1);

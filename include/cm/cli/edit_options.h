@@ -8,6 +8,7 @@
 
 #include "cm/cli/command_line.h"
 #include "cm/cli/compute_options.h"
+#include "cm/cli/vae_options.h"
 #include "cm/training/edit.h"
 #include "cm/training/weight_choice.h"
 
@@ -25,6 +26,7 @@ struct EditOptions : EditRequest {
   std::optional<int64_t> count = std::nullopt;        // results; the inputs are repeated in order
   int64_t batch = 64;
   ComputeOptions compute = {};
+  VaeOptions vae = {};
   std::string out = "";
   bool write_float = false;
   bool write_pngs = false;

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "cm/cli/compute_options.h"
+#include "cm/cli/vae_options.h"
 #include "cm/io/image.h"
 #include "cm/metrics/image_set.h"
 #include "cm/training/sampling.h"
@@ -25,10 +26,12 @@ struct SampleSetOptions {
   int64_t batch = 64;
   Quantization quantization = Quantization::nearest;
   ComputeOptions compute = {};
+  VaeOptions vae = {};
 };
 
 // Declares --steps, --sigmas, --indices, --grid, --sampler, --s-churn, --s-tmin, --s-tmax, --s-noise,
-// --restart, --no-clamp, --num, --class, --batch, --quantize, and those of guidance and of computing.
+// --restart, --no-clamp, --num, --class, --batch, --quantize, and those of guidance, of computing and of a
+// VAE.
 void add_sample_set_options(CLI::App& app, SampleSetOptions& options);
 
 // One weight file and its samples to be: all that is known before anything is computed.
@@ -47,15 +50,14 @@ SampleSetPlan plan_samples(const std::string& checkpoint, const WeightChoice& ch
 // A line of the log that says which weights are taken, and why: for when nothing more can be refused.
 void say_weights(const ResolvedWeights& weights);
 
-// What is known of the plan's `count` images.
-SetHeader header_of(const SampleSetPlan& plan, int64_t count);
+// What is known of the plan's `count` images, which `codec` makes.
+SetHeader header_of(const SampleSetPlan& plan, const ImageCodec& codec, int64_t count);
 
-// Samples first … first + n − 1 of the plan from these draws: fp32 [n, C, H, W] in [−1, 1] on the model's
-// device.
+// Samples first … first + n − 1 of the plan from these draws: what its model makes, as `sample` gives it.
 Tensor planned_samples(const SampleSetPlan& plan, const Model& model, const SampleNoise& noise, int64_t first,
                        int64_t n);
 
-// The samples x as pixels, uint8 of the same shape on their device. InputError, with the weights' path, when
+// The images x as pixels, uint8 of the same shape on their device. InputError, with the weights' path, when
 // one isn't finite.
 Tensor pixels_of(const Tensor& x, const std::filesystem::path& weights, Quantization rule);
 

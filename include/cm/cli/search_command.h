@@ -8,6 +8,8 @@
 #include "cm/cli/command_line.h"
 #include "cm/cli/compute_options.h"
 #include "cm/cli/reference_options.h"
+#include "cm/cli/vae_options.h"
+#include "cm/diffusion/guidance.h"
 #include "cm/training/weight_choice.h"
 
 namespace cm {
@@ -26,6 +28,7 @@ struct SearchCommand {
   std::optional<std::string> guide;  // as SamplerRequest::guide
   int64_t batch = 64;
   ComputeOptions compute = {};
+  VaeOptions vae = {};
   std::string out;
   bool resume = false;
 };

@@ -6,6 +6,7 @@
 
 #include "cm/nn/lpips.h"
 #include "cm/run/run_config.h"
+#include "cm/training/image_codec.h"
 #include "cm/training/trainer.h"
 
 namespace cm {
@@ -16,7 +17,8 @@ class TrainingRun {
   // Opens the data, builds the networks and loads the weights they start from. InputError for what validate
   // (run_config.h) finds in a config made in C++, and for what does not
   // fit: a data file, a network for these images, a teacher or a kept start of another shape or kind, a
-  // distance for other images, pairs that start at another σ, a batch that the ranks of `world` can't share.
+  // distance for other images, pairs that start at another σ, latents of
+  // another VAE or far from what data.latents says, a batch that the ranks of `world` can't share.
   TrainingRun(const RunConfig& config, const torch::Device& device, const World& world = World());
   TrainingRun(const TrainingRun&) = delete;
   TrainingRun& operator=(const TrainingRun&) = delete;
@@ -24,6 +26,8 @@ class TrainingRun {
   // The config with everything that was left open filled in.
   const RunConfig& config() const { return config_; }
   const Dataset& dataset() const { return *dataset_; }
+  // Makes pictures of what the student makes; where data.latents.vae is not given, not of latents.
+  const ImageCodec& codec() const { return codec_; }
   Trainer& trainer() { return *trainer_; }
   const Model& student() const { return *student_; }
   const Objective& objective() const { return objective_; }
@@ -38,6 +42,7 @@ class TrainingRun {
 
   RunConfig config_;
   std::unique_ptr<Dataset> dataset_;
+  ImageCodec codec_;
   std::shared_ptr<const Lpips> lpips_;  // where the objective's distance is lpips
   std::string sources_;                 // of the weights, for summary()
   std::optional<Model> teacher_;

@@ -40,7 +40,7 @@ struct EditRequest {
 
 // The pictures of a batch, one row a result; undefined where the task or the model has none.
 struct EditPictures {
-  Tensor reference;  // y, fp32 [N, C, S, S] in [−1, 1]
+  Tensor reference;  // y, fp32 [N, C, S, S] in [−1, 1], for a model of latents what ImageCodec::encode gives
   Tensor known;      // inpaint: bool [N, 1, S, S]
   Tensor labels;     // int64 [N]
 
@@ -50,7 +50,8 @@ struct EditPictures {
 // The walk of a task: multistep sampling from σ_max for inpaint, colorize and superres (by default through
 // the model's grid, in at most 40 evaluations), the model's own sampler from request.sigma down for stroke,
 // one evaluation at it for denoise, what cm-sample would do for interpolate. InputError when the model is of
-// the wrong kind, cannot be guided as asked, or a level lies outside its range.
+// the wrong kind, or of latents, in which the task means nothing, cannot be guided as asked, or a level lies
+// outside its range.
 SamplerOptions edit_walk(const EditRequest& request, const ModelOptions& model);
 
 // The draws of results first … first + count − 1.

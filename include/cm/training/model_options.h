@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "cm/base/limits.h"
+#include "cm/data/latent_space.h"
 #include "cm/diffusion/discretization.h"
 #include "cm/diffusion/preconditioning.h"
 #include "cm/nn/networks.h"
@@ -41,6 +42,8 @@ struct ModelOptions {
   double label_dropout = 0;
   // The weight of the guidance that was distilled into it, if any.
   std::optional<double> guidance = std::nullopt;
+  // Where it lives; none: among pixels in [−1, 1]. Then `image` is of latents.
+  std::optional<LatentSpace> latents = std::nullopt;
 };
 
 template <class Visitor>
@@ -55,6 +58,7 @@ void fields(Visitor& visit, ModelOptions& o) {
   visit("label_dropout", o.label_dropout, "share of the examples whose class training did not tell",
         from_below(0, 1));
   visit("guidance", o.guidance, "weight of the guidance that was distilled into it", at_least(0));
+  visit("latents", o.latents, "of which VAE and how normalised its images are, where they are latents");
 }
 
 }  // namespace cm

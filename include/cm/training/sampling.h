@@ -57,7 +57,7 @@ struct SamplerOptions {
   std::vector<double> sigmas;
   Churn churn;
   double restart = 0;      // γ of sampling by a flow map
-  bool clamp = true;       // the denoiser's output to [−1, 1] after every call
+  bool clamp = true;       // the denoiser's output to [−1, 1] after every call; never of latents
   Guidance guidance = {};  // the denoiser is its D_w (cm/diffusion/guidance.h), clamped as a whole
   // The weights of the model that guidance leads away from; none: the model's own, without a class.
   std::optional<std::filesystem::path> guide = std::nullopt;
@@ -117,18 +117,25 @@ NoiseSource seeded_draws(const ModelOptions& model, uint64_t seed, int64_t first
 SampleNoise seeded_noise(const ModelOptions& model, const SamplerOptions& sampler, uint64_t seed,
                          int64_t first, int64_t count);
 
+// The range of what a model makes: [−1, 1] for pixels; latents, which have none, stay as they are.
+Tensor in_range_of(const ModelOptions& model, const Tensor& x);
+
 // The sampler's walk, any but flow_map's, by any denoiser, which is guided already where it is to be, before
 // the final clamp; the noise on the device of the denoiser's tensors. `sigma_min` is multistep sampling's ε.
 Tensor walk(const Denoiser& denoiser, const SamplerOptions& options, const SampleNoise& noise,
             double sigma_min);
 
-// Images fp32 [B, C, H, W] in [−1, 1] on the model's device. `labels` int64 [B] (undefined where there are no
-// classes).
+// What the model makes, fp32 [B, C, H, W] on its device: images in [−1, 1], or latents. `labels` int64 [B]
+// (undefined where there are no classes).
 Tensor sample(const Model& model, const SamplerOptions& options, const SampleNoise& noise,
               const Tensor& labels);
 
-// One more step of multistep sampling (CM Algorithm 1): f(x + √(σ² − ε²) z, σ), fp32 [B, C, H, W], for images
-// `x` that the model made along larger time points, and unit normal `z` of their shape; ε is walk_end.
+// One evaluation at this level.
+SamplerOptions one_step(const ModelOptions& model, double sigma, const Guidance& guidance = {});
+
+// One more step of multistep sampling (CM Algorithm 1): f(x + √(σ² − ε²) z, σ), fp32 [B, C, H, W], for
+// samples `x` that the model made along larger time points, and unit normal `z` of their shape; ε is
+// walk_end.
 Tensor sample_next(const Model& model, const Tensor& x, double sigma, const Tensor& z, const Tensor& labels,
                    const Guidance& guidance = {});
 

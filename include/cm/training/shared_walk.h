@@ -25,7 +25,7 @@ class SharedWalk {
   // `labels` int64 [count], undefined where there are no classes. The model must live as long.
   SharedWalk(const Model& model, const Tensor& labels, SharedWalkOptions options);
 
-  // `sigmas` decrease from σ_max: fp32 [count, C, H, W] in [−1, 1] on the CPU.
+  // `sigmas` decrease from σ_max: what the model makes, fp32 [count, C, H, W] on the CPU.
   Tensor images(const std::vector<double>& sigmas);
 
  private:
