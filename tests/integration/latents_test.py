@@ -199,8 +199,8 @@ class LatentsTest(ExecutableTest):
 
     def test_students_of_latents(self):
         train("cd", "latent-cd", *latents()[1], f"teacher.checkpoint={latent_teacher()}")
-        must_run("cm-sample", "--pairs", "--checkpoint", latent_teacher(), "--steps", "2", "--num", "6", "--out", "pairs")
-        student = train("kd", "latent-kd", "data.kind=pairs", f"data.path={FOLDER / 'pairs'}", "data.horizontal_flip=false",
+        must_run("cm-sample", "--pairs", "--checkpoint", latent_teacher(), "--steps", "2", "--num", "6", "--out", "latent-pairs")
+        student = train("kd", "latent-kd", "data.kind=pairs", f"data.path={FOLDER / 'latent-pairs'}", "data.horizontal_flip=false",
                         "model.attention_resolutions=[]")  # fmt: skip
         self.assertEqual(model_of(student)["latents"], model_of(latent_teacher())["latents"])
 
@@ -225,7 +225,7 @@ class LatentsTest(ExecutableTest):
                 (*training, *data, f"init.checkpoint={teacher()}"): r"init\.checkpoint .*: is a model of pixels, not of latents",
                 (*training, f"init.checkpoint={latent_teacher()}"): r"init\.checkpoint .*: is a model of latents, not of pixels",
                 (*training, *data, "data.horizontal_flip=true"): r"data\.horizontal_flip must be false for latents",
-                (*training, "data.kind=latents"): r"data\.latents must say how the latents are normalised",
+                (*training, "data.kind=latents", "data.horizontal_flip=false"): r"data\.latents must say how the latents are normalised",
                 (*sampling, latent_student()): r"is a model of latents, of which a VAE makes images; name its folder by --vae",
                 (*sampling, latent_student(), "--vae", other): r"--vae .*other: is another VAE \(SHA-256",
                 (*sampling, latent_student(), "--vae", wide): r"--vae .*wide: is a VAE of latents of 6 channels",
