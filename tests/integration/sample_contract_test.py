@@ -291,7 +291,7 @@ class PairsTest(SampleTest):
         metadata = metadata_of(FOLDER / "pairs-said" / "pairs-000000.safetensors")
         of_the_set = json.loads(metadata["pairs"])
         self.assertAlmostEqual(of_the_set.pop("sigma_max"), 80, places=4)  # levels are fp32
-        self.assertEqual(of_the_set, {"count": 5, "channels": 1, "image_size": 8, "classes": CLASSES, "guidance": None})
+        self.assertEqual(of_the_set, {"count": 5, "channels": 1, "image_size": 8, "classes": CLASSES, "guidance": None, "latents": None})
         said = json.loads(metadata["made_by"])
         self.assertEqual((said["sampler"], said["seed"], said["clamp"], said["classes"]), ("heun", 4, True, "all"))
         self.assertEqual(len(said["sigmas"]), 4)
