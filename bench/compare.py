@@ -4,6 +4,7 @@
     scripts/bench.sh [--release PATH] [--case cifar32 tiny8] [--jobs train_cd sample_onestep] [--threads 1 2] [--rounds 5]
     scripts/bench.sh --edm2 PATH --case edm2_32 edm2_s64 [--jobs train_edm sample_heun18] …
     scripts/bench.sh --meanflow PATH --case meanflow_32 --jobs train_mean_flow …
+    scripts/bench.sh --case sd_vae --jobs encode decode …
 
 A round runs each contender once, as a process of its own, on the same network, batch, precision and device; a ratio is taken
 within a round, because what else the machine does changes between rounds. Above 1 means that ours is faster. --threads,
@@ -30,6 +31,8 @@ JOBS = ("train_edm", "train_cd", "train_ct", "sample_onestep", "sample_multistep
 OURS = "consistency.cpp"
 EDM2_JOBS = ("train_edm", "sample_heun18")
 MEANFLOW_JOBS = ("train_mean_flow",)
+AUTOENCODER_JOBS = ("encode", "decode")
+ALL_JOBS = (*JOBS, *MEANFLOW_JOBS, *AUTOENCODER_JOBS)
 OFFICIAL = {"edm2": EDM2_JOBS, "meanflow": MEANFLOW_JOBS}  # beside cases of the architecture of that name alone
 DIFFUSERS_JOBS = ("sample_onestep", "sample_multistep2", "cold_start")
 OVERRIDES = ("device", "dtype", "batch", "steps", "warmup", "max_seconds")
@@ -44,6 +47,8 @@ def peers(case, arguments):
     """{name: (command, jobs)} of the programs that have the case's network."""
     python = sys.executable
     architecture = json.loads(case.read_text()).get("architecture")
+    if architecture == "autoencoder":
+        return {"diffusers": ([python, PEERS / "autoencoder.py"], AUTOENCODER_JOBS)}
     if architecture in OFFICIAL:
         checkout = getattr(arguments, architecture)
         command = [python, PEERS / f"{architecture}.py", f"--{architecture}", checkout and checkout.resolve()]
@@ -57,7 +62,7 @@ def peers(case, arguments):
 def contenders(case, arguments):
     """{name: (command, jobs)}; ours first."""
     ours = [arguments.bin / "cm-bench", *(["--cuda-graph"] if arguments.cuda_graph else [])]
-    found = {OURS: (ours, (*JOBS, *MEANFLOW_JOBS))}
+    found = {OURS: (ours, ALL_JOBS)}
     for name, (command, jobs) in peers(case, arguments).items():
         found[name] = (command, jobs)
         if arguments.compile:
@@ -201,7 +206,7 @@ def parse():
     parser.add_argument("--edm2", type=pathlib.Path, help="a checkout of NVlabs/edm2; without it: no edm2")
     parser.add_argument("--meanflow", type=pathlib.Path, help="a checkout of Gsunshine/py-meanflow; without it: no meanflow")
     parser.add_argument("--case", nargs="+", type=case_file, default=[case_file("tiny8"), case_file("cifar32")])
-    parser.add_argument("--jobs", nargs="+", choices=(*JOBS, *MEANFLOW_JOBS), default=list(JOBS))
+    parser.add_argument("--jobs", nargs="+", choices=ALL_JOBS, default=list(JOBS))
     parser.add_argument("--threads", nargs="+", type=int, default=[1])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--no-compile", dest="compile", action="store_false", help="leave out torch.compile")

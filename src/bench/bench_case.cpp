@@ -61,6 +61,8 @@ NetworkOptions network_of(const BenchCase& bench_case) {
       network.resample_filter = ResampleFilter::binomial;
       return network;
     }
+    case BenchArchitecture::autoencoder:
+      throw InputError(concat(bench_case.name, ": an autoencoder is timed by the jobs encode and decode"));
   }
   TORCH_INTERNAL_ASSERT(false, "not an architecture");
 }

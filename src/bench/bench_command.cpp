@@ -4,6 +4,7 @@
 
 #include <iostream>
 
+#include "autoencoder_bench.h"
 #include "cm/base/error.h"
 #include "cm/base/text.h"
 #include "cm/bench/measurement.h"
@@ -91,9 +92,16 @@ Json with_operators(const std::function<void()>& body, bool by_shape, const torc
   return list;
 }
 
-// `passes`: forward passes for one image, a backward pass being two.
-Json measured(const BenchCommand& command, const BenchCase& bench_case, const Model& model, int64_t batch,
-              double passes, const std::function<void()>& body) {
+// What is repeated, and on what.
+struct Work {
+  const torch::nn::Module& network;
+  torch::Device device;
+  int64_t batch;
+  double flops;  // of one image
+};
+
+Json measured(const BenchCommand& command, const BenchCase& bench_case, const Work& work,
+              const std::function<void()>& body) {
   const RepeatOptions options{
       .warmup = bench_case.warmup, .steps = bench_case.steps, .max_seconds = bench_case.max_seconds};
   std::optional<KernelCalls> calls;  // of the first, which runs as it is where later ones are played
@@ -101,25 +109,30 @@ Json measured(const BenchCommand& command, const BenchCase& bench_case, const Mo
     if (calls) return body();
     calls = kernel_calls_during(body);
   };
-  Json result = timings_and_memory(measure_repeats(options, model.device(), counted), model.device());
+  Json result = timings_and_memory(measure_repeats(options, work.device, counted), work.device);
   result["kernels"] = with_kernel_calls(*calls);
-  result["parameters"] = parameter_count(model.network());
-  result["batch"] = batch;
-  const double flops = sizes_of(model.options().network, model.options().image, Kernels::fused).flops;
-  result["gflop"] = 1e-9 * flops * passes * static_cast<double>(batch);
+  result["parameters"] = parameter_count(work.network);
+  result["batch"] = work.batch;
+  result["gflop"] = 1e-9 * work.flops * static_cast<double>(work.batch);
   result["gflops_per_second"] = 1e3 * result["gflop"].get<double>() / result["ms_median"].get<double>();
-  result["images_per_second"] = 1e3 * static_cast<double>(batch) / result["ms_median"].get<double>();
+  result["images_per_second"] = 1e3 * static_cast<double>(work.batch) / result["ms_median"].get<double>();
   if (command.operators || command.shapes)
-    result["operators"] = with_operators(body, command.shapes, model.device());
+    result["operators"] = with_operators(body, command.shapes, work.device);
   return result;
+}
+
+// `passes`: forward passes for one image, a backward pass being two.
+Work work_of(const Model& model, int64_t batch, double passes) {
+  const double flops = sizes_of(model.options().network, model.options().image, Kernels::fused).flops;
+  return {.network = model.network(), .device = model.device(), .batch = batch, .flops = passes * flops};
 }
 
 // Student forward and backward: 3 passes; target: 1; Heun's teacher: 2; tangent: 1.
 Json train_job(const BenchCommand& command, const BenchCase& bench_case, ObjectiveKind objective,
                double passes) {
   TrainingBench bench(bench_case, objective, parse_device(bench_case.device));
-  Json result =
-      measured(command, bench_case, bench.student(), bench_case.batch, passes, [&] { bench.step(); });
+  Json result = measured(command, bench_case, work_of(bench.student(), bench_case.batch, passes),
+                         [&] { bench.step(); });
   result["loss"] = bench.loss();
   result["played"] = bench.steps_played();
   return result;
@@ -128,8 +141,23 @@ Json train_job(const BenchCommand& command, const BenchCase& bench_case, Objecti
 Json sample_job(const BenchCommand& command, const BenchCase& bench_case, Sampler kind) {
   SamplingBench bench(bench_case, kind, parse_device(bench_case.device));
   const auto passes = static_cast<double>(evaluations(bench.sampler()));
-  return measured(command, bench_case, bench.model(), bench_case.sample_batch, passes,
+  return measured(command, bench_case, work_of(bench.model(), bench_case.sample_batch, passes),
                   [&] { bench.batch(); });
+}
+
+Json autoencoder_job(const BenchCommand& command, const BenchCase& bench_case, bool encodes) {
+  const AutoencoderBench bench(bench_case, parse_device(bench_case.device));
+  const Work work{.network = bench.autoencoder(),
+                  .device = bench.device(),
+                  .batch = bench_case.sample_batch,
+                  .flops = encodes ? bench.flops().encode : bench.flops().decode};
+  return measured(command, bench_case, work, [&] {
+    if (encodes) {
+      bench.encode();
+    } else {
+      bench.decode();
+    }
+  });
 }
 
 Json cold_start_job(const BenchCommand& command, const BenchCase& bench_case) {
@@ -176,6 +204,10 @@ Json run_job(const BenchCommand& command, const BenchCase& bench_case, BenchJob 
       return sample_job(command, bench_case, SamplerKind::multistep);
     case BenchJob::sample_heun18:
       return sample_job(command, bench_case, Solver::heun);
+    case BenchJob::encode:
+      return autoencoder_job(command, bench_case, true);
+    case BenchJob::decode:
+      return autoencoder_job(command, bench_case, false);
     case BenchJob::cold_start:
       return cold_start_job(command, bench_case);
     case BenchJob::first_image:

@@ -83,7 +83,7 @@ TEST(BenchCase, TheArchitectureIsTheNetworks) {
   EXPECT_THAT(network.channel_mult, ElementsAre(1, 2));
   EXPECT_THAT(network.attention_resolutions, ElementsAre(4));
   json["architecture"] = "edm3";
-  EXPECT_THAT(refusal(json), HasSubstr("architecture must be one of {adm, edm2, meanflow}, got \"edm3\""));
+  EXPECT_THAT(refusal(json), HasSubstr("architecture must be one of {adm, edm2, meanflow, autoencoder}, got \"edm3\""));
 }
 
 TEST(BenchCase, EveryShippedCaseIsOneOfANetwork) {

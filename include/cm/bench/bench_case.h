@@ -15,8 +15,8 @@ namespace cm {
 
 // Whose network, and whose way of training a diffusion model (job train_edm): EDM2 learns the uncertainty of
 // its loss, by Adam, with two averages by power functions. meanflow is MeanFlow's DDPM++, trained by its Adam
-// with its three averages.
-enum class BenchArchitecture { adm, edm2, meanflow };
+// with its three averages. An autoencoder is no network that is trained: it encodes and decodes.
+enum class BenchArchitecture { adm, edm2, meanflow, autoencoder };
 
 struct BenchCase {
   std::string name;

@@ -18,6 +18,8 @@ enum class BenchJob {
   sample_onestep,     // a batch in one step
   sample_multistep2,  // a batch in two steps
   sample_heun18,      // a batch by a diffusion model in 18 steps, 35 evaluations
+  encode,             // a batch of images to latents, by an autoencoder
+  decode,             // a batch of latents to images
   cold_start,         // from the start of a process to one written image
   first_image,        // what that process does
   matmul_peak,        // how fast the device multiplies matrices
@@ -42,7 +44,7 @@ struct BenchCommand {
 };
 
 // Prints, as the last line of stdout, one JSON object: `ms_median`, `ms_min` and `cpu_ms_median` of a
-// training step or a sampled batch, `peak_rss_mb`, on a GPU `peak_device_mb`, `parameters`, `gflop` of the
+// training step or a batch, `peak_rss_mb`, on a GPU `peak_device_mb`, `parameters`, `gflop` of the
 // job's arithmetic, which path the `kernels` took (cm/kernels/paths.h), how many training steps were `played`
 // from a recording, and what was timed. Returns 0. InputError for an unknown job or dtype and a broken case.
 int run_bench_command(const BenchCommand& command);
