@@ -4,6 +4,7 @@
 
 #include "cm/base/files.h"
 #include "cm/io/json.h"
+#include "src/bench/autoencoder_bench.h"
 #include "support/message_of.h"
 #include "support/temporary_folder.h"
 
@@ -83,21 +84,26 @@ TEST(BenchCase, TheArchitectureIsTheNetworks) {
   EXPECT_THAT(network.channel_mult, ElementsAre(1, 2));
   EXPECT_THAT(network.attention_resolutions, ElementsAre(4));
   json["architecture"] = "edm3";
-  EXPECT_THAT(refusal(json), HasSubstr("architecture must be one of {adm, edm2, meanflow, autoencoder}, got \"edm3\""));
+  EXPECT_THAT(refusal(json),
+              HasSubstr("architecture must be one of {adm, edm2, meanflow, autoencoder}, got \"edm3\""));
 }
 
-TEST(BenchCase, EveryShippedCaseIsOneOfANetwork) {
+TEST(BenchCase, EveryShippedCaseIsOneOfANetworkOrAnAutoencoder) {
   int cases = 0;
   for (const auto& entry : std::filesystem::directory_iterator(CM_SOURCE_DIR "/bench/cases")) {
     const BenchCase bench_case = read_bench_case(entry.path());
     EXPECT_EQ(bench_case.name, entry.path().stem());
-    const ModelOptions options = model_options_of(bench_case, Parameterization::skip);
     const auto complain = [&](const std::string& key, const std::string& sentence) {
       ADD_FAILURE() << entry.path() << ": " << key << " " << sentence;
     };
+    ++cases;
+    if (bench_case.architecture == BenchArchitecture::autoencoder) {
+      validate(autoencoder_options_of(bench_case), complain);
+      continue;
+    }
+    const ModelOptions options = model_options_of(bench_case, Parameterization::skip);
     validate(options.network, complain);
     validate_for(options.network, options.image, complain);
-    ++cases;
   }
   EXPECT_GT(cases, 0);
 }

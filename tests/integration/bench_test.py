@@ -73,6 +73,20 @@ class Jobs(ExecutableTest):
         self.assertNotIn("group_norm", line["kernels"])
         self.assertEqual(line["kernels"]["update_averages"], {"by_kernel": 2, "by_operators": {}})
 
+    def test_an_autoencoder_encodes_and_decodes(self):
+        case = write_case("autoencoder.json", architecture="autoencoder", channel_mult=[1, 2], image_size=16)
+        for job in ("encode", "decode"):
+            with self.subTest(job):
+                line = line_of("--job", job, "--config", case)
+                self.assert_timings(line, job)
+                self.assertEqual((line["steps"], line["batch"]), (2, 2))
+                self.assert_kernels_ran(line, job)
+        for job, architecture in (("train_cd", "autoencoder"), ("decode", "adm")):
+            with self.subTest(job):
+                result = run("cm-bench", "--job", job, "--config", write_case("other.json", architecture=architecture))
+                self.assertEqual(result.code, 2)
+                self.assertRegex(result.err.strip(), "^[^\n]*autoencoder[^\n]*$")
+
     def test_options_override_the_case(self):
         case = write_case("overridden.json", device="nonsense", threads=999)
         line = line_of("--job", "train_ct", "--config", case, "--threads", 2, "--device", "cpu", "--batch", 4,
