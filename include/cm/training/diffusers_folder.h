@@ -24,8 +24,8 @@ struct DiffusersConfigs {
 DiffusersConfigs diffusers_configs(const std::filesystem::path& weights);
 
 // The weight file, or the index of its shards, in the folder of a network. A variant is taken, with a line in
-// the log, where it is all there is. InputError when there is none, for several variants, and when the weights
-// are pickled.
+// the log, where it is all there is. InputError when there is none, for several variants, and when the
+// weights are pickled.
 std::filesystem::path weights_beside_config(const std::filesystem::path& network);
 
 // The same of a pipeline's folder or of its `unet` folder; nullopt when `folder` is neither. InputError also
