@@ -94,12 +94,13 @@ std::vector<double> flow_map_times(const ModelOptions& model, int64_t steps) {
   return flow_map_sigmas(path_of(model.parameterization, model.sigma), model.sigma.max, steps);
 }
 
-std::vector<double> multistep_times(const SamplerRequest& request, const ModelOptions& model) {
+std::vector<double> multistep_times(const SamplerRequest& request, const ModelOptions& model,
+                                    int64_t default_steps) {
   const int64_t grid = request.grid.value_or(grid_levels(model));
   if (!request.indices.empty()) return times_of_indices(request, model, grid);
   std::vector<double> times = request.sigmas;
   if (times.empty()) {
-    const int64_t steps = request.steps.value_or(2);
+    const int64_t steps = request.steps.value_or(default_steps);
     const bool searched = !request.grid && static_cast<int64_t>(model.sampling.sigmas.size()) == steps;
     if (!searched && !request.grid && is_flow_map(model.parameterization))
       return flow_map_times(model, steps);
@@ -203,12 +204,10 @@ SamplerOptions choose_sampler(const SamplerRequest& request, const ModelOptions&
       options.sigmas = {model.sigma.max};
       break;
     case SamplerKind::multistep:
-      options.sigmas = multistep_times(request, model);
+      options.sigmas = multistep_times(request, model, 2);
       break;
     case SamplerKind::flow_map:
-      options.sigmas = request.sigmas.empty() && request.indices.empty()
-                           ? flow_map_times(model, request.steps.value_or(1))
-                           : multistep_times(request, model);
+      options.sigmas = multistep_times(request, model, 1);
       break;
     case SamplerKind::progdist:  // ends at σ_min
       options.sigmas = sampler_sigmas_fp32(model.sigma, steps + 1);

@@ -354,6 +354,10 @@ TEST(Sampling, AFlowMapIsWalkedDownItsPathUnlessToldOtherwise) {
   const ModelOptions trig = test::tiny_options(Parameterization::trig_map);
   const SamplerOptions two = choose_sampler({.steps = 2}, trig);
   EXPECT_NEAR(two.sigmas[1], 0.5 * std::tan(std::atan(160.0) / 2), 1e-9);
+  ModelOptions published = kMap;
+  published.sampling.sigmas = {80, 1.4};
+  expect_sigmas(choose_sampler({.steps = 2}, published), {80, 1.4, 0});
+  expect_sigmas(choose_sampler({}, published), {80, 0});
 }
 
 TEST(Sampling, AFlowMapsSamplesAreItsOwnSteps) {
