@@ -21,6 +21,7 @@ TINY_NETWORK = (
     "model.heads=1",
     "model.head_channels=16",
 )
+TINY_TRANSFORMER = ("model.width=32", "model.depth=2", "model.heads=2")
 TINY_TRAINING = ("train.batch_size=4", "train.micro_batch_size=null")
 ONE_STEP = ("train.steps=1", "train.sample_every=0")
 
@@ -112,7 +113,7 @@ class ConfigsTest(ExecutableTest):
 
         def check(name, text):
             trainer = TRAINERS[value(text, "objective")]
-            network = TINY_NETWORK if has_section(text, "model") else ()
+            network = TINY_TRANSFORMER if value(text, "architecture") == "dit" else TINY_NETWORK if has_section(text, "model") else ()
             make_pairs(text)
             data = () if value(text, "kind") == "pairs" else TINY_DATA
             overrides = [*data, *TINY_TRAINING, *network, *without_lpips(text)]

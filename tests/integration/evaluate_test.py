@@ -182,7 +182,7 @@ class PublishedCommandsTest(ExecutableTest):
         checkpoint = options["--checkpoint"]
         self.assert_known(checkpoint)
         name = checkpoint.split("/")[2] if checkpoint.startswith("runs/") else checkpoint.split("/")[1]
-        options["--checkpoint"] = "pd" if name == "pd" else str(teacher() if name.startswith("edm") else student())
+        options["--checkpoint"] = "pd" if name == "pd" else str(teacher() if name.startswith(("edm", "sit")) else student())
         self.assertEqual(options["--features"], "inception")
         officials = "VIRTUAL_" in options["--reference"]  # whose statistics name the rule of resizing
         self.assertEqual(options.pop("--resize", None), None if officials else "tensorflow")
@@ -191,6 +191,7 @@ class PublishedCommandsTest(ExecutableTest):
         options |= {"--features": "pixels", "--metrics": "frechet", "--reference": "tiny.npz"}
         options.pop("--ema", None)
         options.pop("--ema-std", None)
+        options.pop("--guidance", None)
         return [word for pair in options.items() for word in pair]
 
     def assert_known(self, checkpoint):

@@ -441,6 +441,7 @@ class ReleaseTest(ExecutableTest):
         numpy.testing.assert_array_equal(sample("dit bare.safetensors", "dit bare", "--seed", "2"), ours)
 
     def test_published_networks_of_four_channels_are_of_latents(self):
+        convert_checkpoint = importlib.import_module("convert_checkpoint")
         dit = {"x_embedder.proj.weight": torch.zeros(32, 4, 2, 2)}
         self.assertEqual(convert_checkpoint.latents_of(dit)["latents"]["scale"], 0.18215)
         edm2 = {"emb_noise.weight": torch.zeros(1), "out_conv.weight": torch.zeros(4, 8, 3, 3)}

@@ -105,7 +105,7 @@ class LayoutTest(ExecutableTest):
         self.assertEqual(contents(FOLDER / "again" / "checkpoints"), contents(teacher() / "checkpoints"))
         text = (teacher() / "config.yaml").read_text()
         self.assertEqual((FOLDER / "again" / "config.yaml").read_text(), text)
-        self.assertRegex(text, r"(?m)^edm:\n  p_mean: -1\.2$")
+        self.assertRegex(text, r"(?m)^edm:\n  levels: log_normal\n  p_mean: -1\.2$")
 
     def test_weight_files_say_what_they_are(self):
         for path in (teacher() / "checkpoints" / "latest").glob("[em]*.safetensors"):
