@@ -16,7 +16,7 @@ constexpr uint64_t kAutoencoderSeed = 1;
 // So large that activations neither grow nor vanish; normalisations stay as they begin.
 void randomize_autoencoder(const Autoencoder& autoencoder) {
   const auto generator = at::make_generator<at::CPUGeneratorImpl>(kAutoencoderSeed);
-  for (auto parameter : autoencoder.parameters()) {
+  for (const auto& parameter : autoencoder.parameters()) {
     if (parameter.dim() > 1) parameter.normal_(0, 1 / std::sqrt(parameter[0].numel()), generator);
   }
 }
