@@ -6,8 +6,8 @@
 Three levels of 16, 32 and 64 channels, so that a 64 × 64 patch is 16 × 16 latents of 4 numbers; its loss is the mean
 absolute difference of pixels and of their neighbours' differences, plus a little of the KL divergence that keeps latents
 near N(0, 1). scaling_factor is one over their deviation. The right fifth of both photographs is held out: what is printed,
-and shown in --picture (originals over reconstructions), is of patches there. It takes minutes on two cores, with a fixed
-seed. Needs diffusers (scripts/requirements-dev.txt).
+and shown in --picture (originals over reconstructions), is of patches there. The seed is
+fixed. Needs diffusers (scripts/requirements-dev.txt).
 """
 
 import argparse
