@@ -272,6 +272,8 @@ std::string processes(const World& world) {
 
 }  // namespace
 
+// What a run needs, one after another.
+// NOLINTNEXTLINE(readability-function-size)
 TrainingRun::TrainingRun(const RunConfig& config, const torch::Device& device, const World& world)
     : config_(config) {
   refuse_mistakes("", [&](const Complain& complain) { validate(config, complain); });
