@@ -17,13 +17,6 @@ namespace {
 
 constexpr const char* kOutOfMemory = "out of memory; use a smaller network, batch or micro-batch";
 
-// LibTorch's CPU allocator throws no type of its own.
-bool is_out_of_memory(const c10::Error& error) {
-  const std::string_view what = error.what_without_backtrace();
-  return dynamic_cast<const c10::OutOfMemoryError*>(&error) != nullptr ||
-         what.find("can't allocate memory") != std::string_view::npos;
-}
-
 // What was printed may have gone to a file on a full disk.
 void flush_stdout() {
   errno = 0;
@@ -37,6 +30,13 @@ void flush_stdout() {
 
 InputError::InputError(std::vector<std::string> mistakes)
     : Error(join(mistakes, "\n")), mistakes_(std::move(mistakes)) {}
+
+// LibTorch's CPU allocator throws no type of its own.
+bool is_out_of_memory(const c10::Error& error) {
+  const std::string_view what = error.what_without_backtrace();
+  return dynamic_cast<const c10::OutOfMemoryError*>(&error) != nullptr ||
+         what.find("can't allocate memory") != std::string_view::npos;
+}
 
 int exit_code_of(const std::string& program, const std::function<int()>& body) {
   const EndOnSignal ended(program);

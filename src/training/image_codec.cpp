@@ -19,14 +19,6 @@ Tensor from_range(const Tensor& images, PixelRange range) {
   return range == PixelRange::unit ? 2 * images - 1 : images;
 }
 
-// A GPU has a type for it, a CPU a text.
-bool is_out_of_memory(const c10::Error& error) {
-  const auto* of_device = dynamic_cast<const c10::OutOfMemoryError*>(&error);
-  return of_device != nullptr ||
-         std::string_view(error.what_without_backtrace()).find("DefaultCPUAllocator") !=
-             std::string_view::npos;
-}
-
 std::string start_of(const std::string& hash) {
   return hash.empty() ? "unknown" : hash.substr(0, 12) + "…";
 }

@@ -11,6 +11,10 @@
 #include <string>
 #include <vector>
 
+namespace c10 {
+class Error;
+}
+
 namespace cm {
 
 // A failure at run time that is nobody's mistake in a config or file (a full disk, a lost device).
@@ -29,6 +33,9 @@ class InputError : public Error {
  private:
   std::vector<std::string> mistakes_;
 };
+
+// Whether LibTorch found no memory, on any device.
+bool is_out_of_memory(const c10::Error& error);
 
 // Runs `body` and returns its exit code; an InputError becomes 2, any other exception 1, each mistake one
 // line on stderr that starts with `program`. LibTorch's errors lose their stack trace. What could not be
