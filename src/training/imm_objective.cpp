@@ -19,23 +19,16 @@ struct ImmDraw {
   Tensor weight;
 };
 
-// The ratio η of noise to data, and its time.
-template <class T>
-T noise_ratio(const T& t) {
-  return t / (1 - t);
-}
-
-Tensor time_of_ratio(const Tensor& eta) {
-  return eta / (1 + eta);
-}
+// Its levels are the ratios η of noise to data.
+const Path kLinear{PathKind::linear};
 
 // At a uniform number in [0, 1] each: the time in [t_min, upper] above which are that many.
 Tensor time_below(const ImmOptions& options, const Tensor& upper, const Tensor& uniform) {
   if (options.times == LevelDistribution::uniform) return upper - (upper - options.t_min) * uniform;
   const LogNormal eta{options.p_mean, options.p_std};
-  const Tensor highest = lognormal_probability(eta, noise_ratio(upper));
-  const Tensor lowest = lognormal_probability(eta, torch::full_like(upper, noise_ratio(options.t_min)));
-  return time_of_ratio(lognormal_quantile(eta, highest - (highest - lowest) * uniform));
+  const Tensor highest = lognormal_probability(eta, kLinear.level(upper));
+  const Tensor lowest = lognormal_probability(eta, kLinear.level(torch::full_like(upper, options.t_min)));
+  return kLinear.time(lognormal_quantile(eta, highest - (highest - lowest) * uniform));
 }
 
 // ½ sigmoid(b − λ) (−dλ/dt) α^a/(α² + σ²) with α = 1 − t, σ = t, λ = 2 ln(α/σ)    (Eq. 14)
@@ -51,11 +44,12 @@ Tensor imm_weight(const ImmOptions& options, const Tensor& t) {
 ImmDraw draw_times(const ImmOptions& options, uint64_t seed, int64_t step, std::vector<int64_t> samples) {
   for (int64_t& sample : samples) sample -= sample % options.group;
   const Tensor first = draw_uniform(seed, step, samples);
-  const Tensor t = time_below(options, torch::full_like(first, options.t_max), first);
+  const Tensor last = torch::full_like(first, options.t_max);
+  const Tensor t = time_below(options, last, first);
   const Tensor s = time_below(options, t, 1 - draw_second_uniform(seed, step, samples));
-  const double range = noise_ratio(options.t_max) - noise_ratio(options.t_min);
-  const Tensor lower = noise_ratio(t) - range * std::exp2(-options.decrement);
-  return {t, s, time_of_ratio(torch::maximum(noise_ratio(s), lower)), imm_weight(options, t)};
+  const Tensor range = kLinear.level(last) - kLinear.level(torch::full_like(last, options.t_min));
+  const Tensor lower = kLinear.level(t) - range * std::exp2(-options.decrement);
+  return {t, s, kLinear.time(torch::maximum(kLinear.level(s), lower)), imm_weight(options, t)};
 }
 
 }  // namespace
@@ -74,7 +68,7 @@ Objective objective_of(const ImmOptions& options, const Binding& binding) {
   const Model& student = binding.student;
   const Path path = student.path();
   const uint64_t seed = binding.seed;
-  const auto level = [=](const Tensor& t) { return path.noise() * noise_ratio(t); };
+  const auto level = [=](const Tensor& t) { return path.noise() * kLinear.level(t); };
   const auto draw = [=](const TrainingBatch& batch) {
     const auto [t, s, r, weight] = draw_times(options, seed, batch.step, batch.samples);
     return draws_of(seed, batch, {path.time(level(t)), path.time(level(s)), path.time(level(r)), weight});
