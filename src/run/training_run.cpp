@@ -18,6 +18,7 @@ namespace {
 
 // Weights that come from elsewhere, and what their file says of them.
 struct Source {
+  std::string what;  // "teacher.checkpoint runs/edm"
   ResolvedWeights weights;
   ModelOptions options;
 };
@@ -27,7 +28,7 @@ std::optional<Source> open_source(const char* key, const WeightSource& named) {
   if (!named.checkpoint) return std::nullopt;
   try {
     const ResolvedWeights weights = resolve_weights(*named.checkpoint, named);
-    return Source{weights, read_weight_header(weights).options};
+    return Source{concat(key, ' ', *named.checkpoint), weights, read_weight_header(weights).options};
   } catch (const InputError& mistake) {
     throw InputError(concat(key, ' ', mistake.what()));
   }
@@ -61,10 +62,14 @@ void check_images(const std::string& what, const ImageSpec& theirs, const ImageS
                           in_words(image), ")"));
 }
 
-void check_space(const std::string& what, const ModelOptions& theirs,
-                 const std::optional<LatentSpace>& space) {
-  const std::string other = difference(theirs.latents, space);
-  if (!other.empty()) throw InputError(concat(what, ": is ", other, ", as data gives"));
+// What a student of this space starts from.
+std::optional<Source> open_start(const char* key, const WeightSource& named,
+                                 const std::optional<LatentSpace>& space) {
+  auto source = open_source(key, named);
+  if (!source) return source;
+  const std::string other = difference(source->options.latents, space);
+  if (!other.empty()) throw InputError(concat(source->what, ": is ", other, ", as data gives"));
+  return source;
 }
 
 // Of the data and their VAE; none for pixels.
@@ -272,8 +277,6 @@ std::string processes(const World& world) {
 
 }  // namespace
 
-// What a run needs, one after another.
-// NOLINTNEXTLINE(readability-function-size)
 TrainingRun::TrainingRun(const RunConfig& config, const torch::Device& device, const World& world)
     : config_(config) {
   refuse_mistakes("", [&](const Complain& complain) { validate(config, complain); });
@@ -288,21 +291,13 @@ TrainingRun::TrainingRun(const RunConfig& config, const torch::Device& device, c
   codec_ = codec_for(config_, *dataset_, device);
   const auto space = space_of(*dataset_, codec_);
   lpips_ = lpips_for(config_, method, image, space.has_value(), device);
-  const auto teacher = open_source("teacher.checkpoint", config_.teacher);
-  if (teacher) {
-    check_space(concat("teacher.checkpoint ", *config_.teacher.checkpoint), teacher->options, space);
-    load_teacher(teacher->weights, method, image, device);
-  }
+  const auto teacher = open_start("teacher.checkpoint", config_.teacher, space);
+  if (teacher) load_teacher(teacher->weights, method, image, device);
   check_label_dropout(config_, image, teacher_);
-  const auto init = open_source("init.checkpoint", config_.init);
-  if (init) check_space(concat("init.checkpoint ", *config_.init.checkpoint), init->options, space);
+  const auto init = open_start("init.checkpoint", config_.init, space);
   if (method.keeps_start) check_kept_start(config_, init.value().options, image);
   const auto& source = init ? init : teacher;
-  if (source) {
-    check_times(concat(init ? "init.checkpoint " : "teacher.checkpoint ",
-                       init ? *config_.init.checkpoint : *config_.teacher.checkpoint),
-                source->options.network, config_);
-  }
+  if (source) check_times(source->what, source->options.network, config_);
   if (!config_.model) config_.model = without_dropout(source.value().options.network);
   common_options(*config_.model).second_time = is_flow_map(*config_.parameterization);
   check_target_guidance(config_, method, image);

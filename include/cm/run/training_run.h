@@ -15,10 +15,10 @@ namespace cm {
 class TrainingRun {
  public:
   // Opens the data, builds the networks and loads the weights they start from. InputError for what validate
-  // (run_config.h) finds in a config made in C++, and for what does not
-  // fit: a data file, a network for these images, a teacher or a kept start of another shape or kind, a
-  // distance for other images, pairs that start at another σ, latents of
-  // another VAE or far from what data.latents says, a batch that the ranks of `world` can't share.
+  // (run_config.h) finds in a config made in C++, and for what does not fit: a data file, a network for these
+  // images, a teacher or a kept start of another shape or kind, a distance for other images, pairs that start
+  // at another σ, latents of another VAE or far from what data.latents says, a batch that the ranks of
+  // `world` can't share.
   TrainingRun(const RunConfig& config, const torch::Device& device, const World& world = World());
   TrainingRun(const TrainingRun&) = delete;
   TrainingRun& operator=(const TrainingRun&) = delete;
