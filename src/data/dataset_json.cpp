@@ -23,10 +23,9 @@ std::string shown(const Json& value) {
   return text.size() <= kLongest ? text : text.substr(0, kLongest) + "…";
 }
 
-Json list_in(const std::string& text, const std::string& where) {
-  Json root = parse_json(text);
+const Json& list_in(const Json& root, const std::string& where) {
   const bool has_labels = root.is_object() && root.contains("labels");
-  if (has_labels && (root["labels"].is_null() || root["labels"].is_array())) return std::move(root["labels"]);
+  if (has_labels && (root["labels"].is_null() || root["labels"].is_array())) return root["labels"];
   throw InputError(concat(where, ": ", root.is_discarded() ? "is no JSON" : "has no list \"labels\"",
                           "; expected {\"labels\": [[\"00000/img00000000.png\", 3], …]} or {\"labels\": "
                           "null}; correct or remove it"));
@@ -57,9 +56,9 @@ std::unordered_map<std::string, int64_t> classes_in(const Json& list, const std:
 
 }  // namespace
 
-std::vector<int64_t> labels_in_json(const std::string& text, const std::string& where,
+std::vector<int64_t> labels_in_json(const Json& root, const std::string& where,
                                     const std::vector<FileTree::File>& images, FileMistakes& mistakes) {
-  const Json list = list_in(text, where);
+  const Json& list = list_in(root, where);
   if (list.is_null()) return {};
   auto classes = classes_in(list, where, mistakes);
   if (mistakes.any()) return {};
@@ -90,8 +89,7 @@ std::string json_of_labels(const std::vector<LabelledFile>& files, bool has_clas
   return json_text(root);
 }
 
-std::optional<LatentOrigin> latent_origin_in_json(const std::string& text, const std::string& where) {
-  const Json root = parse_json(text);
+std::optional<LatentOrigin> latent_origin_in_json(const Json& root, const std::string& where) {
   if (!root.is_object() || !root.contains(kOriginKey)) return std::nullopt;
   LatentOrigin origin;
   set_from_json(root.at(kOriginKey), concat(where, ": ", kOriginKey), origin);

@@ -115,7 +115,8 @@ std::vector<int64_t> labels_by_folder(const FileTree& images, FileMistakes& mist
 
 std::vector<int64_t> labels_of(const FileTree& images, const Sorted& files, FileMistakes& mistakes) {
   if (files.labels) {
-    return labels_in_json(images.read(*files.labels), images.where(*files.labels), images.files, mistakes);
+    const Json root = parse_json(images.read(*files.labels));
+    return labels_in_json(root, images.where(*files.labels), images.files, mistakes);
   }
   if (files.labels_deeper) {
     throw InputError(concat(

@@ -138,10 +138,10 @@ LatentDataset::LatentDataset(const std::filesystem::path& path, const LatentOpti
   log_left_out(tree, "latents", sorted.others, "that are no latents");
   std::optional<LatentOrigin> origin;
   if (sorted.labels) {
-    const std::string text = tree.read(*sorted.labels);
+    const Json root = parse_json(tree.read(*sorted.labels));
     const std::string where = tree.where(*sorted.labels);
-    if (labels) labels_ = labels_in_json(text, where, tree.files, mistakes);
-    origin = latent_origin_in_json(text, where);
+    if (labels) labels_ = labels_in_json(root, where, tree.files, mistakes);
+    origin = latent_origin_in_json(root, where);
   }
   mistakes.throw_if_any(path.string());
   if (!labels_.empty()) classes_ = std::ranges::max(labels_) + 1;

@@ -13,7 +13,7 @@ std::vector<std::string> dataset_json_seeds() {
 void read_dataset_json(const std::string& input) {
   const std::vector<FileTree::File> images = {{"00000/img0.png"}, {"b.png"}};
   FileMistakes mistakes;
-  const std::vector<int64_t> labels = labels_in_json(input, "dataset.json", images, mistakes);
+  const std::vector<int64_t> labels = labels_in_json(parse_json(input), "dataset.json", images, mistakes);
   mistakes.throw_if_any("dataset.json");
   require(labels.empty() || labels.size() == images.size(), "each image has a label, or none");
 }
