@@ -8,8 +8,7 @@
 int main(int argc, char** argv) {
   CLI::App app(
       "Writes the images that a configuration trains on: samples.npz and grid.png, or a zip to train on, of "
-      "the "
-      "images or of their latents.",
+      "the images or of their latents.",
       "cm-data");
   cm::DataCommand command;
   app.add_option("--config", command.config, "YAML file of a training run (see configs/)")

@@ -15,8 +15,6 @@
 namespace cm {
 namespace {
 
-constexpr int64_t kSmallestTile = 4;
-
 // A VAE's folder, and what names it.
 struct NamedVae {
   std::string folder;
@@ -51,7 +49,7 @@ void add_vae_options(CLI::App& app, VaeOptions& options) {
   add_number_option(app, "--vae-tile", options.tile,
                     "decode larger latents in tiles of this side, in latents, which takes less memory and "
                     "makes slightly other images",
-                    within(kSmallestTile, kLargestSide));
+                    within(kTileUnit, kLargestSide));
 }
 
 ImageCodec CodecOpener::open(const ResolvedWeights& weights, const ModelOptions& model) {

@@ -11,7 +11,6 @@ namespace cm {
 namespace {
 
 constexpr size_t kMostAutoencoderLevels = 12;
-constexpr int64_t kTileUnit = 4;  // tiles share a quarter
 constexpr double kLeastLogVariance = -30;
 constexpr double kMostLogVariance = 20;
 

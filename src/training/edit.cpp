@@ -81,8 +81,7 @@ void check_space(const EditRequest& request, const ModelOptions& model) {
       if (request.add_noise || request.noise) return;
       throw InputError(
           "denoise takes noise from a picture's pixels, and this checkpoint is a model of latents, whose "
-          "noise "
-          "is another; let --add-noise put it into the latents, or use a model of pixels");
+          "noise is another; let --add-noise put it into the latents, or use a model of pixels");
     case EditTask::stroke:
     case EditTask::interpolate:
       return;

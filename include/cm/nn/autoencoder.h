@@ -60,13 +60,16 @@ struct LatentMoments {
   Tensor std;
 };
 
+// Tiles share a quarter.
+inline constexpr int64_t kTileUnit = 4;
+
 // How much is decoded at once, which bounds the memory that it takes.
 struct DecodingLimits {
   // Images; their number changes nothing else.
   std::optional<int64_t> images = std::nullopt;
-  // Side of a tile in latents, a multiple of 4. Larger latents are decoded tile by tile, each a quarter over
-  // the one before and blended with it there: another image than the whole, since each tile is normalised,
-  // and attends, by itself.
+  // Side of a tile in latents, a multiple of kTileUnit. Larger latents are decoded tile by tile, each a
+  // quarter over the one before and blended with it there: another image than the whole, since each tile is
+  // normalised, and attends, by itself.
   std::optional<int64_t> tile = std::nullopt;
 };
 
