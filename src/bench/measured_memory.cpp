@@ -73,9 +73,10 @@ PassMemory measured_network(Network& network, const ImageSpec& image, int64_t ba
   return measured_pass([&] { return network.forward(x, {time, labels, second_time}, key); });
 }
 
-MeasuredStep measured_step(const BenchCase& bench_case, ObjectiveKind objective) {
+MeasuredStep measured_step(const BenchCase& bench_case, ObjectiveKind objective, const World& world,
+                           Shard shard) {
   const Metered metered;
-  TrainingBench bench(bench_case, objective, torch::kCPU);
+  TrainingBench bench(bench_case, objective, torch::kCPU, world, shard);
   const double batches = static_cast<double>(TrainingBench::kBatches) * bytes_of_batch(bench_case);
   MeasuredStep found;
   found.state = metered().held() - batches;

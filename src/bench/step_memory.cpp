@@ -25,6 +25,19 @@ double peak_of_passes(const StepSetup& setup, const NetworkSizes& student) {
   return std::max(pass.training_peak, pass.inference_peak);
 }
 
+// What a rank has of the state that is cut.
+void cut(StepMemory& memory, const StepSetup& setup) {
+  TORCH_CHECK(setup.ranks >= 1, "there must be a rank, got ", setup.ranks);
+  const auto ranks = static_cast<double>(setup.ranks);
+  if (setup.shard == Shard::none || setup.ranks == 1) return;
+  memory.moments /= ranks;
+  memory.averages /= ranks;
+  if (setup.shard != Shard::gradients) return;
+  constexpr double kUnderWay = (GradientSum::kInFlight + 1) * ParameterShards::kBucketBytes;
+  memory.under_way = std::min(memory.gradients, kUnderWay);
+  memory.gradients /= ranks;
+}
+
 }  // namespace
 
 StepSetup step_setup(const RunConfig& config, const ImageSpec& image) {
@@ -39,7 +52,8 @@ StepSetup step_setup(const RunConfig& config, const ImageSpec& image) {
           .teacher = method.needs_teacher || method.keeps_start,
           .tangent = method.derivative == Derivative::tangent,
           .lpips = method.distance && method.distance->kind == Distance::lpips,
-          .averages = static_cast<int64_t>(config.ema.rates.size() + config.ema.power_stds.size())};
+          .averages = static_cast<int64_t>(config.ema.rates.size() + config.ema.power_stds.size()),
+          .shard = config.train.shard};
 }
 
 StepMemory step_memory(const StepSetup& setup) {
@@ -56,6 +70,7 @@ StepMemory step_memory(const StepSetup& setup) {
   if (setup.target) memory.target = network;
   if (setup.teacher) memory.teacher = network - saved;
   memory.averages = static_cast<double>(setup.averages) * network;
+  cut(memory, setup);
   if (setup.lpips) memory.lpips = kFp32 * static_cast<double>(lpips_sizes(setup.image.size).parameters);
   const auto scaled = static_cast<double>(student.scaled_weights);
   memory.cast = kFp32 * scaled;
@@ -72,14 +87,15 @@ int64_t StepMemory::largest_batch(double bytes) const {
   return std::max<int64_t>(0, static_cast<int64_t>((bytes - state()) / peak_of_image));
 }
 
-double all_reduce_bytes(double parameters, int64_t ranks) {
+double step_bytes(double parameters, int64_t ranks, Shard shard, int64_t micro_batches) {
   TORCH_CHECK(ranks >= 1, "there must be a rank, got ", ranks);
   const auto p = static_cast<double>(ranks);
-  return 2 * (p - 1) / p * kFp32 * (parameters + 1);
+  const double half = (p - 1) / p * kFp32 * parameters;
+  return half * static_cast<double>(1 + (shard == Shard::gradients ? micro_batches : 1));
 }
 
-double broadcast_bytes(const StepMemory& memory) {
-  return memory.weights + memory.moments + memory.target + memory.averages;
+double broadcast_bytes(const StepMemory& memory, Shard shard) {
+  return memory.weights + memory.target + (shard == Shard::none ? memory.moments + memory.averages : 0);
 }
 
 }  // namespace cm

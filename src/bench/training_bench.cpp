@@ -2,6 +2,8 @@
 
 #include <unistd.h>
 
+#include <atomic>
+
 #include "cm/base/random.h"
 #include "cm/base/text.h"
 #include "cm/io/image.h"
@@ -57,7 +59,8 @@ Batch random_batch(const ImageSpec& image, int64_t size, uint32_t step) {
 }
 
 std::filesystem::path folder_for_the_log() {
-  const auto folder = std::filesystem::temp_directory_path() / concat("cm-bench-", getpid());
+  static std::atomic<int> number = 0;  // ranks may be threads of one process
+  const auto folder = std::filesystem::temp_directory_path() / concat("cm-bench-", getpid(), "-", number++);
   std::filesystem::create_directories(folder);
   return folder;
 }
@@ -78,11 +81,13 @@ Model random_model(const ModelOptions& options, const torch::Device& device, uin
 }
 
 TrainingBench::TrainingBench(const BenchCase& bench_case, ObjectiveKind objective,
-                             const torch::Device& device)
+                             const torch::Device& device, const World& world, Shard shard)
     : config_(config_of(bench_case, objective)),
       student_(random_model(model_options_of(bench_case, *config_.parameterization), device, kStudentSeed)),
       folder_(folder_for_the_log()),
       log_(std::make_unique<RunLog>(folder_, 0)) {
+  config_.train.batch_size *= world.size();
+  config_.train.shard = shard;
   const Method method = method_of(config_);
   if (method.has_target) target_ = student_.frozen_copy(student_.options());
   if (method.needs_teacher) {
@@ -100,7 +105,7 @@ TrainingBench::TrainingBench(const BenchCase& bench_case, ObjectiveKind objectiv
   if (start_) start_->hold_in(bench_case.dtype);
   trainer_ =
       std::make_unique<Trainer>(config_.train, config_.optimizer, config_.ema, objective_of(config_, models),
-                                student_, target_ ? &*target_ : nullptr);
+                                student_, target_ ? &*target_ : nullptr, world);
   for (int64_t i = 0; i < kBatches; ++i) {
     batches_.push_back(random_batch(student_.options().image, bench_case.batch, static_cast<uint32_t>(i)));
   }

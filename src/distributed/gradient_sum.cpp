@@ -3,6 +3,7 @@
 #include <torch/csrc/autograd/function_hook.h>
 #include <torch/csrc/autograd/variable.h>
 
+#include <functional>
 #include <optional>
 
 namespace cm {
@@ -22,138 +23,162 @@ struct Hook : autograd::PostAccumulateGradHook {
 
 struct GradientSum::State {
   struct Bucket {
-    Tensor buffer;        // fp32 [n]: gradients end to end; behind those of the last bucket, the loss
-    int64_t missing = 0;  // gradients that have not come yet
+    std::vector<size_t> members;  // parameters
+    Tensor buffer;                // fp32 [n]: gradients; undefined between passes, where gradients are cut
+    Tensor own;                   // this rank's part of the sum; undefined where nothing is cut
+    bool summed = false;          // `own` has a sum of this step
+    size_t missing = 0;           // gradients of this pass that have not come yet
+    Tensor received;              // the part of a pass
     std::optional<Pending> sent;
   };
 
-  // A parameter's place in its bucket.
-  struct Slot {
-    size_t bucket = 0;
-    Tensor view;  // in the parameter's shape
-    bool filled = false;
-  };
-
-  World world;
-  std::vector<Tensor> parameters;
-  std::vector<Slot> slots;  // one a parameter
+  const ParameterShards& shards;
   std::vector<Bucket> buckets;
-  bool active = false;  // between begin and finish
-  size_t next = 0;      // the bucket to send next
+  // Of each parameter: its gradient lies in its bucket; it came in this pass; there is one in this step.
+  std::vector<bool> in_bucket, came, has_gradient;
+  bool sends = false;  // this pass does
+  size_t next = 0;     // the bucket to send next
 
-  void lay_out(int64_t bucket_bytes);
-  void add_bucket(const std::vector<size_t>& members, int64_t more);
-  void take(size_t index);
+  explicit State(const ParameterShards& of);
+  bool cuts_gradients() const { return shards.shard() == Shard::gradients; }
+  Tensor& gradient(size_t parameter) const {
+    Tensor handle = shards.parameters()[parameter];  // of the same tensor
+    return handle.mutable_grad();
+  }
+  void move_to_bucket(size_t parameter);
+  void take(size_t parameter);
   void send_full();
-  Tensor loss() const { return buckets.back().buffer.narrow(0, buckets.back().buffer.size(0) - 1, 1); }
+  void send(Bucket& bucket);
+  void receive(Bucket& bucket);
+  void begin_pass(bool is_last);
+  void end_pass();
+  void hand_over();
 };
 
-void GradientSum::State::lay_out(int64_t bucket_bytes) {
-  const int64_t capacity = bucket_bytes / static_cast<int64_t>(sizeof(float));
-  std::vector<size_t> members;
-  int64_t numbers = 0;
-  for (size_t i = parameters.size(); i-- > 0;) {
-    if (!members.empty() && numbers + parameters[i].numel() > capacity) {
-      add_bucket(members, /*more=*/0);
-      members.clear();
-      numbers = 0;
-    }
-    members.push_back(i);
-    numbers += parameters[i].numel();
+GradientSum::State::State(const ParameterShards& of)
+    : shards(of),
+      buckets(of.layout().buckets()),
+      in_bucket(of.parameters().size()),
+      came(of.parameters().size()),
+      has_gradient(of.parameters().size()) {
+  const auto options = shards.parameters().front().options().requires_grad(false);
+  for (size_t i = shards.parameters().size(); i-- > 0;) {
+    buckets[shards.layout().place(i).bucket].members.push_back(i);
   }
-  add_bucket(members, /*more=*/1);
+  for (size_t b = 0; b < buckets.size(); ++b) {
+    const int64_t size = shards.layout().size(b);
+    if (!cuts_gradients()) buckets[b].buffer = torch::zeros({size}, options);
+    if (shards.shard() == Shard::optimizer) buckets[b].own = part_of_rank(buckets[b].buffer, shards.world());
+    if (cuts_gradients()) buckets[b].own = torch::zeros({size / shards.world().size()}, options);
+  }
 }
 
-void GradientSum::State::add_bucket(const std::vector<size_t>& members, int64_t more) {
-  int64_t size = more;
-  for (const size_t i : members) size += parameters[i].numel();
-  Bucket bucket;
-  bucket.buffer = torch::zeros({size}, parameters.front().options().requires_grad(false));
-  int64_t first = 0;
-  for (const size_t i : members) {
-    const int64_t count = parameters[i].numel();
-    slots[i].bucket = buckets.size();
-    slots[i].view = bucket.buffer.narrow(0, first, count).view(parameters[i].sizes());
-    first += count;
-  }
-  buckets.push_back(std::move(bucket));
+void GradientSum::State::move_to_bucket(size_t parameter) {
+  const auto [index, first] = shards.layout().place(parameter);
+  Bucket& bucket = buckets[index];
+  if (!bucket.buffer.defined())
+    bucket.buffer = torch::zeros({shards.layout().size(index)}, bucket.own.options());
+  Tensor& gradient = this->gradient(parameter);
+  const Tensor place = bucket.buffer.narrow(0, first, gradient.numel()).view(gradient.sizes());
+  place.copy_(gradient);
+  gradient = place;
+  in_bucket[parameter] = true;
+  has_gradient[parameter] = true;
 }
 
-// A parameter's gradient has been added up: moves it into its bucket. One that comes a second time (a block
-// that is recomputed twice) was added in place, which is too late only when the bucket is gone.
-void GradientSum::State::take(size_t index) {
-  if (!active) return;
+// A parameter's gradient has been added up: in place, where it lies in its bucket already, as that of an
+// earlier pass does, or of a block that is recomputed twice. That is too late when the bucket is gone.
+void GradientSum::State::take(size_t parameter) {
   const torch::NoGradGuard guard;
-  Slot& slot = slots[index];
-  Bucket& bucket = buckets[slot.bucket];
-  TORCH_CHECK(!bucket.sent, "a gradient changed after it was sent to the other ranks");
-  if (slot.filled) return;
-  slot.view.copy_(parameters[index].grad());
-  parameters[index].mutable_grad() = slot.view;
-  slot.filled = true;
-  --bucket.missing;
+  const size_t bucket = shards.layout().place(parameter).bucket;
+  TORCH_CHECK(!sends || bucket >= next, "a gradient changed after it was sent to the other ranks");
+  if (!in_bucket[parameter]) move_to_bucket(parameter);
+  if (!sends || came[parameter]) return;
+  came[parameter] = true;
+  --buckets[bucket].missing;
   send_full();
 }
 
 void GradientSum::State::send_full() {
-  for (; next < buckets.size() && buckets[next].missing == 0; ++next) {
-    buckets[next].sent = world.begin_all_reduce_sum(buckets[next].buffer);
+  for (; next < buckets.size() && buckets[next].missing == 0; ++next) send(buckets[next]);
+}
+
+void GradientSum::State::send(Bucket& bucket) {
+  if (!bucket.own.defined()) {
+    bucket.sent = shards.world().begin_all_reduce_sum(bucket.buffer);
+    return;
+  }
+  for (const size_t i : bucket.members) {
+    gradient(i) = Tensor();
+    in_bucket[i] = false;
+  }
+  if (!bucket.buffer.defined()) return;  // no gradient of this pass is in it
+  bucket.received = bucket.summed ? torch::empty_like(bucket.own) : bucket.own;
+  bucket.sent = shards.world().begin_reduce_scatter_sum(bucket.buffer, bucket.received);
+  if (next >= kInFlight) receive(buckets[next - kInFlight]);
+}
+
+void GradientSum::State::receive(Bucket& bucket) {
+  if (!bucket.sent) return;
+  bucket.sent->wait();
+  bucket.sent.reset();
+  if (!bucket.own.defined()) return;
+  if (bucket.summed) bucket.own.add_(bucket.received);
+  bucket.summed = true;
+  bucket.received = Tensor();
+  if (cuts_gradients()) bucket.buffer = Tensor();
+}
+
+void GradientSum::State::begin_pass(bool is_last) {
+  sends = is_last || cuts_gradients();
+  came.assign(came.size(), false);
+  for (Bucket& bucket : buckets) bucket.missing = bucket.members.size();
+  next = 0;
+}
+
+void GradientSum::State::end_pass() {
+  if (!sends) return;
+  const torch::NoGradGuard guard;
+  for (Bucket& bucket : buckets) bucket.missing = 0;  // what did not come has not changed in this pass
+  send_full();
+  for (Bucket& bucket : buckets) receive(bucket);
+  sends = false;
+}
+
+// This rank's parts of the sums become the gradients of its parts of the parameters.
+void GradientSum::State::hand_over() {
+  for (size_t k = 0; k < shards.pieces().size(); ++k) {
+    const ParameterShards::Piece& piece = shards.pieces()[k];
+    const Tensor& sum = buckets[shards.layout().place(piece.parameter).bucket].own;
+    Tensor part = shards.own()[k];
+    part.mutable_grad() = has_gradient[piece.parameter] ? sum.narrow(0, piece.in_own, piece.count) : Tensor();
   }
 }
 
-GradientSum::GradientSum(World world, std::vector<Tensor> parameters, int64_t bucket_bytes)
-    : state_(std::make_unique<State>()) {
-  TORCH_CHECK(!parameters.empty(), "there are no gradients to sum");
-  state_->world = std::move(world);
-  state_->parameters = std::move(parameters);
-  state_->slots.resize(state_->parameters.size());
-  for (const Tensor& parameter : state_->parameters) {
-    TORCH_CHECK(parameter.is_leaf() && parameter.scalar_type() == torch::kFloat32 &&
-                    parameter.device() == state_->parameters.front().device(),
-                "gradients are summed of leaf tensors in fp32 on one device");
-  }
-  state_->lay_out(bucket_bytes);
-  for (size_t i = 0; i < state_->parameters.size(); ++i) {
+GradientSum::GradientSum(const ParameterShards& shards) : state_(std::make_unique<State>(shards)) {
+  for (size_t i = 0; i < shards.parameters().size(); ++i) {
     autograd::impl::set_post_acc_grad_hooks(
-        state_->parameters[i], std::make_unique<Hook>([state = state_.get(), i] { state->take(i); }));
+        shards.parameters()[i], std::make_unique<Hook>([state = state_.get(), i] { state->take(i); }));
   }
 }
 
 GradientSum::~GradientSum() {
-  for (const Tensor& parameter : state_->parameters) {
+  for (const Tensor& parameter : state_->shards.parameters()) {
     autograd::impl::set_post_acc_grad_hooks(parameter, nullptr);
   }
 }
 
-void GradientSum::begin(const Tensor& loss) {
-  for (State::Slot& slot : state_->slots) slot.filled = false;
-  for (State::Bucket& bucket : state_->buckets) {
-    bucket.missing = 0;
-    bucket.sent.reset();
-  }
-  for (const State::Slot& slot : state_->slots) ++state_->buckets[slot.bucket].missing;
-  state_->next = 0;
-  no_grad([&] { state_->loss().copy_(loss.reshape({1})); });
-  state_->active = true;
+void GradientSum::begin(bool is_last) {
+  state_->end_pass();
+  state_->begin_pass(is_last);
 }
 
-Tensor GradientSum::finish() {
-  State& state = *state_;
-  state.active = false;
-  const torch::NoGradGuard guard;
-  // Gradients that the last backward pass did not touch: what earlier ones left, or none.
-  for (size_t i = 0; i < state.slots.size(); ++i) {
-    if (state.slots[i].filled) continue;
-    Tensor& gradient = state.parameters[i].mutable_grad();
-    if (gradient.defined()) {
-      state.slots[i].view.copy_(gradient);
-      gradient = state.slots[i].view;
-    }
-    --state.buckets[state.slots[i].bucket].missing;
-  }
-  state.send_full();
-  for (State::Bucket& bucket : state.buckets) bucket.sent->wait();
-  return state.loss().reshape({}).clone();
+void GradientSum::finish() {
+  state_->end_pass();
+  if (state_->shards.shard() != Shard::none) state_->hand_over();
+  state_->in_bucket.assign(state_->in_bucket.size(), false);
+  state_->has_gradient.assign(state_->has_gradient.size(), false);
+  for (State::Bucket& bucket : state_->buckets) bucket.summed = false;
 }
 
 }  // namespace cm

@@ -88,6 +88,45 @@ Pending World::begin_all_reduce_sum(const Tensor& tensor) const {
   return Pending([group = group_, work] { group->guarded([&] { work->wait(); }); });
 }
 
+// Gloo's own reduce-scatter sums all of it on every rank, so its parts are exchanged, which sends half of
+// that, and summed here.
+Pending World::begin_reduce_scatter_sum(const Tensor& whole, const Tensor& own) const {
+  if (!group_) {
+    no_grad([&] { own.copy_(whole); });
+    return Pending({});
+  }
+  c10::intrusive_ptr<c10d::Work> work;
+  Tensor sent = whole;
+  Tensor received = whole.is_cpu() ? torch::empty_like(whole) : own;
+  group_->guarded([&] {
+    if (!whole.is_cpu()) {
+      work = group_->on_gpu->_reduce_scatter_base(received, sent);
+      return;
+    }
+    std::vector<int64_t> equal_parts;
+    work = group_->on_cpu->alltoall_base(received, sent, equal_parts, equal_parts);
+  });
+  return Pending([group = group_, work, received, own] {
+    group->guarded([&] { work->wait(); });
+    if (!own.is_cpu()) return;
+    const torch::NoGradGuard guard;
+    Tensor sum = own;
+    torch::sum_out(sum, received.view({-1, own.size(0)}), 0);
+  });
+}
+
+Pending World::begin_all_gather(const Tensor& own, const Tensor& whole) const {
+  if (!group_) {
+    no_grad([&] { whole.copy_(own); });
+    return Pending({});
+  }
+  Tensor all = whole;
+  Tensor mine = own;
+  c10::intrusive_ptr<c10d::Work> work;
+  group_->guarded([&] { work = group_->backend_of(whole)->_allgather_base(all, mine); });
+  return Pending([group = group_, work] { group->guarded([&] { work->wait(); }); });
+}
+
 void World::all_reduce_sum(const Tensor& tensor) const {
   begin_all_reduce_sum(tensor).wait();
 }

@@ -16,18 +16,18 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Copies what named_like stored back into `values`.
+// Copies what is stored under the names of the first parameters into `values`, a list like own_of() of them.
 void restore_named(const std::vector<std::string>& names, const fs::path& path, const NamedTensors& stored,
-                   const std::string& prefix, const std::vector<Tensor>& values) {
-  const torch::NoGradGuard guard;
-  for (const auto& [name, tensor] : named_like(names, values, prefix)) {
-    const auto found = stored.find(name);
-    if (found == stored.end() || found->second.sizes() != tensor.sizes()) {
-      throw InputError(concat(path.string(), ": ", name,
+                   const std::string& prefix, const ParameterShards& shards,
+                   const std::vector<Tensor>& values) {
+  for (size_t i = 0; i < names.size(); ++i) {
+    const auto found = stored.find(prefix + names[i]);
+    if (found == stored.end() || found->second.sizes() != shards.parameters()[i].sizes()) {
+      throw InputError(concat(path.string(), ": ", prefix, names[i],
                               " is missing or of another shape: the checkpoint belongs to another network; "
                               "resume with the configuration of that run"));
     }
-    tensor.copy_(found->second);
+    shards.scatter(i, found->second, values);
   }
 }
 
@@ -122,7 +122,8 @@ void load_checkpoint(const fs::path& checkpoint, Trainer& trainer) {
     const AverageState& average = averages.states()[i];
     const fs::path path = checkpoint / average_name(average);
     const SafetensorsFile file = load_safetensors(path);
-    restore_named(parameter_names(student.network()), path, file.tensors, "", averages.average(i));
+    restore_named(parameter_names(student.network()), path, file.tensors, "", trainer.shards(),
+                  averages.average(i));
     const int64_t updates = steps_in_stage(state);
     averages.restore(i, state_of(file.metadata, path, updates).start_share, updates);
   }
@@ -133,8 +134,8 @@ void load_checkpoint(const fs::path& checkpoint, Trainer& trainer) {
   const fs::path path = checkpoint / kOptimizer;
   const NamedTensors moments = load_safetensors(path).tensors;
   const auto names = trained_names(trainer);
-  restore_named(names, path, moments, kFirstMoment, trainer.optimizer().first_moments());
-  restore_named(names, path, moments, kSecondMoment, trainer.optimizer().second_moments());
+  restore_named(names, path, moments, kFirstMoment, trainer.shards(), trainer.optimizer().first_moments());
+  restore_named(names, path, moments, kSecondMoment, trainer.shards(), trainer.optimizer().second_moments());
   trainer.optimizer().set_updates(state.value("optimizer_updates", int64_t{0}));
   trainer.set_skipped(state.value("skipped", int64_t{0}));
   if (trainer.loss_scale() != nullptr && state.contains("loss_scale")) {

@@ -27,6 +27,7 @@ struct TensorFile {
   std::string name;
   NamedTensors tensors;
   Metadata metadata;
+  bool is_copied = false;  // nobody writes to its tensors but for those on a device
 };
 
 struct Checkpoint {
@@ -47,10 +48,44 @@ std::string state_text(Trainer& trainer) {
   return json_text(state, 2) + "\n";
 }
 
-// Its tensors are the trainer's own.
-Checkpoint checkpoint_of(Trainer& trainer) {
+// A list of state that may be cut into parts, as whole tensors of the first `count` parameters: the trainer's
+// own or, where it is cut, copies on rank 0's host and nothing on the others.
+std::vector<Tensor> whole(const ParameterShards& shards, const std::vector<Tensor>& parts, size_t count) {
+  if (shards.shard() == Shard::none) return parts;
+  std::vector<Tensor> tensors(shards.world().is_first() ? count : 0);
+  shards.gather(parts, count, [&](size_t i, const Tensor& tensor) {
+    if (!tensors.empty())
+      tensors[i] = tensor.to(torch::kCPU, tensor.scalar_type(), /*non_blocking=*/false, /*copy=*/true);
+  });
+  return tensors;
+}
+
+std::vector<Tensor> whole_average(Trainer& trainer, size_t index) {
+  return whole(trainer.shards(), trainer.averages().average(index), trainer.student().parameters().size());
+}
+
+struct WholeState {
+  std::vector<std::vector<Tensor>> averages;
+  std::vector<Tensor> first_moments;
+  std::vector<Tensor> second_moments;
+};
+
+WholeState whole_state(Trainer& trainer) {
+  const ParameterShards& shards = trainer.shards();
+  WholeState state;
+  for (size_t i = 0; i < trainer.averages().states().size(); ++i) {
+    state.averages.push_back(whole_average(trainer, i));
+  }
+  state.first_moments = whole(shards, trainer.optimizer().first_moments(), shards.parameters().size());
+  state.second_moments = whole(shards, trainer.optimizer().second_moments(), shards.parameters().size());
+  return state;
+}
+
+// Its tensors are the trainer's own, or those of `whole`.
+Checkpoint checkpoint_of(Trainer& trainer, const WholeState& whole) {
   const Model& student = trainer.student();
   const ModelOptions options = trainer.weight_options();
+  const bool is_copied = trainer.shards().shard() != Shard::none;
   Checkpoint checkpoint{.step = trainer.steps_done(), .files = {}, .state = state_text(trainer)};
   auto& files = checkpoint.files;
   files.push_back({kModel, student.named_weights(), weight_metadata(options)});
@@ -60,17 +95,16 @@ Checkpoint checkpoint_of(Trainer& trainer) {
   if (const Model* teacher = trainer.stage_teacher()) {
     files.push_back({kTeacher, teacher->named_weights(), weight_metadata(teacher->options())});
   }
-  const EmaSet& averages = trainer.averages();
-  for (size_t i = 0; i < averages.states().size(); ++i) {
-    const AverageState& state = averages.states()[i];
-    files.push_back(
-        {average_name(state), student.named_weights(averages.average(i)), weight_metadata(options, state)});
+  for (size_t i = 0; i < whole.averages.size(); ++i) {
+    const AverageState& state = trainer.averages().states()[i];
+    files.push_back({average_name(state), student.named_weights(whole.averages[i]),
+                     weight_metadata(options, state), is_copied});
   }
   if (trainer.learned() != nullptr) files.push_back({kLearned, weights_of(*trainer.learned()), {}});
   const auto names = trained_names(trainer);
-  NamedTensors moments = named_like(names, trainer.optimizer().first_moments(), kFirstMoment);
-  moments.merge(named_like(names, trainer.optimizer().second_moments(), kSecondMoment));
-  files.push_back({kOptimizer, std::move(moments), {}});
+  NamedTensors moments = named_like(names, whole.first_moments, kFirstMoment);
+  moments.merge(named_like(names, whole.second_moments, kSecondMoment));
+  files.push_back({kOptimizer, std::move(moments), {}, is_copied});
   return checkpoint;
 }
 
@@ -89,6 +123,7 @@ c10::Event copy_to_host(Checkpoint& checkpoint, const torch::Device& device, std
   size_t next = 0;
   for (TensorFile& file : checkpoint.files) {
     for (auto& [name, tensor] : file.tensors) {
+      if (file.is_copied && tensor.is_cpu()) continue;
       if (next == host.size()) host.emplace_back();
       Tensor& copy = host[next++];
       if (!copy.defined() || copy.sizes() != tensor.sizes() || copy.dtype() != tensor.dtype()) {
@@ -117,14 +152,13 @@ void write(const fs::path& checkpoints, const Checkpoint& checkpoint, const std:
 }
 
 // Only parameters are rounded: a network's frequencies would not stand it, and are few.
-TensorFile snapshot_of(Trainer& trainer, size_t index) {
+TensorFile snapshot_of(Trainer& trainer, size_t index, const std::vector<Tensor>& average) {
   const torch::NoGradGuard guard;
   const AverageState& state = trainer.averages().states()[index];
   const auto type =
       trainer.ema_options().snapshot_type == SnapshotType::fp16 ? torch::kFloat16 : torch::kFloat32;
   TensorFile file{snapshot_name(trainer.steps_done(), *state.power_std),
-                  trainer.student().named_weights(trainer.averages().average(index)),
-                  weight_metadata(trainer.weight_options(), state)};
+                  trainer.student().named_weights(average), weight_metadata(trainer.weight_options(), state)};
   const auto names = parameter_names(trainer.student().network());
   const std::set<std::string> rounded(names.begin(), names.end());
   for (auto& [name, tensor] : file.tensors) {
@@ -173,6 +207,8 @@ CheckpointWriter::~CheckpointWriter() {
 
 void CheckpointWriter::save(Trainer& trainer) {
   const double start = seconds_now();
+  const WholeState whole = whole_state(trainer);
+  if (!trainer.world().is_first()) return;
   finish_checkpoint();
   if (const double waited = seconds_now() - start; waited > kNoticeableWait) {
     log_warning(concat("step ", trainer.steps_done(), " waited ", human_duration(waited),
@@ -180,7 +216,7 @@ void CheckpointWriter::save(Trainer& trainer) {
   }
   const fs::path checkpoints = run_ / kRunCheckpoints;
   create_in_run(checkpoints);
-  Checkpoint checkpoint = checkpoint_of(trainer);
+  Checkpoint checkpoint = checkpoint_of(trainer, whole);
   std::vector<int64_t> steps = saved_steps(checkpoints);
   if (std::ranges::find(steps, checkpoint.step) == steps.end()) steps.push_back(checkpoint.step);
   std::ranges::sort(steps);
@@ -207,13 +243,16 @@ void CheckpointWriter::save(Trainer& trainer) {
 void CheckpointWriter::save_snapshots(Trainer& trainer) {
   const double start = seconds_now();
   finish();
-  const fs::path folder = run_ / kRunAverages;
-  create_in_run(folder);
   std::vector<TensorFile> files;
   const auto& states = trainer.averages().states();
   for (size_t i = 0; i < states.size(); ++i) {
-    if (states[i].power_std) files.push_back(snapshot_of(trainer, i));
+    if (!states[i].power_std) continue;
+    const std::vector<Tensor> average = whole_average(trainer, i);
+    if (trainer.world().is_first()) files.push_back(snapshot_of(trainer, i, average));
   }
+  if (!trainer.world().is_first()) return;
+  const fs::path folder = run_ / kRunAverages;
+  create_in_run(folder);
   snapshots_ = std::async(std::launch::async, [=, files = std::move(files)] {
     for (const TensorFile& file : files) save_safetensors(folder / file.name, file.tensors, file.metadata);
   });

@@ -1,4 +1,5 @@
-// Writes a run's checkpoints, and snapshots of its averages, while training goes on.
+// Writes a run's checkpoints, and snapshots of its averages, while training goes on. All ranks save together:
+// rank 0 writes, the others give it their parts of what is cut, so that the files are those of one process.
 //
 //   RUN/checkpoints/step-00001000/{model,optimizer,ema-RATE,power-STD}.safetensors, state.json
 //   and where the method has them: target.safetensors; teacher.safetensors, where stages change the teacher;

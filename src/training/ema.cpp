@@ -52,9 +52,10 @@ EmaSet::EmaSet(const EmaOptions& options, std::vector<Tensor> parameters)
     : warmup_(options.warmup), parameters_(std::move(parameters)) {
   for (const double rate : options.rates) states_.push_back({.rate = rate});
   for (const double std : options.power_stds) states_.push_back({.power_std = std});
+  const torch::Device device = parameters_.empty() ? torch::kCPU : parameters_.front().device();
   for (const AverageState& state : states_) {
     current_rates_.push_back(state.rate);
-    device_rates_.push_back(number_on(parameters_.front().device(), torch::kFloat64, state.rate));
+    device_rates_.push_back(number_on(device, torch::kFloat64, state.rate));
     auto& average = averages_.emplace_back();
     for (const auto& parameter : parameters_) average.push_back(parameter.detach().clone());
   }
@@ -74,6 +75,7 @@ void EmaSet::begin_update(int64_t k) {
 }
 
 void EmaSet::update(std::vector<MovingAverage> others, const Tensor& usable) {
+  if (parameters_.empty()) return;
   for (size_t i = 0; i < averages_.size(); ++i) others.push_back({averages_[i], device_rates_[i]});
   update_averages(others, parameters_, usable);
 }

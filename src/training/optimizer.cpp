@@ -92,7 +92,8 @@ void Optimizer::zero_grad() {
 }
 
 Tensor gradient_norm(const std::vector<Tensor>& parameters) {
-  return norm_of(gradients_of(parameters));
+  const auto gradients = gradients_of(parameters);
+  return gradients.empty() ? torch::zeros_like(parameters.front()).sum() : norm_of(gradients);
 }
 
 Tensor clip_factor(const Tensor& norm, double clip) {

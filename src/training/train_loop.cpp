@@ -8,8 +8,8 @@
 #include "cm/base/log.h"
 #include "cm/base/progress.h"
 #include "cm/base/text.h"
+#include "cm/distributed/agreement.h"
 #include "cm/distributed/spread.h"
-#include "cm/distributed/stop_agreement.h"
 #include "cm/io/image.h"
 #include "cm/training/checkpoint.h"
 #include "cm/training/image_codec.h"
@@ -123,8 +123,11 @@ Tensor preview_picture(Trainer& trainer, const TrainOptions& options, const Imag
   const Model model = student.frozen_copy(model_options);
   const EmaSet& averages = trainer.averages();
   const auto index = settled_average(averages.states());
-  copy_weights(index ? student.named_weights(averages.average(*index)) : student.named_weights(),
-               model.network(), "preview");
+  if (index) {
+    std::vector<Tensor> parameters = model.parameters();
+    trainer.shards().gather(averages.average(*index), parameters.size(),
+                            [&](size_t i, const Tensor& average) { parameters[i].copy_(average); });
+  }
 
   const SamplerOptions sampler = choose_sampler({}, model_options);
   const int64_t batch = rank_batch_size(options, trainer.world());
@@ -191,7 +194,8 @@ class Report {
 TrainOutcome run_steps(Trainer& trainer, const TrainOptions& options, Loader& loader, const ImageCodec& codec,
                        const fs::path& run, CheckpointWriter& checkpoints) {
   const InterruptGuard interrupt;
-  StopAgreement stopping(trainer.world());
+  Agreement stopping(trainer.world());
+  Agreement saving_by_time(trainer.world());
   Report report(trainer, options, run);
   Schedule saving(options.checkpoint_every);
   while (trainer.steps_done() < options.steps) {
@@ -210,11 +214,13 @@ TrainOutcome run_steps(Trainer& trainer, const TrainOptions& options, Loader& lo
     checkpoints.check();
     if (snapshots_due(trainer, options)) {
       trainer.check_finite();
-      if (trainer.world().is_first()) checkpoints.save_snapshots(trainer);
+      checkpoints.save_snapshots(trainer);
     }
-    if (saving.due(step) || last || trainer.begins_stage(step)) {
+    bool save = saving.due(step);
+    if (saving.goes_by_time()) save = saving_by_time.agreed(save && trainer.world().is_first());
+    if (save || last || trainer.begins_stage(step)) {
       trainer.check_finite();
-      if (trainer.world().is_first()) checkpoints.save(trainer);
+      checkpoints.save(trainer);
     }
     if (stop) break;
   }

@@ -53,8 +53,8 @@ std::vector<Tensor> weights_of_unit_magnitude(const Model& student, const Object
   return weights;
 }
 
-std::unique_ptr<GradientSum> gradient_sum(const World& world, const std::vector<Tensor>& parameters) {
-  return world.size() > 1 ? std::make_unique<GradientSum>(world, parameters) : nullptr;
+std::unique_ptr<GradientSum> gradient_sum(const ParameterShards& shards) {
+  return shards.world().size() > 1 ? std::make_unique<GradientSum>(shards) : nullptr;
 }
 
 // What a weight file holds of it.
@@ -105,26 +105,25 @@ Trainer::Trainer(const TrainOptions& options, const OptimizerOptions& optimizer_
       objective_(std::move(objective)),
       student_(student),
       target_(target),
-      world_(std::move(world)),
       target_parameters_(target == nullptr ? std::vector<Tensor>() : target->parameters()),
       averaged_(student.parameters()),
-      parameters_(with_learned(averaged_, objective_)),
+      shards_(std::move(world), with_learned(averaged_, objective_), options.shard),
       unit_weights_(weights_of_unit_magnitude(student, objective_)),
-      gradient_sum_(gradient_sum(world_, parameters_)),
-      optimizer_(optimizer_options, parameters_),
-      averages_(ema_options, averaged_),
+      gradient_sum_(gradient_sum(shards_)),
+      optimizer_(optimizer_options, shards_.own()),
+      averages_(ema_options, shards_.own_of(averaged_.size())),
       loss_scale_(options.dtype == ComputeType::fp16 ? std::optional<LossScale>(student.device())
                                                      : std::nullopt),
       lr_(number_on(student.device(), torch::kFloat64, 0)),
       target_decay_(number_on(student.device(), torch::kFloat64, 0)),
       skipped_(number_on(student.device(), torch::kInt64, 0)),
       first_bad_step_(number_on(student.device(), torch::kInt64, -1)) {
-  rank_batch_size(options, world_);
+  rank_batch_size(options, this->world());
   if (options.cuda_graph) start_recording();
 }
 
 void Trainer::start_recording() {
-  if (const auto obstacle = obstacle_to_recording(student_, world_)) {
+  if (const auto obstacle = obstacle_to_recording(student_, world())) {
     log_warning(concat("train.cuda_graph: steps run as they are: ", *obstacle));
     return;
   }
@@ -151,7 +150,7 @@ StepResult Trainer::compute(const TrainingBatch& batch) {
   StepResult result;
   normalize_weights(unit_weights_);
   result.loss = backward(batch);
-  result.gradient_norm = gradient_norm(parameters_);
+  result.gradient_norm = norm_of_gradient();
   if (loss_scale_) result.gradient_norm = result.gradient_norm / loss_scale_->value();
   result.usable = torch::isfinite(result.loss) & torch::isfinite(result.gradient_norm);
   result.bad = result.usable.logical_not();
@@ -168,22 +167,24 @@ ModelOptions Trainer::weight_options() const {
 
 void Trainer::begin_stage() {
   *objective_.stages->teacher = student_.frozen_copy(weight_options());
-  optimizer_ = Optimizer(optimizer_options_, parameters_);
-  averages_ = EmaSet(ema_options_, averaged_);
+  optimizer_ = Optimizer(optimizer_options_, shards_.own());
+  averages_ = EmaSet(ema_options_, shards_.own_of(averaged_.size()));
   if (recorded_) start_recording();  // the old recording writes to the old state
 }
 
 void Trainer::share_state() {
-  if (world_.size() == 1) return;
+  if (world().size() == 1) return;
   const torch::NoGradGuard guard;
   std::vector<Tensor> state = state_of(student_.network());
   if (target_ != nullptr) append(state, state_of(target_->network()));
   if (const Model* teacher = stage_teacher()) append(state, state_of(teacher->network()));
   if (learned() != nullptr) append(state, state_of(*learned()));
-  for (size_t i = 0; i < averages_.states().size(); ++i) append(state, averages_.average(i));
-  append(state, optimizer_.first_moments());
-  append(state, optimizer_.second_moments());
-  world_.broadcast(state);
+  if (shards_.shard() == Shard::none) {
+    for (size_t i = 0; i < averages_.states().size(); ++i) append(state, averages_.average(i));
+    append(state, optimizer_.first_moments());
+    append(state, optimizer_.second_moments());
+  }
+  world().broadcast(state);
 }
 
 // This rank's part of the batch on the device, with its draws.
@@ -193,7 +194,7 @@ TrainingBatch Trainer::drawn(const Batch& batch) const {
   TrainingBatch whole;
   whole.x = batch.x.to(device, /*non_blocking=*/true);
   whole.step = step_;
-  whole.samples = sample_range(world_.rank() * size, size);
+  whole.samples = sample_range(world().rank() * size, size);
   if (student_.options().image.classes > 0) {
     whole.labels = batch.labels.to(device, /*non_blocking=*/true);
     // Here, so that student, target and teacher see the same class or none.
@@ -209,17 +210,31 @@ TrainingBatch Trainer::drawn(const Batch& batch) const {
 Tensor Trainer::backward(const TrainingBatch& batch) {
   const int64_t size = batch.x.size(0);
   const int64_t micro = std::min(size, options_.micro_batch_size.value_or(size));
-  const int64_t whole_size = world_.size() * size;
+  const int64_t whole_size = world().size() * size;
   Tensor total = torch::zeros({}, torch::TensorOptions(torch::kFloat32).device(student_.device()));
+  std::optional<Pending> sum_of_losses;
   for (int64_t first = 0; first < size; first += micro) {
     const int64_t count = std::min(micro, size - first);
     const Tensor losses = objective_.losses(part_of(batch, first, count));
     const Tensor loss = losses.sum() / static_cast<double>(whole_size);
     total += loss.detach();
-    if (gradient_sum_ && first + count == size) gradient_sum_->begin(total);
+    const bool is_last = first + count == size;
+    if (is_last) sum_of_losses = world().begin_all_reduce_sum(total);
+    if (gradient_sum_) gradient_sum_->begin(is_last);
     (loss_scale_ ? loss * loss_scale_->value() : loss).backward();
   }
-  return gradient_sum_ ? gradient_sum_->finish() : total;
+  if (gradient_sum_) gradient_sum_->finish();
+  sum_of_losses->wait();
+  return total;
+}
+
+// Of all ranks together.
+Tensor Trainer::norm_of_gradient() const {
+  const Tensor norm = gradient_norm(shards_.own());
+  if (shards_.shard() == Shard::none) return norm;
+  const Tensor square = norm.to(torch::kFloat64).square();
+  world().all_reduce_sum(square);
+  return square.sqrt().to(norm.scalar_type());
 }
 
 // Everything that a step writes, unless it is not usable.
@@ -232,7 +247,14 @@ void Trainer::update(const StepResult& result) {
   if (target_ != nullptr && objective_.curriculum(step_).decay) {
     target.push_back({target_parameters_, target_decay_});
   }
-  averages_.update(std::move(target), result.usable);
+  if (shards_.shard() == Shard::none) {
+    averages_.update(std::move(target), result.usable);
+  } else {
+    Pending gathered = shards_.begin_gather();
+    averages_.update({}, result.usable);
+    gathered.wait();
+    if (!target.empty()) update_averages(target, averaged_, result.usable);
+  }
   if (loss_scale_) loss_scale_->update(result.usable);
   optimizer_.zero_grad();
 }

@@ -5,6 +5,7 @@
 #include "cm/base/error.h"
 #include "cm/bench/measured_memory.h"
 #include "cm/yaml/reader.h"
+#include "support/loopback.h"
 
 namespace cm {
 namespace {
@@ -58,6 +59,35 @@ TEST(StepMemory, IsWhatStepsTake) {
   }
 }
 
+TEST(StepMemory, OfARankIsWhatItTakes) {
+  const BenchCase bench_case = small_steps_case();
+  for (const Shard shard : {Shard::none, Shard::optimizer, Shard::gradients}) {
+    SCOPED_TRACE(to_string(shard));
+    StepSetup setup = setup_of(bench_case, "objective: ct\n");
+    setup.shard = shard;
+    setup.ranks = 2;
+    const StepMemory computed = step_memory(setup);
+    test::on_ranks(2, [&](const World& world) {
+      const MeasuredStep measured = measured_step(bench_case, kObjective<CtOptions>, world, shard);
+      EXPECT_NEAR((computed.state() - computed.under_way) / measured.state, 1, 0.001);
+      const double total = computed.total(bench_case.batch);
+      EXPECT_NEAR(total / measured.peak, 1, 0.05);
+    });
+  }
+}
+
+TEST(StepMemory, CutsWhatItIsTold) {
+  StepSetup setup = small_setup("objective: ct\nema: {rates: [0.9, 0.99]}\n");
+  const StepMemory whole = step_memory(setup);
+  setup.shard = Shard::optimizer;
+  EXPECT_EQ(step_memory(setup).state(), whole.state()) << "one rank has all";
+  setup.ranks = 8;
+  EXPECT_DOUBLE_EQ(step_memory(setup).state(), (1 + 1 + 2 / 8.0 + 1 + 2 / 8.0) * whole.weights);
+  setup.shard = Shard::gradients;
+  EXPECT_DOUBLE_EQ(step_memory(setup).state() - step_memory(setup).under_way,
+                   (1 + 1 / 8.0 + 2 / 8.0 + 1 + 2 / 8.0) * whole.weights);
+}
+
 TEST(StepMemory, CountsTheNetworksOfEveryMethod) {
   const double network = step_memory(small_setup()).weights;
   const StepMemory cd =
@@ -100,13 +130,15 @@ TEST(StepMemory, TheLargestBatchIsTheLastThatFits) {
 // A ring by its definition: the buffer in P parts; in each of P − 1 rounds every rank sends one part to be
 // summed, and in P − 1 more one that is.
 TEST(StepMemory, AnAllReduceSendsWhatARingSends) {
-  const double parameters = 999;  // and the loss
+  const double parameters = 1000;
   for (const int64_t ranks : {1, 2, 4, 8}) {
     double sent = 0;
     for (int64_t round = 0; round < 2 * (ranks - 1); ++round) {
-      sent += 4 * (parameters + 1) / static_cast<double>(ranks);
+      sent += 4 * parameters / static_cast<double>(ranks);
     }
-    EXPECT_DOUBLE_EQ(all_reduce_bytes(parameters, ranks), sent) << ranks;
+    EXPECT_DOUBLE_EQ(step_bytes(parameters, ranks), sent) << ranks;
+    EXPECT_DOUBLE_EQ(step_bytes(parameters, ranks, Shard::optimizer, 5), sent) << "halves of the same";
+    EXPECT_DOUBLE_EQ(step_bytes(parameters, ranks, Shard::gradients, 5), 3 * sent) << "five and one";
   }
 }
 
@@ -129,7 +161,7 @@ TEST(StepMemory, RefusesWhatItDoesNotKnow) {
   StepSetup setup = small_setup();
   setup.computed_bytes = 3;
   EXPECT_THAT(message([&] { step_memory(setup); }), HasSubstr("2 or 4 bytes, got 3"));
-  EXPECT_THAT(message([] { all_reduce_bytes(1, 0); }), HasSubstr("there must be a rank, got 0"));
+  EXPECT_THAT(message([] { step_bytes(1, 0); }), HasSubstr("there must be a rank, got 0"));
 }
 
 }  // namespace

@@ -3,6 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <array>
+
+#include "cm/base/fields.h"
 #include "cm/base/random.h"
 #include "support/loopback.h"
 
@@ -40,41 +43,56 @@ void expect_close(const Tensor& actual, const Tensor& expected) {
   EXPECT_LT((actual - expected).abs().max().item<double>(), 1e-5 * expected.abs().max().item<double>());
 }
 
+constexpr std::array kShards = {Shard::none, Shard::optimizer, Shard::gradients};
+
+// The sums that a rank has, each beside its part of `joined`'s gradient.
+void expect_sums(const ParameterShards& shards, const Example& joined) {
+  const auto all = joined.all();
+  for (size_t k = 0; k < shards.pieces().size(); ++k) {
+    const auto& [parameter, first, count, in_own] = shards.pieces()[k];
+    const Tensor& expected = all[parameter].grad();
+    ASSERT_EQ(shards.own()[k].grad().defined(), expected.defined()) << parameter;
+    if (expected.defined())
+      expect_close(shards.own()[k].grad().reshape({-1}), expected.view({-1}).narrow(0, first, count));
+  }
+}
+
 // Two steps of two ranks with two backward passes each, against the joined batch in one.
-void expect_equal_to_the_joined_batch(int64_t bucket_bytes) {
+void expect_equal_to_the_joined_batch(Shard shard, int64_t bucket_bytes) {
   const Example joined;
-  const Tensor joined_loss = joined.loss(0, 8);
-  joined_loss.backward();
+  joined.loss(0, 8).backward();
   on_ranks(2, [&](const World& world) {
     const Example mine;
-    GradientSum sum(world, mine.all(), bucket_bytes);
+    const ParameterShards shards(world, mine.all(), shard, bucket_bytes);
+    GradientSum sum(shards);
     for (int step = 0; step < 2; ++step) {
       const int64_t first = 4 * world.rank();
-      const Tensor a = mine.loss(first, 3);
-      const Tensor b = mine.loss(first + 3, 1);
-      a.backward();
-      sum.begin((a + b).detach());
-      b.backward();
-      expect_close(sum.finish(), joined_loss.detach());
-      for (size_t i = 0; i < 3; ++i) expect_close(mine.parameters[i].grad(), joined.parameters[i].grad());
-      EXPECT_FALSE(mine.unused.grad().defined());
-      for (const Tensor& parameter : mine.all()) parameter.mutable_grad() = Tensor();
+      sum.begin(/*is_last=*/false);
+      mine.loss(first, 3).backward();
+      sum.begin(/*is_last=*/true);
+      mine.loss(first + 3, 1).backward();
+      sum.finish();
+      expect_sums(shards, joined);
+      for (Tensor part : shards.own()) part.mutable_grad() = Tensor();
+      for (const Tensor& parameter : mine.all()) EXPECT_FALSE(parameter.grad().defined());
     }
   });
 }
 
 TEST(GradientSum, EqualsTheJoinedBatchInOneBucket) {
-  expect_equal_to_the_joined_batch(GradientSum::kBucketBytes);
+  for (const Shard shard : kShards) expect_equal_to_the_joined_batch(shard, ParameterShards::kBucketBytes);
 }
 
+// Four of them, of which gradients that are cut keep two under way.
 TEST(GradientSum, EqualsTheJoinedBatchInABucketForEachParameter) {
-  expect_equal_to_the_joined_batch(1);
+  for (const Shard shard : kShards) expect_equal_to_the_joined_batch(shard, 1);
 }
 
 TEST(GradientSum, SendsWhileTheBackwardPassStillRuns) {
   on_ranks(2, [](const World& world) {
     const Example mine;
-    GradientSum sum(world, mine.parameters, 1);
+    const ParameterShards shards(world, mine.parameters, Shard::none, 1);
+    GradientSum sum(shards);
     const Tensor x = torch::zeros({}).requires_grad_(true);
     // The parameters' gradients come first, x's last: by then the sum has arrived, if it was sent in time.
     bool arrived = false;
@@ -84,47 +102,60 @@ TEST(GradientSum, SendsWhileTheBackwardPassStillRuns) {
         arrived = torch::equal(mine.parameters[2].grad(), torch::full({3, 4}, 2.0));
       }
     });
-    sum.begin(torch::zeros({}));
+    sum.begin(/*is_last=*/true);
     (mine.parameters[2].sum() + (x * 2 - x).relu().exp()).backward();
     EXPECT_TRUE(arrived);
     sum.finish();
   });
 }
 
+// What the parameters' gradients add up to on the ranks, of each the part that is there.
+double summed(const ParameterShards& shards, size_t parameter) {
+  Tensor total = torch::zeros({1});
+  for (size_t k = 0; k < shards.pieces().size(); ++k) {
+    if (shards.pieces()[k].parameter == parameter) total += shards.own()[k].grad().sum();
+  }
+  if (shards.shard() != Shard::none) shards.world().all_reduce_sum(total);
+  return total.item<double>();
+}
+
 TEST(GradientSum, AGradientOfAnEarlierPassAloneIsSummedToo) {
-  on_ranks(2, [](const World& world) {
-    const Example mine;
-    GradientSum sum(world, mine.all(), 1);
-    mine.unused.sum().backward();
-    sum.begin(torch::zeros({}));
-    mine.loss(0, 1).backward();
-    sum.finish();
-    EXPECT_TRUE(torch::equal(mine.unused.grad(), torch::full({2, 2}, 2.0)));
-  });
+  for (const Shard shard : kShards) {
+    on_ranks(2, [&](const World& world) {
+      const Example mine;
+      const ParameterShards shards(world, mine.all(), shard, 1);
+      GradientSum sum(shards);
+      sum.begin(/*is_last=*/false);
+      mine.unused.sum().backward();
+      sum.begin(/*is_last=*/true);
+      mine.loss(0, 1).backward();
+      sum.finish();
+      EXPECT_EQ(summed(shards, 1), 8) << to_string(shard);
+    });
+  }
 }
 
 TEST(GradientSum, WhatIsAddedTwiceInAPassIsSummedOnce) {
-  on_ranks(2, [](const World& world) {
-    const Example mine;
-    GradientSum sum(world, mine.all());
-    sum.begin(torch::zeros({}));
-    mine.unused.sum().backward();
-    mine.unused.sum().backward();  // as a block that is recomputed twice does, within one pass
-    sum.finish();
-    EXPECT_TRUE(torch::equal(mine.unused.grad(), torch::full({2, 2}, 4.0)));
-  });
+  for (const Shard shard : kShards) {
+    on_ranks(2, [&](const World& world) {
+      const Example mine;
+      const ParameterShards shards(world, mine.all(), shard);
+      GradientSum sum(shards);
+      sum.begin(/*is_last=*/true);
+      mine.unused.sum().backward();
+      mine.unused.sum().backward();  // as a block that is recomputed twice does, within one pass
+      sum.finish();
+      EXPECT_EQ(summed(shards, 1), 16) << to_string(shard);
+    });
+  }
 }
 
 TEST(GradientSum, LeavesNoHooksBehind) {
   const Example mine;
-  { const GradientSum sum(World(), mine.all()); }
+  const ParameterShards shards(World(), mine.all(), Shard::none);
+  { const GradientSum sum(shards); }
   mine.unused.sum().backward();
   EXPECT_TRUE(torch::equal(mine.unused.grad(), torch::ones({2, 2})));
-}
-
-TEST(GradientSum, RefusesWhatIsNoLeafInFp32) {
-  EXPECT_THROW(GradientSum(World(), {}), c10::Error);
-  EXPECT_THROW(GradientSum(World(), {torch::zeros({2}, torch::kFloat64)}), c10::Error);
 }
 
 }  // namespace

@@ -29,6 +29,8 @@ TEST(World, AloneLeavesTensorsAsTheyAre) {
   world.set_timeout(1);
   world.all_reduce_sum(x);
   world.begin_all_reduce_sum(x).wait();
+  world.begin_reduce_scatter_sum(x, x).wait();
+  world.begin_all_gather(x, x).wait();
   world.broadcast({x});
   world.barrier();
   EXPECT_TRUE(torch::equal(x, torch::arange(3)));
@@ -46,6 +48,24 @@ TEST(World, SumsOverRanks) {
     first.wait();
     EXPECT_TRUE(torch::equal(x, 3 * torch::arange(4, torch::kFloat32) + 3));
     EXPECT_TRUE(torch::equal(y, torch::full({2}, 3, torch::kInt64)));
+  });
+}
+
+TEST(World, ScattersSumsAndGathersParts) {
+  on_ranks(3, [](const World& world) {
+    const Tensor whole = torch::arange(6, torch::kFloat32) + world.rank();
+    const Tensor expected = 3 * torch::arange(6, torch::kFloat32).narrow(0, 2 * world.rank(), 2) + 3;
+    const Tensor apart = torch::empty({2});
+    const Tensor in_place = whole.narrow(0, 2 * world.rank(), 2);
+    world.begin_reduce_scatter_sum(whole.clone(), apart).wait();
+    world.begin_reduce_scatter_sum(whole, in_place).wait();
+    EXPECT_TRUE(torch::equal(apart, expected));
+    EXPECT_TRUE(torch::equal(in_place, expected));
+    const Tensor gathered = torch::zeros({6});
+    world.begin_all_gather(apart, gathered).wait();
+    world.begin_all_gather(in_place, whole).wait();
+    EXPECT_TRUE(torch::equal(gathered, 3 * torch::arange(6, torch::kFloat32) + 3));
+    EXPECT_TRUE(torch::equal(whole, gathered));
   });
 }
 

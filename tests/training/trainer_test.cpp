@@ -3,12 +3,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <mutex>
-
 #include "cm/base/error.h"
 #include "support/closeness.h"
 #include "support/loopback.h"
 #include "support/message_of.h"
+#include "support/one_at_a_time.h"
 #include "support/scaled_objective.h"
 #include "support/tiny_run.h"
 
@@ -44,16 +43,6 @@ TEST(Trainer, MicroBatchesAddUpToTheBatch) {
   }
 }
 
-// Forward-mode differentiation has one level a process, which ranks that are threads must take in turns.
-Objective one_at_a_time(Objective objective) {
-  objective.losses = [whole = objective.losses](const TrainingBatch& batch) {
-    static std::mutex turn;
-    const std::lock_guard lock(turn);
-    return whole(batch);
-  };
-  return objective;
-}
-
 TEST(Trainer, RanksAddUpToTheBatch) {
   for (const auto method : test::kMethods) {
     const auto trained = [&](const World& world) {
@@ -62,8 +51,8 @@ TEST(Trainer, RanksAddUpToTheBatch) {
       if (world.size() == 2) options.micro_batch_size = 1;
       TinyRun run(method, options, test::tiny_network(/*dropout=*/0));
       const Tensor before = flat(run.student.parameters());
-      Trainer trainer(options, plain_descent(), {.rates = {}}, one_at_a_time(run.objective), run.student,
-                      nullptr, world);
+      Trainer trainer(options, plain_descent(), {.rates = {}}, test::one_at_a_time(run.objective),
+                      run.student, nullptr, world);
       const Batch whole = test::tiny_batch(0);
       const int64_t size = rank_batch_size(options, world);
       const StepResult result = trainer.step(test::part_of(whole, world.rank() * size, size));

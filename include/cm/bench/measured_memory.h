@@ -19,12 +19,15 @@ PassMemory measured_pass(const std::function<Tensor()>& forward);
 PassMemory measured_network(Network& network, const ImageSpec& image, int64_t batch, bool dropout);
 
 struct MeasuredStep {
-  double state = 0;  // networks, moments, averages; before gradients exist
+  // Networks, moments, averages, and of several ranks the gradients, which are there from the beginning; one
+  // alone has none yet.
+  double state = 0;
   double peak = 0;   // the most during the second step
 };
 
 // The case's training step by an objective, as cm-bench times it, but for the four batches that it begins
-// with.
-MeasuredStep measured_step(const BenchCase& bench_case, ObjectiveKind objective);
+// with; of several ranks, this one's with a batch of its own.
+MeasuredStep measured_step(const BenchCase& bench_case, ObjectiveKind objective, const World& world = World(),
+                           Shard shard = Shard::none);
 
 }  // namespace cm

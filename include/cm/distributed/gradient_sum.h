@@ -1,42 +1,44 @@
 // Sums of gradients over ranks, sent while the backward pass still runs.
 #pragma once
 
-#include <cstdint>
 #include <memory>
-#include <vector>
 
-#include "cm/base/tensor.h"
-#include "cm/distributed/world.h"
+#include "cm/distributed/parameter_shards.h"
 
 namespace cm {
 
-// Gradients travel in buckets: buffers of neighbouring parameters, filled from the last parameter to the
-// first, because that is about the order in which a backward pass finishes them. A bucket is sent when it is
-// full and those before it were sent, so that all ranks send in one order. Afterwards .grad() of each
-// parameter is a view of its bucket.
+// Gradients travel in the buckets of ParameterShards::layout(). A bucket is sent when it is full and those
+// before it were sent, so that all ranks send in one order.
 //
-//   GradientSum sum(world, parameters);
-//   loss_a.backward();         // adds up on this rank alone
-//   sum.begin(loss_a + loss_b);
-//   loss_b.backward();         // the last of the step: sends
-//   total = sum.finish();
+//   GradientSum sum(shards);
+//   sum.begin(/*is_last=*/false);
+//   loss_a.backward();
+//   sum.begin(/*is_last=*/true);
+//   loss_b.backward();  // the last of the step
+//   sum.finish();
+//
+// Afterwards the gradients of ParameterShards::own() are the sums over all ranks: of whole parameters (a view
+// of its bucket) where nothing is cut, else of this rank's parts, and the parameters themselves have none.
+// Unless gradients are cut, passes add up on each rank alone and the last one sends; else every pass sends,
+// and a bucket exists from its first gradient to its sum. At most kInFlight of what is cut are under way at
+// once, so that their memory is bounded.
 class GradientSum {
  public:
-  static constexpr int64_t kBucketBytes = 25 << 20;
+  static constexpr size_t kInFlight = 2;
 
-  // Of leaf tensors, fp32, on one device; which of them have a gradient after a backward pass must be the
-  // same on all ranks.
-  GradientSum(World world, std::vector<Tensor> parameters, int64_t bucket_bytes = kBucketBytes);
+  // `shards` must outlive this. Which parameters have a gradient after a backward pass must be the same on
+  // all ranks.
+  explicit GradientSum(const ParameterShards& shards);
   ~GradientSum();
   GradientSum(const GradientSum&) = delete;
   GradientSum& operator=(const GradientSum&) = delete;
 
-  // From here on a gradient that comes in is this rank's whole one. `loss`, one fp32 number, goes along.
-  void begin(const Tensor& loss);
+  // Before a backward pass of a step.
+  void begin(bool is_last);
 
-  // Waits (on a GPU: makes what is queued next wait) until every .grad() is the sum over all ranks; returns
-  // the sum of begin's losses. Error when a rank is lost.
-  Tensor finish();
+  // After the last one: waits (on a GPU: makes what is queued next wait) for the sums. Error when a rank is
+  // lost.
+  void finish();
 
  private:
   struct State;

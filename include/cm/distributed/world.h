@@ -17,12 +17,12 @@ inline constexpr double kUsualSilence = 10;   // seconds
 // Something that was begun with the other ranks.
 class Pending {
  public:
+  explicit Pending(std::function<void()> wait) : wait_(std::move(wait)) {}
+
   // Until it is done; on a GPU, what is queued after this waits, not the host. Error when a rank is lost.
   void wait();
 
  private:
-  friend class World;
-  explicit Pending(std::function<void()> wait) : wait_(std::move(wait)) {}
   std::function<void()> wait_;
 };
 
@@ -45,6 +45,14 @@ class World {
   void all_reduce_sum(const Tensor& tensor) const;
   // The same, begun only: `tensor` is not to be touched before its wait().
   Pending begin_all_reduce_sum(const Tensor& tensor) const;
+
+  // Begins to sum `whole` [R · n] over the R ranks, of which each gets n numbers: `own` [n] becomes this
+  // rank's part of the sum. It may be its place in `whole`, in which nothing else is left then. Neither is to
+  // be touched before its wait().
+  Pending begin_reduce_scatter_sum(const Tensor& whole, const Tensor& own) const;
+
+  // Begins to put every rank's `own` [n] into its place in `whole` [R · n]; `own` may be there already.
+  Pending begin_all_gather(const Tensor& own, const Tensor& whole) const;
 
   // Every rank's tensors become those of rank 0.
   void broadcast(const std::vector<Tensor>& tensors) const;

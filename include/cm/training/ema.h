@@ -83,7 +83,8 @@ std::optional<size_t> settled_average(const std::vector<AverageState>& averages)
 // The averages of one set of parameters at several rates, then those by power functions.
 class EmaSet {
  public:
-  // Every average starts as a copy of `parameters`, whose storage the set keeps reading.
+  // Every average starts as a copy of `parameters`, whose storage the set keeps reading. Of many ranks one
+  // may have none.
   EmaSet(const EmaOptions& options, std::vector<Tensor> parameters);
 
   // Sets the rates, which are on the parameters' device, for update number k. Of work that is recorded and

@@ -32,6 +32,9 @@ class Schedule {
   // passed since the schedule was made or last said so.
   bool due(int64_t step, Clock::time_point now = Clock::now());
 
+  // Whether it goes by a clock, which is another on each rank.
+  bool goes_by_time() const { return std::holds_alternative<Every::Duration>(every_.value); }
+
  private:
   Every every_;
   Clock::time_point last_;

@@ -91,7 +91,8 @@ class Optimizer {
   Tensor updates_;  // int64, on the parameters' device
 };
 
-// The Euclidean norm of all gradients as one number on their device, without waiting for it.
+// The Euclidean norm of all gradients as one number on their device, without waiting for it; 0 where no
+// parameter has one.
 Tensor gradient_norm(const std::vector<Tensor>& parameters);
 
 // min(1, clip / norm), what clipping multiplies the gradients with; fp64 on the norm's device.

@@ -12,6 +12,7 @@
 #include "cm/base/limits.h"
 #include "cm/data/loader.h"
 #include "cm/distributed/gradient_sum.h"
+#include "cm/distributed/parameter_shards.h"
 #include "cm/distributed/world.h"
 #include "cm/nn/compute_type.h"
 #include "cm/training/ema.h"
@@ -47,6 +48,7 @@ struct TrainOptions {
   OnNonFinite on_non_finite = OnNonFinite::stop;
   bool deterministic = false;
   bool cuda_graph = false;
+  Shard shard = Shard::none;
   double distributed_timeout = kUsualTimeout;
 };
 
@@ -86,6 +88,9 @@ void fields(Visitor& visit, TrainOptions& o) {
   visit("cuda_graph", o.cuda_graph,
         "record the step on the GPU once and play it again: no launches from the host, more memory. A line "
         "of the log says why where it cannot be");
+  visit("shard", o.shard,
+        "of several processes: what each keeps a part of instead of all. optimizer: the optimizer's moments "
+        "and the evaluation averages; gradients: gradients too, which are then sent after every micro-batch");
   visit(
       "distributed_timeout", o.distributed_timeout,
       "of several processes: seconds that one waits for the others, also while rank 0 writes, before it ends",
@@ -117,7 +122,7 @@ class Trainer {
   StepResult step(const Batch& batch);
 
   // Gives every rank the weights, averages and moments of rank 0, which other machines may have computed or
-  // read a little differently.
+  // read a little differently; what is cut into parts exists once anyway.
   void share_state();
 
   // Waits for the device and throws Error, naming step and σ range, when a step since the last check was
@@ -158,7 +163,10 @@ class Trainer {
   EmaSet& averages() { return averages_; }
   const EmaOptions& ema_options() const { return ema_options_; }
   Optimizer& optimizer() { return optimizer_; }
-  const World& world() const { return world_; }
+  const World& world() const { return shards_.world(); }
+  // Which parts of the moments and averages are this rank's. Averages are those of the first parameters, the
+  // student's.
+  const ParameterShards& shards() const { return shards_; }
 
  private:
   int64_t last_step() const { return std::max<int64_t>(0, step_ - 1); }
@@ -170,6 +178,7 @@ class Trainer {
   TrainingBatch drawn(const Batch& batch) const;
   StepResult compute(const TrainingBatch& batch);
   Tensor backward(const TrainingBatch& batch);
+  Tensor norm_of_gradient() const;
   void start_recording();
   void update(const StepResult& result);
   void note(const StepResult& result);
@@ -181,11 +190,10 @@ class Trainer {
   Objective objective_;
   Model& student_;
   Model* target_;
-  World world_;
   std::vector<Tensor> target_parameters_;
-  std::vector<Tensor> averaged_;      // the student's parameters
-  std::vector<Tensor> parameters_;    // what the optimizer updates: the student's, then what the loss learns
-  std::vector<Tensor> unit_weights_;  // of parameters_, those that every step normalises
+  std::vector<Tensor> averaged_;               // the student's parameters
+  ParameterShards shards_;                     // of what is trained: the student's, then what the loss learns
+  std::vector<Tensor> unit_weights_;           // of these, those that every step normalises
   std::unique_ptr<GradientSum> gradient_sum_;  // null in a world of one
   Optimizer optimizer_;
   EmaSet averages_;

@@ -1,4 +1,4 @@
-#include "cm/distributed/stop_agreement.h"
+#include "cm/distributed/agreement.h"
 
 #include <gtest/gtest.h>
 
@@ -7,15 +7,15 @@
 namespace cm {
 namespace {
 
-TEST(StopAgreement, AloneIsTheWish) {
-  StopAgreement agreement{World()};
+TEST(Agreement, AloneIsTheWish) {
+  Agreement agreement{World()};
   EXPECT_FALSE(agreement.agreed(false));
   EXPECT_TRUE(agreement.agreed(true));
 }
 
-TEST(StopAgreement, AllRanksStopInTheStepAfterOneWishes) {
+TEST(Agreement, AllRanksAgreeInTheStepAfterOneWishes) {
   test::on_ranks(3, [](const World& world) {
-    StopAgreement agreement(world);
+    Agreement agreement(world);
     EXPECT_FALSE(agreement.agreed(false));
     EXPECT_FALSE(agreement.agreed(world.rank() == 1));
     EXPECT_TRUE(agreement.agreed(false));

@@ -1,4 +1,4 @@
-// Whether to stop, decided by all ranks at the same step.
+// Whether to do something, to stop or to save, decided by all ranks at the same step.
 #pragma once
 
 #include <optional>
@@ -7,9 +7,9 @@
 
 namespace cm {
 
-class StopAgreement {
+class Agreement {
  public:
-  explicit StopAgreement(World world) : world_(std::move(world)) {}
+  explicit Agreement(World world) : world_(std::move(world)) {}
 
   // Once a step, with this rank's own wish; the same answer on all ranks: whether any wished it in the last
   // step but this. Ranks ask while the next step runs, so that none waits. Alone, the wish itself. Error when

@@ -1,8 +1,8 @@
-#include "cm/distributed/stop_agreement.h"
+#include "cm/distributed/agreement.h"
 
 namespace cm {
 
-bool StopAgreement::agreed(bool wish) {
+bool Agreement::agreed(bool wish) {
   if (world_.size() == 1) return wish;
   bool answer = false;
   if (asked_) {
