@@ -1,9 +1,11 @@
 // What a training step of each config holds and sends, computed from sizes; and, with --measure, what the
 // same takes on this machine's CPU. docs/scaling.md shows its tables.
 //
-//   build/bin/cm-step-memory [CONFIG.yaml…] [--card-gb 80] [--reserve-gb 4] [--kernels fused] [--ranks 8 64]
-//   build/bin/cm-step-memory --measure CONFIG.yaml|CASE.json… [--batch 2]
+//   build/bin/cm-step-memory [CONFIG.yaml…] [KEY=VALUE…] [--card-gb 80] [--reserve-gb 4] [--kernels fused]
+//   [--ranks 8 64] build/bin/cm-step-memory --measure CONFIG.yaml|CASE.json… [--batch 2] torchrun
+//   --nproc-per-node=2 --no-python build/bin/cm-step-memory --measure CASE.json… [--shard optimizer]
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <filesystem>
 #include <iomanip>
 #include <iostream>
@@ -20,6 +22,7 @@
 namespace {
 
 using cm::NamedConfig;
+using cm::Shard;
 using cm::StepMemory;
 using cm::StepSetup;
 
@@ -36,6 +39,7 @@ struct Arguments {
   std::vector<int64_t> ranks = {8, 64};
   std::vector<double> links_gb = {450, 50};
   std::string kernels = "fused";
+  std::string shard = "none";
 };
 
 // One of each network and set of networks in configs/; cat256 is as bedroom256.
@@ -79,12 +83,17 @@ struct Switches {
 const std::vector<Switches> kSwitches = {
     {"fp32", 4, false}, {"fp32, recomputed", 4, true}, {"bf16", 2, false}, {"bf16, recomputed", 2, true}};
 
-StepMemory memory_of(const NamedConfig& named, const Switches& switches,
-                     cm::Kernels kernels = cm::Kernels::fused) {
+StepSetup setup_of(const NamedConfig& named, const Switches& switches) {
   StepSetup setup = cm::step_setup(named.config, named.image);
-  setup.kernels = kernels;
   setup.computed_bytes = switches.computed_bytes;
   common_options(setup.network).activation_checkpointing = switches.recomputed;
+  return setup;
+}
+
+StepMemory memory_of(const NamedConfig& named, const Switches& switches,
+                     cm::Kernels kernels = cm::Kernels::fused) {
+  StepSetup setup = setup_of(named, switches);
+  setup.kernels = kernels;
   return cm::step_memory(setup);
 }
 
@@ -98,6 +107,37 @@ void print_state(const std::vector<NamedConfig>& configs) {
                gb(memory.weights + memory.gradients + memory.moments), gb(memory.target), gb(memory.teacher),
                gb(memory.averages), gb(memory.lpips), gb(memory.state()),
                gb(memory_of(named, kSwitches[2]).state())});
+  }
+}
+
+// State of a rank and, in bold, images of a pass that fit beside it, by what is cut.
+void print_parts(const std::vector<NamedConfig>& configs, const Arguments& arguments) {
+  std::vector<std::string> columns = {"config", "one rank"};
+  for (const int64_t ranks : arguments.ranks) {
+    for (const auto& [shard, name] : cm::EnumNames<Shard>::names) {
+      if (shard != Shard::none) columns.push_back(cm::concat(name, ", ", ranks, " ranks"));
+    }
+  }
+  print_head(cm::concat("State of a rank where state is cut (train.shard), GB, and the images of a pass that "
+                        "fit beside it into ",
+                        arguments.card_gb, " GB less ", arguments.reserve_gb, " (computed):"),
+             columns);
+  for (const NamedConfig& named : configs) {
+    for (const Switches& switches : {kSwitches[0], kSwitches[2]}) {
+      const auto cell = [&](Shard shard, int64_t ranks) {
+        StepSetup setup = setup_of(named, switches);
+        setup.shard = shard;
+        setup.ranks = ranks;
+        const StepMemory memory = cm::step_memory(setup);
+        return cm::concat(gb(memory.state()), ", **",
+                          memory.largest_batch((arguments.card_gb - arguments.reserve_gb) * kGiga), "**");
+      };
+      std::vector<std::string> row = {cm::concat(named.name, ", ", switches.name), cell(Shard::none, 1)};
+      for (const int64_t ranks : arguments.ranks) {
+        for (const Shard shard : {Shard::optimizer, Shard::gradients}) row.push_back(cell(shard, ranks));
+      }
+      print_row(row);
+    }
   }
 }
 
@@ -157,7 +197,7 @@ void print_communication(const std::vector<NamedConfig>& configs, const Argument
     const StepMemory memory = memory_of(named, kSwitches[0]);
     std::vector<std::string> row = {named.name, gb(cm::broadcast_bytes(memory))};
     for (const int64_t ranks : arguments.ranks) {
-      const double bytes = cm::all_reduce_bytes(memory.parameters, ranks);
+      const double bytes = cm::step_bytes(memory.parameters, ranks);
       row.push_back(gb(bytes));
       for (const double link : arguments.links_gb) row.push_back(amount(bytes / (link * kGiga), 1e-3, 1));
     }
@@ -199,37 +239,56 @@ void measure_networks(const Arguments& arguments) {
   }
 }
 
-void measure_step(const cm::BenchCase& bench_case, cm::ObjectiveKind objective) {
+void measure_step(const cm::BenchCase& bench_case, cm::ObjectiveKind objective, const cm::World& world,
+                  Shard shard) {
   const auto model = cm::model_options_of(bench_case, cm::Parameterization::edm);
   cm::RunConfig config;
   config.objective = objective;
   config.model = model.network;
-  const StepMemory computed = cm::step_memory(cm::step_setup(config, model.image));
-  const cm::MeasuredStep measured = cm::measured_step(bench_case, objective);
+  config.train.shard = shard;
+  StepSetup setup = cm::step_setup(config, model.image);
+  setup.ranks = world.size();
+  const StepMemory computed = cm::step_memory(setup);
+  const cm::MeasuredStep measured = cm::measured_step(bench_case, objective, world, shard);
+  if (!world.is_first()) return;
+  // One alone has its gradients in the step only, several have them, or their parts, from the beginning.
+  const double later = computed.under_way + (world.size() == 1 ? computed.gradients : 0);
   print_row({bench_case.name, to_string(objective), cm::concat(bench_case.batch),
-             beside(measured.state, computed.state() - computed.gradients),
+             beside(measured.state, computed.state() - later),
              beside(measured.peak, computed.total(bench_case.batch)), mb(computed.gradients)});
 }
 
-void measure_steps(const Arguments& arguments) {
-  print_head("MB of a training step, measured and computed (fp32, CPU):",
-             {"case", "objective", "images", "state without gradients", "peak", "of it gradients, computed"});
+void measure_steps(const Arguments& arguments, const cm::World& world) {
+  const auto shard = cm::named_option<Shard>("--shard", arguments.shard);
+  const std::string of =
+      world.size() == 1 ? "" : cm::concat(", of one of ", world.size(), " ranks, shard ", arguments.shard);
+  if (world.is_first()) {
+    print_head(cm::concat("MB of a training step, measured and computed (fp32, CPU", of, "):"),
+               {"case", "objective", "images", "state before the step", "peak", "of it gradients, computed"});
+  }
   for (const std::string& path : arguments.measured) {
     if (!path.ends_with(".json")) continue;
     for (const auto objective :
          {cm::kObjective<cm::EdmOptions>, cm::kObjective<cm::CdOptions>, cm::kObjective<cm::CtOptions>}) {
-      measure_step(cm::read_bench_case(path), objective);
+      measure_step(cm::read_bench_case(path), objective, world, shard);
     }
   }
+}
+
+bool is_override(const std::string& word) {
+  return word.find('=') != std::string::npos;
 }
 
 void compute(const Arguments& arguments) {
   const auto kernels = cm::named_option<cm::Kernels>("--kernels", arguments.kernels);
   std::vector<NamedConfig> configs;
-  for (const std::string& path : arguments.configs) {
-    configs.push_back(cm::read_named_config(path, arguments.classes));
+  std::vector<std::string> overrides;
+  std::ranges::copy_if(arguments.configs, std::back_inserter(overrides), is_override);
+  for (const std::string& word : arguments.configs) {
+    if (!is_override(word)) configs.push_back(cm::read_named_config(word, arguments.classes, overrides));
   }
   print_state(configs);
+  print_parts(configs, arguments);
   print_batches(configs, arguments, kernels);
   print_kernels(distinct(configs));
   print_communication(configs, arguments);
@@ -247,12 +306,14 @@ void check_measured(const std::vector<std::string>& paths) {
 
 int step_memory(Arguments& arguments) {
   check_measured(arguments.measured);
+  const cm::World world = cm::connect(cm::launch_of_this_process(), torch::kCPU);
   if (!arguments.measured.empty()) {
-    measure_networks(arguments);
-    measure_steps(arguments);
+    if (world.is_first()) measure_networks(arguments);
+    measure_steps(arguments, world);
     return 0;
   }
-  if (arguments.configs.empty()) {
+  if (!world.is_first()) return 0;
+  if (std::ranges::all_of(arguments.configs, is_override)) {
     for (const std::string& name : kPublished) arguments.configs.push_back("configs/" + name + ".yaml");
   }
   compute(arguments);
@@ -264,10 +325,16 @@ int step_memory(Arguments& arguments) {
 int main(int argc, char** argv) {
   CLI::App app("Memory and communication of a training step; prints Markdown tables.", "cm-step-memory");
   Arguments arguments;
-  app.add_option("configs", arguments.configs, "configs; default: those of published networks, in configs/");
+  app.add_option("configs", arguments.configs,
+                 "configs, and overrides of all of them (model.channels=448); default: those of published "
+                 "networks, in configs/");
   app.add_option("--measure", arguments.measured,
                  "instead: passes of these configs' networks and training steps of these cases "
                  "(bench/cases), on the CPU, measured beside computed");
+  app.add_option(
+         "--shard", arguments.shard,
+         "of measured steps of several processes, as torchrun starts them: none, optimizer or gradients")
+      ->capture_default_str();
   cm::add_number_option(app, "--batch", arguments.batch, "images of a measured pass",
                         cm::within(1, cm::kMostAtOnce))
       ->capture_default_str();

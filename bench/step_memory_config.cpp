@@ -7,8 +7,8 @@
 namespace cm {
 namespace {
 
-RunConfig read(const std::filesystem::path& path) {
-  return read_config<RunConfig>(load_yaml(path.string()));
+RunConfig read(const std::filesystem::path& path, const std::vector<std::string>& overrides = {}) {
+  return read_config<RunConfig>(load_yaml(path.string()), overrides);
 }
 
 ImageSpec image_of(const DataOptions& data, const std::string& path, int64_t classes) {
@@ -23,10 +23,12 @@ ImageSpec image_of(const DataOptions& data, const std::string& path, int64_t cla
 
 }  // namespace
 
-NamedConfig read_named_config(const std::filesystem::path& path, int64_t classes) {
+NamedConfig read_named_config(const std::filesystem::path& path, int64_t classes,
+                              const std::vector<std::string>& overrides) {
   NamedConfig named;
   named.name = (path.parent_path().filename() / path.stem()).string();
-  named.config = read(path);
+  for (const std::string& one : overrides) named.name += " " + one;
+  named.config = read(path, overrides);
   RunConfig& config = named.config;
   if (!config.model) {
     const auto& source = config.init.checkpoint ? config.init.checkpoint : config.teacher.checkpoint;

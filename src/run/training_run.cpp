@@ -367,9 +367,15 @@ void TrainingRun::guide_teacher() {
 std::string TrainingRun::summary() const {
   const ImageSpec& image = student_->options().image;
   const auto parameters = static_cast<double>(parameter_count(student_->network()));
-  // Weights, gradient and two moments of the student; target, teacher, start; the averages. All are fp32.
-  const double copies = 4 + (target_ ? 1 : 0) + (teacher_ ? 1 : 0) + (start_ ? 1 : 0) +
-                        static_cast<double>(config_.ema.rates.size() + config_.ema.power_stds.size());
+  const Shard shard = trainer_->shards().shard();
+  const auto ranks = static_cast<double>(trainer_->world().size());
+  // The student's weights, target, teacher, start; its gradient; its two moments and the averages. All are
+  // fp32.
+  const double whole = 1 + (target_ ? 1 : 0) + (teacher_ ? 1 : 0) + (start_ ? 1 : 0);
+  const double gradient = 1 / (shard == Shard::gradients ? ranks : 1);
+  const double others = static_cast<double>(2 + config_.ema.rates.size() + config_.ema.power_stds.size()) /
+                        (shard == Shard::none ? 1 : ranks);
+  const double copies = whole + gradient + others;
   const auto count = [](const torch::nn::Module& module) {
     return static_cast<double>(parameter_count(module));
   };
@@ -381,9 +387,10 @@ std::string TrainingRun::summary() const {
                 dataset_->size(), " images, ", image.channels, " × ", image.size, " × ", image.size, ", ",
                 image.classes, " classes", latents_line(student_->options(), config_), sources_,
                 "\nnetwork     ", human_count(parameters), " parameters\nmemory      ",
-                human_bytes(4 * numbers), " for weights, gradients, optimizer, ", "averages",
-                target_ ? ", target" : "", teacher_ ? ", teacher" : "", start_ ? ", start" : "",
-                guide ? ", guide" : "", lpips_ ? ", LPIPS" : "", "; activations come on top");
+                human_bytes(4 * numbers), shard == Shard::none ? "" : " a process",
+                " for weights, gradients, optimizer, ", "averages", target_ ? ", target" : "",
+                teacher_ ? ", teacher" : "", start_ ? ", start" : "", guide ? ", guide" : "",
+                lpips_ ? ", LPIPS" : "", "; activations come on top");
 }
 
 }  // namespace cm

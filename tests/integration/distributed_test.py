@@ -145,6 +145,11 @@ class EqualityTest(DistributedTest):
         self.compare("whole", "ct", *settings, "optimizer.clip_norm=0.1", "model.activation_checkpointing=true")
         self.assertTrue((FOLDER / "whole-2" / "samples" / "step-00000003.png").exists())
 
+    def test_ranks_that_have_a_part_of_the_state_each_too(self):
+        self.compare("cut", "cd", "train.shard=optimizer", "train.sample_every=3", "ema.power_stds=[0.05,0.1]")
+        snapshots = [sorted(path.name for path in (FOLDER / f"cut-{ranks}" / "averages").iterdir()) for ranks in (1, 2)]
+        self.assertEqual(snapshots[0], snapshots[1])
+
     def test_only_rank_0_speaks_and_writes(self):
         (_, first, _), (_, second, quiet) = run_ranks(2, *training("edm", "quiet", *SETTINGS))
         self.assertRegex(first, r"3 steps of 8 images, shared by 2 processes\n(.*\n)*finished 3 steps: quiet\n$")
@@ -169,11 +174,11 @@ class ResumeTest(DistributedTest):
     def test_another_number_of_ranks_goes_on(self):
         whole, part = "train.steps=4", "train.steps=2"
         must_run(*training("cd", "unbroken", *SETTINGS, whole))
-        for before, after in ((2, 1), (1, 2)):
+        for before, after, settings in ((2, 1, ()), (1, 2, ()), (2, 4, ("train.shard=gradients",))):
             with self.subTest(f"from {before} to {after}"):
                 name = f"resumed-{before}-{after}"
-                run_ranks(before, *training("cd", name, *SETTINGS, part))
-                run_ranks(after, *training("cd", name, *SETTINGS, whole, "--resume"))
+                run_ranks(before, *training("cd", name, *SETTINGS, *settings, part))
+                run_ranks(after, *training("cd", name, *SETTINGS, *settings, whole, "--resume"))
                 self.assert_same_run(name, "unbroken", 4)
 
 
