@@ -7,6 +7,7 @@
     scripts/convert_checkpoint.py edm2-img64-s-1073741-0.075.pkl OUT.safetensors --kind edm --code path/to/edm2
     scripts/convert_checkpoint.py network-snapshot-latest.pkl OUT.safetensors --kind ect --code path/to/ect
     scripts/convert_checkpoint.py SiT-XL-2-256x256.pt OUT.safetensors --kind sit
+    scripts/convert_checkpoint.py DiT-XL-2-256x256.pt OUT.safetensors --kind dit
     scripts/convert_checkpoint.py runs/mine OUT.pt
 
 IN is a state dict of the official release of consistency models (.pt, its ADM U-Net), one of EDM's DDPM++ and NCSN++
@@ -34,7 +35,7 @@ from state_dict import InputError, read_state_dict, written
 
 PRESETS = pathlib.Path(__file__).resolve().parent.parent / "configs" / "presets.json"
 PUBLISHED = re.compile(r"(edm|cd|ct)_(imagenet64|bedroom256|cat256)")
-PARAMETERIZATION = {"edm": "edm", "cd": "skip", "ct": "skip", "ect": "skip", "sit": "linear_diffusion"}
+PARAMETERIZATION = {"edm": "edm", "cd": "skip", "ct": "skip", "ect": "skip", "sit": "linear_diffusion", "dit": "vp_diffusion"}
 ADM = "time_embed.0.weight"
 SONG = "map_layer0.weight"
 EDM2 = "emb_noise.weight"
@@ -46,6 +47,7 @@ DIT_LABELS = "y_embedder.embedding_table.weight"
 LATENT_CHANNELS = 4  # of Stable Diffusion's VAE: a published network of so many is one of its latents
 EDM2_LATENTS = {"pixels": "unit", "mean": [5.81, 3.25, 0.12, -2.15], "std": [4.17, 4.62, 3.71, 3.28], "scale": 0.5}
 DIT_LATENTS = {"pixels": "symmetric", "scale": 0.18215}
+DDPM_SIGMA = {"min": 0.01000050003749898, "max": 157.40728081040757, "data": 1}  # cm/diffusion/ddpm_levels.h: at times 0 and 999
 DIT_LABEL_DROPOUT = 0.1  # as published; the table's last row is what the null class learned
 
 
@@ -205,13 +207,16 @@ def model_of(arguments, tensors):
         model |= {"network": given_heads(arguments), "image": {"size": arguments.image_size}}
     if arguments.kind == "ect":
         model |= ect_levels(arguments.input, tensors)
+    if arguments.kind == "dit":
+        model |= {"sigma": DDPM_SIGMA}
     return model | latents_of(tensors)
 
 
-def check_sit(path, tensors):
+def check_transformer(path, tensors, kind):
+    """SiT's and DiT's have the same names."""
     missing = [name for name in (DIT, DIT_TIME, *DIT_ANSWER) if name not in tensors]
     if missing:
-        raise InputError(f"{path}: is no transformer of SiT's, which has {missing[0]}; --kind sit is for these")
+        raise InputError(f"{path}: is no transformer of SiT's or DiT's, which has {missing[0]}; --kind {kind} is for these")
 
 
 def check_known(path, tensors):
@@ -252,12 +257,12 @@ def convert(arguments):
         arguments.preset = published[2]
     if arguments.kind is None:
         if not published:
-            raise InputError("--kind is needed: edm (a diffusion model), cd or ct (a consistency model), ect (one of ECT's code), sit (SiT's velocity)")
+            raise InputError("--kind is needed: edm (a diffusion model), cd or ct (a consistency model), ect (one of ECT's code), sit (SiT's velocity), dit (DiT's noise)")
         arguments.kind = published[1]
     tensors = state_dict(arguments.input, arguments.code)
     check_known(arguments.input, tensors)
-    if arguments.kind == "sit":
-        check_sit(arguments.input, tensors)
+    if arguments.kind in ("sit", "dit"):
+        check_transformer(arguments.input, tensors, arguments.kind)
     model = model_of(arguments, tensors)
     weight_file.save(arguments.output, model, ours(tensors, arguments.kind))
     print(f"{arguments.output}: {len(tensors)} tensors of {arguments.input}; cm-info {arguments.output} shows the network")

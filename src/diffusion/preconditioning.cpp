@@ -1,5 +1,7 @@
 #include "cm/diffusion/preconditioning.h"
 
+#include "cm/diffusion/ddpm_levels.h"
+
 namespace cm {
 namespace {
 
@@ -8,6 +10,7 @@ constexpr double kBoundaryTolerance = 1e-6;
 
 Tensor time_of(Parameterization parameterization, const SigmaOptions& options, double time_scale,
                const Tensor& sigma) {
+  if (parameterization == Parameterization::vp_diffusion) return ddpm_time(sigma);
   if (!path_kind(parameterization)) return network_time(sigma, time_scale);
   return path_of(parameterization, options).time(sigma);
 }
@@ -18,6 +21,7 @@ bool is_diffusion(Parameterization parameterization) {
   switch (parameterization) {
     case Parameterization::edm:
     case Parameterization::trig_diffusion:
+    case Parameterization::vp_diffusion:
     case Parameterization::linear_diffusion:
       return true;
     case Parameterization::skip:
@@ -39,6 +43,7 @@ std::optional<PathKind> path_kind(Parameterization parameterization) {
     case Parameterization::edm:
     case Parameterization::skip:
     case Parameterization::piecewise:
+    case Parameterization::vp_diffusion:
       return std::nullopt;
     case Parameterization::trig:
     case Parameterization::trig_diffusion:
@@ -49,6 +54,11 @@ std::optional<PathKind> path_kind(Parameterization parameterization) {
       return PathKind::linear;
   }
   TORCH_INTERNAL_ASSERT(false, "not a parameterization");
+}
+
+bool same_time(Parameterization a, Parameterization b) {
+  const auto of_ddpm = [](Parameterization any) { return any == Parameterization::vp_diffusion; };
+  return path_kind(a) == path_kind(b) && of_ddpm(a) == of_ddpm(b);
 }
 
 Path path_of(Parameterization parameterization, const SigmaOptions& options) {
@@ -76,6 +86,8 @@ Scalings scalings(Parameterization parameterization, const SigmaOptions& options
     case Parameterization::trig:
     case Parameterization::trig_diffusion:
       return {sigma_data * sigma_data * c_in.square(), -sigma * sigma_data * c_in, c_in};
+    case Parameterization::vp_diffusion:
+      return {torch::ones_like(sigma), -sigma, (sigma.square() + 1).rsqrt()};
     case Parameterization::linear_diffusion: {
       const Tensor data_share = 1 / (1 + sigma);
       return {data_share, -sigma * data_share, data_share};

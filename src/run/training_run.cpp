@@ -200,7 +200,7 @@ std::string starts_of(Parameterization student) {
   std::vector<std::string> names;
   for (const auto& [kind, name] : EnumNames<Parameterization>::names) {
     const bool fits = is_flow_map(student) || !is_flow_map(kind);
-    if (fits && path_kind(kind) == path_kind(student)) names.emplace_back(name);
+    if (fits && same_time(kind, student)) names.emplace_back(name);
   }
   return enumerate(names, "or");
 }
@@ -211,7 +211,7 @@ std::string starts_of(Parameterization student) {
 std::optional<ResolvedWeights> start_weights(const RunConfig& config, const std::optional<Source>& source) {
   if (!source) return std::nullopt;
   const Parameterization theirs = source->options.parameterization;
-  if (path_kind(theirs) == path_kind(*config.parameterization)) return source->weights;
+  if (same_time(theirs, *config.parameterization)) return source->weights;
   const auto other =
       concat(": its network takes time as ", to_string(theirs), " gives it, which a student of ",
              to_string(*config.parameterization), " can't start from");

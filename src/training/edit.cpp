@@ -41,7 +41,8 @@ SamplerOptions constrained_walk(const EditRequest& request, const ModelOptions& 
 
 // The model's sampler, from the level --sigma instead of σ_max.
 SamplerOptions walk_from_level(const EditRequest& request, const ModelOptions& model) {
-  SamplerRequest asked{.kind = request.sampler, .steps = request.steps, .sigmas = request.sigmas};
+  SamplerRequest asked{
+      .kind = request.sampler, .steps = request.steps, .sigmas = request.sigmas, .from_top = false};
   const double level = request.sigma.value_or(request.sigmas.empty() ? 0 : request.sigmas.front());
   check_level(level, model.sigma);
   ModelOptions from_level = model;

@@ -15,7 +15,7 @@ constexpr double kSmallestTime = 1e-5;
 
 Method method_of(const EdmOptions&, int64_t) {
   return {.parameterizations = {Parameterization::edm, Parameterization::trig_diffusion,
-                                Parameterization::linear_diffusion}};
+                                Parameterization::linear_diffusion, Parameterization::vp_diffusion}};
 }
 
 Objective objective_of(const EdmOptions& options, const Binding& binding) {

@@ -5,6 +5,7 @@
 #include "cm/base/error.h"
 #include "cm/base/random.h"
 #include "cm/base/text.h"
+#include "cm/diffusion/ddpm_levels.h"
 #include "cm/training/guided_model.h"
 
 namespace cm {
@@ -157,6 +158,17 @@ void check_grid(const SamplerRequest& request, Sampler sampler) {
              to_string(sampler), " sampler counts on none here; leave it out"));
 }
 
+// From σ_max to 0. A network of DDPM's times is asked at these alone, as DDIM asks it.
+std::vector<double> walk_down(const SamplerRequest& request, const ModelOptions& model, int64_t steps) {
+  if (model.parameterization != Parameterization::vp_diffusion || !request.from_top)
+    return sampler_sigmas_fp32(model.sigma, steps);
+  if (steps > kDdpmTimes) {
+    throw InputError(concat("--steps must be at most ", kDdpmTimes,
+                            ", the noise levels that this checkpoint knows (vp_diffusion), got ", steps));
+  }
+  return ddim_sigmas(steps);
+}
+
 std::vector<int64_t> image_shape(const ModelOptions& model) {
   return {model.image.channels, model.image.size, model.image.size};
 }
@@ -215,7 +227,7 @@ SamplerOptions choose_sampler(const SamplerRequest& request, const ModelOptions&
       break;
     case SamplerKind::ode:
     case SamplerKind::ancestral:
-      options.sigmas = sampler_sigmas_fp32(model.sigma, steps);
+      options.sigmas = walk_down(request, model, steps);
       break;
   }
   return options;

@@ -41,6 +41,7 @@ TEST(Preconditioning, TellsDiffusionFromConsistencyAndTimesApart) {
                            Kind{Parameterization::piecewise, false, false, std::nullopt},
                            Kind{Parameterization::trig, false, false, PathKind::trig},
                            Kind{Parameterization::trig_diffusion, true, false, PathKind::trig},
+                           Kind{Parameterization::vp_diffusion, true, false, std::nullopt},
                            Kind{Parameterization::linear_diffusion, true, false, PathKind::linear},
                            Kind{Parameterization::linear_map, false, true, PathKind::linear},
                            Kind{Parameterization::trig_map, false, true, PathKind::trig}}) {
@@ -64,6 +65,7 @@ std::optional<double> boundary_of(Parameterization kind, const SigmaOptions& opt
     case Parameterization::trig_map:
     case Parameterization::edm:
     case Parameterization::trig_diffusion:
+    case Parameterization::vp_diffusion:
     case Parameterization::linear_diffusion:
       return std::nullopt;
   }
@@ -107,6 +109,11 @@ TEST(Preconditioning, PiecewiseIsTheNetworkAboveSigmaMin) {
   EXPECT_TRUE(torch::equal(f(x, sigma), network));
 }
 
+// Those whose scalings are EDM's, which suppose data of σ_data².
+bool supposes_deviation(Parameterization kind) {
+  return path_kind(kind) != PathKind::linear && kind != Parameterization::vp_diffusion;
+}
+
 // Those of EDM and TrigFlow are the denoiser of N(0, σ_data²) plus what the network has to add: nothing,
 // for that data.
 TEST(Preconditioning, ADenoiserWithoutNetworkDenoisesAGaussian) {
@@ -114,7 +121,7 @@ TEST(Preconditioning, ADenoiserWithoutNetworkDenoisesAGaussian) {
   const Tensor x = some_images().to(torch::kFloat64);
   const Tensor sigma = torch::tensor({0.002, 0.1, 0.5, 3.0, 80.0}, torch::kFloat64);
   for (const auto& [kind, name] : EnumNames<Parameterization>::names) {
-    if (!is_diffusion(kind) || path_kind(kind) == PathKind::linear) continue;
+    if (!is_diffusion(kind) || !supposes_deviation(kind)) continue;
     const Denoiser denoiser = precondition(kind, {}, 1000, zero_network);
     EXPECT_LT(largest_difference(denoiser(x, sigma), test::denoiser_of(data)(x, sigma)), 1e-14) << name;
   }
@@ -124,7 +131,7 @@ TEST(Preconditioning, ScalingsKeepUnitVariance) {
   const Tensor sigma = torch::tensor({0.002, 0.3, 1.0, 80.0}, torch::kFloat64);
   const Tensor variance = sigma.square() + 0.25;
   for (const auto& [kind, name] : EnumNames<Parameterization>::names) {
-    if (path_kind(kind) == PathKind::linear || is_flow_map(kind)) continue;
+    if (!supposes_deviation(kind) || is_flow_map(kind)) continue;
     const auto [c_skip, c_out, c_in] = scalings(kind, {}, sigma);
     EXPECT_LT(largest_difference(c_in.square() * variance, torch::ones(4)), 1e-14) << name;
     if (!is_diffusion(kind)) continue;
@@ -132,6 +139,15 @@ TEST(Preconditioning, ScalingsKeepUnitVariance) {
     const Tensor target = (1 - c_skip).square() * 0.25 + (c_skip * sigma).square();
     EXPECT_LT(largest_difference(target / c_out.square(), torch::ones(4)), 1e-12) << name;
   }
+}
+
+TEST(Preconditioning, NetworksOfOneTimeCanServeOneAnother) {
+  using enum Parameterization;
+  EXPECT_TRUE(same_time(edm, skip));
+  EXPECT_TRUE(same_time(linear_diffusion, linear_map));
+  EXPECT_TRUE(same_time(vp_diffusion, vp_diffusion));
+  EXPECT_FALSE(same_time(vp_diffusion, edm));
+  EXPECT_FALSE(same_time(skip, trig));
 }
 
 TEST(Preconditioning, NetworkTimeIsAThousandQuartersOfTheLogarithm) {

@@ -426,6 +426,14 @@ class ReleaseTest(ExecutableTest):
         self.assertEqual(info["model"]["image"], {"channels": 3, "size": 8, "classes": 4})
         self.assertEqual(info["model"]["label_dropout"], 0.1)
 
+        must_script("convert_checkpoint", "dit plain.pt", "dit noise.safetensors", "--kind", "dit", "--heads", "2")
+        model = json.loads(must_run("cm-info", "dit noise.safetensors", "--json").out)["model"]
+        self.assertEqual((model["parameterization"], model["network"]["diffusers"]), ("vp_diffusion", False))
+        alphas = numpy.cumprod(1 - numpy.linspace(1e-4, 0.02, 1000))
+        ends = [model["sigma"][key] for key in ("min", "max")]
+        numpy.testing.assert_allclose(ends, numpy.sqrt(1 / alphas - 1)[[0, -1]], rtol=1e-12)
+        self.assertEqual(sample("dit noise.safetensors", "dit noise", "--sampler", "euler", "--steps", "3").shape, (3, 3, 8, 8))
+
         torch.save(weights, FOLDER / "dit bare.pt")
         torch.save(published | {"pos_embed": positions.flip(0)}, FOLDER / "dit learned.pt")
         for arguments, pattern in {
@@ -469,7 +477,7 @@ class ReleaseTest(ExecutableTest):
 
         torch.save({"time_embed.0.weight": torch.ones(128, 32)}, FOLDER / "no sit.pt")
         command = ("convert_checkpoint", "no sit.pt", "never.safetensors", "--kind", "sit")
-        self.assert_refused(script(*command), r"no sit\.pt: is no transformer of SiT's, which has x_embedder\.proj\.weight")
+        self.assert_refused(script(*command), r"no sit\.pt: is no transformer of SiT's or DiT's, which has x_embedder\.proj\.weight")
 
     def test_published_names_choose_preset_and_kind(self):
         presets = json.loads((SOURCE / "configs" / "presets.json").read_text())

@@ -93,6 +93,8 @@ TEST(EditWalk, StrokesWalkDownFromTheirLevel) {
   EXPECT_NEAR(of_diffusion.sigmas.front(), 2, 1e-6);  // a diffusion sampler's grid is fp32
   EXPECT_EQ(of_diffusion.sigmas.back(), 0);
   EXPECT_THAT(stroke(80, kNone, {}, kStudent).sigmas, each_near({80}, 1e-12));
+  const ModelOptions of_ddpm = test::tiny_options(Parameterization::vp_diffusion);
+  EXPECT_NEAR(stroke(2, 5, {}, of_ddpm).sigmas.front(), 2, 1e-6);
   for (const double sigma : {0.0, 0.002, 80.5, -1.0}) {
     EXPECT_THAT(message_of<InputError>([&] { stroke(sigma, kNone, {}, kStudent); }),
                 HasSubstr("--sigma must lie in (0.002, 80], got "));

@@ -57,7 +57,8 @@ TEST(Methods, TheDistanceIsThatOfTheOptions) {
 TEST(Methods, DiffusionModelsAndConsistencyModelsAreParameterizedApart) {
   const auto possible = [](ObjectiveKind kind) { return method_by_default(kind).parameterizations; };
   using enum Parameterization;
-  EXPECT_THAT(possible(kObjective<EdmOptions>), ElementsAre(edm, trig_diffusion, linear_diffusion));
+  EXPECT_THAT(possible(kObjective<EdmOptions>),
+              ElementsAre(edm, trig_diffusion, linear_diffusion, vp_diffusion));
   EXPECT_THAT(possible(kObjective<PdOptions>), ElementsAre(edm));
   for (const auto kind : {kObjective<CdOptions>, kObjective<CtOptions>, kObjective<IctOptions>}) {
     EXPECT_THAT(possible(kind), ElementsAre(skip, piecewise));

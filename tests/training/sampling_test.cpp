@@ -9,6 +9,7 @@
 #include "cm/base/error.h"
 #include "cm/base/random.h"
 #include "cm/base/text.h"
+#include "cm/diffusion/ddpm_levels.h"
 #include "cm/kernels/device_graph.h"
 #include "support/closeness.h"
 #include "support/devices.h"
@@ -56,6 +57,14 @@ TEST(Sampling, ADenoiserIsSampledByHeunUnlessToldOtherwise) {
     const auto kind = from_name<Sampler>(name);
     EXPECT_EQ(evaluations(choose_sampler({.kind = kind, .steps = 5}, kTeacher)), expected) << name;
   }
+}
+
+TEST(Sampling, ADenoiserOfDdpmsLevelsIsAskedAtTheseAlone) {
+  const ModelOptions model = test::tiny_options(Parameterization::vp_diffusion);
+  EXPECT_EQ(choose_sampler({.kind = Solver::euler, .steps = 7}, model).sigmas, ddim_sigmas(7));
+  EXPECT_EQ(choose_sampler({.kind = SamplerKind::ancestral, .steps = 50}, model).sigmas, ddim_sigmas(50));
+  EXPECT_THAT(mistake_of({.steps = 1001}, model),
+              HasSubstr("--steps must be at most 1000, the noise levels that this checkpoint knows"));
 }
 
 TEST(Sampling, EverySolverIsASampler) {

@@ -21,6 +21,7 @@ enum class Parameterization {
   piecewise,         // a consistency function that is x at ε and F elsewhere (CM Eq. 4)
   trig,              // a consistency function of TrigFlow (sCM), with f(x, 0) = x
   trig_diffusion,    // a diffusion model's denoiser of TrigFlow: trig's scalings
+  vp_diffusion,      // a diffusion model's denoiser of DDPM's levels: the network says the noise (DiT)
   linear_diffusion,  // a diffusion model's denoiser of the linear path: the network says its velocity
   linear_map,        // a flow map of the linear path: the network says mean velocities (MeanFlow)
   trig_map,          // a flow map of TrigFlow
@@ -33,9 +34,12 @@ bool is_diffusion(Parameterization parameterization);
 // Whether it makes a flow map, of a network with two times.
 bool is_flow_map(Parameterization parameterization);
 
-// The path in whose time the network is told where it is; none: by c_noise (network_time). Weights serve
-// parameterizations of one path only.
+// The path in whose time the network is told where it is; none: by c_noise (network_time), or in
+// vp_diffusion by ddpm_time.
 std::optional<PathKind> path_kind(Parameterization parameterization);
+
+// Whether their networks are told one time: weights serve parameterizations of one time only.
+bool same_time(Parameterization a, Parameterization b);
 
 // That path; c10::Error where there is none.
 Path path_of(Parameterization parameterization, const SigmaOptions& options);
@@ -58,6 +62,10 @@ struct Scalings {
 //
 // linear_diffusion: c_skip = c_in = 1/(1 + σ),     c_out = −σ/(1 + σ)
 //
+// and D = x − σ F(z_t, t) with z_t = √ᾱ_t x, t the time of σ (ddpm_levels.h), in
+//
+// vp_diffusion:     c_skip = 1,  c_in = 1/√(σ² + 1),  c_out = −σ
+//
 // c10::Error for a flow map, which is no such sum.
 Scalings scalings(Parameterization parameterization, const SigmaOptions& options, const Tensor& sigma);
 
@@ -68,7 +76,8 @@ Tensor network_time(const Tensor& sigma, double scale);
 // (c_in x, time [B]) → F, of x's shape.
 using RawNetwork = std::function<Tensor(const Tensor& x, const Tensor& time)>;
 
-// The denoiser D above, of a network that takes its time in units of 1/`time_scale` (on a path: t itself).
+// The denoiser D above, of a network that takes its time in units of 1/`time_scale` (on a path, and in
+// vp_diffusion: t itself).
 Denoiser precondition(Parameterization parameterization, const SigmaOptions& options, double time_scale,
                       RawNetwork network);
 

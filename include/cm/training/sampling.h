@@ -77,6 +77,7 @@ struct SamplerRequest {
   bool clamp = true;
   Guidance guidance = {};
   std::optional<std::string> guide = std::nullopt;  // what resolve_weights takes
+  bool from_top = true;  // otherwise the model's sigma.max was lowered to where an edit begins
 };
 
 // Levels of the grid whose indices name the model's time points: its own, or the release's 40.
@@ -84,11 +85,12 @@ int64_t grid_levels(const ModelOptions& model);
 
 // The sampler that fits the model: its time points, and defaults for what was left open (heun with 18 steps
 // for a denoiser, one step for a consistency function or a flow map; N steps: the model's own time points, or
-// the grid's, or those that divide a flow map's path). A model of progressive distillation knows the levels
-// of its own grid only: progdist in its N steps. InputError when the request contradicts itself or the model
-// (a consistency sampler for a denoiser, that of flow maps for anything else, indices beyond the grid, a grid
-// for nothing that counts on it, 0 steps, other steps than a model was distilled to, extra noise where there
-// are no steps down the ODE, guidance of a model that cannot be guided, a guide that cannot guide it).
+// the grid's, those that divide a flow map's path, or in vp_diffusion DDIM's). A model of progressive
+// distillation knows the levels of its own grid only: progdist in its N steps. InputError when the request
+// contradicts itself or the model (a consistency sampler for a denoiser, that of flow maps for anything else,
+// indices beyond the grid, a grid for nothing that counts on it, 0 steps, other steps than a model was
+// distilled to, extra noise where there are no steps down the ODE, guidance of a model that cannot be guided,
+// a guide that cannot guide it).
 SamplerOptions choose_sampler(const SamplerRequest& request, const ModelOptions& model);
 
 // ε of multistep sampling, which adds √(τ² − ε²) z at τ: the level where its walk ends. 0 for a model that
