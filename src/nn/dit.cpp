@@ -16,8 +16,8 @@ class Dit : public Network {
         image_(image),
         patches_(register_at(*this, "x_embedder.proj",
                              PatchEmbedding(initializer, image.channels, options.patch, options.width))),
-        time_(*this, "t_embedder", initializer, options.width) {
-    if (options.second_time) span_.emplace(*this, "h_embedder", initializer, options.width);
+        time_(*this, "t_embedder", options, initializer) {
+    if (options.second_time) span_.emplace(*this, "h_embedder", options, initializer);
     if (image.classes > 0) {
       labels_ = register_at(*this, "y_embedder.embedding_table",
                             LabelTable(initializer, image.classes, options.width));

@@ -9,7 +9,6 @@ namespace cm {
 namespace {
 
 constexpr double kSmallDeviation = 0.02;
-constexpr double kTokenEpsilon = 1e-6;
 
 // [count, width].
 Tensor axis_positions(int64_t count, int64_t width, const torch::TensorOptions& options) {
@@ -79,18 +78,20 @@ Tensor LabelTableImpl::forward(const Tensor& labels) const {
   return torch::where(is_null, weight[classes], class_rows(weight.narrow(0, 0, classes), labels));
 }
 
-TimeEmbedding::TimeEmbedding(torch::nn::Module& root, const std::string& name, Initializer& initializer,
-                             int64_t width)
-    : in_(normal_linear(root, name + ".mlp.0", initializer, kDitTimeFeatures, width)),
-      out_(normal_linear(root, name + ".mlp.2", initializer, width, width)) {}
+TimeEmbedding::TimeEmbedding(torch::nn::Module& root, const std::string& name, const DitOptions& options,
+                             Initializer& initializer)
+    : reaching_end_(options.diffusers),
+      in_(normal_linear(root, name + ".mlp.0", initializer, kDitTimeFeatures, options.width)),
+      out_(normal_linear(root, name + ".mlp.2", initializer, options.width, options.width)) {}
 
 Tensor TimeEmbedding::forward(const Tensor& time) const {
-  return out_->forward(activated(in_->forward(time_features(time, kDitTimeFeatures)), Activation::silu));
+  const Tensor features = time_features(time, kDitTimeFeatures, reaching_end_);
+  return out_->forward(activated(in_->forward(features), Activation::silu));
 }
 
-Tensor modulated_norm(const Tensor& x, const Tensor& shift, const Tensor& scale) {
-  const auto modulated = [](const Tensor& tokens, const Tensor& added, const Tensor& factor) {
-    const Tensor normal = torch::layer_norm(tokens, {tokens.size(2)}, {}, {}, kTokenEpsilon);
+Tensor modulated_norm(const Tensor& x, const Tensor& shift, const Tensor& scale, double epsilon) {
+  const auto modulated = [epsilon](const Tensor& tokens, const Tensor& added, const Tensor& factor) {
+    const Tensor normal = torch::layer_norm(tokens, {tokens.size(2)}, {}, {}, epsilon);
     const torch::Dtype type = tokens.scalar_type();
     return torch::addcmul(added.to(type), normal, (1 + factor).to(type));
   };
@@ -99,7 +100,9 @@ Tensor modulated_norm(const Tensor& x, const Tensor& shift, const Tensor& scale)
 
 DitBlock::DitBlock(torch::nn::Module& root, const std::string& name, const DitOptions& options,
                    Initializer& initializer)
-    : heads_(options.heads), checkpoints_(options.activation_checkpointing) {
+    : heads_(options.heads),
+      checkpoints_(options.activation_checkpointing),
+      second_epsilon_(options.diffusers ? kDiffusersTokenEpsilon : kDitTokenEpsilon) {
   const int64_t width = options.width;
   const int64_t hidden = mlp_width(options);
   const auto linear = [&](const char* part, int64_t in, int64_t out) {
@@ -126,7 +129,7 @@ Tensor DitBlock::compute(const Tensor& x, const Tensor& condition) const {
     return with_tangent_apart(sum, to, gate, branch);
   };
   const Tensor h = gated(x, numbers[2], attended(modulated_norm(x, numbers[0], numbers[1])));
-  Tensor hidden = mlp_in_->forward(modulated_norm(h, numbers[3], numbers[4]));
+  Tensor hidden = mlp_in_->forward(modulated_norm(h, numbers[3], numbers[4], second_epsilon_));
   hidden = with_tangent_apart([](const Tensor& any) { return torch::gelu(any, "tanh"); }, hidden);
   return gated(h, numbers[5], mlp_out_->forward(hidden));
 }

@@ -41,22 +41,28 @@ class LabelTableImpl : public torch::nn::Module {
 };
 TORCH_MODULE(LabelTable);
 
-// A time [B] → [B, width]: two layers over its sinusoidal features.
+// A time [B] → [B, width]: two layers over its sinusoidal features, which are diffusers' where the options
+// say so.
 class TimeEmbedding {
  public:
-  TimeEmbedding(torch::nn::Module& root, const std::string& name, Initializer& initializer, int64_t width);
+  TimeEmbedding(torch::nn::Module& root, const std::string& name, const DitOptions& options,
+                Initializer& initializer);
   Tensor forward(const Tensor& time) const;
 
  private:
+  bool reaching_end_;
   Linear in_ = nullptr;
   Linear out_ = nullptr;
 };
 
 inline constexpr int64_t kDitTimeFeatures = 256;
+inline constexpr double kDitTokenEpsilon = 1e-6;
+inline constexpr double kDiffusersTokenEpsilon = 1e-5;
 
-// Normalises each token x [B, T, width] to mean 0 and variance 1, multiplies by 1 + scale and adds shift,
-// both [B, 1, width].
-Tensor modulated_norm(const Tensor& x, const Tensor& shift, const Tensor& scale);
+// Normalises each token x [B, T, width] to mean 0 and variance 1 (to whose variance `epsilon` is added),
+// multiplies by 1 + scale and adds shift, both [B, 1, width].
+Tensor modulated_norm(const Tensor& x, const Tensor& shift, const Tensor& scale,
+                      double epsilon = kDitTokenEpsilon);
 
 // x + gate · attention(norm(x)), and then the same of two layers with GELU between them. Shift, scale and
 // gate of both are a linear map of the condition, which begins at 0 (adaLN-Zero).
@@ -72,6 +78,7 @@ class DitBlock {
  private:
   int64_t heads_;
   bool checkpoints_;
+  double second_epsilon_;
   Linear modulation_ = nullptr;
   Linear qkv_ = nullptr;
   Linear projection_ = nullptr;

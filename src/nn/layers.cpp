@@ -173,11 +173,12 @@ Tensor attention(const Tensor& qkv, int64_t heads) {
   return images.permute({0, 3, 1, 2});
 }
 
-Tensor time_features(const Tensor& time, int64_t width) {
+Tensor time_features(const Tensor& time, int64_t width, bool reaching_end) {
   const int64_t half = width / 2;
+  const auto divisor = static_cast<double>(reaching_end ? half - 1 : half);
   const Tensor precise = time.to(at::promote_types(time.scalar_type(), at::kFloat));
   const Tensor k = torch::arange(half, precise.options());
-  const Tensor frequencies = (k * (-std::log(10000.0) / static_cast<double>(half))).exp();
+  const Tensor frequencies = (k * (-std::log(10000.0) / divisor)).exp();
   const Tensor angles = precise.unsqueeze(1) * frequencies;
   const Tensor features = torch::cat({angles.cos(), angles.sin()}, 1);
   return width % 2 == 0 ? features : torch::constant_pad_nd(features, {0, 1});

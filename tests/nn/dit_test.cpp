@@ -115,6 +115,20 @@ TEST(Dit, TimesAndClassMatter) {
   EXPECT_GT(changed(&Conditioning::labels, input.told.labels + 1), 1e-3);
 }
 
+// By other features of the time, and of no other number than a little where time is 0.
+TEST(Dit, AsInDiffusersItIsAnotherFunction) {
+  DitOptions options = small_dit();
+  const auto published = dit_network(options);
+  options.diffusers = true;
+  const auto theirs = dit_network(options);
+  EXPECT_GT(largest_difference(dit_answer(*published), dit_answer(*theirs)), 0.01);
+  DitInput at_zero;
+  at_zero.told.time = torch::zeros({4});
+  const double epsilon = largest_difference(dit_answer(*published, at_zero), dit_answer(*theirs, at_zero));
+  EXPECT_GT(epsilon, 0);
+  EXPECT_LT(epsilon, 1e-3);
+}
+
 TEST(Dit, BeginsAsTheNetworkOfOneTimeAndLearnsTheSecond) {
   const auto one = dit_network(small_dit());
   DitOptions options = small_dit();

@@ -185,6 +185,13 @@ TEST(Layers, TimeFeaturesAreCosinesThenSines) {
   EXPECT_LT(largest_difference(features, torch::stack({row(0), row(2), row(-750)})), 1e-4);
 }
 
+TEST(Layers, FrequenciesOfTimeMayReachTheirEnd) {
+  const Tensor features = time_features(torch::tensor({2.0}), 6, /*reaching_end=*/true);
+  const double expected[] = {std::cos(2.0), std::cos(2e-2), std::cos(2e-4),
+                             std::sin(2.0), std::sin(2e-2), std::sin(2e-4)};
+  for (int64_t i = 0; i < 6; ++i) EXPECT_NEAR(features[0][i].item<double>(), expected[i], 1e-6) << i;
+}
+
 TEST(Layers, AnOddWidthEndsWithZeros) {
   const Tensor features = time_features(torch::tensor({1.0}), 5);
   EXPECT_EQ(features.sizes(), torch::IntArrayRef({1, 5}));

@@ -22,6 +22,7 @@ struct DitOptions : CommonNetworkOptions {
   int64_t patch = 2;
   double mlp_ratio = 4;
   bool learned_variance = false;
+  bool diffusers = false;
 };
 
 template <class Visitor>
@@ -34,6 +35,10 @@ void fields(Visitor& visit, DitOptions& o) {
         Range{.min = 0, .max = kLargestMultiplier, .open_min = true});
   visit("learned_variance", o.learned_variance,
         "the last layer has a second answer beside the first, which is dropped: published weights have it");
+  visit("diffusers", o.diffusers,
+        "compute as diffusers' DiTTransformer2DModel does: the frequencies of a time end at 1/10000 itself, "
+        "and "
+        "a block's second normalisation adds 1e-5, where DiT's code adds 1e-6");
   fields(visit, static_cast<CommonNetworkOptions&>(o));
 }
 

@@ -142,8 +142,9 @@ Holder register_at(torch::nn::Module& root, const std::string& name, Holder modu
 Tensor attention(const Tensor& qkv, int64_t heads);
 
 // Sinusoidal features of a time [B]: [cos(t f), sin(t f)] with f_k = exp(−ln(10000) k/h), k = 0…h−1, h =
-// width/2; in at least fp32. A last column of zeros makes up an odd width.
-Tensor time_features(const Tensor& time, int64_t width);
+// width/2; in at least fp32. A last column of zeros makes up an odd width. `reaching_end`: with h − 1 for h
+// in f_k, so that the last frequency is 1/10000 (diffusers' downscale_freq_shift of 1).
+Tensor time_features(const Tensor& time, int64_t width, bool reaching_end = false);
 
 // c_noise [B] → [B, width], width even: [sin(f c_noise), cos(f c_noise)], in at least fp32, with frequencies
 // of either kind:
