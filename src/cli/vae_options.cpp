@@ -9,6 +9,7 @@
 #include "cm/cli/number_option.h"
 #include "cm/run/run_config.h"
 #include "cm/training/autoencoder_folder.h"
+#include "cm/training/diffusers_folder.h"
 #include "cm/training/run_files.h"
 #include "cm/yaml/reader.h"
 
@@ -35,6 +36,7 @@ std::optional<NamedVae> vae_of_run(const ResolvedWeights& weights) {
 NamedVae vae_of(const VaeOptions& options, const ResolvedWeights& weights) {
   if (options.folder) return {*options.folder, concat("--vae ", *options.folder)};
   if (const auto named = vae_of_run(weights)) return *named;
+  if (const auto vae = vae_of_pipeline(weights.file)) return {vae->string(), vae->string()};
   throw InputError(concat(weights.file.string(),
                           ": is a model of latents, of which a VAE makes images; name its folder by --vae"));
 }
@@ -44,7 +46,7 @@ NamedVae vae_of(const VaeOptions& options, const ResolvedWeights& weights) {
 void add_vae_options(CLI::App& app, VaeOptions& options) {
   app.add_option("--vae", options.folder,
                  "of a model of latents: folder of the VAE that makes images of them, as diffusers saves it "
-                 "(default: data.latents.vae of the run)")
+                 "(default: data.latents.vae of the run, or the vae of a diffusers pipeline)")
       ->type_name("FOLDER");
   add_number_option(app, "--vae-tile", options.tile,
                     "decode larger latents in tiles of this side, in latents, which takes less memory and "

@@ -93,6 +93,16 @@ NamedTensors with_present_names(const NamedTensors& tensors) {
   return renamed;
 }
 
+fs::path whole_weights(const fs::path& folder) {
+  const fs::path weights = weights_beside_config(folder);
+  if (weights.extension() == ".json") {
+    throw InputError(concat(weights.string(),
+                            ": an autoencoder's weights are read from one file; save it again ",
+                            "with save_pretrained(FOLDER, max_shard_size=\"100GB\")"));
+  }
+  return weights;
+}
+
 ComputeType type_for(const DiffusersConfig& config, const fs::path& folder, ComputeType wanted) {
   if (wanted != ComputeType::fp16 || !config.as<bool>("force_upcast", false)) return wanted;
   log_info(
@@ -106,18 +116,19 @@ std::shared_ptr<Autoencoder> load_autoencoder(const fs::path& named, const Autoe
   const fs::path folder = folder_with_config(named);
   const DiffusersConfig config(folder / kAutoencoderConfig);
   const AutoencoderOptions options = options_of(config);
-  const fs::path weights = weights_beside_config(folder);
-  if (weights.extension() == ".json") {
-    throw InputError(concat(weights.string(),
-                            ": an autoencoder's weights are read from one file; save it again ",
-                            "with save_pretrained(FOLDER, max_shard_size=\"100GB\")"));
-  }
+  const fs::path weights = whole_weights(folder);
   auto autoencoder = std::make_shared<Autoencoder>(options, sha256_of(weights));
   copy_weights(with_present_names(load_safetensors(weights).tensors), *autoencoder, weights.string());
   autoencoder->compute_in(type_for(config, folder, loading.dtype));
   autoencoder->limit_decoding(loading.limits);
   autoencoder->to(loading.device);
   return autoencoder;
+}
+
+LatentSpace published_latents(const fs::path& named) {
+  const fs::path folder = folder_with_config(named);
+  const double scale = options_of(DiffusersConfig(folder / kAutoencoderConfig)).scaling_factor;
+  return {{.vae_hash = sha256_of(whole_weights(folder)), .pixels = PixelRange::symmetric}, {.scale = scale}};
 }
 
 }  // namespace cm

@@ -2,6 +2,8 @@
 
 #include "cm/training/diffusers_folder.h"
 #include "diffusers_config.h"
+#include "diffusers_dit.h"
+#include "tensor_renaming.h"
 
 namespace cm {
 namespace {
@@ -116,19 +118,24 @@ void read_scheduler(const DiffusersConfig& config, ModelOptions& options) {
   config.require("clip_denoised", true, true);  // --no-clamp is the sampling command's
 }
 
+ModelOptions read_consistency_unet(const DiffusersConfigs& configs) {
+  ModelOptions options;
+  options.parameterization = Parameterization::skip;
+  read_unet(DiffusersConfig(configs.network), options);
+  if (std::filesystem::exists(configs.scheduler)) read_scheduler(DiffusersConfig(configs.scheduler), options);
+  return options;
+}
+
 // --- Names -----------------------------------------------------------------------------------------------
 
 constexpr BlockNames kTheirNames = {"norm1",         "conv1",      "time_emb_proj", "norm2",   "conv2",
                                     "conv_shortcut", "group_norm", "to_q",          "to_out.0"};
 
-// Moves tensors from diffusers' names to ours, stage by stage.
-class Renaming {
+// Stage by stage.
+class UNetRenaming : public TensorRenaming {
  public:
-  Renaming(NamedTensors tensors, const BlockNames& ours) : theirs_(std::move(tensors)), names_(ours) {}
-
-  void layer(const std::string& their, const std::string& our) {
-    for (const char* part : {".weight", ".bias"}) move(their + part, our + part);
-  }
+  UNetRenaming(NamedTensors theirs, const BlockNames& ours)
+      : TensorRenaming(std::move(theirs)), names_(ours) {}
 
   void block(const std::string& their, const std::string& our) {
     for (const auto name : {&BlockNames::in_norm, &BlockNames::in_conv, &BlockNames::embedding,
@@ -139,20 +146,12 @@ class Renaming {
 
   void attention(const std::string& their, const std::string& our) {
     layer(concat(their, ".", kTheirNames.attention_norm), concat(our, ".", names_.attention_norm));
-    join_qkv(their, concat(our, ".", names_.qkv));
+    const std::string qkv = concat(our, ".", names_.qkv);
+    join_qkv(their, qkv);
+    as_convolution(qkv + ".weight");
     const std::string projection = concat(our, ".", names_.projection);
     layer(concat(their, ".", kTheirNames.projection), projection);
     as_convolution(projection + ".weight");
-  }
-
-  // What was moved, and what had no place.
-  NamedTensors take() {
-    ours_.merge(theirs_);
-    return std::move(ours_);
-  }
-
-  void move(const std::string& their, const std::string& our) {
-    if (auto tensor = theirs_.extract(their)) ours_[our] = std::move(tensor.mapped());
   }
 
  private:
@@ -164,24 +163,6 @@ class Renaming {
     }
   }
 
-  void join_qkv(const std::string& their, const std::string& our) {
-    for (const char* part : {".weight", ".bias"}) {
-      std::vector<Tensor> parts;
-      for (const char* name : {".to_q", ".to_k", ".to_v"}) {
-        const auto found = theirs_.find(concat(their, name, part));
-        if (found != theirs_.end()) parts.push_back(found->second);
-      }
-      const bool alike = parts.size() == 3 && parts[0].dim() > 0 && parts[0].sizes() == parts[1].sizes() &&
-                         parts[0].sizes() == parts[2].sizes();
-      if (!alike) continue;
-      for (const char* name : {".to_q", ".to_k", ".to_v"}) theirs_.erase(concat(their, name, part));
-      ours_[our + part] = torch::cat(parts);
-    }
-    as_convolution(our + ".weight");
-  }
-
-  NamedTensors theirs_;
-  NamedTensors ours_;
   BlockNames names_;
 };
 
@@ -189,7 +170,7 @@ class Renaming {
 // change of resolution behind them.
 class Places {
  public:
-  void rename(const UNetStage& stage, Renaming& names) {
+  void rename(const UNetStage& stage, UNetRenaming& names) {
     if (stage.section != section_) {
       section_ = stage.section;
       level_ = block_ = 0;
@@ -223,18 +204,14 @@ class Places {
 }  // namespace
 
 ModelOptions read_diffusers_options(const std::filesystem::path& weights) {
-  check_consistency_unet(weights);
+  const DiffusersModel model = diffusers_model(weights);
   const DiffusersConfigs configs = diffusers_configs(weights);
-  ModelOptions options;
-  options.parameterization = Parameterization::skip;
-  read_unet(DiffusersConfig(configs.unet), options);
-  if (std::filesystem::exists(configs.scheduler)) read_scheduler(DiffusersConfig(configs.scheduler), options);
-  return options;
+  return model == DiffusersModel::dit ? read_dit_pipeline(configs) : read_consistency_unet(configs);
 }
 
 NamedTensors from_diffusers(NamedTensors tensors, const AdmOptions& network, const ImageSpec& image) {
   const UNetPlan plan = plan_of(network, image);
-  Renaming names(std::move(tensors), plan.style.names);
+  UNetRenaming names(std::move(tensors), plan.style.names);
   names.layer("time_embedding.linear_1", plan.embedding);
   names.layer("time_embedding.linear_2", plan.embedding_end);
   names.move("class_embedding.weight", plan.labels + ".weight");

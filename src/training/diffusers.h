@@ -9,9 +9,10 @@
 
 namespace cm {
 
-// What the configs beside a U-Net's weights say: a consistency function in the skip parameterization.
-// InputError when they are broken or describe something that the ADM U-Net or our sampling cannot do, with
-// file and key, or what check_consistency_unet refuses.
+// What the configs beside weights say: of a U-Net, a consistency function in the skip parameterization; of a
+// DiTPipeline's transformer, what read_dit_pipeline makes of them. InputError when they are broken or
+// describe something that our networks or our sampling cannot do, with file and key, or what diffusers_model
+// refuses.
 ModelOptions read_diffusers_options(const std::filesystem::path& weights);
 
 // A UNet2DModel's tensors under the names, and in the shapes, of the ADM U-Net `network` for such images.

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "cm/base/error.h"
@@ -13,11 +14,20 @@
 
 namespace cm {
 
+// Python writes numbers that JSON has not; of those keys none is read here.
+inline std::string without_infinities(std::string text) {
+  for (const std::string_view number : {": -Infinity", ": Infinity", ": NaN"}) {
+    for (size_t at = text.find(number); at != std::string::npos; at = text.find(number, at))
+      text.replace(at, number.size(), ": null");
+  }
+  return text;
+}
+
 // A key that the file leaves out has diffusers' default.
 class DiffusersConfig {
  public:
   explicit DiffusersConfig(std::filesystem::path path) : path_(std::move(path)) {
-    json_ = parse_json(read_file(path_));
+    json_ = parse_json(without_infinities(read_file(path_)));
     if (!json_.is_object()) throw InputError(concat(path_.string(), ": not a JSON object"));
   }
 

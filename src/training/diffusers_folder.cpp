@@ -1,6 +1,7 @@
 #include "cm/training/diffusers_folder.h"
 
 #include <algorithm>
+#include <array>
 
 #include "cm/base/log.h"
 #include "diffusers_config.h"
@@ -18,13 +19,16 @@ constexpr const char* kShards = "diffusion_pytorch_model.safetensors.index.json"
 constexpr const char* kPipeline = "ConsistencyModelPipeline";
 constexpr const char* kScheduler = "CMStochasticIterativeScheduler";
 constexpr const char* kNetwork = "UNet2DModel";
+constexpr const char* kDitPipeline = "DiTPipeline";
+constexpr std::array kDitNetworks = {"DiTTransformer2DModel",
+                                     "Transformer2DModel"};  // the second before 0.29
 
 // --- What the weights are --------------------------------------------------------------------------------
 
-// The folder above the U-Net's, by its name where it has one.
-fs::path pipeline_folder(const fs::path& unet) {
-  const bool named = unet.has_filename() && unet.filename() != "." && unet.filename() != "..";
-  const fs::path above = named ? unet.parent_path() : unet / "..";
+// The folder above the network's, by its name where it has one.
+fs::path pipeline_folder(const fs::path& network) {
+  const bool named = network.has_filename() && network.filename() != "." && network.filename() != "..";
+  const fs::path above = named ? network.parent_path() : network / "..";
   return above.empty() ? fs::path(".") : above;
 }
 
@@ -75,13 +79,15 @@ std::string described(const Kind& kind) {
                 parts.empty() ? "" : concat(" (", join(parts), ")"));
 }
 
-void check_pipeline(const DiffusersConfigs& configs) {
+DiffusersModel check_pipeline(const DiffusersConfigs& configs) {
   const Kind kind = kind_of(configs);
+  if (kind.pipeline == kDitPipeline) return DiffusersModel::dit;
   const auto is = [](const std::string& name, const char* ours) { return name.empty() || name == ours; };
-  if (is(kind.pipeline, kPipeline) && is(kind.scheduler, kScheduler) && kind.latents.empty()) return;
+  if (is(kind.pipeline, kPipeline) && is(kind.scheduler, kScheduler) && kind.latents.empty())
+    return DiffusersModel::consistency_unet;
   throw InputError(concat(configs.index.parent_path().string(), ": holds ", described(kind),
-                          "; of diffusers' models those of a ", kPipeline, " with ", kScheduler,
-                          " can be sampled, or trained from"));
+                          "; of diffusers' models those of a ", kPipeline, " with ", kScheduler, ", or of a ",
+                          kDitPipeline, ", can be sampled, or trained from"));
 }
 
 // --- Where they lie --------------------------------------------------------------------------------------
@@ -107,11 +113,12 @@ bool is_variant(const std::string& name) {
 }  // namespace
 
 DiffusersConfigs diffusers_configs(const fs::path& weights) {
-  const fs::path unet = weights.parent_path();
-  const fs::path pipeline = pipeline_folder(unet);
+  const fs::path network = weights.parent_path();
+  const fs::path pipeline = pipeline_folder(network);
   return {.index = pipeline / kPipelineIndex,
           .scheduler = pipeline / "scheduler" / "scheduler_config.json",
-          .unet = unet / kNetworkConfig};
+          .network = network / kNetworkConfig,
+          .vae = pipeline / "vae"};
 }
 
 fs::path weights_beside_config(const fs::path& network) {
@@ -134,12 +141,12 @@ fs::path weights_beside_config(const fs::path& network) {
 }
 
 std::optional<fs::path> diffusers_weights(const fs::path& folder) {
-  for (const fs::path& unet : {folder / "unet", folder}) {
-    if (!is_of_diffusers(unet / kWeights)) continue;
-    check_consistency_unet(unet / kWeights);
-    return weights_beside_config(unet);
+  for (const fs::path& network : {folder / "unet", folder / "transformer", folder}) {
+    if (!is_of_diffusers(network / kWeights)) continue;
+    diffusers_model(network / kWeights);
+    return weights_beside_config(network);
   }
-  check_pipeline(diffusers_configs(folder / "unet" / kWeights));  // one without a U-Net is not ours either
+  check_pipeline(diffusers_configs(folder / "unet" / kWeights));  // one without a network is not ours either
   return std::nullopt;
 }
 
@@ -150,10 +157,32 @@ bool is_of_diffusers(const fs::path& weights) {
   return json.is_object() && json.contains("_class_name");
 }
 
-void check_consistency_unet(const fs::path& weights) {
+DiffusersModel diffusers_model(const fs::path& weights) {
   const DiffusersConfigs configs = diffusers_configs(weights);
-  check_pipeline(configs);
-  DiffusersConfig(configs.unet).require("_class_name", nullptr, kNetwork);
+  const DiffusersModel model = check_pipeline(configs);
+  const DiffusersConfig network(configs.network);
+  const std::string name = class_in(network.get("_class_name", nullptr));
+  const bool of_dit = std::ranges::find(kDitNetworks, name) != kDitNetworks.end();
+  switch (model) {
+    case DiffusersModel::consistency_unet:
+      if (name == kDitNetworks.front()) {
+        network.reject("_class_name",
+                       concat("is a transformer without its pipeline, which says at which noise "
+                              "levels and of which VAE's latents; name a whole ",
+                              kDitPipeline));
+      }
+      network.require("_class_name", nullptr, kNetwork);
+      return model;
+    case DiffusersModel::dit:
+      if (!of_dit) network.reject("_class_name", concat("must be \"", kDitNetworks.front(), '"'));
+      return model;
+  }
+  TORCH_INTERNAL_ASSERT(false, "not a model of diffusers'");
+}
+
+std::optional<fs::path> vae_of_pipeline(const fs::path& weights) {
+  if (!is_of_diffusers(weights) || diffusers_model(weights) != DiffusersModel::dit) return std::nullopt;
+  return diffusers_configs(weights).vae;
 }
 
 bool is_bare_unet(const fs::path& weights) {

@@ -96,10 +96,10 @@ ResolvedWeights resolve_weights(const fs::path& source, const WeightChoice& choi
   if (const auto weights = diffusers_weights(source)) {
     if (chooses)
       throw InputError(concat(source.string(), ": is a diffusers folder, which holds no averages"));
-    return {*weights, "the U-Net of a diffusers folder"};
+    return {*weights, "the network of a diffusers folder"};
   }
   throw InputError(concat(source.string(), ": neither a run with a checkpoint, nor a checkpoint folder (",
-                          kState, "), nor a diffusers folder (unet/config.json)"));
+                          kState, "), nor a diffusers folder (unet/config.json or transformer/config.json)"));
 }
 
 WeightFile load_weight_file(const ResolvedWeights& weights) {

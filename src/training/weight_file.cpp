@@ -8,6 +8,7 @@
 #include "cm/io/json.h"
 #include "cm/training/diffusers_folder.h"
 #include "diffusers.h"
+#include "diffusers_dit.h"
 
 namespace cm {
 namespace {
@@ -60,6 +61,8 @@ ModelOptions options_from(const SafetensorsFile& file, const std::filesystem::pa
 WeightFile weight_file(SafetensorsFile file, const std::filesystem::path& path) {
   if (!is_of_diffusers(path)) return {options_from(file, path), std::move(file.tensors)};
   const ModelOptions options = read_diffusers_options(path);
+  if (const auto* dit = std::get_if<DitOptions>(&options.network))
+    return {options, from_diffusers(std::move(file.tensors), *dit, path.string())};
   return {options,
           from_diffusers(std::move(file.tensors), std::get<AdmOptions>(options.network), options.image)};
 }

@@ -79,7 +79,7 @@ TEST_F(DiffusersFolder, TheConfigsOfAUNetLieAboveIt) {
   EXPECT_EQ(diffusers_configs("unet/w").scheduler, "./scheduler/scheduler_config.json");
   EXPECT_EQ(diffusers_configs("./w").index, "./../model_index.json");
   EXPECT_EQ(diffusers_configs("w").index, "../model_index.json");
-  EXPECT_EQ(diffusers_configs("w").unet, "config.json");
+  EXPECT_EQ(diffusers_configs("w").network, "config.json");
 }
 
 TEST_F(DiffusersFolder, ADiffusionModelIsNotTakenForAConsistencyModel) {
@@ -93,7 +93,7 @@ TEST_F(DiffusersFolder, ADiffusionModelIsNotTakenForAConsistencyModel) {
   EXPECT_THAT(refusal(pipeline()), HasSubstr(of_v));
   EXPECT_THAT(refusal(unet()), StartsWith(pipeline().string() + ": " + of_v));
   const fs::path file = unet() / "diffusion_pytorch_model.safetensors";
-  EXPECT_THAT(message_of<InputError>([&] { check_consistency_unet(file); }), HasSubstr(of_v));
+  EXPECT_THAT(message_of<InputError>([&] { diffusers_model(file); }), HasSubstr(of_v));
 }
 
 TEST_F(DiffusersFolder, ASchedulerAloneTellsADiffusionModel) {
@@ -112,6 +112,33 @@ TEST_F(DiffusersFolder, APipelineOfLatentsIsRefused) {
               HasSubstr(": holds a LDMPipeline (DDIMScheduler, on the latents of its vqvae); "));
   index({{"_class_name", {"mine", "ConsistencyModelPipeline"}}, {"vae", {"diffusers", "AutoencoderKL"}}});
   EXPECT_THAT(refusal(pipeline()), HasSubstr("ConsistencyModelPipeline (on the latents of its vae)"));
+}
+
+TEST_F(DiffusersFolder, ADitPipelineHasATransformerAndAVae) {
+  const fs::path transformer = pipeline() / "transformer";
+  const fs::path file = transformer / "diffusion_pytorch_model.safetensors";
+  fs::remove_all(unet());
+  write_json(transformer / "config.json", {{"_class_name", "DiTTransformer2DModel"}});
+  write_file_atomically(file, "");
+  EXPECT_THAT(refusal(pipeline()),
+              HasSubstr("_class_name is a transformer without its pipeline, which says"));
+  index({{"_class_name", "DiTPipeline"}, {"vae", {"diffusers", "AutoencoderKL"}}});
+  EXPECT_EQ(diffusers_weights(pipeline()), file);
+  EXPECT_EQ(diffusers_weights(transformer), file);
+  EXPECT_EQ(diffusers_model(file), DiffusersModel::dit);
+  EXPECT_EQ(vae_of_pipeline(file), pipeline() / "vae");
+  EXPECT_FALSE(is_bare_unet(file));
+  write_json(transformer / "config.json", {{"_class_name", "Transformer2DModel"}});
+  EXPECT_EQ(diffusers_model(file), DiffusersModel::dit);
+  write_json(transformer / "config.json", {{"_class_name", "UNet2DModel"}});
+  EXPECT_THAT(refusal(pipeline()),
+              EndsWith(R"(config.json: _class_name must be "DiTTransformer2DModel", got "UNet2DModel")"));
+}
+
+TEST_F(DiffusersFolder, OnlyADitPipelineBringsAVae) {
+  weights("diffusion_pytorch_model.safetensors");
+  EXPECT_EQ(vae_of_pipeline(unet() / "diffusion_pytorch_model.safetensors"), std::nullopt);
+  EXPECT_EQ(vae_of_pipeline(folder_ / "nowhere" / "model.safetensors"), std::nullopt);
 }
 
 TEST_F(DiffusersFolder, OtherNetworksAreRefused) {

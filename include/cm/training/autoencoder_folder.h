@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <memory>
 
+#include "cm/data/latent_space.h"
 #include "cm/nn/autoencoder.h"
 
 namespace cm {
@@ -22,5 +23,9 @@ struct AutoencoderLoading {
 // config's.
 std::shared_ptr<Autoencoder> load_autoencoder(const std::filesystem::path& folder,
                                               const AutoencoderLoading& loading = {});
+
+// The space in which diffusers' models of that autoencoder's latents live, which is told pixels from −1 to 1:
+// z · scaling_factor. Same errors, but for what is in the weights.
+LatentSpace published_latents(const std::filesystem::path& folder);
 
 }  // namespace cm

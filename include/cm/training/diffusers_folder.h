@@ -2,10 +2,14 @@
 //
 //   FOLDER/model_index.json                                     the pipeline's class
 //   FOLDER/scheduler/scheduler_config.json                      the scheduler's class and constants
-//   FOLDER/unet/config.json                                     the network's class and shape
+//   FOLDER/unet/config.json                                     the network's class and shape; a
+//   DiTPipeline's
+//                                                               is in `transformer`
 //   FOLDER/unet/diffusion_pytorch_model.safetensors             its weights; in shards, or as a variant:
 //   FOLDER/unet/diffusion_pytorch_model.safetensors.index.json
 //   FOLDER/unet/diffusion_pytorch_model.VARIANT.safetensors     (or …safetensors.index.VARIANT.json)
+//
+//   FOLDER/vae                                                  of a DiTPipeline (autoencoder_folder.h)
 //
 // A `unet` folder may lie alone.
 #pragma once
@@ -19,7 +23,8 @@ namespace cm {
 struct DiffusersConfigs {
   std::filesystem::path index;
   std::filesystem::path scheduler;
-  std::filesystem::path unet;
+  std::filesystem::path network;
+  std::filesystem::path vae;  // its folder
 };
 DiffusersConfigs diffusers_configs(const std::filesystem::path& weights);
 
@@ -28,16 +33,24 @@ DiffusersConfigs diffusers_configs(const std::filesystem::path& weights);
 // weights are pickled.
 std::filesystem::path weights_beside_config(const std::filesystem::path& network);
 
-// The same of a pipeline's folder or of its `unet` folder; nullopt when `folder` is neither. InputError also
-// for a folder of what check_consistency_unet refuses.
+// The same of a pipeline's folder or of its network's; nullopt when `folder` is neither. InputError also for
+// a folder of what diffusers_model refuses.
 std::optional<std::filesystem::path> diffusers_weights(const std::filesystem::path& folder);
 
 // Whether a network's config of diffusers' lies beside this file of weights.
 bool is_of_diffusers(const std::filesystem::path& weights);
 
-// InputError, with the classes and the prediction type, unless the configs allow that these weights are a
-// ConsistencyModelPipeline's UNet2DModel.
-void check_consistency_unet(const std::filesystem::path& weights);
+// What is read: a ConsistencyModelPipeline's UNet2DModel, also where nothing says whose it is, and a
+// DiTPipeline's DiTTransformer2DModel.
+enum class DiffusersModel { consistency_unet, dit };
+
+// Which of them the configs allow that these weights are. InputError, with the classes and the prediction
+// type, where it is none.
+DiffusersModel diffusers_model(const std::filesystem::path& weights);
+
+// The folder of the VAE that makes images of what these weights make: a DiTPipeline's; nullopt for all
+// others.
+std::optional<std::filesystem::path> vae_of_pipeline(const std::filesystem::path& weights);
 
 // Whether `weights` are of diffusers' and nothing beside them says what they are a model of.
 bool is_bare_unet(const std::filesystem::path& weights);
