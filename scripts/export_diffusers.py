@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
-"""Writes a consistency model as a folder that diffusers' ConsistencyModelPipeline.from_pretrained loads.
+"""Writes a model as a folder that diffusers loads: a consistency model as a ConsistencyModelPipeline, and a transformer of
+latents that says the noise at DDPM's levels as a DiTPipeline.
 
     scripts/export_diffusers.py runs/digits/cd exported/digits-cd
     python -c 'import diffusers; diffusers.ConsistencyModelPipeline.from_pretrained("exported/digits-cd")'
+    scripts/export_diffusers.py runs/dit exported/dit --vae weights/sd-vae-ft-mse
 
 RUN is a run, a checkpoint folder or a weight file; of a run, the average that sampling would choose is taken, unless
---ema names another one. The pipeline computes the same function; it names time points by the same grid, counted as here
-(index 0 is the largest noise level), without the index that ends the walk: --indices 0,22,39 is timesteps=[22, 0].
+--ema names another one. The pipeline computes the same function. A ConsistencyModelPipeline names time points by the same
+grid, counted as here (index 0 is the largest noise level), without the index that ends the walk: --indices 0,22,39 is
+timesteps=[22, 0]. A DiTPipeline's num_inference_steps=N is --sampler euler --steps N.
 """
 
 import argparse
@@ -15,6 +18,7 @@ import pathlib
 import shutil
 import sys
 
+import dit_pipeline
 import weight_file
 from safetensors.torch import save_file
 from state_dict import InputError
@@ -159,14 +163,21 @@ def exported(model, tensors):
 
 
 def check(source, model):
-    if not {"sigma", "sampling"} <= model.keys() or "dropout" not in model.get("network", {}):
+    if not {"sigma", "sampling"} <= model.keys() or "second_time" not in model.get("network", {}):
         raise InputError(
             f"{source}: does not say all of its network and noise levels, as converted files do not; export a run, or a "
             "file of its checkpoints"
         )
     architecture = model["network"]["architecture"]
-    if architecture != "adm":
-        raise InputError(f"{source}: diffusers has the ADM U-Net; this network is {architecture}")
+    if architecture == "dit":
+        dit_pipeline.check(source, model)
+    elif architecture == "adm":
+        check_unet(source, model)
+    else:
+        raise InputError(f"{source}: diffusers has the ADM U-Net and DiT; this network is {architecture}")
+
+
+def check_unet(source, model):
     if model["network"].get("double_norm"):
         raise InputError(f"{source}: its network has double_norm, which diffusers' U-Net has not")
     if model.get("latents"):
@@ -182,7 +193,7 @@ def write_json(path, content):
     path.write_text(json.dumps(content, indent=2) + "\n")
 
 
-def write_pipeline(folder, model, tensors):
+def write_consistency_pipeline(folder, model, tensors):
     for part in ("unet", "scheduler"):
         (folder / part).mkdir(parents=True)
     write_json(folder / "unet" / "config.json", unet_config(model))
@@ -195,6 +206,15 @@ def write_pipeline(folder, model, tensors):
     }
     write_json(folder / "model_index.json", index)
     save_file(exported(model, tensors), folder / "unet" / "diffusion_pytorch_model.safetensors", {"format": "pt"})
+    return "a ConsistencyModelPipeline"
+
+
+def write_pipeline(folder, source, model, tensors, vae):
+    if model["network"]["architecture"] == "dit":
+        return dit_pipeline.write(folder, source, model, tensors, vae, write_json)
+    if vae is not None:
+        raise InputError(f"--vae: {source} is a model of pixels, which makes images itself; leave it out")
+    return write_consistency_pipeline(folder, model, tensors)
 
 
 def export(arguments):
@@ -205,11 +225,11 @@ def export(arguments):
     check(source, model)
     partial = arguments.out.with_name(arguments.out.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
-    write_pipeline(partial, model, tensors)
+    made = write_pipeline(partial, source, model, tensors, arguments.vae)
     if arguments.out.exists():
         shutil.rmtree(arguments.out)
     partial.rename(arguments.out)
-    print(f"{arguments.out}: {source} as a ConsistencyModelPipeline")
+    print(f"{arguments.out}: {source} as {made}")
 
 
 def main():
@@ -217,6 +237,7 @@ def main():
     parser.add_argument("run", metavar="RUN", type=pathlib.Path, help="a run, a checkpoint folder or a weight file")
     parser.add_argument("out", metavar="OUT", type=pathlib.Path, help="the pipeline's folder")
     parser.add_argument("--ema", type=float, help="the evaluation average; 0: the trained weights")
+    parser.add_argument("--vae", type=pathlib.Path, help="of a model of latents: the folder of their VAE, which goes along")
     parser.add_argument("--force", action="store_true", help="write over OUT")
     arguments = parser.parse_args()
     try:
