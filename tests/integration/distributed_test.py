@@ -13,6 +13,7 @@ import unittest
 
 import numpy
 
+from latents_test import encoding
 from support import (
     BIN,
     FOLDER,
@@ -278,6 +279,15 @@ class SampleTest(DistributedTest):
         self.assertEqual(silence, ["", ""])
         self.assertIn("2060 pairs of ", said)
         self.assertEqual(contents(FOLDER / "pairs-2"), contents(FOLDER / "pairs-1"))
+
+    def test_any_number_of_ranks_encodes_the_same_archive(self):
+        told = must_run(*encoding("encoded-1.zip")).out
+        for ranks in (2, 3):
+            (_, said, _), *others = run_ranks(ranks, *encoding(f"encoded-{ranks}.zip"))
+            self.assertEqual([(out, err) for _, out, err in others], [("", "")] * (ranks - 1))
+            self.assertEqual(said, told.replace("encoded-1", f"encoded-{ranks}"))
+            self.assertEqual((FOLDER / f"encoded-{ranks}.zip").read_bytes(), (FOLDER / "encoded-1.zip").read_bytes())
+            self.assertFalse((FOLDER / f"encoded-{ranks}.zip.unfinished").exists())
 
 
 class TorchrunTest(DistributedTest):

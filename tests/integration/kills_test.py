@@ -8,6 +8,7 @@ import signal
 import sys
 import unittest
 
+from latents_test import encoding
 from support import BIN, FOLDER, SOURCE, ExecutableTest, contents, must_run, run, student, train, training
 
 sys.path.insert(0, str(SOURCE / "scripts" / "soak"))
@@ -168,6 +169,15 @@ class RankKillsTest(ExecutableTest):
             with self.subTest(command[0]):
                 self.assert_the_other_ends(self.start(command, 1, "writev", "socket", 12), 1)
         self.assertFalse((FOLDER / "ranks-samples").exists())
+
+    def test_a_rank_that_dies_while_encoding(self):
+        must_run(*encoding("whole.zip"))
+        command = encoding("ranks.zip")
+        self.assert_the_other_ends(self.start(command, 0, "rename", "latents-000001", 1), 0)  # its second file
+        self.assertFalse((FOLDER / "ranks.zip").exists())
+        self.assertTrue((FOLDER / "ranks.zip.unfinished" / "latents-000000.safetensors").exists())
+        self.assert_all_end_well(self.start(command))
+        self.assertEqual((FOLDER / "ranks.zip").read_bytes(), (FOLDER / "whole.zip").read_bytes())
 
 
 if __name__ == "__main__":

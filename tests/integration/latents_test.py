@@ -82,6 +82,21 @@ def vae(name="vae", latents=4, channels=8):
 
 
 @functools.cache
+def many_images():
+    """More than two files of latents hold."""
+    random = numpy.random.default_rng(5)
+    images = random.integers(0, 256, (2060, 4, 4, 3), dtype=numpy.uint8)
+    numpy.savez(FOLDER / "many.npz", arr_0=images, arr_1=numpy.arange(2060) % 7)
+    return FOLDER / "many.npz"
+
+
+def encoding(out):
+    """The command (name, argument, ...) that encodes them."""
+    data = ("data.kind=npz", f"data.path={many_images()}", "data.horizontal_flip=false")
+    return ("cm-data", "--config", tiny_config(), "--encode", vae(), "--batch", "100", "--out", out, *data)
+
+
+@functools.cache
 def latents():
     """The archive, and the overrides that train on it."""
     told = must_run("cm-data", "--config", tiny_config(), "--encode", vae(), "--out", "latents.zip", *IMAGES).out
