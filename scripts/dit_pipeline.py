@@ -44,7 +44,7 @@ def check(source, model):
             f"{source}: is parameterized as {model['parameterization']}; diffusers' DiTPipeline samples by the noise that a "
             "network says at DDPM's levels (vp_diffusion) only"
         )
-    if not network["diffusers"]:
+    if not network.get("diffusers"):
         raise InputError(
             f"{source}: its network computes what DiT's code does, and diffusers' takes other features of the time, from which "
             "it would make other images; train one with model.diffusers=true"
@@ -62,10 +62,11 @@ def check(source, model):
             raise InputError(f"{source}: its latents have a {key} of their own (latents.{key}); diffusers' DiTPipeline scales latents alone")
 
 
-def vae_config(source, model, vae):
-    """The config of the VAE's folder with the scale of the model's latents; InputError for another VAE than theirs."""
+def vae_of(source, model, vae):
+    """(the VAE's config with the scale of the model's latents, its weights' file); InputError for another VAE than theirs."""
     if vae is None:
         raise InputError(f"{source}: is a model of latents, and diffusers' DiTPipeline holds their VAE; name its folder by --vae")
+    vae = vae / "vae" if (vae / "vae").is_dir() else vae
     missing = [name for name in ("config.json", WEIGHTS) if not (vae / name).is_file()]
     if missing:
         raise InputError(f"--vae {vae}: holds no {missing[0]}; expected the folder of diffusers' AutoencoderKL")
@@ -78,7 +79,7 @@ def vae_config(source, model, vae):
     known, actual = model["latents"]["vae_hash"], hashlib.sha256((vae / WEIGHTS).read_bytes()).hexdigest()
     if known not in ("", actual):
         raise InputError(f"--vae {vae}: is another VAE (SHA-256 {actual[:12]}…) than that of {source} ({known[:12]}…)")
-    return config | {"scaling_factor": model["latents"]["scale"]}
+    return config | {"scaling_factor": model["latents"]["scale"]}, vae / WEIGHTS
 
 
 def transformer_config(model):
@@ -143,14 +144,14 @@ def exported(model, tensors):
 
 
 def write(folder, source, model, tensors, vae, write_json):
-    decoder = vae_config(source, model, vae)
+    decoder, decoder_weights = vae_of(source, model, vae)
     for part in ("transformer", "scheduler", "vae"):
         (folder / part).mkdir(parents=True)
     write_json(folder / "transformer" / "config.json", transformer_config(model))
     save_file(exported(model, tensors), folder / "transformer" / WEIGHTS, {"format": "pt"})
     write_json(folder / "scheduler" / "scheduler_config.json", SCHEDULER)
     write_json(folder / "vae" / "config.json", decoder)
-    shutil.copyfile(vae / WEIGHTS, folder / "vae" / WEIGHTS)
+    shutil.copyfile(decoder_weights, folder / "vae" / WEIGHTS)
     index = {
         "_class_name": "DiTPipeline",
         "_diffusers_version": VERSION,

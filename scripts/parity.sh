@@ -33,7 +33,7 @@ export CM_PARITY_TABLE
 trap 'rm -f "$CM_PARITY_TABLE"' EXIT
 log=.cache/parity.log
 passed=true
-ctest --test-dir build --tests-regex '^(parity\.|integration\.(interop|inception)$)' --output-on-failure --no-tests=error -j2 >$log 2>&1 || passed=false
+ctest --test-dir build --tests-regex '^(parity\.|integration\.(interop|dit_pipeline|inception)$)' --output-on-failure --no-tests=error -j2 >$log 2>&1 || passed=false
 if ! $passed; then write=(); fi
 python3 scripts/parity_table.py "$CM_PARITY_TABLE" "${write[@]}" || passed=false
 if ! $passed; then

@@ -1,6 +1,7 @@
 """diffusers' DiTPipeline, in and out: the same weights, noise, classes, steps and guidance give the same latents and images."""
 
 import functools
+import importlib
 import json
 import re
 import shutil
@@ -102,11 +103,11 @@ def latents_of_classes():
 
 
 @functools.cache
-def trained(name="trained", *settings):
+def trained():
     network = "model={architecture: dit, width: 32, depth: 2, heads: 2, patch: 2, diffusers: true}"
     noise = ("parameterization=vp_diffusion", "edm.weighting=snr", "sigma={min: 0.01, max: 157, data: 1}")
-    arguments = (*latents_of_classes(), network, *noise, "train.label_dropout=0.1", "train.steps=4", *settings)
-    return train("edm", name, *arguments)
+    arguments = (*latents_of_classes(), network, *noise, "train.label_dropout=0.1", "train.steps=4")
+    return train("edm", "trained", *arguments)
 
 
 class DitPipelineTest(ExecutableTest):
@@ -219,22 +220,36 @@ class RefusedTest(ExecutableTest):
         )
 
     def test_models_that_a_pipeline_cannot_hold(self):
+        weight_file = importlib.import_module("weight_file")
         run = trained()
+        model, tensors = weight_file.load(weight_file.resolve(run))
         small_vae(latents=6).save_pretrained(FOLDER / "wide vae")
-        torch_vae = small_vae()
-        torch_vae.quant_conv.bias.data += 1
-        torch_vae.save_pretrained(FOLDER / "another vae")
-        other = train("edm", "of-edm", *latents_of_classes(), "sigma.data=1", "model={architecture: dit, width: 32, depth: 1, heads: 2}")
-        for source, vae, pattern in (
-            (run, None, r"is a model of latents, and diffusers' DiTPipeline holds their VAE; name its folder by --vae"),
-            (run, "wide vae", r"wide vae: is a VAE of latents of 6 channels, but those of .* have 4"),
-            (run, "another vae", r"another vae: is another VAE \(SHA-256"),
-            (run, "nothing", r"nothing: holds no config\.json"),
-            (other, "small vae", r"is parameterized as edm; diffusers' DiTPipeline samples by the noise"),
-        ):
-            with self.subTest(pattern):
-                named = () if vae is None else ("--vae", vae)
-                self.assert_refused(script("export_diffusers", source, "never", *named), pattern)
+        other = small_vae()
+        other.quant_conv.bias.data += 1
+        other.save_pretrained(FOLDER / "other vae")
+        vaes = {
+            None: r"is a model of latents, and diffusers' DiTPipeline holds their VAE; name its folder by --vae",
+            "wide vae": r"--vae wide vae: is a VAE of latents of 6 channels, but those of .* have 4",
+            "other vae": r"--vae other vae: is another VAE \(SHA-256",
+            "nothing": r"--vae nothing: holds no config\.json",
+        }
+        for vae, pattern in vaes.items():
+            with self.subTest(vae=vae):
+                self.assert_refused(script("export_diffusers", run, "never", *(() if vae is None else ("--vae", vae))), pattern)
+        altered = (
+            ({"parameterization": "edm"}, r"is parameterized as edm; diffusers' DiTPipeline samples by the noise"),
+            ({"network": {"diffusers": False}}, r"its network computes what DiT's code does, .* train one with model\.diffusers=true"),
+            ({"network": {"mlp_ratio": 2.5}}, r"network\.mlp_ratio is 2\.5; diffusers' blocks have 4"),
+            ({"image": {"classes": 0}}, r"knows no classes, and diffusers' DiTPipeline asks for one"),
+            ({"latents": None}, r"is a model of pixels; diffusers' DiTPipeline makes images of latents"),
+            ({"latents": {"pixels": "unit"}}, r"is told pixels from 0 to 1 \(latents\.pixels: unit\)"),
+            ({"latents": {"std": [1, 1, 2, 1]}}, r"have a std of their own \(latents\.std\)"),
+        )
+        for changes, pattern in altered:
+            with self.subTest(changes):
+                parts = {key: model[key] | value if isinstance(value, dict) else value for key, value in changes.items()}
+                weight_file.save(FOLDER / "altered.safetensors", model | parts, tensors)
+                self.assert_refused(script("export_diffusers", "altered.safetensors", "never", "--vae", "small vae"), pattern)
         self.assertFalse((FOLDER / "never").exists())
 
 
