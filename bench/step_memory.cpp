@@ -225,12 +225,21 @@ void measure_network(const NamedConfig& named, int64_t batch) {
        beside((twice.inference_peak - once.inference_peak) / images, computed.inference_peak)});
 }
 
+// Those to be measured that are configs (.yaml) or cases (.json).
+std::vector<std::string> measured_of(const Arguments& arguments, std::string_view suffix) {
+  std::vector<std::string> found;
+  std::ranges::copy_if(arguments.measured, std::back_inserter(found),
+                       [&](const std::string& path) { return path.ends_with(suffix); });
+  return found;
+}
+
 void measure_networks(const Arguments& arguments) {
+  const auto configs = measured_of(arguments, ".yaml");
+  if (configs.empty()) return;
   print_head(cm::concat("MB an image, measured and computed (", arguments.batch, " and ", 2 * arguments.batch,
                         " images, fp32, CPU):"),
              {"config", "kept", "peak of forward and backward pass", "peak of a pass without backward"});
-  for (const std::string& path : arguments.measured) {
-    if (!path.ends_with(".yaml")) continue;
+  for (const std::string& path : configs) {
     NamedConfig named = cm::read_named_config(path, arguments.classes);
     for (const bool recomputed : {false, true}) {
       common_options(*named.config.model).activation_checkpointing = recomputed;
@@ -259,6 +268,8 @@ void measure_step(const cm::BenchCase& bench_case, cm::ObjectiveKind objective, 
 }
 
 void measure_steps(const Arguments& arguments, const cm::World& world) {
+  const auto cases = measured_of(arguments, ".json");
+  if (cases.empty()) return;
   const auto shard = cm::named_option<Shard>("--shard", arguments.shard);
   const std::string of =
       world.size() == 1 ? "" : cm::concat(", of one of ", world.size(), " ranks, shard ", arguments.shard);
@@ -266,8 +277,7 @@ void measure_steps(const Arguments& arguments, const cm::World& world) {
     print_head(cm::concat("MB of a training step, measured and computed (fp32, CPU", of, "):"),
                {"case", "objective", "images", "state before the step", "peak", "of it gradients, computed"});
   }
-  for (const std::string& path : arguments.measured) {
-    if (!path.ends_with(".json")) continue;
+  for (const std::string& path : cases) {
     for (const auto objective :
          {cm::kObjective<cm::EdmOptions>, cm::kObjective<cm::CdOptions>, cm::kObjective<cm::CtOptions>}) {
       measure_step(cm::read_bench_case(path), objective, world, shard);
