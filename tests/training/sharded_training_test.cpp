@@ -57,6 +57,13 @@ TrainOptions options_of(Shard shard, std::optional<int64_t> micro_batch_size = s
   return options;
 }
 
+// The checkpoint after four steps of one rank.
+void train_alone(ObjectiveKind method, const std::filesystem::path& run) {
+  SharedRun one(method, options_of(Shard::none), World());
+  one.train_to(4);
+  test::save_checkpoint(run, one.trainer, 0);
+}
+
 // All that a checkpoint holds, by file and name.
 std::map<std::string, NamedTensors> files_of(const std::filesystem::path& run) {
   std::map<std::string, NamedTensors> files;
@@ -87,11 +94,8 @@ TEST(ShardedTraining, CheckpointsAreThoseOfOneRank) {
   for (const auto method : kMethods) {
     SCOPED_TRACE(to_string(method));
     const TemporaryFolder alone;
-    SharedRun one(method, options_of(Shard::none), World());
-    one.train_to(4);
-    test::save_checkpoint(alone.path(), one.trainer, 0);
-    for (const auto& [ranks, shard, micro] :
-         {std::tuple(2, Shard::optimizer, 1), {3, Shard::gradients, 1}}) {
+    train_alone(method, alone.path());
+    for (const auto& [ranks, shard, micro] : {std::tuple(2, Shard::optimizer, 1), {3, Shard::gradients, 1}}) {
       const TemporaryFolder run;
       test::on_ranks(ranks, [&, shard = shard, micro = micro](const World& world) {
         SharedRun mine(method, options_of(shard, micro), world);
@@ -108,9 +112,7 @@ TEST(ShardedTraining, ResumesOnAnyNumberOfRanks) {
   for (const auto method : kMethods) {
     SCOPED_TRACE(to_string(method));
     const TemporaryFolder alone;
-    SharedRun one(method, options_of(Shard::none), World());
-    one.train_to(4);
-    test::save_checkpoint(alone.path(), one.trainer, 0);
+    train_alone(method, alone.path());
 
     const TemporaryFolder run;
     const auto go_on = [&](int64_t ranks, Shard shard, int64_t step) {

@@ -22,7 +22,7 @@ struct MeasuredStep {
   // Networks, moments, averages, and of several ranks the gradients, which are there from the beginning; one
   // alone has none yet.
   double state = 0;
-  double peak = 0;   // the most during the second step
+  double peak = 0;  // the most during the second step
 };
 
 // The case's training step by an objective, as cm-bench times it, but for the four batches that it begins

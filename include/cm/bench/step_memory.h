@@ -25,8 +25,8 @@ struct StepSetup {
 // network twice, whose memory is not known here.
 StepSetup step_setup(const RunConfig& config, const ImageSpec& image);
 
-// Bytes of a rank. Weights, gradients, moments, target and averages are fp32; in mixed precision the frozen teacher's
-// trunk and a copy of the student's for the step are in the trunk's type.
+// Bytes of a rank. Weights, gradients, moments, target and averages are fp32; in mixed precision the frozen
+// teacher's trunk and a copy of the student's for the step are in the trunk's type.
 struct StepMemory {
   double parameters = 0;  // a number, not bytes
   double weights = 0;
@@ -41,7 +41,9 @@ struct StepMemory {
   double kept_of_image = 0;  // by the student's network, from forward to backward pass
   double peak_of_image = 0;  // the most of all passes
 
-  double state() const { return weights + gradients + under_way + moments + target + teacher + averages + lpips + cast; }
+  double state() const {
+    return weights + gradients + under_way + moments + target + teacher + averages + lpips + cast;
+  }
   double total(int64_t images) const { return state() + static_cast<double>(images) * peak_of_image; }
   // Images of a pass that fit into so many bytes; 0 where none does.
   int64_t largest_batch(double bytes) const;

@@ -21,7 +21,8 @@ class TrainingBench {
  public:
   static constexpr int64_t kBatches = 4;  // made beforehand and taken in turns
 
-  // `objective` with its section's defaults: cd with Heun's solver. Of several ranks each has the case's batch.
+  // `objective` with its section's defaults: cd with Heun's solver. Of several ranks each has the case's
+  // batch.
   TrainingBench(const BenchCase& bench_case, ObjectiveKind objective, const torch::Device& device,
                 const World& world = World(), Shard shard = Shard::none);
   ~TrainingBench();

@@ -36,9 +36,8 @@ void fields(Visitor& visit, DitOptions& o) {
   visit("learned_variance", o.learned_variance,
         "the last layer has a second answer beside the first, which is dropped: published weights have it");
   visit("diffusers", o.diffusers,
-        "compute as diffusers' DiTTransformer2DModel does: the frequencies of a time end at 1/10000 itself, "
-        "and "
-        "a block's second normalisation adds 1e-5, where DiT's code adds 1e-6");
+        "compute as diffusers' DiTTransformer2DModel does: a time's frequencies end at 1/10000 itself, and a "
+        "block's second normalisation adds 1e-5, where DiT's code adds 1e-6");
   fields(visit, static_cast<CommonNetworkOptions&>(o));
 }
 

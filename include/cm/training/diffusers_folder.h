@@ -2,16 +2,14 @@
 //
 //   FOLDER/model_index.json                                     the pipeline's class
 //   FOLDER/scheduler/scheduler_config.json                      the scheduler's class and constants
-//   FOLDER/unet/config.json                                     the network's class and shape; a
-//   DiTPipeline's
-//                                                               is in `transformer`
+//   FOLDER/unet/config.json                                     the network's class and shape
 //   FOLDER/unet/diffusion_pytorch_model.safetensors             its weights; in shards, or as a variant:
 //   FOLDER/unet/diffusion_pytorch_model.safetensors.index.json
 //   FOLDER/unet/diffusion_pytorch_model.VARIANT.safetensors     (or …safetensors.index.VARIANT.json)
 //
 //   FOLDER/vae                                                  of a DiTPipeline (autoencoder_folder.h)
 //
-// A `unet` folder may lie alone.
+// A `unet` folder may lie alone. A DiTPipeline's network is in `transformer`.
 #pragma once
 
 #include <filesystem>

@@ -2,7 +2,7 @@
 //
 //   our own           one safetensors file with ModelOptions in its metadata; also what
 //                     scripts/convert_checkpoint.py makes of other implementations' files
-//   diffusers'         a U-Net's or a DiT's safetensors, whole or in shards, beside its config.json
+//   diffusers'        a U-Net's or a DiT's safetensors, whole or in shards, beside its config.json
 //                     (diffusers_folder.h)
 #pragma once
 
