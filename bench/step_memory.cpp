@@ -44,8 +44,10 @@ struct Arguments {
 
 // One of each network and set of networks in configs/; cat256 is as bedroom256.
 const std::vector<std::string> kPublished = {
-    "cifar10/edm",   "cifar10/cd",    "cifar10/ict",    "cifar10/sct",   "cifar10/scd",  "imagenet64/edm",
-    "imagenet64/cd", "imagenet64/ct", "bedroom256/edm", "bedroom256/cd", "bedroom256/ct"};
+    "cifar10/edm",      "cifar10/cd",     "cifar10/ict",   "cifar10/sct",
+    "cifar10/scd",      "imagenet64/edm", "imagenet64/cd", "imagenet64/ct",
+    "bedroom256/edm",   "bedroom256/cd",  "bedroom256/ct", "imagenet256/mean_flow_xl2",
+    "imagenet512/edm2", "imagenet512/sct"};
 
 std::string amount(double value, double unit, int digits) {
   std::ostringstream text;
