@@ -49,7 +49,7 @@ struct GradientSum::State {
   void take(size_t parameter);
   void send_full();
   void send(Bucket& bucket);
-  void receive(Bucket& bucket);
+  void receive(Bucket& bucket) const;
   void begin_pass(bool is_last);
   void end_pass();
   void hand_over();
@@ -118,7 +118,7 @@ void GradientSum::State::send(Bucket& bucket) {
   if (next >= kInFlight) receive(buckets[next - kInFlight]);
 }
 
-void GradientSum::State::receive(Bucket& bucket) {
+void GradientSum::State::receive(Bucket& bucket) const {
   if (!bucket.sent) return;
   bucket.sent->wait();
   bucket.sent.reset();
