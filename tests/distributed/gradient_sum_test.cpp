@@ -73,7 +73,7 @@ void expect_equal_to_the_joined_batch(Shard shard, int64_t bucket_bytes) {
       mine.loss(first + 3, 1).backward();
       sum.finish();
       expect_sums(shards, joined);
-      for (Tensor part : shards.own()) part.mutable_grad() = Tensor();
+      for (const Tensor& part : shards.own()) part.mutable_grad() = Tensor();
       for (const Tensor& parameter : mine.all()) EXPECT_FALSE(parameter.grad().defined());
     }
   });
