@@ -1,11 +1,13 @@
 // What a training step of each config holds and sends, computed from sizes; and, with --measure, what the
 // same takes on this machine's CPU. docs/scaling.md shows its tables.
 //
-//   build/bin/cm-step-memory [CONFIG.yaml…] [KEY=VALUE…] [--card-gb 80] [--reserve-gb 4] [--kernels fused]
-//   [--ranks 8 64] build/bin/cm-step-memory --measure CONFIG.yaml|CASE.json… [--batch 2] torchrun
-//   --nproc-per-node=2 --no-python build/bin/cm-step-memory --measure CASE.json… [--shard optimizer]
+//   build/bin/cm-step-memory [CONFIG.yaml…] [KEY=VALUE…] [--card-gb 80] [--reserve-gb 4] [--ranks 8 64]
+//   build/bin/cm-step-memory --measure CONFIG.yaml|CASE.json… [--batch 2]
+//
+// and with torchrun --nproc-per-node=2 --no-python before it --measure CASE.json… [--shard optimizer].
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <array>
 #include <filesystem>
 #include <iomanip>
 #include <iostream>
@@ -115,10 +117,9 @@ void print_state(const std::vector<NamedConfig>& configs) {
 // State of a rank and, in bold, images of a pass that fit beside it, by what is cut.
 void print_parts(const std::vector<NamedConfig>& configs, const Arguments& arguments) {
   std::vector<std::string> columns = {"config", "one rank"};
+  constexpr std::array kCut = {Shard::optimizer, Shard::gradients};
   for (const int64_t ranks : arguments.ranks) {
-    for (const auto& [shard, name] : cm::EnumNames<Shard>::names) {
-      if (shard != Shard::none) columns.push_back(cm::concat(name, ", ", ranks, " ranks"));
-    }
+    for (const Shard shard : kCut) columns.push_back(cm::concat(to_string(shard), ", ", ranks, " ranks"));
   }
   print_head(cm::concat("State of a rank where state is cut (train.shard), GB, and the images of a pass that "
                         "fit beside it into ",
@@ -136,7 +137,7 @@ void print_parts(const std::vector<NamedConfig>& configs, const Arguments& argum
       };
       std::vector<std::string> row = {cm::concat(named.name, ", ", switches.name), cell(Shard::none, 1)};
       for (const int64_t ranks : arguments.ranks) {
-        for (const Shard shard : {Shard::optimizer, Shard::gradients}) row.push_back(cell(shard, ranks));
+        for (const Shard shard : kCut) row.push_back(cell(shard, ranks));
       }
       print_row(row);
     }
@@ -197,9 +198,12 @@ void print_communication(const std::vector<NamedConfig>& configs, const Argument
   print_head("Sent by each rank (computed):", columns);
   for (const NamedConfig& named : configs) {
     const StepMemory memory = memory_of(named, kSwitches[0]);
-    std::vector<std::string> row = {named.name, gb(cm::broadcast_bytes(memory))};
+    const cm::TrainOptions& train = named.config.train;
+    std::vector<std::string> row = {named.name, gb(cm::broadcast_bytes(memory, train.shard))};
     for (const int64_t ranks : arguments.ranks) {
-      const double bytes = cm::step_bytes(memory.parameters, ranks);
+      const int64_t micro = train.micro_batch_size.value_or(train.batch_size) * ranks;  // of all ranks
+      const int64_t passes = (train.batch_size + micro - 1) / micro;
+      const double bytes = cm::step_bytes(memory.parameters, ranks, train.shard, passes);
       row.push_back(gb(bytes));
       for (const double link : arguments.links_gb) row.push_back(amount(bytes / (link * kGiga), 1e-3, 1));
     }
@@ -269,10 +273,9 @@ void measure_step(const cm::BenchCase& bench_case, cm::ObjectiveKind objective, 
              beside(measured.peak, computed.total(bench_case.batch)), mb(computed.gradients)});
 }
 
-void measure_steps(const Arguments& arguments, const cm::World& world) {
+void measure_steps(const Arguments& arguments, const cm::World& world, Shard shard) {
   const auto cases = measured_of(arguments, ".json");
   if (cases.empty()) return;
-  const auto shard = cm::named_option<Shard>("--shard", arguments.shard);
   const std::string of =
       world.size() == 1 ? "" : cm::concat(", of one of ", world.size(), " ranks, shard ", arguments.shard);
   if (world.is_first()) {
@@ -318,10 +321,11 @@ void check_measured(const std::vector<std::string>& paths) {
 
 int step_memory(Arguments& arguments) {
   check_measured(arguments.measured);
+  const auto shard = cm::named_option<Shard>("--shard", arguments.shard);
   const cm::World world = cm::connect(cm::launch_of_this_process(), torch::kCPU);
   if (!arguments.measured.empty()) {
     if (world.is_first()) measure_networks(arguments);
-    measure_steps(arguments, world);
+    measure_steps(arguments, world, shard);
     return 0;
   }
   if (!world.is_first()) return 0;

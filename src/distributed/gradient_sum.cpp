@@ -41,10 +41,7 @@ struct GradientSum::State {
 
   explicit State(const ParameterShards& of);
   bool cuts_gradients() const { return shards.shard() == Shard::gradients; }
-  Tensor& gradient(size_t parameter) const {
-    Tensor handle = shards.parameters()[parameter];  // of the same tensor
-    return handle.mutable_grad();
-  }
+  Tensor& gradient(size_t parameter) const { return shards.parameters()[parameter].mutable_grad(); }
   void move_to_bucket(size_t parameter);
   void take(size_t parameter);
   void send_full();
@@ -150,8 +147,8 @@ void GradientSum::State::hand_over() {
   for (size_t k = 0; k < shards.pieces().size(); ++k) {
     const ParameterShards::Piece& piece = shards.pieces()[k];
     const Tensor& sum = buckets[shards.layout().place(piece.parameter).bucket].own;
-    Tensor part = shards.own()[k];
-    part.mutable_grad() = has_gradient[piece.parameter] ? sum.narrow(0, piece.in_own, piece.count) : Tensor();
+    shards.own()[k].mutable_grad() =
+        has_gradient[piece.parameter] ? sum.narrow(0, piece.in_own, piece.count) : Tensor();
   }
 }
 

@@ -207,13 +207,13 @@ CheckpointWriter::~CheckpointWriter() {
 
 void CheckpointWriter::save(Trainer& trainer) {
   const double start = seconds_now();
-  const WholeState whole = whole_state(trainer);
-  if (!trainer.world().is_first()) return;
   finish_checkpoint();
   if (const double waited = seconds_now() - start; waited > kNoticeableWait) {
     log_warning(concat("step ", trainer.steps_done(), " waited ", human_duration(waited),
                        " until the checkpoint before was written; save less often (train.checkpoint_every)"));
   }
+  const WholeState whole = whole_state(trainer);
+  if (!trainer.world().is_first()) return;
   const fs::path checkpoints = run_ / kRunCheckpoints;
   create_in_run(checkpoints);
   Checkpoint checkpoint = checkpoint_of(trainer, whole);

@@ -153,6 +153,7 @@ class StepMemory(ExecutableTest):
     def test_mistakes_are_found_before_anything_is_printed(self):
         for arguments, message in {
             ("--kernels", "x"): "--kernels must be one of {fused, operators}, got 'x'",
+            ("--shard", "x"): "--shard must be one of {none, optimizer, gradients}, got 'x'",
             ("--measure", "none.json"): "none.json: no such file",
             ("--measure", SOURCE / "README.md"): "--measure takes configs (.yaml) and cases (.json)",
             ("none.yaml",): "none.yaml: no such file",
