@@ -31,7 +31,7 @@ using cm::StepSetup;
 constexpr double kMega = 1e6;
 constexpr double kGiga = 1e9;
 
-struct Arguments {
+struct StepMemoryArguments {
   std::vector<std::string> configs;
   std::vector<std::string> measured;
   double card_gb = 80;
@@ -115,7 +115,7 @@ void print_state(const std::vector<NamedConfig>& configs) {
 }
 
 // State of a rank and, in bold, images of a pass that fit beside it, by what is cut.
-void print_parts(const std::vector<NamedConfig>& configs, const Arguments& arguments) {
+void print_parts(const std::vector<NamedConfig>& configs, const StepMemoryArguments& arguments) {
   std::vector<std::string> columns = {"config", "one rank"};
   constexpr std::array kCut = {Shard::optimizer, Shard::gradients};
   for (const int64_t ranks : arguments.ranks) {
@@ -144,7 +144,8 @@ void print_parts(const std::vector<NamedConfig>& configs, const Arguments& argum
   }
 }
 
-void print_batches(const std::vector<NamedConfig>& configs, const Arguments& arguments, cm::Kernels kernels) {
+void print_batches(const std::vector<NamedConfig>& configs, const StepMemoryArguments& arguments,
+                   cm::Kernels kernels) {
   std::vector<std::string> columns = {"config"};
   for (const Switches& switches : kSwitches) columns.push_back(switches.name);
   print_head(cm::concat("MB an image, and the images of a pass that fit into ", arguments.card_gb,
@@ -189,7 +190,7 @@ void print_kernels(const std::vector<NamedConfig>& configs) {
   }
 }
 
-void print_communication(const std::vector<NamedConfig>& configs, const Arguments& arguments) {
+void print_communication(const std::vector<NamedConfig>& configs, const StepMemoryArguments& arguments) {
   std::vector<std::string> columns = {"config", "once, at the start, GB"};
   for (const int64_t ranks : arguments.ranks) {
     columns.push_back(cm::concat(ranks, " ranks, GB a step"));
@@ -232,14 +233,14 @@ void measure_network(const NamedConfig& named, int64_t batch) {
 }
 
 // Those to be measured that are configs (.yaml) or cases (.json).
-std::vector<std::string> measured_of(const Arguments& arguments, std::string_view suffix) {
+std::vector<std::string> measured_of(const StepMemoryArguments& arguments, std::string_view suffix) {
   std::vector<std::string> found;
   std::ranges::copy_if(arguments.measured, std::back_inserter(found),
                        [&](const std::string& path) { return path.ends_with(suffix); });
   return found;
 }
 
-void measure_networks(const Arguments& arguments) {
+void measure_networks(const StepMemoryArguments& arguments) {
   const auto configs = measured_of(arguments, ".yaml");
   if (configs.empty()) return;
   print_head(cm::concat("MB an image, measured and computed (", arguments.batch, " and ", 2 * arguments.batch,
@@ -273,7 +274,7 @@ void measure_step(const cm::BenchCase& bench_case, cm::ObjectiveKind objective, 
              beside(measured.peak, computed.total(bench_case.batch)), mb(computed.gradients)});
 }
 
-void measure_steps(const Arguments& arguments, const cm::World& world, Shard shard) {
+void measure_steps(const StepMemoryArguments& arguments, const cm::World& world, Shard shard) {
   const auto cases = measured_of(arguments, ".json");
   if (cases.empty()) return;
   const std::string of =
@@ -294,7 +295,7 @@ bool is_override(const std::string& word) {
   return word.find('=') != std::string::npos;
 }
 
-void compute(const Arguments& arguments) {
+void compute(const StepMemoryArguments& arguments) {
   const auto kernels = cm::named_option<cm::Kernels>("--kernels", arguments.kernels);
   std::vector<NamedConfig> configs;
   std::vector<std::string> overrides;
@@ -319,7 +320,7 @@ void check_measured(const std::vector<std::string>& paths) {
   }
 }
 
-int step_memory(Arguments& arguments) {
+int step_memory(StepMemoryArguments& arguments) {
   check_measured(arguments.measured);
   const auto shard = cm::named_option<Shard>("--shard", arguments.shard);
   const cm::World world = cm::connect(cm::launch_of_this_process(), torch::kCPU);
@@ -340,7 +341,7 @@ int step_memory(Arguments& arguments) {
 
 int main(int argc, char** argv) {
   CLI::App app("Memory and communication of a training step; prints Markdown tables.", "cm-step-memory");
-  Arguments arguments;
+  StepMemoryArguments arguments;
   app.add_option("configs", arguments.configs,
                  "configs, and overrides of all of them (model.channels=448); default: those of published "
                  "networks, in configs/");

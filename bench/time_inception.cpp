@@ -21,7 +21,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-struct Arguments {
+struct TimeInceptionArguments {
   std::string weights;
   std::string resize = "tensorflow";
   int64_t images = 32;
@@ -34,7 +34,7 @@ cm::Tensor some_images(int64_t count, int64_t size) {
   return (torch::arange(count * 3 * size * size) * 7919 % 256).to(torch::kUInt8).view({count, 3, size, size});
 }
 
-int time_inception(const Arguments& arguments) {
+int time_inception(const TimeInceptionArguments& arguments) {
   at::set_num_threads(static_cast<int>(arguments.threads));
   const torch::Device device = cm::parse_device(arguments.common.device);
   const auto resize = cm::named_option<cm::InceptionResize>("--resize", arguments.resize);
@@ -60,7 +60,7 @@ int time_inception(const Arguments& arguments) {
 
 int main(int argc, char** argv) {
   CLI::App app("Times Inception's features; prints one JSON object.", "cm-time-inception");
-  Arguments arguments;
+  TimeInceptionArguments arguments;
   app.add_option("--weights", arguments.weights, "what scripts/export_inception.py made")->required();
   app.add_option("--resize", arguments.resize, "tensorflow, pytorch or clean")->capture_default_str();
   cm::add_number_option(app, "--images", arguments.images, "images in the batch that is timed",

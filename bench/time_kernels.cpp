@@ -32,7 +32,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using cm::Tensor;
 
-struct Arguments {
+struct TimeKernelsArguments {
   std::string device = "cpu";
   int64_t threads = 1;
   int64_t repeats = 50;
@@ -246,7 +246,7 @@ void compare_multi_tensor(const Place& place) {
       .print("target and 3 evaluation averages" + size);
 }
 
-int time_kernels(const Arguments& arguments) {
+int time_kernels(const TimeKernelsArguments& arguments) {
   at::set_num_threads(static_cast<int>(arguments.threads));
   const Place place{cm::parse_device(arguments.device), arguments.repeats};
   std::cout << std::fixed << std::setprecision(3)
@@ -283,7 +283,7 @@ int time_kernels(const Arguments& arguments) {
 
 int main(int argc, char** argv) {
   CLI::App app("Times each kernel beside LibTorch's operators; prints a Markdown table.", "cm-time-kernels");
-  Arguments arguments;
+  TimeKernelsArguments arguments;
   app.add_option("--device", arguments.device, "cpu, cuda or cuda:N")->capture_default_str();
   cm::add_number_option(app, "--threads", arguments.threads, "threads of the CPU",
                         cm::within(1, cm::kMostThreads))

@@ -27,7 +27,7 @@ constexpr int64_t kTrajectories = 4'096;
 constexpr int64_t kQuickTrajectories = 1'024;
 constexpr int kNameWidth = 32;
 
-struct Arguments {
+struct TruthsArguments {
   std::string out;
   bool quick = false;
   std::optional<int64_t> steps;
@@ -75,7 +75,7 @@ Json known_row(const Json& rows, const std::string& name, const Json& settings, 
 
 void put(Json& rows, const Json& row) {
   for (auto& old : rows) {
-    if (old.value("name", "") == row.at("name")) {
+    if (old.value("name", "") == row.at("name").get<std::string>()) {
       old = row;
       return;
     }
@@ -118,7 +118,7 @@ void print_row(const Json& row, size_t levels) {
             << std::endl;
 }
 
-int run(const Arguments& arguments) {
+int run(const TruthsArguments& arguments) {
   const auto seed = static_cast<int64_t>(arguments.common.seed.value_or(0));
   const int64_t trajectories = arguments.quick ? kQuickTrajectories : kTrajectories;
   const auto all = cm::truths::cases(arguments.steps.value_or(arguments.quick ? kQuickSteps : kSteps), seed);
@@ -154,7 +154,7 @@ int main(int argc, char** argv) {
       "Trains every objective on a Gaussian mixture and compares what it learns with the mixture's exact "
       "consistency function.",
       "cm-truths");
-  Arguments arguments;
+  TruthsArguments arguments;
   app.add_option("--out", arguments.out, "folder for truths.json; rows that it has are kept")->required();
   app.add_flag("--quick", arguments.quick, "a tenth of the training steps, and fewer trajectories");
   cm::add_number_option(

@@ -3,9 +3,10 @@
 
     scripts/lint.py [folder or file ...]        all of src, apps, bench and tests by default
 
-Most of the cost of a file is LibTorch's headers: clang-tidy parses and searches them anew for each. So the headers are
-precompiled, the files of a folder are checked together as one translation unit (those whose private names collide go
-into a second one), and what was found clean is remembered in .cache/tidy until a source, a header or a rule changes.
+Most of the cost of a file is LibTorch's headers, so the files of a folder are checked together as one translation unit
+(those whose private names collide go into a second one), and what was found clean is remembered in .cache/tidy until a
+source, a header or a rule changes. clang-tidy is that of requirements-dev.txt: since 22 it no longer searches the
+headers of others, which took older versions most of their time.
 """
 
 import concurrent.futures
@@ -21,26 +22,23 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 CACHE = ROOT / ".cache" / "tidy"
-PRECOMPILED = CACHE / "precompiled.h"
 FOLDERS = ["src", "apps", "bench", "tests"]
-ERROR = re.compile(r"^([^\s:]+):\d+:\d+: (?:fatal )?error: ", re.MULTILINE)
+DOES_NOT_COMPILE = re.compile(r"^([^\s:]+):\d+:\d+: (?:fatal )?error: .*\[clang-diagnostic-error\]$", re.MULTILINE)
 
 
-def tool(name):
-    """The version that Debian 12 has where several are installed: findings differ between versions."""
-    found = shutil.which(f"{name}-14") or shutil.which(name)
-    return found or sys.exit(f"lint: {name} is missing; run scripts/setup.sh --dev")
+def clang_tidy():
+    installed = sorted(ROOT.glob(".venv/lib/python*/site-packages/clang_tidy/data/bin/clang-tidy"))
+    found = [str(path) for path in installed] + [shutil.which("clang-tidy")]
+    return found[0] or sys.exit("lint: clang-tidy is missing; run scripts/setup.sh --dev")
 
 
 def kept_flags(command):
-    """The include folders, definitions and standard of a compilation; GCC's precompiled header becomes our own."""
+    """The include folders, definitions and standard of a compilation."""
     words = iter(shlex.split(command))
     flags = []
     for word in words:
         if word in ("-isystem", "-I", "-D"):
             flags += [word, next(words)]
-        elif word == "-include" and next(words).endswith("cmake_pch.hxx"):
-            flags += ["-include", str(PRECOMPILED)]
         elif word.startswith(("-I", "-D", "-std=")):
             flags.append(word)
     return tuple(flags)
@@ -65,27 +63,12 @@ def groups(compilations, paths):
     return sorted(work, key=lambda group: -len(group[1]))  # the longest first, so that none is waited for at the end
 
 
-def precompile(compilations):
-    command = next(entry["command"] for entry in compilations if "/cm_pch.dir/cmake/pch.cpp.o" in entry["command"])
-    flags = kept_flags(command)[:-2]  # without the header itself
-    header = ROOT / "build" / "CMakeFiles" / "cm_pch.dir" / "cmake_pch.hxx"
-    text = header.read_text().replace("#pragma GCC system_header\n", "")
-    if not PRECOMPILED.exists() or PRECOMPILED.read_text() != text:
-        PRECOMPILED.write_text(text)
-    output = PRECOMPILED.with_suffix(".h.pch")
-    stamp = PRECOMPILED.with_suffix(".stamp")
-    command = [tool("clang++"), *flags, "-x", "c++-header", str(PRECOMPILED), "-o", str(output)]
-    if not output.exists() or not stamp.exists() or stamp.read_text() != text + shlex.join(command):
-        subprocess.run(command, check=True)
-        stamp.write_text(text + shlex.join(command))
-
-
 def digest(flags, files):
     """Changes with anything that the findings of `files` depend on, LibTorch itself aside."""
     headers = [h for folder in ["include", *FOLDERS] for h in sorted((ROOT / folder).rglob("*.[hc]*"))
                if h.suffix in {".h", ".cuh"}]
-    state = hashlib.sha256(shlex.join([tool("clang-tidy"), *flags]).encode())
-    for file in [ROOT / ".clang-tidy", *headers, *files]:
+    state = hashlib.sha256(shlex.join([clang_tidy(), *flags]).encode())
+    for file in [ROOT / ".clang-tidy", ROOT / "scripts" / "requirements-dev.txt", *headers, *files]:
         state.update(str(file).encode() + b"\0" + file.read_bytes() + b"\0")
     return state.hexdigest()
 
@@ -97,31 +80,19 @@ def unit_of(files):
     return unit
 
 
-def colliding(flags, files):
-    """Those of `files` that do not compile behind the others, as names of anonymous namespaces meet."""
-    if len(files) < 2:
-        return set()
-    command = [tool("clang++"), "-fsyntax-only", "-w", "-ferror-limit=0", *flags, str(unit_of(files))]
-    errors = subprocess.run(command, capture_output=True, text=True).stderr
-    return set(ERROR.findall(errors)) & {str(file) for file in files[1:]}
-
-
-def compatible(flags, files):
-    """Splits `files` into lists that compile as one translation unit."""
-    while files:
-        kept = files
-        while names := colliding(flags, kept):
-            kept = [file for file in kept if str(file) not in names]
-        yield kept
-        files = [file for file in files if file not in kept]
-
-
 def tidy(flags, files):
+    """The findings in `files`, as text."""
     filters = f"--header-filter=^{re.escape(str(ROOT))}/(include|{'|'.join(FOLDERS)})/"
     options = ["--quiet", f"--config-file={ROOT}/.clang-tidy", filters]
-    command = [tool("clang-tidy"), *options, str(unit_of(files)), "--", *flags]
+    command = [clang_tidy(), *options, str(unit_of(files)), "--", *flags]
     result = subprocess.run(command, capture_output=True, text=True)
-    return result.stdout or (result.stderr if result.returncode else "")
+    findings = result.stdout or (result.stderr if result.returncode else "")
+    # Names of anonymous namespaces meet: what does not compile behind the others is checked apart.
+    colliding = set(DOES_NOT_COMPILE.findall(findings)) & {str(file) for file in files[1:]}
+    if not colliding:
+        return findings
+    kept = [file for file in files if str(file) not in colliding]
+    return tidy(flags, kept) + tidy(flags, [file for file in files if file not in kept])
 
 
 def lint(group):
@@ -130,7 +101,7 @@ def lint(group):
     clean = CACHE / f"clean-{digest(flags, files)}"
     if clean.exists():
         return ""
-    findings = "".join(tidy(flags, part) for part in compatible(flags, files))
+    findings = tidy(flags, files)
     if not findings:
         clean.touch()
     return findings
@@ -140,7 +111,6 @@ def main(arguments):
     CACHE.mkdir(parents=True, exist_ok=True)
     paths = [pathlib.Path(argument).resolve() for argument in arguments] or [ROOT / folder for folder in FOLDERS]
     compilations = json.loads((ROOT / "build" / "compile_commands.json").read_text())
-    precompile(compilations)
     work = groups(compilations, paths)
     clean = True
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:

@@ -36,7 +36,7 @@ requirements=(scripts/requirements.txt)
 configure=(scripts/build.sh --configure)
 if $dev; then
   configure+=(--dev)
-  packages+=(libgtest-dev libgmock-dev libbenchmark-dev clang-format/clang-format clang-tidy/clang-tidy zsh/zsh)
+  packages+=(libgtest-dev libgmock-dev libbenchmark-dev clang-format/clang-format zsh/zsh)
   requirements+=(scripts/requirements-dev.txt)
 fi
 if $fuzz; then

@@ -176,7 +176,7 @@ std::string zsh_script(const CLI::App& app) {
     for (const auto& name : option->get_lnames()) {
       specs += concat(" \\\n    '--", name, "[", help, "]");
       if (takes_value(*option)) specs += concat(takes_many(*option) ? ":*-*:" : ":", "value:", action);
-      specs += "'";
+      specs += '\'';
     }
   }
   return concat("#compdef ", program, "\n", has_settings ? zsh_settings(program) : "", "_", program,

@@ -19,8 +19,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int64_t kGridImages = 100;
-
 int64_t checked_count(const DataCommand& command, const Dataset& dataset) {
   const int64_t count = command.count.value_or(dataset.size());
   if (count < 1 || count > dataset.size()) {

@@ -13,6 +13,8 @@
 
 namespace cm {
 
+inline constexpr int64_t kGridImages = 100;  // in the picture of many, the first ones
+
 struct ImageOutput {
   std::filesystem::path folder;
   std::string image = "sample";  // images.npz, images.safetensors, image-000000.png

@@ -3,6 +3,8 @@
 
 #include <CLI/CLI.hpp>
 
+#include <utility>
+
 #include "cm/cli/command_line.h"
 
 namespace cm {
@@ -12,7 +14,8 @@ CLI::Option* add_named_option(CLI::App& app, const std::string& name, const std:
                               std::function<void(E)> set) {
   return app
       .add_option_function<std::string>(
-          name, [name, set](const std::string& word) { set(named_option<E>(name, word)); }, help)
+          name, [name, set = std::move(set)](const std::string& word) { set(named_option<E>(name, word)); },
+          help)
       ->type_name(choices_of<E>());
 }
 

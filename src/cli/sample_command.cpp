@@ -22,8 +22,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int64_t kGridImages = 100;
-
 ImageOutput output_of(const SampleCommand& command) {
   return {.folder = command.out,
           .image = "sample",

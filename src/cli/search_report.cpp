@@ -10,7 +10,7 @@ namespace {
 
 constexpr int kColumn = 12;
 constexpr int kMetricColumn = 16;  // the longest name is class_accuracy
-constexpr int kDigits = 5;
+constexpr int kSearchDigits = 5;
 
 std::vector<double> sigmas_of(const SearchReport& report, const std::vector<int64_t>& points) {
   std::vector<double> sigmas;
@@ -20,7 +20,7 @@ std::vector<double> sigmas_of(const SearchReport& report, const std::vector<int6
 
 // For people: five digits.
 std::string rounded(double value) {
-  return concat(std::setprecision(kDigits), value);
+  return concat(std::setprecision(kSearchDigits), value);
 }
 
 // "step 2, after 80"

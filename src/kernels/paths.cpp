@@ -25,7 +25,7 @@ KernelCalls kernel_calls() {
   KernelCalls calls;
   for (const auto& [kernel, _] : EnumNames<Kernel>::names) {
     calls[kernel].by_kernel = so_far(kernel, std::nullopt);
-    for (const auto& [obstacle, __] : EnumNames<Obstacle>::names) {
+    for (const auto& [obstacle, name] : EnumNames<Obstacle>::names) {
       calls[kernel].by_operators[obstacle] = so_far(kernel, obstacle);
     }
   }

@@ -1,6 +1,7 @@
 #include "unet_inference.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "cm/base/text.h"
 #include "unet.h"
@@ -127,7 +128,7 @@ std::optional<int64_t> infer_unet(const WeightShapes& weights, const Planner& pl
       nearest = common;
     }
   }
-  common = nearest;
+  common = std::move(nearest);
   candidate.read_blocks();
   return least;
 }

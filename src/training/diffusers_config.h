@@ -60,7 +60,7 @@ class DiffusersConfig {
   // not.
   void require_known(const std::vector<std::string>& known) const {
     for (const auto& [key, value] : json_.items()) {
-      if (key.starts_with("_") || std::ranges::find(known, key) != known.end()) continue;
+      if (key.starts_with('_') || std::ranges::find(known, key) != known.end()) continue;
       reject(key, concat("is not known here", did_you_mean(key, known)));
     }
   }

@@ -36,7 +36,7 @@ bool is_plain(const std::string& text) {
     return letter(c) || digit(c) ||
            std::string_view("._/+-").find(static_cast<char>(c)) != std::string_view::npos;
   };
-  const bool path = text.starts_with("/") || text.starts_with("./") || text.starts_with("../");
+  const bool path = text.starts_with('/') || text.starts_with("./") || text.starts_with("../");
   return !text.empty() && (letter(static_cast<unsigned char>(text[0])) || path) &&
          std::all_of(text.begin(), text.end(), inner) && !is_reserved(text);
 }

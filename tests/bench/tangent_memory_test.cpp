@@ -17,7 +17,7 @@ using testing::Ge;
 using testing::Le;
 
 constexpr int64_t kImages = 4;
-constexpr ImageSpec kImage = {.channels = 3, .size = 16};
+constexpr ImageSpec kUnlabelled = {.channels = 3, .size = 16};
 
 NetworkOptions three_levels(const std::string& architecture, bool checkpointing) {
   UNetOptions network = test::small_unet();
@@ -36,12 +36,13 @@ struct Passes {
 };
 
 Passes passes_of(const NetworkOptions& options, int64_t images = kImages) {
-  const auto network = make_network(options, kImage, 1);
+  const auto network = make_network(options, kUnlabelled, 1);
   const Denoiser f = [&](const Tensor& x, const Tensor& t) {
     return network->forward(x, {t}, DropoutKey{.seed = 1});
   };
   const auto draw = [&](uint64_t seed) {
-    return normal({.seed = seed}, sample_range(0, images), {kImage.channels, kImage.size, kImage.size});
+    return normal({.seed = seed}, sample_range(0, images),
+                  {kUnlabelled.channels, kUnlabelled.size, kUnlabelled.size});
   };
   const Tensor t = torch::full({images}, 0.5);
   const Direction direction{draw(2), torch::ones_like(t)};
@@ -73,8 +74,8 @@ TEST(TangentMemory, ThePeakIsWhatIsMeasured) {
   for_each_network([](const NetworkOptions& options) {
     const double once = passes_of(options).with_tangent.training_peak;
     const double twice = passes_of(options, 2 * kImages).with_tangent.training_peak;
-    const double computed =
-        training_peak_with_tangent(sizes_of(options, kImage, Kernels::fused).segments, /*computed_bytes=*/4);
+    const double computed = training_peak_with_tangent(
+        sizes_of(options, kUnlabelled, Kernels::fused).segments, /*computed_bytes=*/4);
     EXPECT_THAT(computed * kImages / (twice - once), AllOf(Ge(0.93), Le(1.1)));
   });
 }

@@ -34,7 +34,7 @@ Layer with_gradients(const Layer& layer, at::ScalarType type) {
 }
 
 // The largest difference, relative to the largest number.
-double error(const Tensor& got, const Tensor& exact) {
+double convolution_error(const Tensor& got, const Tensor& exact) {
   return ((got.to(torch::kFloat64) - exact).abs().max() / exact.abs().max()).item<double>();
 }
 
@@ -59,13 +59,13 @@ TEST_P(Convolution, EqualsTheDirectFormInDoubleForwardAndBackward) {
   const Layer fp64 = with_gradients(layer(), torch::kFloat64);
   const Tensor y = convolution_3x3(fp32.x, fp32.weight, fp32.bias);
   const Tensor exact = torch::conv2d(fp64.x, fp64.weight, fp64.bias, 1, 1);
-  EXPECT_LT(error(y, exact), 2e-6);
+  EXPECT_LT(convolution_error(y, exact), 2e-6);
   const Tensor g = normal({.seed = 4}, sample_range(0, y.size(0)), y.sizes().slice(1).vec());
   y.backward(g);
   exact.backward(g.to(torch::kFloat64));
-  EXPECT_LT(error(fp32.x.grad(), fp64.x.grad()), 2e-6);
-  EXPECT_LT(error(fp32.weight.grad(), fp64.weight.grad()), 5e-6);
-  EXPECT_LT(error(fp32.bias.grad(), fp64.bias.grad()), 5e-6);
+  EXPECT_LT(convolution_error(fp32.x.grad(), fp64.x.grad()), 2e-6);
+  EXPECT_LT(convolution_error(fp32.weight.grad(), fp64.weight.grad()), 5e-6);
+  EXPECT_LT(convolution_error(fp32.bias.grad(), fp64.bias.grad()), 5e-6);
 }
 
 INSTANTIATE_TEST_SUITE_P(Sizes, Convolution,
@@ -113,7 +113,7 @@ TEST(WinogradConvolution, CanBeDifferentiatedTwice) {
                               [](const Tensor& x, const Tensor& weight, const Tensor& bias) {
                                 return torch::conv2d(x, weight, bias, 1, 1);
                               });
-  EXPECT_LT(error(second(with_gradients(layer, torch::kFloat32), convolution_3x3), exact), 2e-5);
+  EXPECT_LT(convolution_error(second(with_gradients(layer, torch::kFloat32), convolution_3x3), exact), 2e-5);
 }
 
 // Of a dual, both by the kernel; a weight that has a tangent it leaves to LibTorch.
@@ -129,8 +129,8 @@ TEST(WinogradConvolution, ATangentIsAConvolutionWithoutBias) {
 
   const Tensor turned = normal({.seed = 10}, sample_range(0, 32), {16, 3, 3});
   const Tensor of_weight = convolution_3x3(layer.x, dual(layer.weight.detach(), turned), layer.bias);
-  EXPECT_LT(error(tangent_of(of_weight),
-                  torch::conv2d(layer.x.to(torch::kFloat64), turned.to(torch::kFloat64), {}, 1, 1)),
+  EXPECT_LT(convolution_error(tangent_of(of_weight), torch::conv2d(layer.x.to(torch::kFloat64),
+                                                                   turned.to(torch::kFloat64), {}, 1, 1)),
             2e-6);
 }
 

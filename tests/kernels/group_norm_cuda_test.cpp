@@ -150,15 +150,15 @@ constexpr std::array kTypes = {torch::kFloat32, torch::kFloat16, torch::kBFloat1
 // One channel a group, several and all; channels and positions that do and do not fill vectors; a group that
 // a vector crosses; an only channel or position; sets of which the last is smaller; rows of a block that
 // channels do not divide; more columns than threads; more images than rows in the sum over them.
-constexpr std::array kShapes = {Shape{2, 32, 32, 4, 4}, Shape{1, 64, 8, 3, 3},  Shape{1, 12, 3, 7, 5},
-                                Shape{2, 1, 1, 16, 16}, Shape{3, 20, 5, 1, 1},  Shape{1, 48, 2, 6, 4},
-                                Shape{1, 96, 32, 9, 8}, Shape{1, 321, 1, 2, 1}, Shape{35, 8, 4, 2, 2}};
+constexpr std::array kHostShapes = {Shape{2, 32, 32, 4, 4}, Shape{1, 64, 8, 3, 3},  Shape{1, 12, 3, 7, 5},
+                                    Shape{2, 1, 1, 16, 16}, Shape{3, 20, 5, 1, 1},  Shape{1, 48, 2, 6, 4},
+                                    Shape{1, 96, 32, 9, 8}, Shape{1, 321, 1, 2, 1}, Shape{35, 8, 4, 2, 2}};
 
 template <class Check>
-void for_each_case(const Check& check) {
+void for_each_host_case(const Check& check) {
   bool conditioned = false;
   int activations = 0;
-  for (const Shape& shape : kShapes) {
+  for (const Shape& shape : kHostShapes) {
     for (const auto format : test::kFormats) {
       for (const auto type : kTypes) {
         conditioned = !conditioned;
@@ -174,7 +174,7 @@ void for_each_case(const Check& check) {
 }
 
 TEST(GroupNormForGpus, AgreesWithThePlainPathInDouble) {
-  for_each_case([](const Case& it) { expect_plain(it, Emulation(it, {}).run()); });
+  for_each_host_case([](const Case& it) { expect_plain(it, Emulation(it, {}).run()); });
 }
 
 TEST(GroupNormForGpus, ArraysThatAreNotAlignedAreReadNumberByNumber) {

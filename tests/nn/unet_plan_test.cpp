@@ -14,13 +14,13 @@ namespace {
 using testing::AnyOf;
 using Kind = UNetStage::Kind;
 
-constexpr ImageSpec kImage{.channels = 1, .size = 8, .classes = 3};
+constexpr ImageSpec kTinyImage{.channels = 1, .size = 8, .classes = 3};
 
 UNetPlan small_plan(const std::string& architecture) {
   return std::visit(
       [](const auto& o) -> UNetPlan {
-        if constexpr (requires { plan_of(o, kImage); }) {
-          return plan_of(o, kImage);
+        if constexpr (requires { plan_of(o, kTinyImage); }) {
+          return plan_of(o, kTinyImage);
         } else {
           throw std::logic_error("no U-Net");
         }
@@ -32,8 +32,8 @@ UNetPlan small_plan(const std::string& architecture) {
 TEST(UnetPlan, StagesFollowOneAnother) {
   for (const auto& architecture : test::architectures()) {
     SCOPED_TRACE(architecture);
-    int64_t channels = kImage.channels + (architecture == "edm2" ? 1 : 0);  // of ones
-    int64_t side = kImage.size;
+    int64_t channels = kTinyImage.channels + (architecture == "edm2" ? 1 : 0);  // of ones
+    int64_t side = kTinyImage.size;
     std::vector<std::pair<int64_t, int64_t>> open;
     for (const auto& stage : small_plan(architecture).stages) {
       if (stage.closes) {
@@ -50,7 +50,7 @@ TEST(UnetPlan, StagesFollowOneAnother) {
       if (stage.opens) open.emplace_back(channels, side);
     }
     EXPECT_TRUE(open.empty());
-    EXPECT_EQ(side, kImage.size);
+    EXPECT_EQ(side, kTinyImage.size);
   }
 }
 
@@ -66,7 +66,7 @@ TEST(UnetPlan, ItsNamesAreTheNetworks) {
     unused.insert({plan.output_norm, plan.output_conv, plan.embedding, plan.embedding_end, plan.labels});
     unused.erase("");  // which it has not
     const std::set<std::string> named = unused;
-    for (const auto& entry : weights_of(*make_network(test::of_architecture(architecture), kImage))) {
+    for (const auto& entry : weights_of(*make_network(test::of_architecture(architecture), kTinyImage))) {
       const std::string& name = entry.first;
       const auto owner =
           std::ranges::find_if(named, [&](const auto& part) { return name.starts_with(part + "."); });

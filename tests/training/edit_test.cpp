@@ -18,8 +18,8 @@ using test::each_near;
 using test::message_of;
 using testing::HasSubstr;
 
-const ModelOptions kTeacher = test::tiny_options(Parameterization::edm);
-const ModelOptions kStudent = test::tiny_options(Parameterization::skip);
+const ModelOptions kDiffusion = test::tiny_options(Parameterization::edm);
+const ModelOptions kConsistency = test::tiny_options(Parameterization::skip);
 
 EditRequest asking(EditTask task, std::optional<double> sigma = std::nullopt,
                    std::optional<int64_t> steps = std::nullopt, const std::vector<double>& sigmas = {}) {
@@ -35,13 +35,13 @@ constexpr auto kNone = std::nullopt;
 
 TEST(EditWalk, ConstrainedTasksTakeTheModelsGrid) {
   for (const EditTask task : {EditTask::inpaint, EditTask::colorize, EditTask::superres}) {
-    const SamplerOptions walk = edit_walk(asking(task), kStudent);
+    const SamplerOptions walk = edit_walk(asking(task), kConsistency);
     EXPECT_EQ(walk.kind, SamplerKind::multistep);
     EXPECT_EQ(evaluations(walk), 39);
     EXPECT_DOUBLE_EQ(walk.sigmas.front(), 80);
     EXPECT_NEAR(walk.sigmas.back(), 0.002, 1e-9);
   }
-  ModelOptions model = kStudent;
+  ModelOptions model = kConsistency;
   for (const auto& [grid, expected] :
        std::map<int64_t, int64_t>{{2, 1}, {18, 17}, {41, 40}, {42, 21}, {1281, 40}}) {
     model.sampling.grid = grid;
@@ -52,10 +52,11 @@ TEST(EditWalk, ConstrainedTasksTakeTheModelsGrid) {
 }
 
 TEST(EditWalk, ConstrainedTasksTakeTheAskedPoints) {
-  EXPECT_THAT(edit_walk(asking(EditTask::inpaint, kNone, 2), kStudent).sigmas,
+  EXPECT_THAT(edit_walk(asking(EditTask::inpaint, kNone, 2), kConsistency).sigmas,
               each_near({80, 2.2404, 0.002}, 1e-4));
-  EXPECT_THAT(edit_walk(asking(EditTask::inpaint, kNone, 1), kStudent).sigmas, each_near({80, 0.002}, 1e-4));
-  EXPECT_THAT(edit_walk(asking(EditTask::inpaint, kNone, kNone, {80, 5, 1}), kStudent).sigmas,
+  EXPECT_THAT(edit_walk(asking(EditTask::inpaint, kNone, 1), kConsistency).sigmas,
+              each_near({80, 0.002}, 1e-4));
+  EXPECT_THAT(edit_walk(asking(EditTask::inpaint, kNone, kNone, {80, 5, 1}), kConsistency).sigmas,
               each_near({80, 5, 1, 0.002}, 1e-12));
 }
 
@@ -78,7 +79,7 @@ TEST(EditWalk, StrokesWalkDownFromTheirLevel) {
                          const std::vector<double>& sigmas, const ModelOptions& model) {
     return edit_walk(asking(EditTask::stroke, sigma, steps, sigmas), model);
   };
-  ModelOptions searched = kStudent;
+  ModelOptions searched = kConsistency;
   searched.sampling.sigmas = {80, 0.8};
   EXPECT_EQ(stroke(2, kNone, {}, searched).kind, SamplerKind::onestep);
   EXPECT_THAT(stroke(2, kNone, {}, searched).sigmas, each_near({2}, 1e-12));
@@ -86,37 +87,37 @@ TEST(EditWalk, StrokesWalkDownFromTheirLevel) {
   ASSERT_EQ(twice.size(), 3U);
   EXPECT_NEAR(twice[0], 2, 1e-12);
   EXPECT_LT(twice[1], 0.7);
-  EXPECT_THAT(stroke(2, kNone, {1, 0.5}, kStudent).sigmas, each_near({2, 1, 0.5, 0.002}, 1e-12));
-  EXPECT_THAT(stroke(kNone, kNone, {2, 0.5}, kStudent).sigmas, each_near({2, 0.5, 0.002}, 1e-12));
-  const SamplerOptions of_diffusion = stroke(2, 5, {}, kTeacher);
+  EXPECT_THAT(stroke(2, kNone, {1, 0.5}, kConsistency).sigmas, each_near({2, 1, 0.5, 0.002}, 1e-12));
+  EXPECT_THAT(stroke(kNone, kNone, {2, 0.5}, kConsistency).sigmas, each_near({2, 0.5, 0.002}, 1e-12));
+  const SamplerOptions of_diffusion = stroke(2, 5, {}, kDiffusion);
   EXPECT_EQ(of_diffusion.kind, Solver::heun);
   EXPECT_NEAR(of_diffusion.sigmas.front(), 2, 1e-6);  // a diffusion sampler's grid is fp32
   EXPECT_EQ(of_diffusion.sigmas.back(), 0);
-  EXPECT_THAT(stroke(80, kNone, {}, kStudent).sigmas, each_near({80}, 1e-12));
+  EXPECT_THAT(stroke(80, kNone, {}, kConsistency).sigmas, each_near({80}, 1e-12));
   const ModelOptions of_ddpm = test::tiny_options(Parameterization::vp_diffusion);
   EXPECT_NEAR(stroke(2, 5, {}, of_ddpm).sigmas.front(), 2, 1e-6);
   for (const double sigma : {0.0, 0.002, 80.5, -1.0}) {
-    EXPECT_THAT(message_of<InputError>([&] { stroke(sigma, kNone, {}, kStudent); }),
+    EXPECT_THAT(message_of<InputError>([&] { stroke(sigma, kNone, {}, kConsistency); }),
                 HasSubstr("--sigma must lie in (0.002, 80], got "));
   }
   EXPECT_THAT(message_of<InputError>([&] {
-                stroke(2, kNone, {5, 1}, kStudent);
+                stroke(2, kNone, {5, 1}, kConsistency);
               }),
               HasSubstr("--sigmas must lie in (0.002, 2], got 5"));
 }
 
 TEST(EditWalk, DenoisingIsOneEvaluationOfAnyModel) {
-  for (const auto& model : {kTeacher, kStudent}) {
+  for (const auto& model : {kDiffusion, kConsistency}) {
     const SamplerOptions walk = edit_walk(asking(EditTask::denoise, 0.3), model);
     EXPECT_EQ(walk.kind, SamplerKind::onestep);
     EXPECT_THAT(walk.sigmas, each_near({0.3}, 1e-12));
   }
-  EXPECT_THAT(message_of<InputError>([] { edit_walk(asking(EditTask::denoise, 81), kStudent); }),
+  EXPECT_THAT(message_of<InputError>([] { edit_walk(asking(EditTask::denoise, 81), kConsistency); }),
               HasSubstr("--sigma must lie in (0.002, 80], got 81"));
 }
 
 TEST(EditWalk, LatentsHaveNoPixelsToKeep) {
-  ModelOptions model = kStudent;
+  ModelOptions model = kConsistency;
   model.latents = LatentSpace();
   const auto mistake = [&](const EditRequest& request) {
     return message_of<InputError>([&] { edit_walk(request, model); });
@@ -136,9 +137,9 @@ TEST(EditWalk, LatentsHaveNoPixelsToKeep) {
 }
 
 TEST(EditWalk, InterpolationSamplesAsTheModelDoes) {
-  EXPECT_EQ(edit_walk(asking(EditTask::interpolate), kTeacher).kind, Solver::heun);
-  EXPECT_EQ(edit_walk(asking(EditTask::interpolate), kStudent).kind, SamplerKind::onestep);
-  EXPECT_EQ(evaluations(edit_walk(asking(EditTask::interpolate, kNone, 3), kStudent)), 3);
+  EXPECT_EQ(edit_walk(asking(EditTask::interpolate), kDiffusion).kind, Solver::heun);
+  EXPECT_EQ(edit_walk(asking(EditTask::interpolate), kConsistency).kind, SamplerKind::onestep);
+  EXPECT_EQ(evaluations(edit_walk(asking(EditTask::interpolate, kNone, 3), kConsistency)), 3);
 }
 
 TEST(EditWalk, StrokesAndInterpolationsWalkByAnySolver) {
@@ -146,17 +147,17 @@ TEST(EditWalk, StrokesAndInterpolationsWalkByAnySolver) {
     for (const EditTask task : {EditTask::stroke, EditTask::interpolate}) {
       EditRequest options = asking(task, 2, 3);
       options.sampler = solver;
-      const SamplerOptions walk = edit_walk(options, kTeacher);
+      const SamplerOptions walk = edit_walk(options, kDiffusion);
       EXPECT_EQ(walk.kind, solver) << name;
       EXPECT_EQ(evaluations(walk),
-                evaluations(choose_sampler({.kind = Sampler(solver), .steps = 3}, kTeacher)))
+                evaluations(choose_sampler({.kind = Sampler(solver), .steps = 3}, kDiffusion)))
           << name;
     }
   }
 }
 
 TEST(EditWalk, EveryTaskCanBeGuided) {
-  ModelOptions model = kStudent;
+  ModelOptions model = kConsistency;
   model.label_dropout = 0.1;
   for (const auto& entry : EnumNames<EditTask>::names) {
     EditRequest options = asking(entry.value, entry.value == EditTask::denoise ? std::optional(2.0) : kNone);
@@ -166,7 +167,7 @@ TEST(EditWalk, EveryTaskCanBeGuided) {
     const SamplerOptions walk = edit_walk(options, model);
     EXPECT_EQ(walk.guidance, Guidance{2}) << entry.name;
     EXPECT_EQ(evaluations(walk), 2 * unguided) << entry.name;
-    EXPECT_THAT(message_of<InputError>([&] { edit_walk(options, kStudent); }),
+    EXPECT_THAT(message_of<InputError>([&] { edit_walk(options, kConsistency); }),
                 HasSubstr("--guidance 2: the model was trained without label dropout"));
   }
 }
@@ -174,11 +175,11 @@ TEST(EditWalk, EveryTaskCanBeGuided) {
 TEST(EditWalk, TheEndsOfAnInterpolationAreTheSeedsOwnDraws) {
   EditRequest options = asking(EditTask::interpolate, kNone, 3);
   options.seeds = {7, 9};
-  const SamplerOptions walk = edit_walk(options, kStudent);
-  const BatchDraws draws = edit_draws(options, kStudent, walk, 0, 5);
+  const SamplerOptions walk = edit_walk(options, kConsistency);
+  const BatchDraws draws = edit_draws(options, kConsistency, walk, 0, 5);
   const SampleNoise all = draws(0, 5);
-  const SampleNoise a = seeded_noise(kStudent, walk, 7, 0, 1);
-  const SampleNoise b = seeded_noise(kStudent, walk, 9, 0, 1);
+  const SampleNoise a = seeded_noise(kConsistency, walk, 7, 0, 1);
+  const SampleNoise b = seeded_noise(kConsistency, walk, 9, 0, 1);
   EXPECT_TRUE(torch::equal(all.x_T.narrow(0, 0, 1), a.x_T));
   EXPECT_TRUE(torch::equal(all.x_T.narrow(0, 4, 1), b.x_T));
   EXPECT_TRUE(torch::equal(all.noise(1).narrow(0, 0, 1), a.noise(1)));
@@ -190,16 +191,16 @@ TEST(EditWalk, TheEndsOfAnInterpolationAreTheSeedsOwnDraws) {
 
 TEST(EditWalk, DrawsComeFromTheSeedOrAFile) {
   EditRequest options = asking(EditTask::stroke, 2);
-  const SamplerOptions walk = edit_walk(options, kStudent);
-  const SampleNoise seeded = edit_draws(options, kStudent, walk, 0, 4)(1, 3);
-  EXPECT_TRUE(torch::equal(seeded.x_T, seeded_noise(kStudent, walk, 0, 1, 3).x_T));
-  EXPECT_NEAR(edit_draws(options, kStudent, walk, 0, 500)(0, 500).x_T.std().item<double>(), 2, 0.1);
+  const SamplerOptions walk = edit_walk(options, kConsistency);
+  const SampleNoise seeded = edit_draws(options, kConsistency, walk, 0, 4)(1, 3);
+  EXPECT_TRUE(torch::equal(seeded.x_T, seeded_noise(kConsistency, walk, 0, 1, 3).x_T));
+  EXPECT_NEAR(edit_draws(options, kConsistency, walk, 0, 500)(0, 500).x_T.std().item<double>(), 2, 0.1);
   const test::TemporaryFolder folder;
   const Tensor x_T = torch::arange(4 * 16, torch::kFloat32).view({4, 1, 4, 4});
   save_safetensors(folder / "n.safetensors", {{"x_T", x_T}});
   options.noise = (folder / "n.safetensors").string();
-  EXPECT_TRUE(torch::equal(edit_draws(options, kStudent, walk, 0, 4)(1, 3).x_T, x_T.narrow(0, 1, 3)));
-  EXPECT_THAT(message_of<InputError>([&] { edit_draws(options, kStudent, walk, 0, 5); }),
+  EXPECT_TRUE(torch::equal(edit_draws(options, kConsistency, walk, 0, 4)(1, 3).x_T, x_T.narrow(0, 1, 3)));
+  EXPECT_THAT(message_of<InputError>([&] { edit_draws(options, kConsistency, walk, 0, 5); }),
               HasSubstr("x_T must have the shape [5, 1, 4, 4]"));
 }
 

@@ -16,13 +16,13 @@ using test::message_of;
 using testing::HasSubstr;
 
 constexpr int64_t kCount = 5;
-constexpr int64_t kBatch = 2;  // three batches
+constexpr int64_t kWalkBatch = 2;  // three batches
 constexpr uint64_t kSeed = 7;
 
 class SharedWalkTest : public testing::Test {
  protected:
   SharedWalk walk() {
-    return {model_, labels_, {.count = kCount, .batch = kBatch, .seed = kSeed, .before_batch = [this] {
+    return {model_, labels_, {.count = kCount, .batch = kWalkBatch, .seed = kSeed, .before_batch = [this] {
                                 ++batches_;
                               }}};
   }
@@ -63,7 +63,7 @@ TEST_F(SharedWalkTest, IsGuidedInEveryStep) {
   ModelOptions options = test::tiny_options();
   options.label_dropout = 0.1;
   const Model model = test::tiny_model(options, 3);
-  SharedWalk shared(model, labels_, {.count = kCount, .batch = kBatch, .seed = kSeed, .guidance = {3}});
+  SharedWalk shared(model, labels_, {.count = kCount, .batch = kWalkBatch, .seed = kSeed, .guidance = {3}});
   const SamplerOptions sampler = choose_sampler({.sigmas = {80, 5}, .guidance = {3}}, options);
   const Tensor alone = sample(model, sampler, seeded_noise(options, sampler, kSeed, 0, kCount), labels_);
   EXPECT_LT(test::largest_difference(shared.images({80, 5}), alone), 1e-5);
@@ -72,9 +72,10 @@ TEST_F(SharedWalkTest, IsGuidedInEveryStep) {
 
 TEST_F(SharedWalkTest, GoesOnAfterAnInterruption) {
   bool stop = false;
-  SharedWalk shared(model_, labels_, {.count = kCount, .batch = kBatch, .seed = kSeed, .before_batch = [&] {
-                                        if (stop) throw std::runtime_error("stop");
-                                      }});
+  SharedWalk shared(model_, labels_,
+                    {.count = kCount, .batch = kWalkBatch, .seed = kSeed, .before_batch = [&] {
+                       if (stop) throw std::runtime_error("stop");
+                     }});
   shared.images({80, 5});
   stop = true;
   EXPECT_EQ(message_of<std::runtime_error>([&] { shared.images({80, 0.8, 0.3}); }), "stop");

@@ -35,7 +35,8 @@ class FieldLister {
     const bool limited = range.describe() != Range{}.describe();
     found_.push_back({dotted(section_, key), type_phrase<T>(), limited ? range.describe() : "",
                       default_text(value), std::string(help), is_scalar<T>});
-    list_keys_of(found_.back().key, value);
+    const std::string full_key = found_.back().key;  // found_ grows
+    list_keys_of(full_key, value);
   }
 
  private:
@@ -51,7 +52,7 @@ class FieldLister {
   }
 
   template <class T>
-  void list_keys_of(std::string key, T& value) {  // a copy: found_ grows
+  void list_keys_of(const std::string& key, T& value) {
     if constexpr (OneOf<T>) {
       list_alternatives(key, value);
     } else if constexpr (HasFields<T>) {
