@@ -36,7 +36,8 @@ requirements=(scripts/requirements.txt)
 configure=(scripts/build.sh --configure)
 if $dev; then
   configure+=(--dev)
-  packages+=(libgtest-dev libgmock-dev libbenchmark-dev clang-format/clang-format zsh/zsh)
+  packages+=(libgtest-dev libgmock-dev libbenchmark-dev clang-format/clang-format zsh/zsh
+    fonts-noto-color-emoji unicode-data libfribidi0)
   requirements+=(scripts/requirements-dev.txt)
 fi
 if $fuzz; then
