@@ -5,14 +5,12 @@ import functools
 import hashlib
 import json
 import math
-import os
 import pathlib
-import subprocess
 import sys
 import unittest
 
 import numpy
-from support import FOLDER, SOURCE, ExecutableTest, must_run
+from support import FOLDER, SOURCE, ExecutableTest, must_run, run_script
 
 try:
     import PIL.Image
@@ -104,11 +102,8 @@ def features(file, images):
         return torch.jit.load(file)(images)
 
 
-def script(*arguments, scripts=SOURCE / "scripts", **changes):
-    command = [sys.executable, scripts / "export_dinov2.py", *map(str, arguments)]
-    return subprocess.run(
-        command, cwd=FOLDER, env=os.environ | changes, capture_output=True, text=True, check=False
-    )
+def script(*arguments, **settings):
+    return run_script("export_dinov2.py", *arguments, **settings)
 
 
 def normalised(resized):

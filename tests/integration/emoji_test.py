@@ -2,13 +2,12 @@
 
 import functools
 import re
-import subprocess
 import sys
 import unittest
 
 import numpy
 from PIL import Image, features
-from support import FOLDER, SOURCE, ExecutableTest, load_npz, must_run, tiny_config
+from support import FOLDER, SOURCE, ExecutableTest, load_npz, must_run, run_script, tiny_config
 
 sys.path.insert(0, str(SOURCE / "scripts"))
 import extract_emoji  # noqa: E402
@@ -23,8 +22,7 @@ FLAG_OF_JAPAN = "08-flags/1f1ef-1f1f5.png"
 
 
 def extract(*arguments):
-    command = [sys.executable, SOURCE / "scripts" / "extract_emoji.py", *arguments]
-    return subprocess.run(command, cwd=FOLDER, capture_output=True, text=True, check=False)
+    return run_script("extract_emoji.py", *arguments)
 
 
 @functools.cache

@@ -2,13 +2,11 @@
 
 import collections
 import functools
-import os
-import subprocess
 import sys
 import unittest
 
 import numpy
-from support import FOLDER, SOURCE, ExecutableTest, load_tensors, metadata_of, run, save_tensors, tiny_config
+from support import FOLDER, ExecutableTest, load_tensors, metadata_of, run, run_script, save_tensors, tiny_config
 
 try:
     import torch
@@ -53,8 +51,7 @@ def saved(name, content):
 
 
 def export(*arguments, **changes):
-    command = [sys.executable, SOURCE / "scripts" / "export_lpips.py", *arguments]
-    return subprocess.run(command, cwd=FOLDER, env=os.environ | changes, capture_output=True, text=True, check=False)
+    return run_script("export_lpips.py", *arguments, **changes)
 
 
 @functools.cache

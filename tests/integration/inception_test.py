@@ -5,14 +5,24 @@ import functools
 import hashlib
 import importlib.metadata
 import json
-import subprocess
 import sys
 import unittest
 import unittest.mock
 
 import numpy
 import parity
-from support import FOLDER, SOURCE, ExecutableTest, load_tensors, metadata_of, must_run, run, save_tensors, student
+from support import (
+    FOLDER,
+    SOURCE,
+    ExecutableTest,
+    load_tensors,
+    metadata_of,
+    must_run,
+    run,
+    run_script,
+    save_tensors,
+    student,
+)
 
 try:
     import pytorch_fid.inception
@@ -34,8 +44,7 @@ WITH = f"torch-fidelity {importlib.metadata.version('torch-fidelity')} beside cm
 
 
 def export(*arguments):
-    command = [sys.executable, SOURCE / "scripts" / "export_inception.py", *arguments]
-    return subprocess.run(command, cwd=FOLDER, capture_output=True, text=True, check=False)
+    return run_script("export_inception.py", *arguments)
 
 
 def pictures(count, seed):

@@ -115,6 +115,12 @@ def must_run(name, *arguments, **settings):
     return result
 
 
+def run_script(name, *arguments, scripts=SOURCE / "scripts", **changes):
+    """scripts/NAME, by the Python that runs the tests; `changes` are environment variables."""
+    command = [sys.executable, scripts / name, *map(str, arguments)]
+    return subprocess.run(command, cwd=FOLDER, env=os.environ | changes, capture_output=True, text=True, check=False)
+
+
 METHODS = {method["objective"]: method for method in json.loads(must_run("cm-train-edm", "--list-methods").out)}
 TRAINERS = {objective: method["executable"] for objective, method in METHODS.items()}
 
