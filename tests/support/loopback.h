@@ -49,7 +49,9 @@ inline void on_ranks(int64_t size, const std::function<void(const World&)>& body
     for (int64_t rank = 0; rank < size; ++rank) {
       threads.emplace_back([&, rank] {
         try {
-          body(connect(loopback_launch(rank, size, port), torch::kCPU, /*timeout=*/20));
+          const World world = connect(loopback_launch(rank, size, port), torch::kCPU, /*timeout=*/20);
+          world.barrier();  // a rank that ends at once closes connections that others still open
+          body(world);
         } catch (...) {
           failures[static_cast<size_t>(rank)] = std::current_exception();
         }
