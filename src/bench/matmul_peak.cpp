@@ -8,7 +8,7 @@ namespace {
 
 constexpr std::array<int64_t, 3> kCpuSizes = {512, 1024, 2048};
 constexpr std::array<int64_t, 3> kGpuSizes = {2048, 4096, 8192};
-constexpr int64_t kMostProducts = 1000;
+constexpr int64_t kMostProducts = 200;
 
 }  // namespace
 

@@ -1,7 +1,5 @@
 #include "cm/run/training_run.h"
 
-#include <cmath>
-
 #include "cm/base/error.h"
 #include "cm/base/log.h"
 #include "cm/base/random.h"
@@ -12,6 +10,7 @@
 #include "cm/training/diffusers_folder.h"
 #include "cm/training/guided_model.h"
 #include "cm/training/lpips_file.h"
+#include "run_checks.h"
 
 namespace cm {
 namespace {
@@ -53,15 +52,6 @@ void take_as_denoiser(ModelOptions& teacher, const std::string& source) {
   teacher.parameterization = Parameterization::edm;
 }
 
-// `what` names the model and where it comes from.
-void check_images(const std::string& what, const ImageSpec& theirs, const ImageSpec& image) {
-  const bool same =
-      theirs.channels == image.channels && theirs.size == image.size && theirs.classes == image.classes;
-  if (same) return;
-  throw InputError(concat(what, ": was trained on other images (", in_words(theirs), ") than data gives (",
-                          in_words(image), ")"));
-}
-
 // What a student of this space starts from.
 std::optional<Source> open_start(const char* key, const WeightSource& named,
                                  const std::optional<LatentSpace>& space) {
@@ -89,82 +79,6 @@ ImageCodec codec_for(const RunConfig& config, const Dataset& data, const torch::
           concat("data.latents.vae ", folder)};
 }
 
-// Whether the latents are what the config says of them.
-void check_latents(const RunConfig& config, const Dataset& data) {
-  constexpr int64_t kLookedAt = 256;
-  if (!data.latents()) return;
-  check_statistics(data.latents()->statistics(kLookedAt), *config.data.latents, config.sigma.data,
-                   config.data.path);
-}
-
-void check_teacher(const ModelOptions& teacher, const ImageSpec& image, const std::string& source) {
-  const std::string what = concat("teacher.checkpoint ", source);
-  if (!is_diffusion(teacher.parameterization)) {
-    throw InputError(concat(what, ": is a consistency model (", to_string(teacher.parameterization),
-                            "); a diffusion model is needed"));
-  }
-  check_images(what, teacher.image, image);
-}
-
-// `what` teaches the null class to a student that learns it.
-void check_null_class(const RunConfig& config, const std::string& what, const ModelOptions& teacher) {
-  if (config.train.label_dropout == 0 || teacher.label_dropout > 0) return;
-  throw InputError(concat("train.label_dropout ", config.train.label_dropout, ": ", what,
-                          " was trained without it and can't teach the null class; set it to 0"));
-}
-
-// A start that teaches as long as the student is trained, by its own scalings.
-void check_kept_start(const RunConfig& config, const ModelOptions& start, const ImageSpec& image) {
-  const std::string what = concat("init.checkpoint ", *config.init.checkpoint);
-  if (start.parameterization != config.parameterization) {
-    throw InputError(
-        concat(what, ": is a ", is_diffusion(start.parameterization) ? "diffusion" : "consistency",
-               " model (", to_string(start.parameterization), "); objective ", to_string(config.objective),
-               " needs a consistency model (", to_string(*config.parameterization), "); train one by ect"));
-  }
-  check_images(what, start.image, image);
-  check_null_class(config, what, start);
-}
-
-// A student of progressive distillation is a denoiser at its own levels only: the next student can halve its
-// steps, nothing else can be learned from it.
-void check_distilled_teacher(const RunConfig& config, const Method& method, int64_t steps) {
-  const auto needed = method.teacher_steps;
-  if (needed == steps) return;
-  throw InputError(concat("teacher.checkpoint ", *config.teacher.checkpoint, ": was distilled to ", steps,
-                          " sampling steps and is a denoiser at those levels only; ",
-                          needed && steps > 1 ? concat(to_string(config.objective), ".start_steps must be ",
-                                                       steps / 2, ", got ", *needed / 2)
-                                              : "name the model that was distilled"));
-}
-
-// The teacher must know the null class, as must its guide, where it has one.
-void check_label_dropout(const RunConfig& config, const ImageSpec& image,
-                         const std::optional<Model>& teacher) {
-  if (config.train.label_dropout == 0) return;
-  if (image.classes == 0) {
-    throw InputError(concat("train.label_dropout ", config.train.label_dropout, ": ", config.data.path,
-                            " gives no classes that could be dropped; set it to 0"));
-  }
-  if (teacher) {
-    check_null_class(config, concat("teacher.checkpoint ", *config.teacher.checkpoint), teacher->options());
-  }
-  const Model* guide = teacher ? teacher->guide() : nullptr;
-  if (guide && guide->options().image.classes > 0 && guide->options().label_dropout == 0) {
-    throw InputError(concat("teacher.guide ", *config.teacher.guide,
-                            ": was trained without label dropout and does not know the null class, which "
-                            "train.label_dropout ",
-                            config.train.label_dropout, " asks it for; set that to 0"));
-  }
-}
-
-// A student of pairs learns one step, from where they start.
-void check_pairs(const RunConfig& config, const PairSet& pairs) {
-  if (std::abs(pairs.sigma_max / config.sigma.max - 1) < 1e-6) return;
-  throw InputError(concat("data.path ", config.data.path, ": its pairs start at sigma ", pairs.sigma_max,
-                          ", but sigma.max is ", config.sigma.max, "; set sigma.max=", pairs.sigma_max));
-}
-
 // What the student will have learned: by its target's or its teacher's guidance, or of a teacher or pairs
 // that had learned it.
 std::optional<double> distilled_guidance(const RunConfig& config, const Method& method,
@@ -173,26 +87,6 @@ std::optional<double> distilled_guidance(const RunConfig& config, const Method& 
   if (method.target_guidance) return method.target_guidance;
   if (config.teacher.guidance.weight != 1) return config.teacher.guidance.weight;
   return teacher ? teacher->options().guidance : std::nullopt;
-}
-
-// Guidance in the target leads away from the null class.
-void check_target_guidance(const RunConfig& config, const Method& method, const ImageSpec& image) {
-  if (!method.target_guidance || config.train.label_dropout > 0) return;
-  const std::string what = concat(to_string(config.objective), ".guidance: ");
-  if (image.classes == 0) {
-    throw InputError(concat(what, "leads towards a class, and ", config.data.path, " gives none; remove it"));
-  }
-  throw InputError(concat(what,
-                          "leads away from the network's answer without a class, which it learns where "
-                          "train.label_dropout hides classes; set that to 0.1, say, or remove this"));
-}
-
-// A network of two times, and one of one.
-void check_times(const std::string& what, const NetworkOptions& theirs, const RunConfig& config) {
-  const bool wanted = is_flow_map(*config.parameterization);
-  if (!common_options(theirs).second_time || wanted) return;
-  throw InputError(concat(what, ": is a flow map, whose network has two times; objective ",
-                          to_string(config.objective), " trains a network of one"));
 }
 
 // "edm, skip or piecewise"
@@ -228,25 +122,29 @@ std::optional<ResolvedWeights> start_weights(const RunConfig& config, const std:
 std::shared_ptr<const Lpips> lpips_for(const RunConfig& config, const Method& method, const ImageSpec& image,
                                        bool latents, const torch::Device& device) {
   if (!method.distance || method.distance->kind != Distance::lpips) return nullptr;
-  if (latents) {
-    throw InputError(concat(to_string(config.objective), ".distance: lpips compares pixels, and ",
-                            config.data.path, " has latents; choose another distance"));
-  }
-  if (image.channels != 3) {
-    throw InputError(concat(to_string(config.objective), ".distance: lpips compares images of 3 channels, ",
-                            config.data.path, " has ", image.channels, "; choose another distance"));
-  }
+  check_lpips(config, image, latents);
   return load_lpips(*config.lpips.weights, device);
 }
 
-// A loss with a gradient through u differentiates the network twice, which recomputed blocks cannot be.
-void check_twice_differentiable(const RunConfig& config, const Method& method) {
-  const bool twice = method.derivative == Derivative::through_tangent;
-  if (twice && common_options(*config.model).activation_checkpointing) {
-    throw InputError(concat(to_string(config.objective),
-                            ".stop_gradient: false does not go with model.activation_checkpointing; set that "
-                            "to false, or stop_gradient to true"));
-  }
+// That of the config, or else of what it starts from.
+NetworkOptions network_for(const RunConfig& config, const std::optional<Source>& source) {
+  NetworkOptions network = config.model ? *config.model : without_dropout(source.value().options.network);
+  common_options(network).second_time = is_flow_map(*config.parameterization);
+  return network;
+}
+
+// With the weights `start` of the model `source`, or else random ones.
+Model make_student(const RunConfig& config, const ModelOptions& options,
+                   const std::optional<ResolvedWeights>& start, const std::optional<Source>& source,
+                   const torch::Device& device) {
+  const auto seed = static_cast<uint64_t>(config.train.seed);
+  if (!start) return Model(options, device, seed);
+  Model student(options, device, /*seed=*/std::nullopt);
+  NamedTensors weights = load_weight_file(*start).weights;
+  if (is_flow_map(options.parameterization) && !common_options(source->options.network).second_time)
+    begin_second_time(weights, options.network, options.image, seed);
+  copy_weights(weights, student.network(), start->file.string());
+  return student;
 }
 
 // The objective's own section, and what the objective implies.
@@ -283,12 +181,9 @@ TrainingRun::TrainingRun(const RunConfig& config, const torch::Device& device, c
   fill_in(config_);
   const Method method = method_of(config_);
   check_groups(config_.train, world, method.group);
-  dataset_ = open_dataset(config_.data);
+  open_data(device);
   const ImageSpec image{
       .channels = dataset_->channels(), .size = dataset_->image_size(), .classes = dataset_->classes()};
-  if (const PairDataset* pairs = dataset_->pairs()) check_pairs(config_, pairs->set());
-  check_latents(config_, *dataset_);
-  codec_ = codec_for(config_, *dataset_, device);
   const auto space = space_of(*dataset_, codec_);
   lpips_ = lpips_for(config_, method, image, space.has_value(), device);
   const auto teacher = open_start("teacher.checkpoint", config_.teacher, space);
@@ -297,9 +192,8 @@ TrainingRun::TrainingRun(const RunConfig& config, const torch::Device& device, c
   const auto init = open_start("init.checkpoint", config_.init, space);
   if (method.keeps_start) check_kept_start(config_, init.value().options, image);
   const auto& source = init ? init : teacher;
-  if (source) check_times(source->what, source->options.network, config_);
-  if (!config_.model) config_.model = without_dropout(source.value().options.network);
-  common_options(*config_.model).second_time = is_flow_map(*config_.parameterization);
+  if (source) check_times(config_, source->what, source->options.network);
+  config_.model = network_for(config_, source);
   check_target_guidance(config_, method, image);
   refuse_mistakes("model.", [&](const Complain& complain) { validate_for(*config_.model, image, complain); });
   check_twice_differentiable(config_, method);
@@ -313,15 +207,8 @@ TrainingRun::TrainingRun(const RunConfig& config, const torch::Device& device, c
                              .guidance = distilled_guidance(config_, method, teacher_, *dataset_),
                              .latents = space};
   const auto start = start_weights(config_, source);
-  student_.emplace(options, device,
-                   start ? std::nullopt : std::optional(static_cast<uint64_t>(config_.train.seed)));
-  if (start) {
-    sources_ += described("start       ", *start);
-    NamedTensors weights = load_weight_file(*start).weights;
-    if (is_flow_map(options.parameterization) && !common_options(source->options.network).second_time)
-      begin_second_time(weights, *config_.model, image, static_cast<uint64_t>(config_.train.seed));
-    copy_weights(weights, student_->network(), start->file.string());
-  }
+  if (start) sources_ += described("start       ", *start);
+  student_.emplace(make_student(config_, options, start, source, device));
   student_->compute_in(config_.train.dtype);
   if (method.has_target) target_ = student_->frozen_copy(options);
   if (method.keeps_start) {
@@ -338,15 +225,20 @@ TrainingRun::TrainingRun(const RunConfig& config, const torch::Device& device, c
                                        target_ ? &*target_ : nullptr, world);
 }
 
+void TrainingRun::open_data(const torch::Device& device) {
+  dataset_ = open_dataset(config_.data);
+  if (const PairDataset* pairs = dataset_->pairs()) check_pairs(config_, pairs->set());
+  check_latents(config_, *dataset_);
+  codec_ = codec_for(config_, *dataset_, device);
+}
+
 void TrainingRun::load_teacher(const ResolvedWeights& chosen, const Method& method, const ImageSpec& image,
                                const torch::Device& device) {
   const auto& file = chosen.file;
   sources_ += described("teacher     ", chosen);
   WeightFile weights = load_weight_file(chosen);
   if (is_bare_unet(file)) take_as_denoiser(weights.options, *config_.teacher.checkpoint);
-  check_teacher(weights.options, image, *config_.teacher.checkpoint);
-  if (weights.options.distilled_steps)
-    check_distilled_teacher(config_, method, *weights.options.distilled_steps);
+  check_teacher(config_, method, weights.options, image);
   const Guidance& guidance = config_.teacher.guidance;
   check_guidance(weights.options, guidance, config_.teacher.guide.has_value(),
                  concat("teacher.guidance ", guidance.weight, " of ", *config_.teacher.checkpoint));

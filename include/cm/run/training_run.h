@@ -36,6 +36,7 @@ class TrainingRun {
   std::string summary() const;
 
  private:
+  void open_data(const torch::Device& device);
   void load_teacher(const ResolvedWeights& chosen, const Method& method, const ImageSpec& image,
                     const torch::Device& device);
   void guide_teacher();
