@@ -108,11 +108,15 @@ void ParameterShards::gather(const std::vector<Tensor>& parts, size_t count,
   }
 }
 
+bool ParameterShards::has_part_of(size_t parameter) const {
+  return std::ranges::binary_search(pieces_, parameter, {}, &Piece::parameter);
+}
+
 void ParameterShards::scatter(size_t parameter, const Tensor& whole, const std::vector<Tensor>& parts) const {
   const torch::NoGradGuard guard;
+  if (!has_part_of(parameter)) return;
   const Tensor numbers = whole.contiguous().view({-1});
   const auto begin = std::ranges::lower_bound(pieces_, parameter, {}, &Piece::parameter);
-  if (begin == pieces_.end() || begin->parameter != parameter) return;
   const Tensor& part = parts[static_cast<size_t>(begin - pieces_.begin())];
   part.copy_(numbers.narrow(0, begin->first, begin->count).view(part.sizes()));
 }

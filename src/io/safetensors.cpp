@@ -155,21 +155,26 @@ Layout read_layout(const fs::path& path, std::ifstream& in) {
   return layout;
 }
 
+// At the place where `in` stands.
+Tensor read_tensor(const fs::path& path, std::istream& in, const std::string& name,
+                   const std::vector<int64_t>& shape, torch::ScalarType type) {
+  return tensor_from_bytes(shape, type, [&](void* to, size_t bytes) {
+    in.read(static_cast<char*>(to), static_cast<std::streamsize>(bytes));
+    if (!in) reject(path, "tensor ", name, " could not be read");
+  });
+}
+
 SafetensorsFile load_file(const fs::path& path) {
   std::ifstream in = open_for_reading(path);
   Layout layout = read_layout(path, in);
   SafetensorsFile file{.tensors = {}, .metadata = std::move(layout.metadata)};
   for (const Entry& entry : layout.entries) {
-    file.tensors[entry.name] = tensor_from_bytes(entry.shape, entry.dtype.type, [&](void* to, size_t bytes) {
-      in.read(static_cast<char*>(to), static_cast<std::streamsize>(bytes));
-      if (!in) reject(path, "tensor ", entry.name, " could not be read");
-    });
+    file.tensors[entry.name] = read_tensor(path, in, entry.name, entry.shape, entry.dtype.type);
   }
   return file;
 }
 
-SafetensorsHeader load_header(const fs::path& path) {
-  std::ifstream in = open_for_reading(path);
+SafetensorsHeader header_in(const fs::path& path, std::ifstream& in) {
   Layout layout = read_layout(path, in);
   SafetensorsHeader header{.tensors = {}, .metadata = std::move(layout.metadata)};
   for (Entry& entry : layout.entries) {
@@ -178,6 +183,11 @@ SafetensorsHeader load_header(const fs::path& path) {
                                   .offset = static_cast<int64_t>(layout.data_start) + entry.begin};
   }
   return header;
+}
+
+SafetensorsHeader load_header(const fs::path& path) {
+  std::ifstream in = open_for_reading(path);
+  return header_in(path, in);
 }
 
 bool is_shard_index(const fs::path& path) {
@@ -287,6 +297,18 @@ SafetensorsFile load_safetensors(const fs::path& path) {
 
 SafetensorsHeader read_safetensors_header(const fs::path& path) {
   return is_shard_index(path) ? read_shards(path, load_header) : load_header(path);
+}
+
+SafetensorsReader::SafetensorsReader(fs::path path)
+    : path_(std::move(path)), in_(open_for_reading(path_)), header_(header_in(path_, in_)) {}
+
+Tensor SafetensorsReader::read(const std::string& name) {
+  const auto found = header_.tensors.find(name);
+  if (found == header_.tensors.end()) reject(path_, "has no tensor ", name);
+  const TensorInfo& info = found->second;
+  const auto* dtype = std::ranges::find(kSafetensorsDtypes, info.dtype, &NamedDtype::name);
+  in_.seekg(info.offset);
+  return read_tensor(path_, in_, name, info.shape, dtype->type);
 }
 
 }  // namespace cm

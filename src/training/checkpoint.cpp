@@ -16,18 +16,19 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Copies what is stored under the names of the first parameters into `values`, a list like own_of() of them.
-void restore_named(const std::vector<std::string>& names, const fs::path& path, const NamedTensors& stored,
-                   const std::string& prefix, const ParameterShards& shards,
-                   const std::vector<Tensor>& values) {
+// Copies what is stored under the names of the first parameters into `values`, a list like own_of() of them;
+// reads what falls to this rank, a tensor at a time.
+void restore_named(const std::vector<std::string>& names, SafetensorsReader& file, const std::string& prefix,
+                   const ParameterShards& shards, const std::vector<Tensor>& values) {
   for (size_t i = 0; i < names.size(); ++i) {
-    const auto found = stored.find(prefix + names[i]);
-    if (found == stored.end() || found->second.sizes() != shards.parameters()[i].sizes()) {
-      throw InputError(concat(path.string(), ": ", prefix, names[i],
+    const std::string name = prefix + names[i];
+    const auto found = file.header().tensors.find(name);
+    if (found == file.header().tensors.end() || shards.parameters()[i].sizes() != found->second.shape) {
+      throw InputError(concat(file.path().string(), ": ", name,
                               " is missing or of another shape: the checkpoint belongs to another network; "
                               "resume with the configuration of that run"));
     }
-    shards.scatter(i, found->second, values);
+    if (shards.has_part_of(i)) shards.scatter(i, file.read(name), values);
   }
 }
 
@@ -121,21 +122,19 @@ void load_checkpoint(const fs::path& checkpoint, Trainer& trainer) {
   for (size_t i = 0; i < averages.states().size(); ++i) {
     const AverageState& average = averages.states()[i];
     const fs::path path = checkpoint / average_name(average);
-    const SafetensorsFile file = load_safetensors(path);
-    restore_named(parameter_names(student.network()), path, file.tensors, "", trainer.shards(),
-                  averages.average(i));
+    SafetensorsReader file(path);
+    restore_named(parameter_names(student.network()), file, "", trainer.shards(), averages.average(i));
     const int64_t updates = steps_in_stage(state);
-    averages.restore(i, state_of(file.metadata, path, updates).start_share, updates);
+    averages.restore(i, state_of(file.header().metadata, path, updates).start_share, updates);
   }
   if (trainer.learned() != nullptr) {
     const fs::path learned = checkpoint / kLearned;
     copy_weights(load_safetensors(learned).tensors, *trainer.learned(), learned.string());
   }
-  const fs::path path = checkpoint / kOptimizer;
-  const NamedTensors moments = load_safetensors(path).tensors;
+  SafetensorsReader moments(checkpoint / kOptimizer);
   const auto names = trained_names(trainer);
-  restore_named(names, path, moments, kFirstMoment, trainer.shards(), trainer.optimizer().first_moments());
-  restore_named(names, path, moments, kSecondMoment, trainer.shards(), trainer.optimizer().second_moments());
+  restore_named(names, moments, kFirstMoment, trainer.shards(), trainer.optimizer().first_moments());
+  restore_named(names, moments, kSecondMoment, trainer.shards(), trainer.optimizer().second_moments());
   trainer.optimizer().set_updates(state.value("optimizer_updates", int64_t{0}));
   trainer.set_skipped(state.value("skipped", int64_t{0}));
   if (trainer.loss_scale() != nullptr && state.contains("loss_scale")) {

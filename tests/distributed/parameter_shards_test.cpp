@@ -45,6 +45,9 @@ TEST(ParameterShards, APartIsOfOneRankAlone) {
         numbers += part.numel();
       }
       EXPECT_LE(numbers, 23 / ranks + 2);  // a number more of each bucket at most
+      const Tensor holders = torch::tensor({shards.has_part_of(1) ? 1 : 0});
+      world.all_reduce_sum(holders);
+      EXPECT_EQ(holders.item<int64_t>(), 1);  // of a single number
       // Everything is 100 more on one rank, and as it was on the others.
       for (size_t i = 0; i < 3; ++i) {
         const Tensor sum = mine[i].clone();
@@ -64,7 +67,9 @@ TEST(ParameterShards, ListsOfPartsAreCutAndJoined) {
       std::vector<Tensor> parts;
       for (const Tensor& part : shards.own_of(count)) parts.push_back(torch::zeros_like(part));
       const auto whole = numbered();
-      for (size_t i = 0; i < count; ++i) shards.scatter(i, -whole[i], parts);
+      for (size_t i = 0; i < count; ++i) {
+        if (shards.has_part_of(i)) shards.scatter(i, -whole[i], parts);
+      }
       size_t visited = 0;
       shards.gather(parts, count, [&](size_t i, const Tensor& joined) {
         EXPECT_TRUE(torch::equal(joined, -whole[i])) << i;

@@ -74,6 +74,20 @@ TEST_F(Safetensors, ScalarsEmptyAndStridedTensorsKeepTheirShape) {
   EXPECT_TRUE(torch::equal(tensors.at("strided"), transposed));
 }
 
+TEST_F(Safetensors, TensorsAreReadOneAtATimeInAnyOrder) {
+  const NamedTensors tensors = {{"a", torch::arange(6).view({2, 3})},
+                                {"b", torch::tensor({1.5, -2.0})},
+                                {"empty", torch::zeros({0, 4})},
+                                {"mask", torch::tensor({true, false, true})}};
+  save_safetensors(path_, tensors, {{"text", "σ"}});
+  SafetensorsReader file(path_);
+  EXPECT_EQ(file.header().metadata.at("text"), "σ");
+  for (const std::string name : {"mask", "a", "b", "empty", "a"}) {
+    EXPECT_TRUE(torch::equal(file.read(name), tensors.at(name))) << name;
+  }
+  EXPECT_EQ(message_of<InputError>([&] { file.read("c"); }), path_.string() + ": has no tensor c");
+}
+
 TEST_F(Safetensors, TheHeaderAloneTellsNamesShapesAndMetadata) {
   const Metadata metadata = {{"network", R"({"channels": 128})"}, {"text", "σ ≤ 80\n"}};
   save_safetensors(path_, {{"w", torch::zeros({2, 3}, torch::kBFloat16)}}, metadata);
@@ -120,6 +134,8 @@ TEST_F(Safetensors, WritingRefusesWhatTheFormatLacks) {
 
 TEST_F(Safetensors, AMissingFileIsNamed) {
   EXPECT_EQ(message_of<InputError>([&] { load_safetensors(path_); }), path_.string() + ": no such file");
+  EXPECT_EQ(message_of<InputError>([&] { SafetensorsReader file(path_); }),
+            path_.string() + ": no such file");
 }
 
 TEST_F(Safetensors, OtherFilesAreRefused) {

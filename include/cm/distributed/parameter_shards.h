@@ -81,6 +81,9 @@ class ParameterShards {
   void gather(const std::vector<Tensor>& parts, size_t count,
               const std::function<void(size_t parameter, const Tensor& whole)>& visit) const;
 
+  // Whether a piece of this parameter falls to this rank.
+  bool has_part_of(size_t parameter) const;
+
   // Copies this rank's part of `whole`, which is of parameter i, into a list like own_of(count).
   void scatter(size_t parameter, const Tensor& whole, const std::vector<Tensor>& parts) const;
 

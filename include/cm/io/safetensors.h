@@ -6,6 +6,7 @@
 #pragma once
 
 #include <filesystem>
+#include <fstream>
 #include <map>
 #include <string>
 #include <vector>
@@ -47,5 +48,21 @@ struct SafetensorsHeader {
   Metadata metadata;
 };
 SafetensorsHeader read_safetensors_header(const std::filesystem::path& path);
+
+// A file, no index, whose tensors are read one at a time. Same errors.
+class SafetensorsReader {
+ public:
+  explicit SafetensorsReader(std::filesystem::path path);
+
+  const std::filesystem::path& path() const { return path_; }
+  const SafetensorsHeader& header() const { return header_; }
+  // On the CPU. InputError when the file has no tensor of this name.
+  Tensor read(const std::string& name);
+
+ private:
+  std::filesystem::path path_;
+  std::ifstream in_;
+  SafetensorsHeader header_;
+};
 
 }  // namespace cm
