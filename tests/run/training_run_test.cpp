@@ -7,89 +7,16 @@
 #include <set>
 #include <sstream>
 
-#include "cm/base/error.h"
 #include "cm/base/text.h"
-#include "cm/run/run_config.h"
 #include "cm/training/train_loop.h"
-#include "cm/training/weight_file.h"
 #include "cm/yaml/field_help.h"
-#include "cm/yaml/reader.h"
+#include "small_runs.h"
 #include "support/closeness.h"
-#include "support/message_of.h"
-#include "support/random_latents.h"
-#include "support/random_pairs.h"
-#include "support/shipped_data.h"
-#include "support/temporary_folder.h"
-#include "support/tiny_run.h"
 
 namespace cm {
 namespace {
 
-using testing::AllOf;
 using testing::HasSubstr;
-
-// Of a model of the digits, by default a diffusion model, which can be guided.
-ModelOptions digits_model(Parameterization parameterization = Parameterization::edm) {
-  ModelOptions options = test::tiny_options(parameterization);
-  options.image = {.channels = 1, .size = 8, .classes = 10};
-  common_options(options.network).dropout = 0.2;
-  options.label_dropout = 0.1;
-  return options;
-}
-
-// A weight file of such a model, by a name of its own.
-std::string weight_file_of(const ModelOptions& options, const std::string& name) {
-  static const test::TemporaryFolder folder;
-  const std::filesystem::path path = folder / name;
-  if (!std::filesystem::exists(path)) {
-    save_weights(path, options, test::tiny_model(options, 1).named_weights());
-  }
-  return path.string();
-}
-
-std::string model_file(Parameterization parameterization) {
-  return weight_file_of(digits_model(parameterization), to_string(parameterization));
-}
-
-// Pairs of the digits' size, of a guided teacher.
-std::string digits_pairs() {
-  static const test::TemporaryFolder folder;
-  static const test::RandomPairs saved = test::save_random_pairs(
-      folder.path(),
-      {.count = 6, .channels = 1, .image_size = 8, .classes = 10, .sigma_max = 80, .guidance = 3}, 4);
-  return folder.path().string();
-}
-
-RunConfig tiny_digits_run(const std::string& objective, const std::vector<std::string>& overrides) {
-  const Method method = method_by_default(from_name<ObjectiveKind>(objective).value());
-  const std::string data =
-      method.takes_pairs ? concat("kind: pairs, path: ", digits_pairs()) : concat("path: ", test::kDigits);
-  std::string text = concat("objective: ", objective, "\ndata: {", data,
-                            "}\nmodel: {channels: 32, channel_mult: [1], res_blocks: 1, "
-                            "attention_resolutions: []}\ntrain: {steps: 4, batch_size: 4}\n");
-  const bool trig = path_kind(method.parameterizations.front()) == PathKind::trig;
-  const auto diffusion = model_file(trig ? Parameterization::trig_diffusion : Parameterization::edm);
-  const auto start = method.keeps_start ? model_file(Parameterization::skip) : diffusion;
-  if (method.needs_teacher) text += concat("teacher: {checkpoint: ", diffusion, "}\n");
-  if (method.needs_init) text += concat("init: {checkpoint: ", start, "}\n");
-  return read_config<RunConfig>(parse_yaml(text, "run.yaml"), overrides);
-}
-
-// A run on random latents of 2 × 4 × 4 and two classes.
-RunConfig latents_config(const std::vector<std::string>& overrides) {
-  static const test::TemporaryFolder folder;
-  static const std::filesystem::path path = test::write_latents(
-      folder / "l.zip", test::random_moments(4, 2, 4),
-      R"({"labels": [["00000/img-mean-std-00000000.npy", 0], ["00000/img-mean-std-00000001.npy", 1],
-                     ["00000/img-mean-std-00000002.npy", 0], ["00000/img-mean-std-00000003.npy", 1]],
-          "latents": {"vae_hash": "abc", "pixels": "unit"}})");
-  const std::string text =
-      concat("objective: edm\ndata: {kind: latents, path: ", path.string(),
-             ", latents: {mean: [0, 0], std: [1.3, 1.3], scale: 0.5}}\nmodel: {channels: 32, "
-             "channel_mult: [1], res_blocks: 1, attention_resolutions: []}\n"
-             "train: {steps: 4, batch_size: 4}\n");
-  return read_config<RunConfig>(parse_yaml(text, "run.yaml"), overrides);
-}
 
 // The run's last step in numbers: losses, the length of their gradient, noise levels, N(k) and μ(k).
 Tensor last_step_of(const std::string& objective, const std::vector<std::string>& overrides) {
@@ -185,8 +112,7 @@ TEST(TrainingRun, AConfigMadeInCodeIsJudgedAsOneOfAFile) {
   config.data.path = test::kDigits;
   config.model = AdmOptions();
   config.train_by(CdOptions{.n = 5});
-  EXPECT_THAT(test::message_of<InputError>([&] { TrainingRun(config, torch::kCPU); }),
-              HasSubstr("teacher.checkpoint is needed by objective cd"));
+  EXPECT_THAT(mistake_of(config), HasSubstr("teacher.checkpoint is needed by objective cd"));
 }
 
 TEST(TrainingRun, AllNetworksComputeInTheAskedType) {
@@ -236,49 +162,6 @@ TEST(TrainingRun, TheSamplingGridIsTheObjectivesUnlessGiven) {
   };
   EXPECT_EQ(grid({"cd.n=12"}), 12);
   EXPECT_EQ(grid({"cd.n=12", "sampling.grid=40"}), 40);
-}
-
-TEST(TrainingRun, ATeacherOfOtherImagesIsAMistake) {
-  const auto mistake = [](const ImageSpec& image) {
-    ModelOptions options = digits_model();
-    options.image = image;
-    const std::string name = concat(image.channels, "-", image.size, "-", image.classes);
-    const auto config = tiny_digits_run("cd", {concat("teacher.checkpoint=", weight_file_of(options, name))});
-    return test::message_of<InputError>([&] { const TrainingRun run(config, torch::kCPU); });
-  };
-  const auto than_data_gives = HasSubstr(") than data gives (1 × 8 × 8, 10 classes)");
-  EXPECT_THAT(mistake({.channels = 3, .size = 8, .classes = 10}),
-              AllOf(HasSubstr("was trained on other images (3 × 8 × 8, 10 classes"), than_data_gives));
-  EXPECT_THAT(mistake({.channels = 1, .size = 16, .classes = 10}), than_data_gives);
-  EXPECT_THAT(mistake({.channels = 1, .size = 8, .classes = 9}), than_data_gives);
-}
-
-std::string start_mistake(const ModelOptions& start, const std::string& name,
-                          const std::vector<std::string>& more = {}) {
-  std::vector<std::string> overrides = {concat("init.checkpoint=", weight_file_of(start, name))};
-  overrides.insert(overrides.end(), more.begin(), more.end());
-  const RunConfig config = tiny_digits_run("tcm", overrides);
-  return test::message_of<InputError>([&] { const TrainingRun run(config, torch::kCPU); });
-}
-
-TEST(TrainingRun, AStartThatIsKeptIsAConsistencyModelOfTheseImages) {
-  EXPECT_THAT(
-      start_mistake(digits_model(), "edm"),
-      HasSubstr("is a diffusion model (edm); objective tcm needs a consistency model (skip); train one"));
-  EXPECT_THAT(
-      start_mistake(digits_model(Parameterization::piecewise), "piecewise"),
-      HasSubstr("is a consistency model (piecewise); objective tcm needs a consistency model (skip)"));
-  ModelOptions start = digits_model(Parameterization::skip);
-  start.image.classes = 9;
-  EXPECT_THAT(
-      start_mistake(start, "nine"),
-      AllOf(HasSubstr("init.checkpoint "), HasSubstr("was trained on other images (1 × 8 × 8, 9 classes)"
-                                                     " than data gives (1 × 8 × 8, 10 classes)")));
-  start = digits_model(Parameterization::skip);
-  start.label_dropout = 0;
-  EXPECT_THAT(start_mistake(start, "sure", {"train.label_dropout=0.1"}),
-              HasSubstr("was trained without it and can't teach the null class; set it to 0"));
-  EXPECT_THAT(start_mistake(start, "sure", {"model.channels=64"}), HasSubstr("sure: "));
 }
 
 // Two starts told from one another by a student that has forgotten both.
@@ -337,17 +220,6 @@ TEST(TrainingRun, AStudentOfPairsStartsFromInit) {
   expect_equal_weights(run.student().named_weights(), load_weight_file(init).weights);
 }
 
-TEST(TrainingRun, PairsStartWhereTheirStudentDoes) {
-  const RunConfig config = tiny_digits_run("kd", {"sigma.max=40"});
-  EXPECT_THAT(test::message_of<InputError>([&] { const TrainingRun run(config, torch::kCPU); }),
-              HasSubstr(": its pairs start at sigma 80, but sigma.max is 40; set sigma.max=80"));
-}
-
-// Its weights are written with each checkpoint, and the next stage's are the student's.
-std::string latents_run_error(const std::vector<std::string>& overrides) {
-  return test::message_of<InputError>([&] { TrainingRun(latents_config(overrides), torch::kCPU); });
-}
-
 TEST(TrainingRun, AModelOfLatentsSaysSo) {
   TrainingRun run(latents_config({"train.label_dropout=0.1"}), torch::kCPU);
   const ModelOptions& options = run.student().options();
@@ -376,28 +248,19 @@ TEST(TrainingRun, LatentsArePartOfWhatATeacherAndAStartMustShare) {
   const auto named = [&](const char* key, const ModelOptions& options, const std::string& name) {
     return concat(key, "=", weight_file_of(options, name));
   };
-  EXPECT_THAT(latents_run_error({"objective=cd", named("teacher.checkpoint", pixels, "of pixels")}),
+  EXPECT_THAT(mistake_of(latents_config({"objective=cd", named("teacher.checkpoint", pixels, "of pixels")})),
               HasSubstr(": is a model of pixels, not of latents, as data gives"));
-  EXPECT_THAT(latents_run_error({"objective=cd", named("teacher.checkpoint", latents, "otherwise")}),
+  EXPECT_THAT(mistake_of(latents_config({"objective=cd", named("teacher.checkpoint", latents, "otherwise")})),
               HasSubstr(": is a model of latents that are normalised as (z − 0) · 0.18215 / 1, not"));
-  EXPECT_THAT(latents_run_error({named("init.checkpoint", pixels, "of pixels")}),
+  EXPECT_THAT(mistake_of(latents_config({named("init.checkpoint", pixels, "of pixels")})),
               HasSubstr("init.checkpoint"));
   ModelOptions of_digits = digits_model();
   of_digits.latents.emplace();
-  EXPECT_THAT(test::message_of<InputError>([&] {
-                TrainingRun(tiny_digits_run("edm", {named("init.checkpoint", of_digits, "of latents")}),
-                            torch::kCPU);
-              }),
+  EXPECT_THAT(mistake_of(tiny_digits_run("edm", {named("init.checkpoint", of_digits, "of latents")})),
               HasSubstr(": is a model of latents, not of pixels, as data gives"));
 }
 
-TEST(TrainingRun, LatentsThatAreNotWhatTheConfigSaysAreRefused) {
-  EXPECT_THAT(latents_run_error({"sigma.data=20"}),
-              HasSubstr("its latents, normalised by data.latents, have a root mean square of 0."));
-  EXPECT_THAT(latents_run_error({"objective=ict", "ict.distance=lpips", "lpips.weights=none"}),
-              HasSubstr("ict.distance: lpips compares pixels, and "));
-}
-
+// Its weights are written with each checkpoint, and the next stage's are the student's.
 TEST(TrainingRun, ATeacherThatStagesReplaceKeepsItsWeightsWhereOthersAreScaled) {
   ModelOptions options = digits_model();
   Edm2Options network;
