@@ -29,7 +29,10 @@ if(NOT CM_FUZZ)
   if(NOT OpenMP_CXX_FOUND)
     message(FATAL_ERROR "The compiler ${CMAKE_CXX_COMPILER} has no OpenMP. GCC comes with it; Clang needs libomp-dev.")
   endif()
-  target_link_libraries(cm_torch INTERFACE OpenMP::OpenMP_CXX)
+  # By the compiler's own flags: of OpenMP::OpenMP_CXX CMake warns, once an executable, that LibTorch's folder, which is to be
+  # searched first, has a libgomp too. It is the one that LibTorch runs on.
+  target_compile_options(cm_torch INTERFACE $<$<COMPILE_LANGUAGE:CXX>:SHELL:${OpenMP_CXX_FLAGS}>)
+  target_link_options(cm_torch INTERFACE $<$<LINK_LANGUAGE:CXX>:SHELL:${OpenMP_CXX_FLAGS}>)
 endif()
 
 set(CM_TORCH_HAS_CUDA OFF)
