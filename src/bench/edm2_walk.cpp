@@ -103,6 +103,8 @@ class Edm2Walk {
     // SiLU's output; the first convolution's, the same scaled, and SiLU of that or what dropout leaves of it.
     inner += branch + (dropout_at(options_, side) > 0 ? 4 : 3) * output + static_cast<double>(stage.out);
     segment.inner.computed += inner;
+    if (options_.double_norm)  // the scale before, of operators its magnitude and norm too
+      segment.inner.fp32 += static_cast<double>(stage.out) + (fused_ ? 0 : 2);
     const double wide = std::max({input, taken, output});
     segment.gradients.computed = std::max(3 * wide, 2 * wide + output);
     segment.forward.computed = input + std::max(wide + output, 3 * output);

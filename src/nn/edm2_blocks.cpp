@@ -80,7 +80,8 @@ Edm2Block::Edm2Block(torch::nn::Module& root, const UNetStage& stage, int64_t em
       dropout_(dropout_at(options, stage.out_side())),
       layer_(layer),
       sum_(mp_sum(options.residual_balance)),
-      clip_(options.clip) {
+      clip_(options.clip),
+      double_norm_(options.double_norm) {
   const bool encodes = stage.section == UNetStage::Section::encoder;
   const auto convolution = [&](const char* part, const MpConv2dOptions& of) {
     return convolution_at(root, stage, part, of, initializer);
@@ -124,10 +125,11 @@ Tensor Edm2Block::compute(const Tensor& x, const Tensor& embedding,
 
 Tensor Edm2Block::residual(const Tensor& x, const Tensor& embedding,
                            const std::optional<DropoutKey>& key) const {
-  const Tensor c = embedding_->forward(embedding, embedding_gain_) + 1;
+  Tensor c = (embedding_->forward(embedding, embedding_gain_) + 1).unsqueeze(2).unsqueeze(3);
+  if (double_norm_) c = unit_magnitude(c);
   Tensor h = in_conv_->forward(activated(x, Activation::silu));
   const auto times = [](const Tensor& a, const Tensor& b) { return a * b; };
-  h = with_tangent_apart(times, h, c.unsqueeze(2).unsqueeze(3).to(h.scalar_type()));
+  h = with_tangent_apart(times, h, c.to(h.scalar_type()));
   h = activated(h, Activation::silu);
   return out_conv_->forward(dropout(h, dropout_, key, layer_));
 }

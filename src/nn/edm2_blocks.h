@@ -26,9 +26,10 @@ class Edm2Attention {
 };
 
 // The residual branch is conv(dropout(silu(c · conv(silu(x))))), c = 1 + gain · linear(embedding) with a
-// learned gain. In the encoder a 1×1 convolution, where channels change, and a normalisation to unit
-// magnitude come before both branches; in the decoder the convolution is on the skipping branch alone.
-// Self-attention at its end where it has heads.
+// learned gain; with double_norm n(c) instead (unit_magnitude), the rule that sCM (arXiv 2410.11081, §4.1)
+// gives for a scale and a shift, of which this network has the scale alone. In the encoder a 1×1 convolution,
+// where channels change, and a normalisation to unit magnitude come before both branches; in the decoder the
+// convolution is on the skipping branch alone. Self-attention at its end where it has heads.
 class Edm2Block {
  public:
   // `layer` is the block's number in its network, for the dropout mask.
@@ -49,6 +50,7 @@ class Edm2Block {
   int64_t layer_;
   MpSum sum_;
   std::optional<double> clip_;
+  bool double_norm_;
   Tensor embedding_gain_;  // []
   MpLinear embedding_ = nullptr;
   MpConv2d in_conv_ = nullptr;

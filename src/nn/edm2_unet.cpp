@@ -124,10 +124,6 @@ void validate(const Edm2Options& options, const Complain& complain) {
     complain("scale_shift_norm",
              concat("must be null: architecture ", Edm2Options::kName, " has no normalisation to condition"));
   }
-  if (options.double_norm) {
-    complain("double_norm", concat("must be false: architecture ", Edm2Options::kName,
-                                   " has no scale and shift to normalise"));
-  }
   if (options.time_features == TimeFeatures::positional) {
     const int64_t width = options.channel_mult.empty() ? 4 : channels_at(options, 0);
     if (width < 4 || width % 2 != 0) {

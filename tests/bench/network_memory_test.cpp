@@ -54,6 +54,7 @@ std::vector<NetworkCase> network_cases() {
           [](auto& o) { o.scale_shift_norm = o.double_norm = true; });
     }
   });
+  add("edm2, double norm", small<Edm2Options>(), [](auto& o) { o.double_norm = true; });
   add("edm2, nothing cut", small<Edm2Options>(), [](auto& o) { o.clip.reset(); });
   add("edm2, dropout below", small<Edm2Options>(), [](auto& o) {
     o.dropout = 0.5;

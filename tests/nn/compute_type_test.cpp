@@ -32,6 +32,8 @@ std::vector<NetworkCase> network_cases() {
   added.scale_shift_norm = false;
   AdmOptions doubled = small();
   doubled.double_norm = true;
+  Edm2Options doubled_edm2 = small<Edm2Options>();
+  doubled_edm2.double_norm = true;
   AdmOptions checkpointed = small();
   checkpointed.activation_checkpointing = true;
   return {{"adm", small()},
@@ -41,6 +43,7 @@ std::vector<NetworkCase> network_cases() {
           {"dit", test::small_dit()},
           {"added condition", added},
           {"double norm", doubled},
+          {"edm2, double norm", doubled_edm2},
           {"recomputed blocks", checkpointed}};
 }
 

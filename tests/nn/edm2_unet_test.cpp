@@ -149,16 +149,31 @@ TEST(Edm2Unet, EveryBalanceMatters) {
   }
 }
 
+// c = 1 + gain · linear(embedding) points where linear(embedding) does, however large the gain, and has the
+// magnitude 1 that it begins with.
+TEST(Edm2Unet, DoubleNormKeepsTheScalesMagnitude) {
+  const auto answer = [](bool double_norm, double gain) {
+    Edm2Options options = small_edm2();
+    options.double_norm = double_norm;
+    const auto network = edm2_network(options);
+    const torch::NoGradGuard guard;
+    for (auto& parameter : network->named_parameters()) {
+      if (parameter.key().ends_with("emb_gain")) parameter.value().fill_(gain);
+    }
+    return edm2_answer(*network);
+  };
+  EXPECT_LT(test::relative_difference(answer(true, 0), answer(false, 0)), 1e-3);
+  EXPECT_LT(test::relative_difference(answer(true, 1e5), answer(true, 1e4)), 1e-3);
+  EXPECT_GT(test::relative_difference(answer(false, 1e5), answer(false, 1e4)), 0.1);
+  EXPECT_GT(test::relative_difference(answer(true, 1), answer(true, 0)), 0.01);
+}
+
 TEST(Edm2Unet, WhatItHasNotIsAMistake) {
   Edm2Options shifted = small_edm2();
   shifted.scale_shift_norm = true;
   EXPECT_THAT(
       message_of<InputError>([&] { make_network(shifted, kEdm2Image); }),
       HasSubstr("scale_shift_norm must be null: architecture edm2 has no normalisation to condition"));
-  Edm2Options doubled = small_edm2();
-  doubled.double_norm = true;
-  EXPECT_THAT(message_of<InputError>([&] { make_network(doubled, kEdm2Image); }),
-              HasSubstr("double_norm must be false: architecture edm2 has no scale and shift to normalise"));
   Edm2Options odd = small_edm2();
   odd.channels = 33;
   odd.head_channels = 11;

@@ -3,6 +3,9 @@
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include <string_view>
+
+#include "cm/base/text.h"
 #include "cm/diffusion/jvp.h"
 #include "cm/nn/perceptron.h"
 #include "cm/training/model.h"
@@ -14,7 +17,7 @@ namespace {
 
 using test::relative_difference;
 
-constexpr const char* kDoubleNorm = "adm, double norm";
+constexpr std::string_view kDoubleNorm = ", double norm";
 
 NetworkOptions network_of(const std::string& architecture, bool checkpointing, int64_t side) {
   UNetOptions network = test::tiny_network();
@@ -23,8 +26,9 @@ NetworkOptions network_of(const std::string& architecture, bool checkpointing, i
   network.head_channels = 16;
   network.dropout = 0.3;
   network.activation_checkpointing = checkpointing;
-  if (architecture == kDoubleNorm) network.scale_shift_norm = network.double_norm = true;
-  return test::of_architecture(architecture == kDoubleNorm ? "adm" : architecture, network);
+  if (!architecture.ends_with(kDoubleNorm)) return test::of_architecture(architecture, network);
+  network.double_norm = true;
+  return test::of_architecture(architecture.substr(0, architecture.size() - kDoubleNorm.size()), network);
 }
 
 // Two levels, the lower one with attention; f is x at ε alone, and nowhere near here.
@@ -72,7 +76,7 @@ Tensor central_difference(const Denoiser& f, const Input& input) {
 template <class Check>
 void for_each_architecture(const Check& check) {
   auto architectures = test::architectures();
-  architectures.emplace_back(kDoubleNorm);
+  for (const char* normalised : {"adm", "edm2"}) architectures.push_back(concat(normalised, kDoubleNorm));
   for (const auto& architecture : architectures) {
     SCOPED_TRACE(architecture);
     check(architecture);
