@@ -144,10 +144,18 @@ class Jobs(ExecutableTest):
 class StepMemory(ExecutableTest):
     def test_the_documents_rows_are_what_it_prints(self):
         document = (SOURCE / "docs" / "scaling.md").read_text()
-        lines = must_run("cm-step-memory", cwd=SOURCE).out.splitlines()
-        rows = [line for line in lines if line.startswith("| ") and not line.startswith("| config")]
-        self.assertGreater(len(rows), 40)
-        for row in rows:
+
+        def rows(*arguments):
+            lines = must_run("cm-step-memory", *arguments, cwd=SOURCE).out.splitlines()
+            return [line for line in lines if line.startswith("| ") and not line.startswith("| config")]
+
+        shipped = rows()
+        self.assertGreater(len(shipped), 40)
+        folder, xxl = "configs/imagenet512", "model.channels=448"
+        largest = [*rows(f"{folder}/edm2.yaml", xxl, "model.dropout=0.1"), *rows(f"{folder}/sct.yaml", xxl)]
+        cut = [row for row in largest if ", fp32 |" in row or ", bf16 |" in row]
+        self.assertEqual(len(cut), 4)
+        for row in shipped + cut:
             self.assertIn(row, document)
 
     def test_mistakes_are_found_before_anything_is_printed(self):
