@@ -69,9 +69,13 @@ void ParameterShards::move_to_buckets() {
   TORCH_CHECK(!own_.empty(), "there are fewer numbers to train than ranks that share them");
 }
 
+size_t ParameterShards::pieces_before(size_t parameter) const {
+  const auto end = std::ranges::lower_bound(pieces_, parameter, {}, &Piece::parameter);
+  return static_cast<size_t>(end - pieces_.begin());
+}
+
 std::vector<Tensor> ParameterShards::own_of(size_t count) const {
-  const auto end = std::ranges::lower_bound(pieces_, count, {}, &Piece::parameter);
-  return {own_.begin(), own_.begin() + (end - pieces_.begin())};
+  return {own_.begin(), own_.begin() + static_cast<ptrdiff_t>(pieces_before(count))};
 }
 
 Pending ParameterShards::begin_gather() const {
@@ -109,16 +113,15 @@ void ParameterShards::gather(const std::vector<Tensor>& parts, size_t count,
 }
 
 bool ParameterShards::has_part_of(size_t parameter) const {
-  return std::ranges::binary_search(pieces_, parameter, {}, &Piece::parameter);
+  return pieces_before(parameter) < pieces_before(parameter + 1);
 }
 
 void ParameterShards::scatter(size_t parameter, const Tensor& whole, const std::vector<Tensor>& parts) const {
   const torch::NoGradGuard guard;
   if (!has_part_of(parameter)) return;
   const Tensor numbers = whole.contiguous().view({-1});
-  const auto begin = std::ranges::lower_bound(pieces_, parameter, {}, &Piece::parameter);
-  const Tensor& part = parts[static_cast<size_t>(begin - pieces_.begin())];
-  part.copy_(numbers.narrow(0, begin->first, begin->count).view(part.sizes()));
+  const size_t k = pieces_before(parameter);
+  parts[k].copy_(numbers.narrow(0, pieces_[k].first, pieces_[k].count).view(parts[k].sizes()));
 }
 
 }  // namespace cm

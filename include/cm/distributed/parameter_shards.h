@@ -89,6 +89,8 @@ class ParameterShards {
 
  private:
   void move_to_buckets();
+  // How many pieces are of parameters before this one.
+  size_t pieces_before(size_t parameter) const;
   int64_t part_of(size_t bucket) const { return layout_.size(bucket) / world_.size(); }
 
   World world_;
