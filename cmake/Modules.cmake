@@ -48,7 +48,7 @@ target_precompile_headers(cm_pch PRIVATE
 function(cm_module name)
   cmake_parse_arguments(ARG "" "" "LINK;PRIVATE_LINK" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/${name}/*.cpp)
-  list(FILTER sources EXCLUDE REGEX "/base/log\\.cpp$")
+  list(FILTER sources EXCLUDE REGEX "/base/log\\.cpp$|_cuda\\.cpp$")  # cm_log, consistency_cuda
   add_library(cm_${name} STATIC ${sources})
   add_library(cm::${name} ALIAS cm_${name})
   set_target_properties(cm_${name} PROPERTIES EXPORT_NAME ${name} UNITY_BUILD_BATCH_SIZE 8)

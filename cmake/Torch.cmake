@@ -11,16 +11,9 @@ target_include_directories(cm_torch SYSTEM INTERFACE
   ${CM_TORCH_ROOT}/include/torch/csrc/api/include)
 # LibTorch is a release build: without NDEBUG its headers have members that its libraries don't.
 target_compile_definitions(cm_torch INTERFACE $<$<CONFIG:Debug>:NDEBUG>)
-# libtorch_cuda registers its kernels when it is loaded; nothing refers to it by name, so the linker must be told to
-# keep it.
-set(_libraries)
-foreach(_name c10 torch_cpu torch c10_cuda torch_cuda)
-  if(EXISTS "${CM_TORCH_ROOT}/lib/lib${_name}.so")
-    list(APPEND _libraries "${CM_TORCH_ROOT}/lib/lib${_name}.so")
-  endif()
-endforeach()
-target_link_options(cm_torch INTERFACE LINKER:--no-as-needed)
-target_link_libraries(cm_torch INTERFACE ${_libraries})
+# Not libtorch_cuda: it is loaded where a GPU is used (cm/base/gpus.h).
+target_link_libraries(cm_torch INTERFACE "${CM_TORCH_ROOT}/lib/libc10.so" "${CM_TORCH_ROOT}/lib/libtorch_cpu.so"
+                                         ${CMAKE_DL_LIBS})
 find_package(Threads REQUIRED)
 target_link_libraries(cm_torch INTERFACE Threads::Threads)
 # at::parallel_for is a loop on one thread where its caller is compiled without OpenMP, which fuzzers want.
@@ -38,11 +31,13 @@ endif()
 set(CM_TORCH_HAS_CUDA OFF)
 if(EXISTS "${CM_TORCH_ROOT}/lib/libtorch_cuda.so")
   set(CM_TORCH_HAS_CUDA ON)
-  # A wheel keeps CUDA's own libraries in sibling packages; the linker must see them to resolve libtorch_cuda.
+  # A wheel keeps CUDA's own libraries in sibling packages; the linker must see them to resolve LibTorch's.
   file(GLOB _cuda_folders "${CM_TORCH_ROOT}/../nvidia/*/lib")
   foreach(_folder IN LISTS _cuda_folders)
     target_link_options(cm_torch INTERFACE LINKER:-rpath-link,${_folder})
   endforeach()
+  add_library(cm_torch_cuda INTERFACE IMPORTED GLOBAL)
+  target_link_libraries(cm_torch_cuda INTERFACE "${CM_TORCH_ROOT}/lib/libc10_cuda.so" "${CM_TORCH_ROOT}/lib/libtorch_cuda.so")
   # cm_cudart: the CUDA runtime that LibTorch uses, for kernels of our own. It lies in a sibling package, or in an
   # archive's own folder, where its name has a hash.
   file(GLOB _runtimes "${CM_TORCH_ROOT}/../nvidia/*/lib/libcudart.so.*" "${CM_TORCH_ROOT}/lib/libcudart*.so.*")
@@ -51,6 +46,7 @@ if(EXISTS "${CM_TORCH_ROOT}/lib/libtorch_cuda.so")
     cmake_path(NORMAL_PATH _runtime OUTPUT_VARIABLE CM_CUDART_LIBRARY)
     add_library(cm_cudart INTERFACE IMPORTED GLOBAL)
     target_link_libraries(cm_cudart INTERFACE "${CM_CUDART_LIBRARY}")
+    target_link_libraries(cm_torch_cuda INTERFACE cm_cudart)
   endif()
 elseif(CM_CUDA STREQUAL "ON")
   message(FATAL_ERROR "CM_CUDA=ON, but the LibTorch at ${CM_TORCH_ROOT} was built without CUDA. Use a CUDA LibTorch "

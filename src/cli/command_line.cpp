@@ -1,12 +1,12 @@
 #include "cm/cli/command_line.h"
 
-#include <torch/cuda.h>
-
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <vector>
 
 #include "cm/base/error.h"
+#include "cm/base/gpus.h"
+#include "cm/base/log.h"
 #include "cm/base/text.h"
 #include "cm/cli/number_option.h"
 #include "cm/yaml/scalar.h"
@@ -77,22 +77,31 @@ int run_command(CLI::App& app, int argc, const char* const* argv, const std::fun
 }
 
 torch::Device parse_device(const std::string& name, int64_t local_rank) {
-  const auto gpus = static_cast<int64_t>(torch::cuda::is_available() ? torch::cuda::device_count() : 0);
-  if (name == "cpu" || (name == "auto" && gpus == 0)) return torch::Device(torch::kCPU);
+  if (name == "cpu") return torch::Device(torch::kCPU);
   const bool unnumbered = name == "auto" || name == "cuda";
   int64_t index = -1;
-  if (unnumbered) index = gpus == 1 ? 0 : local_rank;
   if (name.starts_with("cuda:")) index = parse_integer(name.substr(5)).value_or(-1);
-  if (index < 0) {
+  if (!unnumbered && index < 0) {
     throw InputError(concat("--device must be cpu, cuda, cuda:N or auto, got '", name, "'",
                             did_you_mean(name, {"cpu", "cuda", "auto"})));
   }
-  if (index >= gpus && unnumbered && gpus > 0) {
-    throw InputError(concat("process ", local_rank, " of this machine has no GPU, there are ", gpus,
+  const Gpus& there = gpus();
+  if (there.usable == 0 && name == "auto") {
+    if (there.faulty)
+      log_warning(concat("--device auto is the CPU here, no GPU is usable: ", there.obstacle));
+    return torch::Device(torch::kCPU);
+  }
+  if (there.usable == 0) {
+    throw InputError(concat("--device ", name, ": this machine has 0 usable GPU(s): ", there.obstacle,
+                            "; use cpu or auto"));
+  }
+  if (unnumbered) index = there.usable == 1 ? 0 : local_rank;
+  if (index >= there.usable && unnumbered) {
+    throw InputError(concat("process ", local_rank, " of this machine has no GPU, there are ", there.usable,
                             "; start no more processes than GPUs, or use --device cpu"));
   }
-  if (index >= gpus) {
-    throw InputError(concat("--device ", name, ": this machine has ", gpus,
+  if (index >= there.usable) {
+    throw InputError(concat("--device ", name, ": this machine has ", there.usable,
                             " usable GPU(s); use a smaller number, cpu or auto"));
   }
   return {torch::kCUDA, static_cast<torch::DeviceIndex>(index)};

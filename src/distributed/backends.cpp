@@ -10,13 +10,12 @@
 #ifdef USE_C10D_GLOO
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 #endif
-#ifdef USE_C10D_NCCL
-#include <torch/csrc/distributed/c10d/ProcessGroupNCCL.hpp>
-#endif
 
 #include "cm/base/error.h"
+#include "cm/base/gpus.h"
 #include "cm/base/log.h"
 #include "cm/base/text.h"
+#include "nccl_cuda.h"
 
 namespace cm {
 namespace {
@@ -163,19 +162,15 @@ BackendPointer make_gloo(const StorePointer&, const Launch& launch, std::chrono:
 }
 #endif
 
-#ifdef USE_C10D_NCCL
 BackendPointer make_nccl(const StorePointer& store, const Launch& launch, std::chrono::milliseconds timeout) {
-  auto options = c10d::ProcessGroupNCCL::Options::create();
-  options->timeout = timeout;
-  return c10::make_intrusive<c10d::ProcessGroupNCCL>(c10::make_intrusive<c10d::PrefixStore>("nccl", store),
-                                                     static_cast<int>(launch.rank),
-                                                     static_cast<int>(launch.size), options);
+  auto* const make = cuda_function<decltype(cm_make_nccl)>("cm_make_nccl");
+  if (make == nullptr) {
+    throw InputError(
+        concat("this program was built without NCCL, or its libconsistency_cuda.so is not beside it, and "
+               "can't be one of ",
+               launch.size, " processes on GPUs; build it with NCCL's headers, or use --device cpu"));
+  }
+  return BackendPointer::reclaim(make(store, launch, timeout));
 }
-#else
-BackendPointer make_nccl(const StorePointer&, const Launch& launch, std::chrono::milliseconds) {
-  throw InputError(concat("this program was built without NCCL and can't be one of ", launch.size,
-                          " processes on GPUs; build it with NCCL's headers, or use --device cpu"));
-}
-#endif
 
 }  // namespace cm

@@ -6,6 +6,7 @@
 #include <CLI/CLI.hpp>
 
 #include "cm/base/error.h"
+#include "cm/base/gpus.h"
 #include "support/message_of.h"
 
 namespace cm {
@@ -95,7 +96,9 @@ TEST(CommandLine, RefusesUnknownDevices) {
     EXPECT_THAT(message_of<InputError>([&] { parse_device(name); }), HasSubstr("cpu, cuda, cuda:N or auto"))
         << name;
   }
-  EXPECT_THAT(message_of<InputError>([] { parse_device("cuda:99"); }), HasSubstr("usable GPU(s)"));
+  const std::string far = message_of<InputError>([] { parse_device("cuda:99"); });
+  EXPECT_THAT(far, HasSubstr(concat("this machine has ", gpus().usable, " usable GPU(s)")));
+  EXPECT_THAT(far, HasSubstr(gpus().obstacle));
 }
 
 }  // namespace

@@ -1,10 +1,9 @@
 // The devices that a test can run on here.
 #pragma once
 
-#include <torch/cuda.h>
-
 #include <vector>
 
+#include "cm/base/gpus.h"
 #include "cm/base/tensor.h"
 
 namespace cm::test {
@@ -12,7 +11,7 @@ namespace cm::test {
 // The CPU, and a GPU where there is one.
 inline std::vector<torch::Device> devices() {
   std::vector<torch::Device> all = {torch::kCPU};
-  if (torch::cuda::is_available()) all.emplace_back(torch::kCUDA, 0);
+  if (gpus().usable > 0) all.emplace_back(torch::kCUDA, 0);
   return all;
 }
 

@@ -11,6 +11,8 @@
 
 namespace cm {
 
+class RecordedWork;
+
 class DeviceGraph {
  public:
   // Why this library cannot record on the device, if so: it is no GPU, or the library was built without nvcc.
@@ -29,8 +31,7 @@ class DeviceGraph {
   void play();
 
  private:
-  struct State;
-  std::unique_ptr<State> state_;
+  std::unique_ptr<RecordedWork> work_;
 };
 
 }  // namespace cm
