@@ -22,8 +22,10 @@
 #include "cm/cli/command_line.h"
 #include "cm/cli/number_option.h"
 #include "cm/kernels/convolution.h"
+#include "cm/kernels/dropout.h"
 #include "cm/kernels/group_norm.h"
 #include "cm/kernels/multi_tensor.h"
+#include "cm/kernels/normal.h"
 #include "cm/kernels/paths.h"
 #include "cm/kernels/unit_rows.h"
 
@@ -171,18 +173,27 @@ void compare_convolution(const ConvolutionCase& sizes, const Place& place) {
   }
 }
 
-// A training batch's noise: LibTorch's depends on the division into batches and ranks, ours does not.
-void compare_noise(const Place& place) {
+// A training batch's noise and a layer's dropout: LibTorch's depend on the division into batches and ranks,
+// ours do not.
+void compare_draws(const Place& place) {
   const std::vector<int64_t> samples = cm::sample_range(0, 128);
+  const auto options = torch::TensorOptions(place.device);
   Comparison(
       [&] {
-        torch::randn({128, 3, 64, 64});
+        torch::randn({128, 3, 64, 64}, options);
       },
       [&] {
-        cm::normal({}, samples, {3, 64, 64});
+        cm::normal({}, samples, {3, 64, 64}, place.device);
       },
       place)
       .print("noise, 128 x 3 x 64 x 64");
+  const Tensor x = torch::randn({16, 128, 32, 32}, options).requires_grad_(true);
+  const Tensor dy = torch::randn_like(x.detach());
+  const Tensor keys = torch::arange(16, options.dtype(torch::kInt64));
+  const auto run = [&](const Tensor& y) { torch::autograd::grad({y}, {x}, {dy}); };
+  Comparison([&] { run(torch::dropout(x, 0.1, /*train=*/true)); },
+             [&] { run(cm::dropout(x, keys, 0.1, /*layer=*/0)); }, place)
+      .print("dropout, 16 x 128 x 32 x 32, forward and backward");
 }
 
 // Of the network that bench/cases/cifar32.json describes, as a training step leaves it: gradients have the
@@ -275,7 +286,7 @@ int time_kernels(const TimeKernelsArguments& arguments) {
                                        {2, 768, 768, 8}}) {
     compare_convolution(sizes, place);
   }
-  compare_noise(place);
+  compare_draws(place);
   return 0;
 }
 

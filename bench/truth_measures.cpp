@@ -4,6 +4,7 @@
 #include <numbers>
 
 #include "cm/diffusion/sampler.h"
+#include "cm/kernels/normal.h"
 
 namespace cm::truths {
 namespace {

@@ -4,6 +4,7 @@
 #include <chrono>
 
 #include "cm/diffusion/sampler.h"
+#include "cm/kernels/normal.h"
 #include "cm/nn/perceptron.h"
 #include "cm/run/run_config.h"
 #include "cm/training/formula_model.h"

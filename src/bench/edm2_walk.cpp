@@ -100,8 +100,10 @@ class Edm2Walk {
         segment.inner.fp32 += numbers_of(1, side);  // norms
       }
     }
-    // SiLU's output; the first convolution's, the same scaled, and SiLU of that or what dropout leaves of it.
-    inner += branch + (dropout_at(options_, side) > 0 ? 4 : 3) * output + static_cast<double>(stage.out);
+    // SiLU's output; the first convolution's, the same scaled, and SiLU of that or what dropout leaves of it,
+    // by operators with its mask.
+    const bool has_mask = dropout_at(options_, side) > 0 && !fused_;
+    inner += branch + (has_mask ? 4 : 3) * output + static_cast<double>(stage.out);
     segment.inner.computed += inner;
     if (options_.double_norm)  // the scale before, of operators its magnitude and norm too
       segment.inner.fp32 += static_cast<double>(stage.out) + (fused_ ? 0 : 2);

@@ -69,8 +69,8 @@ PassMemory measured_network(Network& network, const ImageSpec& image, int64_t ba
   const Tensor time = torch::zeros({batch}, type);
   const Tensor labels = image.classes > 0 ? torch::zeros({batch}, torch::kInt64) : Tensor();
   const Tensor second_time = network.takes_second_time() ? time : Tensor();
-  const auto key = dropout ? std::optional(DropoutKey{.seed = 1}) : std::nullopt;
-  return measured_pass([&] { return network.forward(x, {time, labels, second_time}, key); });
+  const Tensor keys = dropout ? torch::arange(batch, torch::kInt64) : Tensor();
+  return measured_pass([&] { return network.forward(x, {time, labels, second_time}, keys); });
 }
 
 MeasuredStep measured_step(const BenchCase& bench_case, ObjectiveKind objective, const World& world,

@@ -150,8 +150,9 @@ class NetworkWalk {
     linear(plan_.embedding_width, plan_.scale_shift_norm ? 2 * stage.out : stage.out);
     norm(stage.out, segment);
     segment.inner.fp32 += condition_numbers(stage.out);
-    // Input of the second norm; input of the second convolution, and with dropout the mask.
-    segment.inner.computed += (1 + kept_between() + (options_.dropout > 0 ? 2 : 1)) * output;
+    // Input of the second norm; input of the second convolution, and of dropout by operators the mask.
+    const bool has_mask = options_.dropout > 0 && kernels_ == Kernels::operators;
+    segment.inner.computed += (1 + kept_between() + (has_mask ? 2 : 1)) * output;
     trunk_convolution(stage.out, stage.out, 3, side);
     if (has_skip_convolution(stage, plan_.style)) {
       trunk_convolution(stage.in, stage.out, 1, side);

@@ -27,7 +27,7 @@ SamplingBench::SamplingBench(const BenchCase& bench_case, Sampler kind, const to
 }
 
 Tensor SamplingBench::batch() {
-  const SampleNoise noise = seeded_noise(model_.options(), sampler_, seed_++, 0, size_);
+  const SampleNoise noise = seeded_noise(model_.options(), sampler_, seed_++, 0, size_, model_.device());
   const Tensor pixels = to_uint8(sample(model_, sampler_, noise, labels_));
   return pixels.permute({0, 2, 3, 1}).contiguous().cpu();
 }

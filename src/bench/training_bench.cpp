@@ -7,6 +7,7 @@
 #include "cm/base/random.h"
 #include "cm/base/text.h"
 #include "cm/io/image.h"
+#include "cm/kernels/normal.h"
 #include "cm/run/run_config.h"
 
 namespace cm {

@@ -64,7 +64,7 @@ Subject subject_of(const SampleSetPlan& plan, const ImageCodec& codec, const Eva
     const auto model =
         std::make_shared<const Model>(open_model(plan.weights, plan.sampler.guide, device, compute));
     return [=](int64_t first, int64_t n) {
-      const SampleNoise noise = seeded_noise(plan.model, plan.sampler, seed, first, n);
+      const SampleNoise noise = seeded_noise(plan.model, plan.sampler, seed, first, n, device);
       return pixels_of(codec.decode(planned_samples(plan, *model, noise, first, n)), plan.weights.file, rule);
     };
   };

@@ -88,7 +88,7 @@ Opened open_named(const SampleCommand& command, const torch::Device& device) {
 SampleNoise noise_of(const SampleCommand& command, const Opened& opened, int64_t first, int64_t n) {
   if (opened.replay) return opened.replay->batch(first, n);
   const uint64_t seed = command.common.seed.value_or(0);
-  return seeded_noise(opened.plan.model, opened.plan.sampler, seed, first, n);
+  return seeded_noise(opened.plan.model, opened.plan.sampler, seed, first, n, opened.model->device());
 }
 
 // What the model makes, for --float, or else its images as pixels, which take less memory; on rank 0.
@@ -152,7 +152,7 @@ int make_pairs(const SampleCommand& command, const Opened& opened, const World& 
   const PairSet& set = *opened.pairs;
   const auto take = [&](int64_t first, int64_t n) {
     const SampleNoise noise = noise_of(command, opened, first, n);
-    return Walks{noise.x_T, planned_samples(plan, *opened.model, noise, first, n),
+    return Walks{noise.x_T.cpu(), planned_samples(plan, *opened.model, noise, first, n),
                  rows_of(plan.labels, first, n)};
   };
   make_pairs(world, command.out, set, command.samples.batch, command.common.force, take);

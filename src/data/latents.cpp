@@ -8,6 +8,7 @@
 #include "cm/base/random.h"
 #include "cm/base/text.h"
 #include "cm/io/npy.h"
+#include "cm/kernels/normal.h"
 #include "dataset_json.h"
 #include "file_tree.h"
 #include "kinds.h"

@@ -1,4 +1,5 @@
 #include "cm/diffusion/gaussian_mixture.h"
+#include "cm/kernels/normal.h"
 
 #include <algorithm>
 #include <array>

@@ -42,8 +42,7 @@ class Dit : public Network {
   }
 
  protected:
-  Tensor compute(const Tensor& x, const Conditioning& told,
-                 const std::optional<DropoutKey>& /*dropout_key*/) override {
+  Tensor compute(const Tensor& x, const Conditioning& told, const Tensor& /*dropout_keys*/) override {
     check_network_input(image_, options_.patch, x, told.labels);
     const Tensor condition = activated(embedding(told), Activation::silu);
     const int64_t rows = x.size(2) / options_.patch;

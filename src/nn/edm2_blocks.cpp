@@ -3,6 +3,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "cm/base/dual.h"
+#include "cm/kernels/dropout.h"
 
 namespace cm {
 namespace {
@@ -102,19 +103,18 @@ Edm2Block::Edm2Block(torch::nn::Module& root, const UNetStage& stage, int64_t em
 }
 
 Tensor Edm2Block::forward(const Tensor& x, const BlockInput& input) const {
-  const auto block = [this, key = input.dropout_key](const Tensor& block_x, const Tensor& embedding) {
-    return compute(block_x, embedding, key);
+  const auto block = [this, keys = input.dropout_keys](const Tensor& block_x, const Tensor& embedding) {
+    return compute(block_x, embedding, keys);
   };
   return input.checkpoint_activations ? checkpointed(block, x, input.embedding) : block(x, input.embedding);
 }
 
-Tensor Edm2Block::compute(const Tensor& x, const Tensor& embedding,
-                          const std::optional<DropoutKey>& key) const {
+Tensor Edm2Block::compute(const Tensor& x, const Tensor& embedding, const Tensor& keys) const {
   const bool encodes = stage_.section == UNetStage::Section::encoder;
   const auto skipping = [&](const Tensor& h) { return skip_.is_empty() ? h : skip_->forward(h); };
   Tensor h = resample(x, stage_.resample);
   if (encodes) h = unit_magnitude(skipping(h));
-  const Tensor branch = residual(h, embedding, key);
+  const Tensor branch = residual(h, embedding, keys);
   h = at::add(branch, encodes ? h : skipping(h), sum_.first);
   if (attention_) h = attention_->forward(h);
   if (!clip_) return h;
@@ -123,15 +123,14 @@ Tensor Edm2Block::compute(const Tensor& x, const Tensor& embedding,
       [&](const Tensor& tangent) { return tangent.masked_fill(value_of(h).abs() > *clip_, 0); });
 }
 
-Tensor Edm2Block::residual(const Tensor& x, const Tensor& embedding,
-                           const std::optional<DropoutKey>& key) const {
+Tensor Edm2Block::residual(const Tensor& x, const Tensor& embedding, const Tensor& keys) const {
   Tensor c = (embedding_->forward(embedding, embedding_gain_) + 1).unsqueeze(2).unsqueeze(3);
   if (double_norm_) c = unit_magnitude(c);
   Tensor h = in_conv_->forward(activated(x, Activation::silu));
   const auto times = [](const Tensor& a, const Tensor& b) { return a * b; };
   h = with_tangent_apart(times, h, c.to(h.scalar_type()));
   h = activated(h, Activation::silu);
-  return out_conv_->forward(dropout(h, dropout_, key, layer_));
+  return out_conv_->forward(dropout(h, keys, dropout_, layer_));
 }
 
 void Edm2Block::hold(torch::Dtype type) {

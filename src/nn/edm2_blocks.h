@@ -42,8 +42,8 @@ class Edm2Block {
   void hold(torch::Dtype type);
 
  private:
-  Tensor compute(const Tensor& x, const Tensor& embedding, const std::optional<DropoutKey>& key) const;
-  Tensor residual(const Tensor& x, const Tensor& embedding, const std::optional<DropoutKey>& key) const;
+  Tensor compute(const Tensor& x, const Tensor& embedding, const Tensor& keys) const;
+  Tensor residual(const Tensor& x, const Tensor& embedding, const Tensor& keys) const;
 
   UNetStage stage_;
   double dropout_;

@@ -45,10 +45,9 @@ class Edm2UNet : public Network {
   bool takes_second_time() const override { return options_.second_time; }
   std::vector<std::string> ends_of_second_time() const override { return {kSecondTimeGain}; }
 
-  Tensor compute(const Tensor& x, const Conditioning& told,
-                 const std::optional<DropoutKey>& dropout_key) override {
+  Tensor compute(const Tensor& x, const Conditioning& told, const Tensor& dropout_keys) override {
     check_unet_input(options_, image_, x, told.labels);
-    const BlockInput input{embedding(told), dropout_key, options_.activation_checkpointing};
+    const BlockInput input{embedding(told), dropout_keys, options_.activation_checkpointing};
     // With a channel of ones, which stands for the biases that no layer has.
     const Tensor image = torch::cat({x, torch::ones_like(x.narrow(1, 0, 1))}, 1);
     Tensor h = in_conv_->forward(trunk_input(image));

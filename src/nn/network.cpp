@@ -41,12 +41,11 @@ std::string in_words(const ImageSpec& image) {
   return concat(image.channels, " × ", image.size, " × ", image.size, ", ", classes);
 }
 
-Tensor Network::forward(const Tensor& x, const Conditioning& told,
-                        const std::optional<DropoutKey>& dropout_key) {
+Tensor Network::forward(const Tensor& x, const Conditioning& told, const Tensor& dropout_keys) {
   TORCH_CHECK(told.second_time.defined() == takes_second_time(),
               takes_second_time() ? "this network takes two times" : "this network takes one time only");
   TORCH_CHECK(!told.guidance.defined() || takes_guidance(), "this network takes no guidance");
-  return compute(x, told, dropout_key);
+  return compute(x, told, dropout_keys);
 }
 
 Tensor Network::trunk_input(const Tensor& x) const {

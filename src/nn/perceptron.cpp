@@ -33,8 +33,7 @@ Perceptron::Perceptron(const PerceptronOptions& options, const ImageSpec& image,
   }
 }
 
-Tensor Perceptron::compute(const Tensor& x, const Conditioning& told,
-                           const std::optional<DropoutKey>& /*dropout_key*/) {
+Tensor Perceptron::compute(const Tensor& x, const Conditioning& told, const Tensor& /*dropout_keys*/) {
   const Tensor time = told.time.to(x.dtype());
   std::vector<Tensor> inputs = {x.flatten(1), features_of(time)};
   if (second_time_) inputs.push_back(features_of(time - told.second_time.to(x.dtype())));

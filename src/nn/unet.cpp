@@ -40,10 +40,9 @@ class UNet : public Network {
   bool takes_second_time() const override { return options_.second_time; }
   std::vector<std::string> ends_of_second_time() const override { return {concat(kSecondTime, ".weight")}; }
 
-  Tensor compute(const Tensor& x, const Conditioning& told,
-                 const std::optional<DropoutKey>& dropout_key) override {
+  Tensor compute(const Tensor& x, const Conditioning& told, const Tensor& dropout_keys) override {
     check_unet_input(options_, image_, x, told.labels);
-    Pass pass{{embedding_(told), dropout_key, options_.activation_checkpointing}, {}};
+    Pass pass{{embedding_(told), dropout_keys, options_.activation_checkpointing}, {}};
     Tensor h = pass.image = trunk_input(x);
     std::vector<Tensor> skips;
     for (size_t i = 0; i < layers_.size(); ++i) {

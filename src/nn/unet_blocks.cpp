@@ -4,6 +4,7 @@
 #include <numbers>
 
 #include "cm/base/dual.h"
+#include "cm/kernels/dropout.h"
 
 namespace cm {
 namespace {
@@ -84,19 +85,18 @@ ResidualBlock::ResidualBlock(torch::nn::Module& root, const UNetStyle& style, In
 }
 
 Tensor ResidualBlock::forward(const Tensor& x, const BlockInput& input) const {
-  const auto block = [this, key = input.dropout_key](const Tensor& block_x, const Tensor& embedding) {
-    const Tensor h = compute(block_x, embedding, key);
+  const auto block = [this, keys = input.dropout_keys](const Tensor& block_x, const Tensor& embedding) {
+    const Tensor h = compute(block_x, embedding, keys);
     return attention_ ? attention_->forward(h) : h;
   };
   return input.checkpoint_activations ? checkpointed(block, x, input.embedding) : block(x, input.embedding);
 }
 
-Tensor ResidualBlock::compute(const Tensor& x, const Tensor& embedding,
-                              const std::optional<DropoutKey>& key) const {
+Tensor ResidualBlock::compute(const Tensor& x, const Tensor& embedding, const Tensor& keys) const {
   const auto resampled = [&](const Tensor& h) { return resample(h, options_.stage.resample, filter_); };
   Tensor h = in_conv_->forward(resampled(in_norm_->forward_silu(x)));
   h = out_norm_->forward_silu(h, embedding_->forward(embedding));
-  h = out_conv_->forward(dropout(h, options_.dropout, key, options_.layer));
+  h = out_conv_->forward(dropout(h, keys, options_.dropout, options_.layer));
   const Tensor kept = resampled(x);
   return sum_of(skip_.is_empty() ? kept : skip_->forward(kept), h, halves_variance_);
 }

@@ -5,7 +5,6 @@
 #include <optional>
 
 #include "checkpointing.h"
-#include "cm/nn/dropout.h"
 #include "cm/nn/layers.h"
 #include "cm/nn/unet_plan.h"
 
@@ -33,7 +32,7 @@ TORCH_MODULE(DownConv2d);
 // The same for every block of one forward pass.
 struct BlockInput {
   Tensor embedding;  // [B, embedding width]: time, plus class, after SiLU
-  std::optional<DropoutKey> dropout_key = std::nullopt;
+  Tensor dropout_keys = {};
   bool checkpoint_activations = false;
 };
 
@@ -73,7 +72,7 @@ class ResidualBlock {
   Tensor forward(const Tensor& x, const BlockInput& input) const;
 
  private:
-  Tensor compute(const Tensor& x, const Tensor& embedding, const std::optional<DropoutKey>& key) const;
+  Tensor compute(const Tensor& x, const Tensor& embedding, const Tensor& keys) const;
 
   ResidualOptions options_;
   ResampleFilter filter_;

@@ -38,7 +38,7 @@ Objective objective_of(const AlphaFlowOptions& options, const Binding& binding) 
   };
   const auto losses = [=, &student](const TrainingBatch& batch, const FlowMapDraws& draws) {
     const PathPoint at = guided_point(options.guidance, student, draws.at, batch.labels);
-    const MeanVelocity u = student.mean_velocity(batch.labels, dropout_key(seed, batch));
+    const MeanVelocity u = student.mean_velocity(batch.labels, draws.dropout_keys);
     if (alpha(batch.step) == 0) return eulerian_loss(path, u, at, draws.s, options.norm);
     // Where s = t there is nothing to step over: the velocity itself is the target.
     const Tensor share = torch::where(draws.s == at.t, torch::ones_like(at.t), draws.extra[0]);

@@ -17,11 +17,11 @@ Objective consistency_objective(const Binding& binding, const Model& target, con
     const HostPairs pairs = parts.draw_pairs(batch.step, batch.samples);
     return draws_of(seed, batch, {pairs.t, pairs.r});
   };
-  const auto losses = [&student = binding.student, &target, seed, parts, distance = binding.distance](
+  const auto losses = [&student = binding.student, &target, parts, distance = binding.distance](
                           const TrainingBatch& batch, const Draws& draws) {
     const SigmaPair pair{draws.levels[0], draws.levels[1]};
-    const DropoutKey mask = dropout_key(seed, batch);  // one mask for student and target
-    return consistency_loss(student.denoiser(batch.labels, mask), target.denoiser(batch.labels, mask),
+    const Tensor& keys = draws.dropout_keys;  // one mask for student and target
+    return consistency_loss(student.denoiser(batch.labels, keys), target.denoiser(batch.labels, keys),
                             parts.previous(batch.labels), distance, batch.x, draws.noise, pair,
                             parts.weight(pair));
   };

@@ -91,7 +91,7 @@ Objective continuous_objective(const ContinuousOptions& options, const Binding& 
                                                                                const Draws& draws) {
     const Tensor& sigma = draws.levels[0];
     const TrajectoryPoint point = point_of(batch, sigma, draws.noise);
-    const Denoiser f = student.denoiser(batch.labels, dropout_key(seed, batch));
+    const Denoiser f = student.denoiser(batch.labels, draws.dropout_keys);
     return loss(f, point, weight_of(options, range, sigma));
   };
   return drawn_objective(draw, losses, sigmas);

@@ -3,6 +3,7 @@
 #include <numbers>
 
 #include "cm/base/random.h"
+#include "cm/kernels/normal.h"
 #include "cm/nn/network.h"
 
 namespace cm {
@@ -21,9 +22,7 @@ Tensor normal_quantile(const Tensor& u) {
 
 Tensor draw_noise(uint64_t seed, const TrainingBatch& batch) {
   const RandomKey key{.seed = seed, .purpose = Purpose::noise, .step = step_word(batch.step)};
-  const bool pinned = batch.x.is_cuda();
-  return normal(key, batch.samples, batch.x.sizes().slice(1).vec(), pinned)
-      .to(batch.x.device(), /*non_blocking=*/true);
+  return normal(key, batch.samples, batch.x.sizes().slice(1).vec(), batch.x.device());
 }
 
 Tensor draw_uniform(uint64_t seed, int64_t step, const std::vector<int64_t>& samples) {
@@ -54,21 +53,26 @@ Tensor draw_part(double share, uint64_t seed, int64_t step, const std::vector<in
   return ((place + 1) * share + offset).floor() > (place * share + offset).floor();
 }
 
-DropoutKey dropout_key(uint64_t seed, const TrainingBatch& batch) {
+Tensor draw_dropout_keys(uint64_t seed, const TrainingBatch& batch) {
   const RandomKey key{.seed = seed, .purpose = Purpose::dropout, .step = step_word(batch.step)};
-  return {key.bits(static_cast<uint32_t>(batch.samples.front()))};
+  Tensor keys = torch::empty({static_cast<int64_t>(batch.samples.size())}, torch::kInt64);
+  auto* const numbers = keys.data_ptr<int64_t>();
+  for (size_t i = 0; i < batch.samples.size(); ++i) {
+    numbers[i] = static_cast<int64_t>(key.bits(static_cast<uint32_t>(batch.samples[i])));
+  }
+  return on_device_of(batch.x, keys);
 }
 
 Tensor drop_labels(double probability, uint64_t seed, const TrainingBatch& batch) {
   if (probability == 0) return batch.labels;
   const RandomKey key{.seed = seed, .purpose = Purpose::label_dropout, .step = step_word(batch.step)};
-  const Tensor dropped = on_device_of(batch.x, uniform(key, batch.samples)) < probability;
+  const Tensor dropped = on_device_of(batch.x, uniform(key, batch.samples).to(torch::kFloat32)) < probability;
   return batch.labels.masked_fill(dropped, kNullClass);
 }
 
 Draws draws_of(uint64_t seed, const TrainingBatch& batch, const std::vector<Tensor>& levels) {
-  Draws draws{draw_noise(seed, batch), {}};
-  for (const Tensor& level : levels) draws.levels.push_back(on_device_of(batch.x, level));
+  Draws draws{draw_noise(seed, batch), {}, draw_dropout_keys(seed, batch)};
+  for (const Tensor& level : levels) draws.levels.push_back(on_device_of(batch.x, level.to(torch::kFloat32)));
   return draws;
 }
 
@@ -81,9 +85,7 @@ Objective drawn_objective(std::function<Draws(const TrainingBatch& batch)> draw,
 }
 
 Tensor on_device_of(const Tensor& x, const Tensor& host) {
-  Tensor single = host.to(torch::kFloat32);
-  if (x.is_cuda()) single = single.pin_memory();
-  return single.to(x.device(), /*non_blocking=*/true);
+  return (x.is_cuda() ? host.pin_memory() : host).to(x.device(), /*non_blocking=*/true);
 }
 
 }  // namespace cm

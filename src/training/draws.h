@@ -5,7 +5,6 @@
 #include <functional>
 #include <vector>
 
-#include "cm/nn/dropout.h"
 #include "cm/training/objective.h"
 
 namespace cm {
@@ -39,16 +38,16 @@ Tensor lognormal_probability(const LogNormal& distribution, const Tensor& sigma)
 // batch of n they are n · share, rounded up or down.
 Tensor draw_part(double share, uint64_t seed, int64_t step, const std::vector<int64_t>& samples);
 
-// The step's dropout mask. Micro-batches differ by their first sample.
-DropoutKey dropout_key(uint64_t seed, const TrainingBatch& batch);
+// Of each sample's dropout masks in this step (cm/kernels/dropout.h), on the batch's device.
+Tensor draw_dropout_keys(uint64_t seed, const TrainingBatch& batch);
 
 // The batch's labels, each replaced by kNullClass (cm/nn/network.h) with the given probability.
 Tensor drop_labels(double probability, uint64_t seed, const TrainingBatch& batch);
 
-// Host numbers as fp32 on x's device, without waiting for the copy.
+// Host numbers on x's device, without waiting for the copy.
 Tensor on_device_of(const Tensor& x, const Tensor& host);
 
-// The draws of an objective: noise, and these host numbers of each sample.
+// The draws of an objective: noise, dropout keys, and these host numbers of each sample, as fp32.
 Draws draws_of(uint64_t seed, const TrainingBatch& batch, const std::vector<Tensor>& levels);
 
 // An objective's loss as a function of a batch with its draws.

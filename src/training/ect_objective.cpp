@@ -47,12 +47,11 @@ Objective objective_of(const EctOptions& options, const Binding& binding) {
     const Tensor r = ect_previous_level(pairs, t, batch.step);
     return draws_of(seed, batch, {t, r, ect_weight(pairs, {t, r}, sigma_data)});
   };
-  const auto losses = [&student, seed, distance = ect_distance(options.pairs)](const TrainingBatch& batch,
-                                                                               const Draws& draws) {
+  const auto losses = [&student, distance = ect_distance(options.pairs)](const TrainingBatch& batch,
+                                                                         const Draws& draws) {
     const SigmaPair pair{draws.levels[0], draws.levels[1]};
     const Tensor& weight = draws.levels[2];
-    const Denoiser denoiser =
-        student.denoiser_as(Parameterization::edm, batch.labels, dropout_key(seed, batch));
+    const Denoiser denoiser = student.denoiser_as(Parameterization::edm, batch.labels, draws.dropout_keys);
     return consistency_loss(denoiser, identity_at_zero(denoiser), data_step(), distance, batch.x, draws.noise,
                             pair, weight);
   };

@@ -37,7 +37,7 @@ Objective objective_of(const EdmOptions& options, const Binding& binding) {
   }
   const auto losses = [=, &student](const TrainingBatch& batch, const Draws& draws) {
     const Tensor& sigma = draws.levels[0];
-    const Denoiser denoiser = student.denoiser(batch.labels, dropout_key(seed, batch));
+    const Denoiser denoiser = student.denoiser(batch.labels, draws.dropout_keys);
     const Tensor loss = denoising_loss(denoiser, batch.x, draws.noise, sigma,
                                        weight(options.weighting, sigma, student.options().sigma.data));
     if (uncertainty.is_empty()) return loss;

@@ -36,7 +36,7 @@ Objective objective_of(const EulerianOptions& options, const Binding& binding) {
   const Path path = binding.student.path();
   const VelocityOf velocity_of = teacher_velocity(binding);
   const auto losses = [=](const TrainingBatch& batch, const FlowMapDraws& draws) {
-    const MeanVelocity u = binding.student.mean_velocity(batch.labels, dropout_key(binding.seed, batch));
+    const MeanVelocity u = binding.student.mean_velocity(batch.labels, draws.dropout_keys);
     PathPoint at = draws.at;
     at.velocity = no_grad([&] { return velocity_of(batch.labels)(at.z, at.t); });
     return eulerian_loss(path, u, at, draws.s, options.norm);
@@ -52,7 +52,7 @@ Objective objective_of(const LagrangianOptions& options, const Binding& binding)
   const Path path = binding.student.path();
   const VelocityOf velocity_of = teacher_velocity(binding);
   const auto losses = [=](const TrainingBatch& batch, const FlowMapDraws& draws) {
-    const MeanVelocity u = binding.student.mean_velocity(batch.labels, dropout_key(binding.seed, batch));
+    const MeanVelocity u = binding.student.mean_velocity(batch.labels, draws.dropout_keys);
     return lagrangian_loss(path, u, velocity_of(batch.labels), draws.at, draws.s, options.norm);
   };
   return flow_map_objective(options.interval, path, binding.seed, losses);

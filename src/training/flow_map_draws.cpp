@@ -28,7 +28,8 @@ Objective flow_map_objective(const IntervalOptions& interval, const Path& path, 
   const auto of_draws = [path, losses = std::move(losses)](const TrainingBatch& batch, const Draws& draws) {
     return losses(batch, {path.between(batch.x, draws.noise, draws.levels[0]),
                           draws.levels[1],
-                          {draws.levels.begin() + 2, draws.levels.end()}});
+                          {draws.levels.begin() + 2, draws.levels.end()},
+                          draws.dropout_keys});
   };
   return drawn_objective(draw, of_draws, [=](int64_t step, const std::vector<int64_t>& samples) {
     return path.level(times(step, samples).t);

@@ -22,6 +22,7 @@ struct FlowMapDraws {
   PathPoint at;
   Tensor s;
   std::vector<Tensor> extra = {};  // further numbers of each sample, [B] each
+  Tensor dropout_keys = {};
 };
 
 using FlowMapLosses = std::function<Tensor(const TrainingBatch& batch, const FlowMapDraws& draws)>;

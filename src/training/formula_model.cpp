@@ -9,8 +9,7 @@ class FormulaNetwork : public Network {
       : denoiser_(std::move(denoiser)), range_(range) {}
 
   // In float64: at small σ the difference is small beside D.
-  Tensor compute(const Tensor& x, const Conditioning& told,
-                 const std::optional<DropoutKey>& /*dropout_key*/) override {
+  Tensor compute(const Tensor& x, const Conditioning& told, const Tensor& /*dropout_keys*/) override {
     const Tensor sigma = (4 * told.time.to(torch::kFloat64)).exp();
     const Scalings at = scalings(Parameterization::edm, range_, sigma);
     const Tensor image = x.to(torch::kFloat64) / per_sample(at.c_in, x);

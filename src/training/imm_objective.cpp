@@ -77,7 +77,7 @@ Objective objective_of(const ImmOptions& options, const Binding& binding) {
     const Tensor& t = draws.levels[0];
     const Tensor& s = draws.levels[1];
     const Tensor& r = draws.levels[2];
-    const MeanVelocity u = student.mean_velocity(batch.labels, dropout_key(seed, batch));
+    const MeanVelocity u = student.mean_velocity(batch.labels, draws.dropout_keys);
     const auto moved_from = [&](const Tensor& time) {
       const Tensor z = path.between(batch.x, draws.noise, time).z;
       return path.move(z, u(z, time, s), time, s);

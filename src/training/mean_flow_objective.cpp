@@ -19,7 +19,7 @@ Objective objective_of(const MeanFlowOptions& options, const Binding& binding) {
   const uint64_t seed = binding.seed;
   const auto losses = [=, &student](const TrainingBatch& batch, const FlowMapDraws& draws) {
     const PathPoint at = guided_point(options.guidance, student, draws.at, batch.labels);
-    const MeanVelocity u = student.mean_velocity(batch.labels, dropout_key(seed, batch));
+    const MeanVelocity u = student.mean_velocity(batch.labels, draws.dropout_keys);
     return eulerian_loss(path, u, at, draws.s, options.norm);
   };
   return flow_map_objective(options.interval, path, seed, losses);

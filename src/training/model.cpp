@@ -22,9 +22,9 @@ Model::Model(const ModelOptions& options, const torch::Device& device, NetworkMa
   network_->to(device);
 }
 
-Denoiser Model::denoiser(const Tensor& labels, std::optional<DropoutKey> dropout) const {
-  if (!recorded_ || dropout || is_flow_map(options_.parameterization))
-    return denoiser_as(options_.parameterization, labels, dropout);
+Denoiser Model::denoiser(const Tensor& labels, const Tensor& dropout_keys) const {
+  if (!recorded_ || dropout_keys.defined() || is_flow_map(options_.parameterization))
+    return denoiser_as(options_.parameterization, labels, dropout_keys);
   return [recorded = recorded_, labels](const Tensor& x, const Tensor& sigma) {
     const bool labelled = labels.defined();
     return recorded->run(labelled ? std::vector{x, sigma, labels} : std::vector{x, sigma}).front();
@@ -32,34 +32,34 @@ Denoiser Model::denoiser(const Tensor& labels, std::optional<DropoutKey> dropout
 }
 
 Denoiser Model::denoiser_as(Parameterization parameterization, const Tensor& labels,
-                            std::optional<DropoutKey> dropout) const {
-  if (is_flow_map(parameterization)) return ending_at(flow_map(labels, dropout));
-  return precondition(parameterization, options_.sigma, time_scale_, raw_network(labels, dropout));
+                            const Tensor& dropout_keys) const {
+  if (is_flow_map(parameterization)) return ending_at(flow_map(labels, dropout_keys));
+  return precondition(parameterization, options_.sigma, time_scale_, raw_network(labels, dropout_keys));
 }
 
 Path Model::path() const {
   return path_of(options_.parameterization, options_.sigma);
 }
 
-MeanVelocity Model::mean_velocity(const Tensor& labels, std::optional<DropoutKey> dropout) const {
+MeanVelocity Model::mean_velocity(const Tensor& labels, const Tensor& dropout_keys) const {
   TORCH_CHECK(is_flow_map(options_.parameterization), to_string(options_.parameterization),
               " makes no flow map");
-  return cm::mean_velocity(path(), [network = network_, labels, dropout](const Tensor& x, const Tensor& time,
-                                                                         const Tensor& second_time) {
-    return network->forward(x, {.time = time, .labels = labels, .second_time = second_time}, dropout);
+  return cm::mean_velocity(path(), [network = network_, labels, dropout_keys](
+                                       const Tensor& x, const Tensor& time, const Tensor& second_time) {
+    return network->forward(x, {.time = time, .labels = labels, .second_time = second_time}, dropout_keys);
   });
 }
 
-FlowMap Model::flow_map(const Tensor& labels, std::optional<DropoutKey> dropout) const {
-  if (!recorded_ || dropout) return flow_of(path(), mean_velocity(labels, dropout));
+FlowMap Model::flow_map(const Tensor& labels, const Tensor& dropout_keys) const {
+  if (!recorded_ || dropout_keys.defined()) return flow_of(path(), mean_velocity(labels, dropout_keys));
   return [recorded = recorded_, labels](const Tensor& x, const Tensor& t, const Tensor& s) {
     return recorded->run(labels.defined() ? std::vector{x, t, s, labels} : std::vector{x, t, s}).front();
   };
 }
 
-RawNetwork Model::raw_network(const Tensor& labels, std::optional<DropoutKey> dropout) const {
-  return [network = network_, labels, dropout](const Tensor& x, const Tensor& time) {
-    return network->forward(x, {time, labels}, dropout);
+RawNetwork Model::raw_network(const Tensor& labels, const Tensor& dropout_keys) const {
+  return [network = network_, labels, dropout_keys](const Tensor& x, const Tensor& time) {
+    return network->forward(x, {time, labels}, dropout_keys);
   };
 }
 

@@ -52,7 +52,7 @@ Objective objective_of(const PdOptions& options, const Binding& binding) {
                        weighting = options.weighting](const TrainingBatch& batch, const Draws& draws) {
     const HalvedStep step{draws.levels[0], draws.levels[1], draws.levels[2]};
     const Guidance own = teacher.options().guidance ? Guidance{} : guidance;
-    return progressive_loss(student.denoiser(batch.labels, dropout_key(seed, batch)),
+    return progressive_loss(student.denoiser(batch.labels, draws.dropout_keys),
                             guided_denoiser(teacher, batch.labels, own), distance, batch.x, draws.noise, step,
                             weight(weighting, step.t, sigma.data));
   };

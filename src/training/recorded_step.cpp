@@ -7,7 +7,9 @@ namespace {
 std::vector<Tensor*> places_in(TrainingBatch& batch) {
   std::vector<Tensor*> places = {&batch.x, &batch.draws->noise};
   for (Tensor& level : batch.draws->levels) places.push_back(&level);
-  if (batch.labels.defined()) places.push_back(&batch.labels);
+  for (Tensor* optional : {&batch.draws->dropout_keys, &batch.labels}) {
+    if (optional->defined()) places.push_back(optional);
+  }
   return places;
 }
 

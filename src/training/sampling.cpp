@@ -6,6 +6,7 @@
 #include "cm/base/random.h"
 #include "cm/base/text.h"
 #include "cm/diffusion/ddpm_levels.h"
+#include "cm/kernels/normal.h"
 #include "cm/training/guided_model.h"
 
 namespace cm {
@@ -257,18 +258,19 @@ int64_t evaluations(const SamplerOptions& options) {
   return needs_of(options).evaluations;
 }
 
-NoiseSource seeded_draws(const ModelOptions& model, uint64_t seed, int64_t first, int64_t count) {
-  return [seed, samples = sample_range(first, count), shape = image_shape(model)](int64_t step) {
+NoiseSource seeded_draws(const ModelOptions& model, uint64_t seed, int64_t first, int64_t count,
+                         const torch::Device& device) {
+  return [seed, samples = sample_range(first, count), shape = image_shape(model), device](int64_t step) {
     return normal({.seed = seed, .purpose = Purpose::sampling_noise, .step = static_cast<uint32_t>(step)},
-                  samples, shape);
+                  samples, shape, device);
   };
 }
 
 SampleNoise seeded_noise(const ModelOptions& model, const SamplerOptions& sampler, uint64_t seed,
-                         int64_t first, int64_t count) {
+                         int64_t first, int64_t count, const torch::Device& device) {
   const Tensor start = normal({.seed = seed, .purpose = Purpose::sampling_start}, sample_range(first, count),
-                              image_shape(model));
-  return {.x_T = start * sampler.sigmas.front(), .noise = seeded_draws(model, seed, first, count)};
+                              image_shape(model), device);
+  return {.x_T = start * sampler.sigmas.front(), .noise = seeded_draws(model, seed, first, count, device)};
 }
 
 Tensor in_range_of(const ModelOptions& model, const Tensor& x) {

@@ -44,7 +44,7 @@ Objective scm_objective(const ScmOptions& options, const Binding& binding, const
     const Tensor& t = draws.levels[1];
     const Tensor& r = draws.levels[2];
     const PathPoint on_data = path.between(batch.x, draws.noise, t);
-    const RawNetwork network = student.raw_network(batch.labels, dropout_key(seed, batch));
+    const RawNetwork network = student.raw_network(batch.labels, draws.dropout_keys);
     const PathPoint point{on_data.z, t, no_grad([&] { return velocity(batch, on_data); })};
     const auto [output, g] = scm_tangent(network, point, r, path.sigma_data);
     return scm_loss(output, normalized_tangent(g, c), weighting->forward(sigma));

@@ -25,7 +25,8 @@ Tensor SharedWalk::first(double sigma_max) const {
   const SamplerOptions onestep = one_step(model_.options(), sigma_max, options_.guidance);
   const auto make = [&](int64_t first, int64_t n) {
     options_.before_batch();
-    return sample(model_, onestep, seeded_noise(model_.options(), onestep, options_.seed, first, n),
+    return sample(model_, onestep,
+                  seeded_noise(model_.options(), onestep, options_.seed, first, n, model_.device()),
                   rows_of(labels_, first, n));
   };
   return spread_batches(World(), options_.count, options_.batch, make, "sampling");

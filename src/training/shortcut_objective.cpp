@@ -56,11 +56,10 @@ Objective objective_of(const ShortcutOptions& options, const Binding& binding) {
     const Tensor& t = draws.levels[0];
     const Tensor& d = draws.levels[1];
     const PathPoint at = path.between(batch.x, draws.noise, t);
-    const DropoutKey mask = dropout_key(seed, batch);
     const Tensor of_two =
         shortcut_target(target.mean_velocity(batch.labels), at.z, t, d, draws.levels[2], options.clip);
     const Tensor wanted = torch::where(per_sample(d > 0, at.z), of_two, at.velocity);
-    const Tensor u = student.mean_velocity(batch.labels, mask)(at.z, t, t - 2 * d);
+    const Tensor u = student.mean_velocity(batch.labels, draws.dropout_keys)(at.z, t, t - 2 * d);
     return (u - wanted).square().flatten(1).mean(1);
   };
   Objective objective = drawn_objective(draw, losses, [=](int64_t step, const std::vector<int64_t>& samples) {

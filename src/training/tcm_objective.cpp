@@ -59,14 +59,14 @@ Objective objective_of(const TcmOptions& options, const Binding& binding) {
     const Tensor weight = ect_weight(options.pairs, {t, r}, sigma.data) * share_weight(options, at_boundary);
     return draws_of(seed, batch, {t, r, weight, r < options.transition});
   };
-  const auto losses = [&student, &start = *binding.start, seed, distance = ect_distance(options.pairs)](
+  const auto losses = [&student, &start = *binding.start, distance = ect_distance(options.pairs)](
                           const TrainingBatch& batch, const Draws& draws) {
     const SigmaPair pair{draws.levels[0], draws.levels[1]};
     const Tensor& weight = draws.levels[2];
     const Tensor& below = draws.levels[3];
-    const DropoutKey mask = dropout_key(seed, batch);
-    const Denoiser f = student.denoiser_as(Parameterization::edm, batch.labels, mask);
-    const Denoiser frozen = start.denoiser_as(Parameterization::edm, batch.labels, mask);
+    const Tensor& keys = draws.dropout_keys;
+    const Denoiser f = student.denoiser_as(Parameterization::edm, batch.labels, keys);
+    const Denoiser frozen = start.denoiser_as(Parameterization::edm, batch.labels, keys);
     return consistency_loss(f, identity_at_zero(joined(frozen, f, below)), data_step(), distance, batch.x,
                             draws.noise, pair, weight);
   };

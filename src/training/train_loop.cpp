@@ -136,8 +136,8 @@ Tensor preview_picture(Trainer& trainer, const TrainOptions& options, const Imag
     if (model_options.image.classes > 0) {
       labels = torch::arange(first, first + count, torch::kInt64).remainder(model_options.image.classes);
     }
-    const auto noise =
-        seeded_noise(model_options, sampler, static_cast<uint64_t>(options.seed), first, count);
+    const auto noise = seeded_noise(model_options, sampler, static_cast<uint64_t>(options.seed), first, count,
+                                    trainer.student().device());
     return to_uint8(shown(codec, model_options, sample(model, sampler, noise, labels)));
   };
   const Tensor images = spread_batches(trainer.world(), options.sample_count, batch, make);

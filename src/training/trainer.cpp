@@ -32,17 +32,15 @@ TrainingBatch part_of(const TrainingBatch& batch, int64_t first, int64_t count) 
   TrainingBatch part{.x = rows(batch.x), .labels = rows(batch.labels), .step = batch.step, .samples = {}};
   const auto begin = batch.samples.begin() + first;
   part.samples.assign(begin, begin + count);
-  part.draws = Draws{rows(batch.draws->noise), {}};
+  part.draws = Draws{rows(batch.draws->noise), {}, rows(batch.draws->dropout_keys)};
   for (const Tensor& level : batch.draws->levels) part.draws->levels.push_back(rows(level));
   return part;
 }
 
 // Why the steps cannot be recorded on the device, if so.
-std::optional<std::string> obstacle_to_recording(const Model& student, const World& world) {
-  if (auto obstacle = DeviceGraph::obstacle(student.device())) return obstacle;
+std::optional<std::string> obstacle_to_recording(const torch::Device& device, const World& world) {
+  if (auto obstacle = DeviceGraph::obstacle(device)) return obstacle;
   if (world.size() > 1) return concat(world.size(), " processes sum their gradients");
-  if (common_options(student.options().network).dropout > 0)
-    return "model.dropout draws another mask in every step";
   return std::nullopt;
 }
 
@@ -123,7 +121,7 @@ Trainer::Trainer(const TrainOptions& options, const OptimizerOptions& optimizer_
 }
 
 void Trainer::start_recording() {
-  if (const auto obstacle = obstacle_to_recording(student_, world())) {
+  if (const auto obstacle = obstacle_to_recording(student_.device(), world())) {
     log_warning(concat("train.cuda_graph: steps run as they are: ", *obstacle));
     return;
   }

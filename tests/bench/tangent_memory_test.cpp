@@ -5,7 +5,9 @@
 #include "cm/base/random.h"
 #include "cm/bench/measured_memory.h"
 #include "cm/diffusion/jvp.h"
+#include "cm/kernels/normal.h"
 #include "src/nn/dual_attention.h"
+#include "support/dropout_keys.h"
 #include "support/dual_level.h"
 #include "support/small_unet.h"
 
@@ -38,7 +40,7 @@ struct Passes {
 Passes passes_of(const NetworkOptions& options, int64_t images = kImages) {
   const auto network = make_network(options, kUnlabelled, 1);
   const Denoiser f = [&](const Tensor& x, const Tensor& t) {
-    return network->forward(x, {t}, DropoutKey{.seed = 1});
+    return network->forward(x, {t}, test::dropout_keys(1, images));
   };
   const auto draw = [&](uint64_t seed) {
     return normal({.seed = seed}, sample_range(0, images),

@@ -5,6 +5,7 @@
 
 #include "cm/base/error.h"
 #include "cm/base/random.h"
+#include "cm/kernels/normal.h"
 #include "support/message_of.h"
 
 namespace cm {

@@ -6,6 +6,7 @@
 #include "cm/base/error.h"
 #include "cm/base/files.h"
 #include "cm/data/loader.h"
+#include "cm/kernels/normal.h"
 #include "data/kind_laws.h"
 #include "support/message_of.h"
 #include "support/random_latents.h"

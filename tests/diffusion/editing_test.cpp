@@ -7,6 +7,7 @@
 
 #include "cm/base/error.h"
 #include "cm/base/random.h"
+#include "cm/kernels/normal.h"
 #include "support/closeness.h"
 #include "support/gaussian.h"
 #include "support/message_of.h"

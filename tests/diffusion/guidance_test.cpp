@@ -8,6 +8,7 @@
 #include "cm/base/random.h"
 #include "cm/diffusion/gaussian_mixture.h"
 #include "cm/diffusion/sampler.h"
+#include "cm/kernels/normal.h"
 #include "support/closeness.h"
 #include "support/message_of.h"
 

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "cm/base/random.h"
+#include "cm/kernels/normal.h"
 #include "support/closeness.h"
 #include "support/gaussian.h"
 

@@ -9,6 +9,7 @@
 #include "cm/base/random.h"
 #include "cm/diffusion/preconditioning.h"
 #include "cm/diffusion/sampler.h"
+#include "cm/kernels/normal.h"
 #include "support/closeness.h"
 #include "support/gaussian.h"
 #include "support/random_batch.h"

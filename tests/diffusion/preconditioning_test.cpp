@@ -8,6 +8,7 @@
 #include <stdexcept>
 
 #include "cm/base/random.h"
+#include "cm/kernels/normal.h"
 #include "support/closeness.h"
 #include "support/gaussian.h"
 

@@ -8,6 +8,7 @@
 
 #include "cm/base/error.h"
 #include "cm/diffusion/gaussian_mixture.h"
+#include "cm/kernels/normal.h"
 #include "support/closeness.h"
 #include "support/each_near.h"
 #include "support/gaussian.h"

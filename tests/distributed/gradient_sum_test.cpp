@@ -7,6 +7,7 @@
 
 #include "cm/base/fields.h"
 #include "cm/base/random.h"
+#include "cm/kernels/normal.h"
 #include "support/loopback.h"
 
 namespace cm {

@@ -8,6 +8,7 @@
 
 #include "cm/base/dual.h"
 #include "cm/base/random.h"
+#include "cm/kernels/normal.h"
 #include "support/dual_level.h"
 
 namespace cm {

@@ -8,6 +8,7 @@
 
 #include "cm/base/random.h"
 #include "cm/kernels/group_norm.h"
+#include "cm/kernels/normal.h"
 #include "support/closeness.h"
 
 namespace cm::test {

@@ -9,6 +9,7 @@
 
 #include "cm/base/dual.h"
 #include "cm/base/random.h"
+#include "cm/kernels/normal.h"
 #include "kernels/group_norm_cases.h"
 #include "src/kernels/cuda_call.h"
 #include "support/closeness.h"

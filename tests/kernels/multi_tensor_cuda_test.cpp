@@ -5,6 +5,7 @@
 
 #include "cm/base/random.h"
 #include "cm/kernels/multi_tensor.h"
+#include "cm/kernels/normal.h"
 #include "kernels/adam_cases.h"
 #include "kernels/guarded_array.h"
 #include "src/kernels/multi_tensor_launches.cuh"

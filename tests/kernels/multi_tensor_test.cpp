@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "cm/base/random.h"
+#include "cm/kernels/normal.h"
 #include "cm/kernels/paths.h"
 #include "kernels/adam_cases.h"
 #include "src/kernels/cuda_call.h"

@@ -5,6 +5,7 @@
 #include <torch/csrc/autograd/autograd.h>
 
 #include "cm/base/random.h"
+#include "cm/kernels/normal.h"
 #include "cm/kernels/unit_rows.h"
 #include "kernels/guarded_array.h"
 #include "src/kernels/unit_rows_kernels.cuh"

@@ -9,6 +9,7 @@
 #include <cmath>
 
 #include "cm/base/random.h"
+#include "cm/kernels/normal.h"
 #include "src/kernels/cuda_call.h"
 #include "support/closeness.h"
 #include "support/devices.h"

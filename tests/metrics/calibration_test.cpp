@@ -6,6 +6,7 @@
 #include "cm/base/error.h"
 #include "cm/base/random.h"
 #include "cm/io/image.h"
+#include "cm/kernels/normal.h"
 #include "cm/metrics/statistics.h"
 #include "src/metrics/frechet.h"
 #include "support/message_of.h"

@@ -7,6 +7,7 @@
 
 #include "cm/base/random.h"
 #include "cm/io/image.h"
+#include "cm/kernels/normal.h"
 #include "cm/metrics/evaluate.h"
 #include "metrics/classifier_file.h"
 

@@ -8,6 +8,7 @@
 #include "cm/base/error.h"
 #include "cm/base/random.h"
 #include "cm/io/npz.h"
+#include "cm/kernels/normal.h"
 #include "support/message_of.h"
 #include "support/temporary_folder.h"
 

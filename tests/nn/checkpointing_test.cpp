@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "support/closeness.h"
+#include "support/dropout_keys.h"
 #include "support/random_batch.h"
 #include "support/small_unet.h"
 
@@ -57,7 +58,7 @@ std::vector<Tensor> pass(const std::string& architecture, bool checkpoint) {
   }
   const torch::AutoGradMode recording(true);
   const Tensor time = torch::tensor({-300.0, 500.0});
-  const Tensor y = network->forward(random_batch(1, {1, 8, 8}), {time}, DropoutKey{9});
+  const Tensor y = network->forward(random_batch(1, {1, 8, 8}), {time}, test::dropout_keys(9, 2));
   y.square().sum().backward();
   std::vector<Tensor> results = {y.detach()};
   for (const auto& parameter : network->parameters()) results.push_back(parameter.grad());

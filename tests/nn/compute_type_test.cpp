@@ -4,7 +4,9 @@
 #include <gtest/gtest.h>
 
 #include "cm/base/random.h"
+#include "cm/kernels/normal.h"
 #include "support/closeness.h"
+#include "support/dropout_keys.h"
 #include "support/small_dit.h"
 #include "support/small_unet.h"
 
@@ -12,7 +14,6 @@ namespace cm {
 namespace {
 
 constexpr ImageSpec kImage{.channels = 3, .size = 8, .classes = 5};
-constexpr DropoutKey kMask{9};
 
 struct NetworkCase {
   const char* name;
@@ -61,7 +62,7 @@ std::shared_ptr<Network> network_of(const NetworkOptions& options) {
 
 Tensor output_of(Network& network) {
   return network.forward(normal({.seed = 1}, sample_range(0, 4), {3, 8, 8}),
-                         {torch::linspace(-1, 1, 4), torch::arange(4)}, kMask);
+                         {torch::linspace(-1, 1, 4), torch::arange(4)}, test::dropout_keys(9, 4));
 }
 
 Tensor gradient_of(Network& network) {

@@ -5,6 +5,7 @@
 #include "cm/base/error.h"
 #include "cm/base/random.h"
 #include "cm/io/json.h"
+#include "cm/kernels/normal.h"
 #include "cm/nn/networks.h"
 #include "src/nn/dit_blocks.h"
 #include "support/closeness.h"

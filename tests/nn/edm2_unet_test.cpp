@@ -5,9 +5,11 @@
 
 #include "cm/base/error.h"
 #include "cm/base/random.h"
+#include "cm/kernels/normal.h"
 #include "cm/nn/magnitude_preserving.h"
 #include "cm/nn/networks.h"
 #include "support/closeness.h"
+#include "support/dropout_keys.h"
 #include "support/message_of.h"
 #include "support/small_unet.h"
 
@@ -33,10 +35,10 @@ std::shared_ptr<Network> edm2_network(const Edm2Options& options) {
   return network;
 }
 
-Tensor edm2_answer(Network& network, const std::optional<DropoutKey>& key = std::nullopt) {
+Tensor edm2_answer(Network& network, const Tensor& keys = {}) {
   const torch::NoGradGuard guard;
   return network.forward(normal({.seed = 1}, sample_range(0, 4), {3, 8, 8}),
-                         {torch::linspace(-1, 1, 4), torch::arange(4)}, key);
+                         {torch::linspace(-1, 1, 4), torch::arange(4)}, keys);
 }
 
 TEST(Edm2Unet, WeightsHaveThePublishedNames) {
@@ -130,7 +132,7 @@ TEST(Edm2Unet, DropsInSmallBlocksAlone) {
     Edm2Options options = small_edm2();
     options.dropout = 0.5;
     options.dropout_side = side;
-    return edm2_answer(*edm2_network(options), DropoutKey{7});
+    return edm2_answer(*edm2_network(options), test::dropout_keys(7, 4));
   };
   const Tensor none = edm2_answer(*edm2_network(small_edm2()));
   EXPECT_TRUE(torch::equal(answer(3), none));

@@ -5,6 +5,7 @@
 #include <map>
 
 #include "cm/base/random.h"
+#include "cm/kernels/normal.h"
 #include "support/closeness.h"
 
 namespace cm {

@@ -6,6 +6,7 @@
 #include <numbers>
 
 #include "cm/base/random.h"
+#include "cm/kernels/normal.h"
 #include "support/closeness.h"
 #include "support/devices.h"
 #include "support/operators.h"

@@ -7,6 +7,7 @@
 
 #include "cm/base/random.h"
 #include "cm/kernels/convolution.h"
+#include "cm/kernels/normal.h"
 #include "cm/nn/network.h"
 #include "support/closeness.h"
 

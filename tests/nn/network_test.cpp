@@ -59,7 +59,7 @@ class Listener : public Network {
   Listener(bool second_time, bool guidance) : second_time_(second_time), guidance_(guidance) {}
 
  protected:
-  Tensor compute(const Tensor& x, const Conditioning& told, const std::optional<DropoutKey>&) override {
+  Tensor compute(const Tensor& x, const Conditioning& told, const Tensor& /*dropout_keys*/) override {
     Tensor sum = x + told.time;
     if (told.second_time.defined()) sum = sum + told.second_time;
     return told.guidance.defined() ? sum + told.guidance : sum;

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "cm/base/random.h"
+#include "cm/kernels/normal.h"
 #include "support/closeness.h"
 
 namespace cm {

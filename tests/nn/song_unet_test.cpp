@@ -6,6 +6,7 @@
 #include "cm/base/error.h"
 #include "cm/base/random.h"
 #include "cm/base/text.h"
+#include "cm/kernels/normal.h"
 #include "support/closeness.h"
 #include "support/message_of.h"
 #include "support/small_unet.h"

@@ -5,7 +5,9 @@
 
 #include "cm/base/error.h"
 #include "cm/base/random.h"
+#include "cm/kernels/normal.h"
 #include "support/closeness.h"
+#include "support/dropout_keys.h"
 #include "support/message_of.h"
 #include "support/perturb.h"
 #include "support/small_unet.h"
@@ -190,13 +192,16 @@ TEST_P(EveryUnet, DropoutFollowsItsKeyAndEvaluationHasNone) {
   const auto without = perturbed(chosen(small_network()), kDigits);
   const torch::NoGradGuard guard;
   const Input input = digits_input();
-  const auto run = [&](std::optional<DropoutKey> key) {
-    return network->forward(input.x, {input.time, input.labels}, key);
+  const auto run = [&](const Tensor& keys) {
+    return network->forward(input.x, {input.time, input.labels}, keys);
   };
-  EXPECT_TRUE(torch::equal(run(std::nullopt), without->forward(input.x, {input.time, input.labels})));
-  EXPECT_TRUE(torch::equal(run(DropoutKey{1}), run(DropoutKey{1})));
-  EXPECT_GT(largest_difference(run(DropoutKey{1}), run(DropoutKey{2})), 1e-3);
-  EXPECT_GT(largest_difference(run(DropoutKey{1}), run(std::nullopt)), 1e-3);
+  EXPECT_TRUE(torch::equal(run({}), without->forward(input.x, {input.time, input.labels})));
+  EXPECT_TRUE(
+      torch::equal(run(test::dropout_keys(1, input.x.size(0))), run(test::dropout_keys(1, input.x.size(0)))));
+  EXPECT_GT(largest_difference(run(test::dropout_keys(1, input.x.size(0))),
+                               run(test::dropout_keys(2, input.x.size(0)))),
+            1e-3);
+  EXPECT_GT(largest_difference(run(test::dropout_keys(1, input.x.size(0))), run({})), 1e-3);
 }
 
 TEST(Unet, EveryVariantKeepsTheShape) {

@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include "cm/base/text.h"
+#include "cm/kernels/normal.h"
 #include "cm/training/train_loop.h"
 #include "cm/yaml/field_help.h"
 #include "small_runs.h"

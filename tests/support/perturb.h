@@ -4,6 +4,7 @@
 #include <torch/nn/module.h>
 
 #include "cm/base/random.h"
+#include "cm/kernels/normal.h"
 
 namespace cm::test {
 

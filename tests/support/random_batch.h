@@ -2,6 +2,7 @@
 #pragma once
 
 #include "cm/base/random.h"
+#include "cm/kernels/normal.h"
 
 namespace cm::test {
 

@@ -6,6 +6,7 @@
 #include "cm/base/random.h"
 #include "cm/base/text.h"
 #include "cm/io/npy.h"
+#include "cm/kernels/normal.h"
 #include "support/zip_file.h"
 
 namespace cm::test {

@@ -4,6 +4,7 @@
 #include "cm/base/random.h"
 #include "cm/base/text.h"
 #include "cm/data/pairs.h"
+#include "cm/kernels/normal.h"
 
 namespace cm::test {
 

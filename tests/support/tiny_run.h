@@ -3,6 +3,7 @@
 
 #include <concepts>
 
+#include "cm/kernels/normal.h"
 #include "cm/training/methods.h"
 #include "cm/training/trainer.h"
 #include "support/tiny_model.h"

@@ -8,6 +8,7 @@
 
 #include "cm/diffusion/gaussian_mixture.h"
 #include "cm/diffusion/preconditioning.h"
+#include "cm/kernels/normal.h"
 #include "cm/nn/perceptron.h"
 #include "cm/training/cd_objective.h"
 #include "cm/training/continuous_objective.h"

@@ -1,4 +1,5 @@
 #include "cm/training/continuous_objective.h"
+#include "cm/kernels/normal.h"
 
 #include <gmock/gmock.h>
 

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include "cm/base/random.h"
+#include "cm/kernels/normal.h"
 #include "support/message_of.h"
 #include "support/synthetic_lpips.h"
 

@@ -6,6 +6,7 @@
 #include "cm/diffusion/distance.h"
 #include "cm/diffusion/gaussian_mixture.h"
 #include "cm/diffusion/preconditioning.h"
+#include "cm/kernels/normal.h"
 #include "cm/training/losses.h"
 #include "cm/training/optimizer.h"
 #include "src/training/continuous_losses.h"

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 
 #include "cm/diffusion/jvp.h"
+#include "cm/kernels/normal.h"
 #include "support/closeness.h"
 #include "support/small_dit.h"
 #include "support/tiny_run.h"

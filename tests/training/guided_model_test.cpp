@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "cm/base/error.h"
+#include "cm/kernels/normal.h"
 #include "cm/training/sampling.h"
 #include "support/closeness.h"
 #include "support/message_of.h"

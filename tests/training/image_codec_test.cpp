@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "cm/base/error.h"
+#include "cm/kernels/normal.h"
 #include "support/message_of.h"
 #include "support/perturb.h"
 

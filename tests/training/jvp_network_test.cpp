@@ -7,9 +7,11 @@
 
 #include "cm/base/text.h"
 #include "cm/diffusion/jvp.h"
+#include "cm/kernels/normal.h"
 #include "cm/nn/perceptron.h"
 #include "cm/training/model.h"
 #include "support/closeness.h"
+#include "support/dropout_keys.h"
 #include "support/tiny_model.h"
 
 namespace cm {
@@ -59,7 +61,7 @@ struct Input {
 };
 
 Denoiser function_of(const Model& model, const Input& input) {
-  return model.denoiser(input.labels, DropoutKey{11});
+  return model.denoiser(input.labels, test::dropout_keys(11, 3));
 }
 
 // Central differences with a step in proportion to σ, because the network's time is 250 ln σ.

@@ -4,6 +4,7 @@
 
 #include "cm/diffusion/gaussian_mixture.h"
 #include "cm/diffusion/sampler.h"
+#include "cm/kernels/normal.h"
 #include "cm/training/formula_model.h"
 #include "support/closeness.h"
 #include "support/tiny_run.h"

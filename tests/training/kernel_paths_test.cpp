@@ -7,6 +7,7 @@
 
 #include "cm/kernels/convolution.h"
 #include "cm/kernels/device_graph.h"
+#include "cm/kernels/normal.h"
 #include "cm/nn/magnitude_preserving.h"
 #include "cm/training/trainer.h"
 #include "support/devices.h"
@@ -33,6 +34,7 @@ template <class Options = AdmOptions>
 Options two_levels() {
   auto options = test::small_unet<Options>();
   options.head_channels = 16;
+  options.dropout = 0.1;
   return options;
 }
 
@@ -90,7 +92,7 @@ struct DistillationRun {
             torch::arange(kStepImages).remainder(10)};
   }
 
-  void step() { trainer.step(batch()); }
+  void step(const Batch& drawn) { trainer.step(drawn); }
 
   Model student;
   Model target;
@@ -147,10 +149,18 @@ ScaledRows scaled_rows_of(const Model& model) {
   return {weights, weights + activations};
 }
 
+// By the kernel, as often as `calls` say.
+PathCounts by_kernel_in(const KernelCalls& calls, Kernel kernel) {
+  const auto found = calls.find(kernel);
+  return {.by_kernel = found == calls.end() ? 0 : found->second.by_kernel, .by_operators = {}};
+}
+
 // The calls of a step, given how often the kernels that are not called once were.
 KernelCalls expected_calls(const PathCase& path_case, const PathCounts& convolved, int64_t normed,
-                           const ScaledRows& rows) {
+                           const PathCounts& dropped, const ScaledRows& rows) {
   KernelCalls calls = {{Kernel::convolution_3x3, convolved},
+                       {Kernel::dropout, dropped},
+                       {Kernel::normal, {1, {}}},
                        {Kernel::norm_of, {1, {}}},
                        {Kernel::adam_update, {1, {}}},
                        {Kernel::update_averages, {3, {}}}};
@@ -173,13 +183,16 @@ void expect_fast_step(const PathCase& path_case, const torch::Device& device) {
   DistillationRun run(path_case.network, device);
   expect_narrow(run.student, path_case.narrow);
   std::vector<std::string> operators;
-  const KernelCalls calls = kernel_calls_during([&] { operators = test::operators_of([&] { run.step(); }); });
+  const Batch batch = DistillationRun::batch();
+  const KernelCalls calls =
+      kernel_calls_during([&] { operators = test::operators_of([&] { run.step(batch); }); });
   const PathCounts& convolved = calls.at(Kernel::convolution_3x3);
-  const auto norms = calls.find(Kernel::group_norm);
-  const int64_t normed = norms == calls.end() ? 0 : norms->second.by_kernel;
-  EXPECT_THAT(
-      lines_of(calls),
-      ElementsAreArray(lines_of(expected_calls(path_case, convolved, normed, scaled_rows_of(run.student)))));
+  const int64_t normed = by_kernel_in(calls, Kernel::group_norm).by_kernel;
+  const PathCounts dropped = by_kernel_in(calls, Kernel::dropout);
+  EXPECT_THAT(lines_of(calls), ElementsAreArray(lines_of(expected_calls(path_case, convolved, normed, dropped,
+                                                                        scaled_rows_of(run.student)))));
+  // Student, target and gradient.
+  EXPECT_TRUE(dropped.by_kernel > 0 && dropped.by_kernel % 3 == 0) << dropped.by_kernel;
   EXPECT_EQ(normed == 0, std::holds_alternative<Edm2Options>(path_case.network));
   const auto obstacle = obstacle_to_any_winograd(device);
   EXPECT_EQ(convolved.by_kernel > 0, !obstacle);
@@ -204,10 +217,16 @@ void expect_fast_tangents(const PathCase& path_case) {
   const Objective objective = objective_of(SctOptions{}, {.student = student, .seed = 7});
   Trainer trainer(DistillationRun::train_options(), {}, {.rates = {0.5}}, objective, student, nullptr);
   std::vector<std::string> operators;
-  const KernelCalls calls = kernel_calls_during(
-      [&] { operators = test::operators_of([&] { trainer.step(DistillationRun::batch()); }); });
+  const Batch batch = DistillationRun::batch();
+  const KernelCalls calls =
+      kernel_calls_during([&] { operators = test::operators_of([&] { trainer.step(batch); }); });
   const PathCounts& convolved = calls.at(Kernel::convolution_3x3);
+  const PathCounts dropped = by_kernel_in(calls, Kernel::dropout);
+  // Value, tangent and gradient.
+  EXPECT_TRUE(dropped.by_kernel > 0 && dropped.by_kernel % 3 == 0) << dropped.by_kernel;
   KernelCalls expected = {{Kernel::convolution_3x3, convolved},
+                          {Kernel::dropout, dropped},
+                          {Kernel::normal, {1, {}}},
                           {Kernel::norm_of, {1, {}}},
                           {Kernel::adam_update, {1, {}}},
                           {Kernel::update_averages, {1, {}}}};
@@ -245,10 +264,13 @@ TEST(KernelPaths, AStepOfATransformerHasFusedAttention) {
     SCOPED_TRACE(device.str());
     DistillationRun run(test::small_dit(), device);
     std::vector<std::string> operators;
+    const Batch batch = DistillationRun::batch();
     const KernelCalls calls =
-        kernel_calls_during([&] { operators = test::operators_of([&] { run.step(); }); });
-    const KernelCalls expected = {
-        {Kernel::norm_of, {1, {}}}, {Kernel::adam_update, {1, {}}}, {Kernel::update_averages, {3, {}}}};
+        kernel_calls_during([&] { operators = test::operators_of([&] { run.step(batch); }); });
+    const KernelCalls expected = {{Kernel::normal, {1, {}}},
+                                  {Kernel::norm_of, {1, {}}},
+                                  {Kernel::adam_update, {1, {}}},
+                                  {Kernel::update_averages, {3, {}}}};
     EXPECT_THAT(lines_of(calls), ElementsAreArray(lines_of(expected)));
     EXPECT_THAT(slow_operators(operators), ElementsAre());
   }

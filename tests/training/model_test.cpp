@@ -5,6 +5,7 @@
 
 #include "cm/base/error.h"
 #include "cm/base/files.h"
+#include "cm/kernels/normal.h"
 #include "support/message_of.h"
 #include "support/temporary_folder.h"
 #include "support/tiny_model.h"
@@ -64,8 +65,7 @@ TEST(Model, WeightsLoadIntoAnotherParameterization) {
 class Half : public Network {
  public:
   Half() : factor_(register_parameter("factor", torch::full({}, 0.5))) {}
-  Tensor compute(const Tensor& x, const Conditioning& told,
-                 const std::optional<DropoutKey>& /*dropout_key*/) override {
+  Tensor compute(const Tensor& x, const Conditioning& told, const Tensor& /*dropout_keys*/) override {
     last_time = told.time;
     return factor_ * x;
   }

@@ -6,6 +6,7 @@
 #include <map>
 
 #include "support/closeness.h"
+#include "support/dropout_keys.h"
 #include "support/synthetic_lpips.h"
 #include "support/tiny_run.h"
 #include "training/level_draws.h"
@@ -82,7 +83,7 @@ TEST(Objective, DrawsDependOnStepSampleAndSeedAlone) {
 // The losses of a batch are those of its parts, so that micro-batches and processes change nothing.
 TEST(Objective, ABatchIsTheSumOfItsParts) {
   for (const auto method : test::kMethods) {
-    const TinyRun run(method, test::tiny_train_options(), test::tiny_network(/*dropout=*/0));
+    const TinyRun run(method, test::tiny_train_options());
     const torch::NoGradGuard guard;
     const Tensor whole = run.objective.losses(batch_from(12));
     const Tensor parts =
@@ -96,7 +97,7 @@ TEST(Objective, ABatchIsTheSumOfItsParts) {
 TEST(Objective, WithItsDrawsALossDoesNotDependOnTheStep) {
   for (const auto method : test::kMethods) {
     SCOPED_TRACE(to_string(method));
-    const TinyRun run(method, test::tiny_train_options(), test::tiny_network(/*dropout=*/0));
+    const TinyRun run(method, test::tiny_train_options());
     const torch::NoGradGuard guard;
     TrainingBatch batch = batch_from(6, 0, /*step=*/1);
     const Tensor drawn_within = run.objective.losses(batch);
@@ -106,7 +107,7 @@ TEST(Objective, WithItsDrawsALossDoesNotDependOnTheStep) {
     batch.step = 3;
     EXPECT_TRUE(torch::equal(run.objective.losses(batch), losses));
     batch.draws = run.objective.draw(batch);
-    EXPECT_EQ(torch::equal(run.objective.losses(batch), losses), run.method.takes_pairs);
+    EXPECT_FALSE(torch::equal(run.objective.losses(batch), losses));
   }
 }
 
@@ -179,28 +180,29 @@ TEST(Objective, StudentAndTargetShareADropoutMask) {
   EXPECT_EQ(test::largest(losses), 0);
 
   const Tensor sigma = torch::ones({6});
-  const Tensor one = student.denoiser(batch.labels, DropoutKey{1})(batch.x, sigma);
-  const Tensor other = student.denoiser(batch.labels, DropoutKey{2})(batch.x, sigma);
+  const Tensor one = student.denoiser(batch.labels, test::dropout_keys(1, 6))(batch.x, sigma);
+  const Tensor other = student.denoiser(batch.labels, test::dropout_keys(2, 6))(batch.x, sigma);
   EXPECT_GT(largest_difference(one, other), 1e-3);
 }
 
-TEST(Objective, EachStepAndMicroBatchHasItsOwnMask) {
+// Of the same images, noise and levels.
+TEST(Objective, EachStepAndSampleHasItsOwnMask) {
   ModelOptions options = test::tiny_options(Parameterization::edm);
   common_options(options.network).dropout = 0.5;
   const Model student = test::tiny_model(options, 1);
   const Objective objective = objective_of(EdmOptions{}, {.student = student, .seed = 7});
   const torch::NoGradGuard guard;
-  EXPECT_TRUE(torch::equal(objective.losses(batch_from(6)), objective.losses(batch_from(6))));
-  // The same images, noise and levels behind another first sample.
-  TrainingBatch shifted = batch_from(6);
-  TrainingBatch longer = batch_from(7);
-  const auto tail = [&](const TrainingBatch& batch, int64_t from) {
-    return objective.losses(batch).narrow(0, from, 5);
+  TrainingBatch batch = batch_from(6);
+  batch.draws = objective.draw(batch);
+  const Tensor losses = objective.losses(batch);
+  const auto with_keys_of = [&](const TrainingBatch& other) {
+    TrainingBatch changed = batch;
+    changed.draws->dropout_keys = objective.draw(other).dropout_keys;
+    return objective.losses(changed);
   };
-  shifted.x = longer.x.narrow(0, 1, 6);
-  shifted.labels = longer.labels.narrow(0, 1, 6);
-  shifted.samples = sample_range(1, 6);
-  EXPECT_GT(largest_difference(tail(shifted, 0), tail(longer, 1)), 1e-6);
+  EXPECT_TRUE(torch::equal(with_keys_of(batch), losses));
+  EXPECT_GT(largest_difference(with_keys_of(batch_from(6, 0, /*step=*/4)), losses), 1e-6);
+  EXPECT_GT(largest_difference(with_keys_of(batch_from(6, /*first=*/1)), losses), 1e-6);
 }
 
 TEST(Objective, CurriculaSayWhereAMethodStands) {

@@ -73,7 +73,7 @@ bool is_of_a_kernel(const std::string& path) {
 TEST(RecordedStep, WhatIsToBeRecordedReadsNothingBack) {
   for (const ObjectiveKind method : test::kMethods) {
     SCOPED_TRACE(to_string(method));
-    test::TinyRun run(method, test::tiny_train_options(), test::tiny_network(/*dropout=*/0));
+    test::TinyRun run(method, test::tiny_train_options());
     std::vector<std::string> waiting;
     int64_t recorded = 0;
     const KernelCalls calls = kernel_calls_during([&] {

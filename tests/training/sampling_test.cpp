@@ -11,6 +11,7 @@
 #include "cm/base/text.h"
 #include "cm/diffusion/ddpm_levels.h"
 #include "cm/kernels/device_graph.h"
+#include "cm/kernels/normal.h"
 #include "support/closeness.h"
 #include "support/devices.h"
 #include "support/each_near.h"

@@ -5,10 +5,12 @@
 #include <cmath>
 
 #include "cm/diffusion/jvp.h"
+#include "cm/kernels/normal.h"
 #include "cm/training/sampling.h"
 #include "src/training/adaptive_weighting.h"
 #include "src/training/scm_loss.h"
 #include "support/closeness.h"
+#include "support/dropout_keys.h"
 #include "support/each_near.h"
 #include "support/tiny_run.h"
 #include "training/level_draws.h"
@@ -131,7 +133,7 @@ TEST(ScmObjective, TheNetworksDerivativeIsThatOfDifferences) {
     network.scale_shift_norm = network.double_norm = true;
     options.network = test::of_architecture(architecture, network);
     const Model model = test::tiny_model(options, 3);
-    const RawNetwork raw = model.raw_network(torch::tensor({0, 1}), DropoutKey{5});
+    const RawNetwork raw = model.raw_network(torch::tensor({0, 1}), test::dropout_keys(5, 2));
     const auto image = [](uint64_t seed) { return normal({.seed = seed}, sample_range(0, 2), {1, 4, 4}); };
     const Tensor x = image(1);
     const Tensor t = torch::tensor({0.3, 1.2});

@@ -25,7 +25,7 @@ struct SharedRun {
   Trainer trainer;
 
   SharedRun(ObjectiveKind method, const TrainOptions& options, const World& world)
-      : models(method, options, test::tiny_network(/*dropout=*/0)),
+      : models(method, options),
         trainer(options, optimizer(), averages(), test::one_at_a_time(models.objective), models.student,
                 models.method.has_target ? &models.target : nullptr, world) {}
 

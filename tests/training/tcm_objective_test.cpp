@@ -9,6 +9,7 @@
 #include "src/training/draws.h"
 #include "src/training/ect_pairs.h"
 #include "support/closeness.h"
+#include "support/dropout_keys.h"
 #include "support/tiny_run.h"
 
 namespace cm {
@@ -182,8 +183,9 @@ TEST(TcmObjective, StudentAndFrozenModelShareADropoutMask) {
   const Tensor weight = objective.draw(batch).levels[2];
   EXPECT_LT(test::largest(objective.losses(batch).detach() / weight), 0.01);
   const Tensor sigma = torch::ones({kTcmBatch});
-  const auto with_mask = [&](uint64_t key) {
-    return student.denoiser_as(Parameterization::edm, batch.labels, DropoutKey{key})(batch.x, sigma);
+  const auto with_mask = [&](int64_t seed) {
+    return student.denoiser_as(Parameterization::edm, batch.labels, test::dropout_keys(seed, kTcmBatch))(
+        batch.x, sigma);
   };
   EXPECT_GT(largest_difference(with_mask(1), with_mask(2)), 0.1);
 }

@@ -10,6 +10,7 @@
 #include "cm/base/files.h"
 #include "cm/data/loader.h"
 #include "cm/io/json.h"
+#include "cm/kernels/normal.h"
 #include "cm/training/checkpoint.h"
 #include "src/data/memory_dataset.h"
 #include "support/message_of.h"

@@ -28,7 +28,7 @@ TEST(Trainer, MicroBatchesAddUpToTheBatch) {
     const auto trained = [&](std::optional<int64_t> micro_batch_size) {
       TrainOptions options = test::tiny_train_options();
       options.micro_batch_size = micro_batch_size;
-      TinyRun run(method, options, test::tiny_network(/*dropout=*/0));
+      TinyRun run(method, options);
       const Tensor before = flat(run.student.parameters());
       Trainer trainer(options, plain_descent(), {.rates = {}}, run.objective, run.student, nullptr);
       const StepResult result = trainer.step(test::tiny_batch(0));
@@ -49,7 +49,7 @@ TEST(Trainer, RanksAddUpToTheBatch) {
       TrainOptions options = test::tiny_train_options();
       options.label_dropout = 0.5;
       if (world.size() == 2) options.micro_batch_size = 1;
-      TinyRun run(method, options, test::tiny_network(/*dropout=*/0));
+      TinyRun run(method, options);
       const Tensor before = flat(run.student.parameters());
       Trainer trainer(options, plain_descent(), {.rates = {}}, test::one_at_a_time(run.objective),
                       run.student, nullptr, world);

@@ -2,14 +2,13 @@
 // it does not depend on batch size, thread count, process count or what was drawn before. No generator has
 // state.
 //
-// Philox 4x32 with 10 rounds (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"): key = seed,
-// counter = (block, sample, step, purpose).
+// Philox (cm/base/philox.h) with key = seed, counter = (block, sample, step, purpose).
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <vector>
 
+#include "cm/base/philox.h"
 #include "cm/base/tensor.h"
 
 namespace cm {
@@ -35,15 +34,16 @@ enum class Purpose : uint32_t {
   latents,
 };
 
-// The block of four 32-bit words at one counter value.
-std::array<uint32_t, 4> philox(uint64_t seed, const std::array<uint32_t, 4>& counter);
-
 // A stream of draws: everything but the sample and the element.
 struct RandomKey {
   uint64_t seed = 0;
   Purpose purpose = Purpose::noise;
   uint32_t step = 0;
 
+  // The four words of one counter.
+  PhiloxBlock block(uint32_t sample, uint32_t block) const {
+    return philox(seed, {{block, sample, step, static_cast<uint32_t>(purpose)}});
+  }
   // 64 bits for seeding a library's own generator, or for one integer draw.
   uint64_t bits(uint32_t sample = 0, uint32_t block = 0) const;
   // Uniform in [0, 1), 53 bits.
@@ -51,11 +51,6 @@ struct RandomKey {
   // Uniform in {0, …, n−1}; n ≥ 1.
   int64_t below(int64_t n, uint32_t sample = 0, uint32_t block = 0) const;
 };
-
-// Unit-normal fp32 tensor [samples.size(), shape…] on the CPU; row i depends on the key and samples[i] alone.
-// With `pinned`, in page-locked memory (for asynchronous copies to a GPU).
-Tensor normal(const RandomKey& key, const std::vector<int64_t>& samples, const std::vector<int64_t>& shape,
-              bool pinned = false);
 
 // Uniform [0, 1) float64 tensor [samples.size()] on the CPU; entry i depends on the key and samples[i] alone.
 Tensor uniform(const RandomKey& key, const std::vector<int64_t>& samples);

@@ -6,10 +6,10 @@
 
 namespace cm {
 
-// How normalisation is computed, on which depends what it keeps.
+// How normalisation and dropout are computed, on which depends what they keep.
 enum class Kernels {
-  fused,      // norm, scale, shift and SiLU as one, keeping its input
-  operators,  // LibTorch's own, one after another, keeping what lies between
+  fused,      // norm, scale, shift and SiLU as one, keeping its input; dropout keeps nothing
+  operators,  // LibTorch's own, one after another, keeping what lies between, and masks
 };
 
 // Numbers an image, by the type that holds them.

@@ -23,6 +23,8 @@ enum class Kernel {
   group_norm_tangent,
   unit_rows,  // and scale_rows
   unit_rows_gradient,
+  dropout,  // and its gradient
+  normal,
   norm_of,
   adam_update,
   update_averages,  // one call an average

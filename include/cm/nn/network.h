@@ -11,7 +11,6 @@
 #include "cm/base/fields.h"
 #include "cm/base/limits.h"
 #include "cm/nn/compute_type.h"
-#include "cm/nn/dropout.h"
 
 namespace cm {
 
@@ -68,9 +67,8 @@ class Network : public torch::nn::Module {
  public:
   // x [B, C, H, W] → [B, C, H, W] in fp32. `told` has labels exactly when the network is class-conditional
   // and a second time exactly when it has two, otherwise c10::Error, as for a guidance that it does not take.
-  // Without a dropout key nothing is dropped.
-  Tensor forward(const Tensor& x, const Conditioning& told,
-                 const std::optional<DropoutKey>& dropout_key = std::nullopt);
+  // `dropout_keys` are those of cm/kernels/dropout.h; without them nothing is dropped.
+  Tensor forward(const Tensor& x, const Conditioning& told, const Tensor& dropout_keys = {});
 
   // What forward computes its trunk in from now on; a network without a trunk computes in fp32 always.
   void compute_in(ComputeType type) { compute_type_ = type; }
@@ -87,8 +85,7 @@ class Network : public torch::nn::Module {
   virtual std::vector<std::string> ends_of_second_time() const { return {}; }
 
  protected:
-  virtual Tensor compute(const Tensor& x, const Conditioning& told,
-                         const std::optional<DropoutKey>& dropout_key) = 0;
+  virtual Tensor compute(const Tensor& x, const Conditioning& told, const Tensor& dropout_keys) = 0;
   virtual bool takes_guidance() const { return false; }
 
   // x as the trunk's first convolution takes it.

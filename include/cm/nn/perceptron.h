@@ -21,8 +21,7 @@ class Perceptron : public Network {
   Perceptron(const PerceptronOptions& options, const ImageSpec& image,
              std::optional<uint64_t> seed = std::nullopt);
 
-  Tensor compute(const Tensor& x, const Conditioning& told,
-                 const std::optional<DropoutKey>& dropout_key) override;
+  Tensor compute(const Tensor& x, const Conditioning& told, const Tensor& dropout_keys) override;
   bool takes_second_time() const override { return second_time_; }
 
  private:

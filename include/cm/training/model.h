@@ -30,23 +30,22 @@ class Model {
 
   // The denoiser or consistency function that the parameterization makes of the network, with labels (int64
   // [B], undefined where there are no classes) and dropout bound. Shares this model's weights.
-  Denoiser denoiser(const Tensor& labels = {}, std::optional<DropoutKey> dropout = std::nullopt) const;
+  Denoiser denoiser(const Tensor& labels = {}, const Tensor& dropout_keys = {}) const;
 
   // The same network by the scalings of another parameterization than its own.
   Denoiser denoiser_as(Parameterization parameterization, const Tensor& labels = {},
-                       std::optional<DropoutKey> dropout = std::nullopt) const;
+                       const Tensor& dropout_keys = {}) const;
 
   // The path of a parameterization that has one; otherwise c10::Error.
   Path path() const;
 
   // Of a flow map, u(z, t, s) in the times of its path, with labels and dropout bound, and the map between
   // noise levels that it defines. c10::Error in other parameterizations.
-  MeanVelocity mean_velocity(const Tensor& labels = {},
-                             std::optional<DropoutKey> dropout = std::nullopt) const;
-  FlowMap flow_map(const Tensor& labels = {}, std::optional<DropoutKey> dropout = std::nullopt) const;
+  MeanVelocity mean_velocity(const Tensor& labels = {}, const Tensor& dropout_keys = {}) const;
+  FlowMap flow_map(const Tensor& labels = {}, const Tensor& dropout_keys = {}) const;
 
   // The network itself, F(x, time), with labels and dropout bound.
-  RawNetwork raw_network(const Tensor& labels = {}, std::optional<DropoutKey> dropout = std::nullopt) const;
+  RawNetwork raw_network(const Tensor& labels = {}, const Tensor& dropout_keys = {}) const;
 
   const ModelOptions& options() const { return options_; }
   Network& network() const { return *network_; }

@@ -14,11 +14,11 @@
 
 namespace cm {
 
-// What a step draws for its batch, on the batch's device: all in a loss that depends on the step's number,
-// dropout masks aside.
+// What a step draws for its batch, on the batch's device: all in a loss that depends on the step's number.
 struct Draws {
   Tensor noise;                // z, unit normal of x's shape; of pairs their x_T, which is drawn already
   std::vector<Tensor> levels;  // fp32 [B] each: the noise levels, and what else of a sample the method needs
+  Tensor dropout_keys = {};    // int64 [B] (cm/kernels/dropout.h); without them nothing is dropped
 };
 
 // A part of the step's batch, on the model's device.

@@ -105,19 +105,20 @@ struct WalkNeeds {
 WalkNeeds needs_of(const SamplerOptions& options);
 int64_t evaluations(const SamplerOptions& options);
 
-// The starting noise and the draws of a batch, fp32 [B, C, H, W] on the CPU.
+// The starting noise and the draws of a batch, fp32 [B, C, H, W].
 struct SampleNoise {
   Tensor x_T;  // already times the first σ
   NoiseSource noise;
 };
 
 // The draws of each step for samples first … first + count − 1 from a seed: each sample's depend on the seed
-// and its index alone.
-NoiseSource seeded_draws(const ModelOptions& model, uint64_t seed, int64_t first, int64_t count);
+// and its index alone. Made on the device (cm/kernels/normal.h).
+NoiseSource seeded_draws(const ModelOptions& model, uint64_t seed, int64_t first, int64_t count,
+                         const torch::Device& device = torch::kCPU);
 
 // The same with the start of the walk.
 SampleNoise seeded_noise(const ModelOptions& model, const SamplerOptions& sampler, uint64_t seed,
-                         int64_t first, int64_t count);
+                         int64_t first, int64_t count, const torch::Device& device = torch::kCPU);
 
 // The range of what a model makes: [−1, 1] for pixels; latents, which have none, stay as they are.
 Tensor in_range_of(const ModelOptions& model, const Tensor& x);
