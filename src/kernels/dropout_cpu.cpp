@@ -33,8 +33,8 @@ struct Part {
   if (mask.channels_last) {
     int64_t four = part.first % mask.fours();
     int64_t position = part.first / mask.fours();
-    for (int64_t i = 0; i < kPhiloxBlocks; ++i) {
-      counters[i] = static_cast<uint32_t>(four * mask.positions + position);
+    for (uint32_t& counter : counters) {
+      counter = static_cast<uint32_t>(four * mask.positions + position);
       if (++four == mask.fours()) {
         four = 0;
         ++position;
