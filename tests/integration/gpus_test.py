@@ -6,7 +6,7 @@ import re
 import shutil
 import unittest
 
-from support import FOLDER, ExecutableTest, run, training
+from support import DIGITS, FOLDER, SOURCE, ExecutableTest, run, student, training
 
 BEGUN = re.compile(r"calling init: .*/(lib[^/\s]*\.so[^/\s]*)")
 COMMAND = training("edm", "run", "--force", "train.steps=1")
@@ -66,6 +66,22 @@ class Gpus(ExecutableTest):
         _, result = loaded(COMMAND, **unusable)
         self.assert_on_cpu(result, "warning.*--device auto is the CPU here, no GPU is usable: LibTorch")
         self.assert_refused(run(*ON_CUDA, **unusable), r"this machine has 0 usable GPU.*is the driver too old")
+
+    def test_nothing_asks_libtorch_before(self):
+        """What it first finds of CUDA it keeps: whoever asked too early would find no GPU for good."""
+        model, out = ("--checkpoint", student()), ("--out", "out", "--force")
+        case = SOURCE / "bench" / "cases" / "tiny8.json"
+        for command in (
+            ("cm-sample", *model, "--num", "1", *out),
+            ("cm-edit", "denoise", *model, "--input", DIGITS, "--sigma", "0.5", *out),
+            ("cm-search", *model, "--steps", "2", "--reference", DIGITS, *out),
+            ("cm-evaluate", *model, "--reference", DIGITS),
+            ("cm-bench", "--job", "train_cd", "--config", case),
+            ("cm-time-kernels",),
+        ):
+            result = run(*command, "--device", "cuda", **with_driver(0, 1))
+            with self.subTest(command[0]):
+                self.assertIn("is the driver too old", result.err)
 
 
 if __name__ == "__main__":
