@@ -43,8 +43,7 @@ struct Part {
   } else {
     for (int64_t i = 0; i < kPhiloxBlocks; ++i) counters[i] = static_cast<uint32_t>(part.first + i);
   }
-  philox_blocks(static_cast<uint64_t>(mask.keys[part.sample]), counters, {mask.layer, 0, mask.purpose},
-                words);
+  philox_blocks(static_cast<uint64_t>(mask.keys[part.sample]), counters, mask.counter(0), words);
 }
 
 [[gnu::always_inline]] inline float kept(const DropoutMask& mask, float x, uint32_t word) {

@@ -26,7 +26,8 @@ __global__ void __launch_bounds__(kThreads) apply_kernel(const __grid_constant__
   const int64_t rest = place % of_a_sample;
   const int64_t four = last ? rest % fours : rest / mask.positions;
   const int64_t position = last ? rest / fours : rest % mask.positions;
-  const PhiloxBlock block = mask.block(sample, static_cast<uint32_t>(four * mask.positions + position));
+  const PhiloxBlock block =
+      philox(static_cast<uint64_t>(mask.keys[sample]), mask.counter(four * mask.positions + position));
   const T* const x = static_cast<const T*>(job.images.x);
   T* const y = static_cast<T*>(job.images.y);
   const int64_t start = sample * mask.channels * mask.positions;

@@ -22,9 +22,10 @@ struct DropoutMask {
 
   CM_ON_ANY_DEVICE int64_t fours() const { return (channels + 3) / 4; }
 
-  // The words of channels 4 four … 4 four + 3 at a position, whose counter is four · positions + position.
-  CM_ON_ANY_DEVICE PhiloxBlock block(int64_t sample, uint32_t counter) const {
-    return philox(static_cast<uint64_t>(keys[sample]), {{counter, layer, 0, purpose}});
+  // Of channels 4 four … 4 four + 3 at a position, with first = four · positions + position. As
+  // RandomKey::block has it, the layer in the place of a sample.
+  CM_ON_ANY_DEVICE PhiloxBlock counter(int64_t first) const {
+    return {{static_cast<uint32_t>(first), layer, 0, purpose}};
   }
 
   CM_ON_ANY_DEVICE bool keeps(uint32_t word) const { return word >> 8 >= threshold; }

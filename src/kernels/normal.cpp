@@ -2,19 +2,14 @@
 
 #include <torch/types.h>
 
+#include <algorithm>
+
 #include "cuda_call.h"
 #include "normal_cpu.h"
 #include "normal_cuda.h"
 
 namespace cm {
 namespace {
-
-// [samples.size(), shape…], without its numbers; on the host for a GPU in page-locked memory.
-Tensor empty_rows(size_t count, const std::vector<int64_t>& shape, const torch::TensorOptions& options) {
-  std::vector<int64_t> sizes = {static_cast<int64_t>(count)};
-  sizes.insert(sizes.end(), shape.begin(), shape.end());
-  return torch::empty(sizes, options.dtype(torch::kFloat32));
-}
 
 NormalRows rows_of(const RandomKey& key, const int64_t* samples, const Tensor& out) {
   return {.seed = key.seed,
@@ -43,13 +38,16 @@ void fill_on_gpu(const RandomKey& key, const std::vector<int64_t>& samples, cons
 
 Tensor normal(const RandomKey& key, const std::vector<int64_t>& samples, const std::vector<int64_t>& shape,
               const torch::Device& device) {
-  const bool on_host = device.is_cpu() || !cuda::has_kernels_for(device);
-  const auto obstacle = on_host && !device.is_cpu() ? std::optional(Obstacle::device) : std::nullopt;
-  counted(Kernel::normal, obstacle);
-  const torch::TensorOptions options = torch::TensorOptions(on_host ? torch::kCPU : device);
-  const Tensor out = empty_rows(samples.size(), shape, options.pinned_memory(obstacle.has_value()));
+  const bool on_gpu = cuda::has_kernels_for(device);
+  const bool copied = !on_gpu && !device.is_cpu();
+  counted(Kernel::normal, copied ? std::optional(Obstacle::device) : std::nullopt);
+  std::vector<int64_t> sizes = {static_cast<int64_t>(samples.size())};
+  sizes.insert(sizes.end(), shape.begin(), shape.end());
+  const Tensor out = torch::empty(sizes, torch::TensorOptions(on_gpu ? device : torch::kCPU)
+                                             .dtype(torch::kFloat32)
+                                             .pinned_memory(copied));  // for a copy that nobody waits for
   if (out.numel() > 0) {
-    on_host ? normal_cpu::fill(rows_of(key, samples.data(), out)) : fill_on_gpu(key, samples, out);
+    on_gpu ? fill_on_gpu(key, samples, out) : normal_cpu::fill(rows_of(key, samples.data(), out));
   }
   return out.to(device, /*non_blocking=*/true);
 }

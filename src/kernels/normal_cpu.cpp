@@ -22,11 +22,10 @@ int64_t parts_of(const NormalRows& rows) {
 [[gnu::always_inline]] inline void run(const NormalRows& rows, int64_t part) {
   const int64_t row = part / parts_of(rows);
   const int64_t first = part % parts_of(rows) * kNumbers;
-  uint32_t counters[kPhiloxBlocks];
-  for (int64_t i = 0; i < kPhiloxBlocks; ++i) counters[i] = static_cast<uint32_t>(first / 4 + i);
+  uint32_t blocks[kPhiloxBlocks];
+  for (int64_t i = 0; i < kPhiloxBlocks; ++i) blocks[i] = static_cast<uint32_t>(first / 4 + i);
   PhiloxWords words;
-  philox_blocks(rows.seed, counters, {static_cast<uint32_t>(rows.samples[row]), rows.step, rows.purpose},
-                words);
+  philox_blocks(rows.seed, blocks, rows.counter(row, 0), words);
   float z[4][kPhiloxBlocks];
   for (int64_t i = 0; i < kPhiloxBlocks; ++i) box_muller(words[0][i], words[1][i], z[0][i], z[1][i]);
   for (int64_t i = 0; i < kPhiloxBlocks; ++i) box_muller(words[2][i], words[3][i], z[2][i], z[3][i]);

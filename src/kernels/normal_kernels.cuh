@@ -20,9 +20,12 @@ static __global__ void __launch_bounds__(kThreads) fill_kernel(const __grid_cons
   const int64_t row = place / of_a_row;
   const int64_t counter = place % of_a_row;
   if (row >= rows.count) return;
-  const FourNormals four = normals_of(rows.block(row, counter));
+  const PhiloxBlock block = philox(rows.seed, rows.counter(row, counter));
+  float four[4];
+  box_muller(block.words[0], block.words[1], four[0], four[1]);
+  box_muller(block.words[2], block.words[3], four[2], four[3]);
   float* const out = rows.out + row * rows.width;
-  for (int64_t k = 0; k < 4 && 4 * counter + k < rows.width; ++k) out[4 * counter + k] = four.numbers[k];
+  for (int64_t k = 0; k < 4 && 4 * counter + k < rows.width; ++k) out[4 * counter + k] = four[k];
 }
 
 template <class Launch>

@@ -86,15 +86,4 @@ CM_INLINED void box_muller(uint32_t a, uint32_t b, float& first, float& second) 
   second = radius * direction.sine;
 }
 
-struct FourNormals {
-  float numbers[4];
-};
-
-CM_INLINED FourNormals normals_of(const PhiloxBlock& block) {
-  FourNormals normals;
-  box_muller(block.words[0], block.words[1], normals.numbers[0], normals.numbers[1]);
-  box_muller(block.words[2], block.words[3], normals.numbers[2], normals.numbers[3]);
-  return normals;
-}
-
 }  // namespace cm

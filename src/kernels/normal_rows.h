@@ -7,8 +7,7 @@
 
 namespace cm {
 
-// out [count, width]. Number i of row r is the (i mod 4)th of normals_of the key's block i / 4 of sample
-// samples[r].
+// out [count, width]: four numbers of row r are those of one counter of sample samples[r].
 struct NormalRows {
   uint64_t seed;
   uint32_t step;
@@ -18,9 +17,9 @@ struct NormalRows {
   int64_t width;
   float* out;
 
-  CM_ON_ANY_DEVICE PhiloxBlock block(int64_t row, int64_t counter) const {
-    return philox(seed,
-                  {{static_cast<uint32_t>(counter), static_cast<uint32_t>(samples[row]), step, purpose}});
+  // As RandomKey::block has it.
+  CM_ON_ANY_DEVICE PhiloxBlock counter(int64_t row, int64_t block) const {
+    return {{static_cast<uint32_t>(block), static_cast<uint32_t>(samples[row]), step, purpose}};
   }
 };
 

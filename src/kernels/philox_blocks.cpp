@@ -11,12 +11,14 @@
 namespace cm {
 namespace {
 
-using Filler = void (*)(uint64_t, const uint32_t (&)[kPhiloxBlocks], const uint32_t (&)[3], PhiloxWords&);
+using Filler = void (*)(uint64_t, const uint32_t (&)[kPhiloxBlocks], const PhiloxBlock&, PhiloxWords&);
 
-void fill_anywhere(uint64_t key, const uint32_t (&counters)[kPhiloxBlocks], const uint32_t (&rest)[3],
+void fill_anywhere(uint64_t key, const uint32_t (&firsts)[kPhiloxBlocks], const PhiloxBlock& counter,
                    PhiloxWords& words) {
   for (int64_t i = 0; i < kPhiloxBlocks; ++i) {
-    const PhiloxBlock block = philox(key, {{counters[i], rest[0], rest[1], rest[2]}});
+    PhiloxBlock own = counter;
+    own.words[0] = firsts[i];
+    const PhiloxBlock block = philox(key, own);
     for (int64_t k = 0; k < 4; ++k) words[k][i] = block.words[k];
   }
 }
@@ -41,11 +43,12 @@ CM_TARGET_AVX2 [[gnu::always_inline]] inline Product product_of(Words8 a, uint32
           reinterpret_cast<Words8>(_mm256_blend_epi32(even, _mm256_slli_epi64(odd, 32), kOdd))};
 }
 
-CM_TARGET_AVX2 void fill_avx2(uint64_t key, const uint32_t (&counters)[kPhiloxBlocks],
-                              const uint32_t (&rest)[3], PhiloxWords& words) {
+CM_TARGET_AVX2 void fill_avx2(uint64_t key, const uint32_t (&firsts)[kPhiloxBlocks],
+                              const PhiloxBlock& counter, PhiloxWords& words) {
   for (int64_t i = 0; i < kPhiloxBlocks; i += 8) {
-    Words8 c[4] = {{}, Words8{} + rest[0], Words8{} + rest[1], Words8{} + rest[2]};
-    std::memcpy(&c[0], counters + i, sizeof(Words8));
+    Words8 c[4];
+    for (int64_t k = 1; k < 4; ++k) c[k] = Words8{} + counter.words[k];
+    std::memcpy(&c[0], firsts + i, sizeof(Words8));
     auto k0 = static_cast<uint32_t>(key);
     auto k1 = static_cast<uint32_t>(key >> 32);
     for (int round = 0; round < kPhiloxRounds; ++round) {
@@ -68,9 +71,9 @@ constexpr Filler fill_avx2 = fill_anywhere;
 
 }  // namespace
 
-void philox_blocks(uint64_t key, const uint32_t (&counters)[kPhiloxBlocks], const uint32_t (&rest)[3],
+void philox_blocks(uint64_t key, const uint32_t (&firsts)[kPhiloxBlocks], const PhiloxBlock& counter,
                    PhiloxWords& words) {
-  by_processor<Filler>(fill_anywhere, fill_avx2, fill_avx2)(key, counters, rest, words);
+  by_processor<Filler>(fill_anywhere, fill_avx2, fill_avx2)(key, firsts, counter, words);
 }
 
 }  // namespace cm
