@@ -49,7 +49,7 @@ Gpus ask() {
   if (!at::detail::getCUDAHooks().hasCUDART()) {
     return {.obstacle = "LibTorch was asked for GPUs before its part for CUDA was loaded", .faulty = true};
   }
-  const auto usable = static_cast<int64_t>(torch::cuda::device_count());
+  const auto usable = static_cast<int64_t>(torch::cuda::is_available() ? torch::cuda::device_count() : 0);
   if (usable == 0) {
     return {.obstacle = "LibTorch's CUDA can use none of the driver's; is the driver too old for it?",
             .faulty = true};
