@@ -1,25 +1,14 @@
 #include "dropout_cpu.h"
 
-#include <ATen/Parallel.h>
-
 #include <algorithm>
 
+#include "each_part.h"
 #include "philox_blocks.h"
-#include "processor.h"
 
 namespace cm::dropout_cpu {
 namespace {
 
 constexpr int64_t kPartsOfAThread = 64;
-
-struct Job {
-  DropoutMask mask;
-  const float* x;
-  float* y;
-
-  int64_t counters() const { return mask.fours() * mask.positions; }  // of a sample
-  int64_t parts() const { return (counters() + kPhiloxBlocks - 1) / kPhiloxBlocks; }
-};
 
 // `count` of a sample's counters, in the order of memory from number `first` on.
 struct Part {
@@ -84,43 +73,35 @@ struct Part {
   }
 }
 
-[[gnu::always_inline]] inline void run(const Job& job, int64_t number) {
-  const DropoutMask& mask = job.mask;
-  const int64_t first = number % job.parts() * kPhiloxBlocks;
-  const Part part{.sample = number / job.parts(),
-                  .first = first,
-                  .count = std::min(kPhiloxBlocks, job.counters() - first)};
-  PhiloxWords words;
-  draw(mask, part, words);
-  const int64_t start = part.sample * mask.channels * mask.positions;
-  if (mask.channels_last) {
-    position_by_position(mask, part, words, job.x + start, job.y + start);
-  } else {
-    channel_by_channel(mask, part, words, job.x + start, job.y + start);
+struct Apply {
+  DropoutMask mask;
+  const float* x;
+  float* y;
+
+  int64_t counters() const { return mask.fours() * mask.positions; }  // of a sample
+  int64_t parts() const { return (counters() + kPhiloxBlocks - 1) / kPhiloxBlocks; }
+
+  template <class V>
+  [[gnu::always_inline]] void run(int64_t number) const {
+    const int64_t first = number % parts() * kPhiloxBlocks;
+    const Part part{
+        .sample = number / parts(), .first = first, .count = std::min(kPhiloxBlocks, counters() - first)};
+    PhiloxWords words;
+    draw(mask, part, words);
+    const int64_t start = part.sample * mask.channels * mask.positions;
+    if (mask.channels_last) {
+      position_by_position(mask, part, words, x + start, y + start);
+    } else {
+      channel_by_channel(mask, part, words, x + start, y + start);
+    }
   }
-}
-
-using Runner = void (*)(const Job&, int64_t, int64_t);
-
-CM_TARGET_AVX512 void run_avx512(const Job& job, int64_t first, int64_t end) {
-  for (int64_t part = first; part < end; ++part) run(job, part);
-}
-
-CM_TARGET_AVX2 void run_avx2(const Job& job, int64_t first, int64_t end) {
-  for (int64_t part = first; part < end; ++part) run(job, part);
-}
-
-void run_anywhere(const Job& job, int64_t first, int64_t end) {
-  for (int64_t part = first; part < end; ++part) run(job, part);
-}
+};
 
 }  // namespace
 
 void apply(const DropoutMask& mask, const float* x, float* y) {
-  const Job job{.mask = mask, .x = x, .y = y};
-  const auto runner = by_processor<Runner>(run_anywhere, run_avx2, run_avx512);
-  at::parallel_for(0, mask.batch * job.parts(), kPartsOfAThread,
-                   [&](int64_t first, int64_t end) { runner(job, first, end); });
+  const Apply pass{.mask = mask, .x = x, .y = y};
+  each_part(pass, mask.batch * pass.parts(), kPartsOfAThread);
 }
 
 }  // namespace cm::dropout_cpu

@@ -1,12 +1,9 @@
 #include "unit_rows_cpu.h"
 
-#include <ATen/Parallel.h>
-
 #include <algorithm>
 #include <cmath>
 
-#include "float_vector.h"
-#include "processor.h"
+#include "each_part.h"
 
 namespace cm::unit_rows_cpu {
 namespace {
@@ -44,69 +41,50 @@ template <class V, class Body>
 struct Forward {
   Rows rows;
   float* y;
-};
 
-template <class V>
-[[gnu::always_inline]] inline void run(const Forward& job, int64_t row) {
-  const Rows& rows = job.rows;
-  const float* const x = rows.x + row * rows.width;
-  float* const y = job.y + row * rows.width;
-  const double norm = std::sqrt(product<V>(x, x, rows.width));
-  const auto scale = static_cast<float>(rows.length / (norm + rows.epsilon));
-  each<V>(rows.width, [&](int64_t place, int64_t lanes) {
-    vec::store(y + place, lanes, vec::load(x + place, lanes, V{}) * scale);
-  });
-}
+  template <class V>
+  [[gnu::always_inline]] void run(int64_t row) const {
+    const int64_t first = row * rows.width;
+    const float* const of_x = rows.x + first;
+    float* const of_y = y + first;
+    const double norm = std::sqrt(product<V>(of_x, of_x, rows.width));
+    const auto scale = static_cast<float>(rows.length / (norm + rows.epsilon));
+    each<V>(rows.width, [&](int64_t place, int64_t lanes) {
+      vec::store(of_y + place, lanes, vec::load(of_x + place, lanes, V{}) * scale);
+    });
+  }
+};
 
 struct Backward {
   Rows rows;
   const float* dy;
   float* dx;
   float* dlength;
+
+  // With n = ‖x‖ and s = length/(n + ε): dx = s dy − s (x·dy)/(n (n + ε)) x. A row of zeros has no direction.
+  template <class V>
+  [[gnu::always_inline]] void run(int64_t row) const {
+    const int64_t first = row * rows.width;
+    const float* const of_x = rows.x + first;
+    const float* const of_dy = dy + first;
+    float* const of_dx = dx + first;
+    const double norm = std::sqrt(product<V>(of_x, of_x, rows.width));
+    const double along = product<V>(of_x, of_dy, rows.width) / (norm + rows.epsilon);
+    if (dlength != nullptr) dlength[row] = static_cast<float>(along);
+    const double any_scale = rows.length / (norm + rows.epsilon);
+    const auto scale = static_cast<float>(any_scale);
+    const auto pull = static_cast<float>(norm > 0 ? any_scale * along / norm : 0.0);
+    each<V>(rows.width, [&](int64_t place, int64_t lanes) {
+      const V gradient = vec::load(of_dy + place, lanes, V{}) * scale;
+      vec::store(of_dx + place, lanes, gradient - vec::load(of_x + place, lanes, V{}) * pull);
+    });
+  }
 };
-
-// With n = ‖x‖ and s = length/(n + ε): dx = s dy − s (x·dy)/(n (n + ε)) x. A row of zeros has no direction.
-template <class V>
-[[gnu::always_inline]] inline void run(const Backward& job, int64_t row) {
-  const Rows& rows = job.rows;
-  const float* const x = rows.x + row * rows.width;
-  const float* const dy = job.dy + row * rows.width;
-  float* const dx = job.dx + row * rows.width;
-  const double norm = std::sqrt(product<V>(x, x, rows.width));
-  const double along = product<V>(x, dy, rows.width) / (norm + rows.epsilon);
-  if (job.dlength != nullptr) job.dlength[row] = static_cast<float>(along);
-  const double any_scale = rows.length / (norm + rows.epsilon);
-  const auto scale = static_cast<float>(any_scale);
-  const auto pull = static_cast<float>(norm > 0 ? any_scale * along / norm : 0.0);
-  each<V>(rows.width, [&](int64_t place, int64_t lanes) {
-    const V gradient = vec::load(dy + place, lanes, V{}) * scale;
-    vec::store(dx + place, lanes, gradient - vec::load(x + place, lanes, V{}) * pull);
-  });
-}
-
-template <class Job>
-using Runner = void (*)(const Job&, int64_t, int64_t);
-
-template <class Job>
-CM_TARGET_AVX512 void run_avx512(const Job& job, int64_t first, int64_t end) {
-  for (int64_t row = first; row < end; ++row) run<vec::Floats16>(job, row);
-}
-
-template <class Job>
-CM_TARGET_AVX2 void run_avx2(const Job& job, int64_t first, int64_t end) {
-  for (int64_t row = first; row < end; ++row) run<vec::Floats8>(job, row);
-}
-
-template <class Job>
-void run_anywhere(const Job& job, int64_t first, int64_t end) {
-  for (int64_t row = first; row < end; ++row) run<vec::Floats4>(job, row);
-}
 
 template <class Job>
 void run_all(const Job& job) {
-  const auto runner = by_processor<Runner<Job>>(run_anywhere<Job>, run_avx2<Job>, run_avx512<Job>);
   const int64_t grain = std::max<int64_t>(1, kNumbersOfAThread / std::max<int64_t>(1, job.rows.width));
-  at::parallel_for(0, job.rows.count, grain, [&](int64_t first, int64_t end) { runner(job, first, end); });
+  each_part(job, job.rows.count, grain);
 }
 
 }  // namespace
