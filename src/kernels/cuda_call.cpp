@@ -14,6 +14,12 @@ bool ask(const torch::Device& device) {
 
 }  // namespace
 
+Number number_of(const Tensor& x) {
+  if (x.scalar_type() == torch::kFloat16) return Number::fp16;
+  if (x.scalar_type() == torch::kBFloat16) return Number::bf16;
+  return Number::fp32;
+}
+
 // Asks once for each GPU.
 bool has_kernels_for(const torch::Device& device) {
   enum class Answer : char { unknown, yes, no };

@@ -5,6 +5,7 @@
 #include <c10/core/impl/VirtualGuardImpl.h>
 
 #include "cm/base/tensor.h"
+#include "cuda_number.h"
 #include "cuda_stream.h"
 
 namespace cm::cuda {
@@ -22,6 +23,9 @@ class Call {
   c10::DeviceGuard guard_;
   Stream stream_;
 };
+
+// Of a tensor of one of these types.
+Number number_of(const Tensor& x);
 
 // Whether this library has kernels for a GPU; false for what is none.
 bool has_kernels_for(const torch::Device& device);

@@ -7,7 +7,23 @@
 
 #include <cstdint>
 
+#include "cuda_number.h"
+
 namespace cm::cuda {
+
+// choose.template operator()<T>() of the numbers' type.
+template <class Choose>
+auto by_number(Number number, const Choose& choose) {
+  switch (number) {
+    case Number::fp16:
+      return choose.template operator()<__half>();
+    case Number::bf16:
+      return choose.template operator()<__nv_bfloat16>();
+    case Number::fp32:
+      break;
+  }
+  return choose.template operator()<float>();
+}
 
 inline constexpr int kWarp = 32;
 inline constexpr unsigned kAllLanes = 0xffffffff;

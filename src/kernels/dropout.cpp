@@ -38,12 +38,6 @@ std::optional<Obstacle> obstacle_to_dropout(const Tensor& x) {
                                                                       : std::nullopt;
 }
 
-dropout_cuda::Number number_of(const Tensor& x) {
-  if (x.scalar_type() == torch::kFloat16) return dropout_cuda::Number::fp16;
-  if (x.scalar_type() == torch::kBFloat16) return dropout_cuda::Number::bf16;
-  return dropout_cuda::Number::fp32;
-}
-
 Tensor by_kernel(const Tensor& x, const Tensor& keys, double rate, int64_t layer) {
   const DropoutMask mask{.keys = keys.const_data_ptr<int64_t>(),
                          .batch = x.size(0),
@@ -62,8 +56,8 @@ Tensor by_kernel(const Tensor& x, const Tensor& keys, double rate, int64_t layer
   const cuda::Call call(x.device());
   const char* problem = nullptr;
   if constexpr (cuda::is_built) {
-    problem = dropout_cuda::apply(mask, {.type = number_of(x), .x = x.const_data_ptr(), .y = y.data_ptr()},
-                                  call.stream());
+    problem = dropout_cuda::apply(
+        mask, {.type = cuda::number_of(x), .x = x.const_data_ptr(), .y = y.data_ptr()}, call.stream());
   }
   TORCH_CHECK(problem == nullptr, "dropout on a GPU failed: ", problem);
   return y;

@@ -2,12 +2,13 @@
 // CUDA's words for it, null where there is none.
 #pragma once
 
+#include "cuda_number.h"
 #include "cuda_stream.h"
 #include "dropout_mask.h"
 
 namespace cm::dropout_cuda {
 
-enum class Number { fp32, fp16, bf16 };
+using cuda::Number;
 
 struct Images {
   Number type;

@@ -40,22 +40,11 @@ __global__ void __launch_bounds__(kThreads) apply_kernel(const __grid_constant__
   }
 }
 
-inline void (*kernel_of(Number type))(Job) {
-  switch (type) {
-    case Number::fp16:
-      return apply_kernel<__half>;
-    case Number::bf16:
-      return apply_kernel<__nv_bfloat16>;
-    case Number::fp32:
-      break;
-  }
-  return apply_kernel<float>;
-}
-
 template <class Launch>
 void launch_apply(const Launch& launch, const DropoutMask& mask, const Images& images) {
   const int64_t threads = mask.batch * mask.fours() * mask.positions;
-  launch(kernel_of(images.type), (threads + kThreads - 1) / kThreads, 0, Job{.mask = mask, .images = images});
+  const auto kernel = cuda::by_number(images.type, [&]<class T>() { return apply_kernel<T>; });
+  launch(kernel, (threads + kThreads - 1) / kThreads, 0, Job{.mask = mask, .images = images});
 }
 
 }  // namespace cm::dropout_cuda

@@ -67,12 +67,6 @@ group_norm_cuda::PlannedInput planned(const Tensor& x, int64_t groups, NormLayou
           .aligned = false};
 }
 
-[[maybe_unused]] group_norm_cuda::Number number_type(const Tensor& x) {
-  if (x.scalar_type() == torch::kFloat16) return group_norm_cuda::Number::fp16;
-  if (x.scalar_type() == torch::kBFloat16) return group_norm_cuda::Number::bf16;
-  return group_norm_cuda::Number::fp32;
-}
-
 // Of arrays that start where `images` do.
 group_norm_cuda::Plan plan_of(const Arguments& arguments, std::initializer_list<Tensor> images) {
   constexpr uintptr_t kVectorBytes = 16;
@@ -98,7 +92,7 @@ void forward_on_gpu(const Arguments& arguments, double epsilon, const FusedGroup
   const char* problem = nullptr;
   if constexpr (cuda::is_built) {
     problem = group_norm_cuda::forward(
-        arguments.input<void>(), number_type(arguments.x), plan, epsilon,
+        arguments.input<void>(), cuda::number_of(arguments.x), plan, epsilon,
         {result.y.data_ptr(), result.mean.data_ptr<float>(), result.rstd.data_ptr<float>()},
         workspace.data_ptr<float>(), call.stream());
   }
@@ -113,7 +107,7 @@ void backward_on_gpu(const Arguments& arguments, const FusedGroupNormResult& sav
   const char* problem = nullptr;
   if constexpr (cuda::is_built) {
     problem = group_norm_cuda::backward(
-        arguments.input<void>(), number_type(arguments.x), plan,
+        arguments.input<void>(), cuda::number_of(arguments.x), plan,
         {saved.mean.const_data_ptr<float>(), saved.rstd.const_data_ptr<float>(), dy.const_data_ptr()},
         {gradients[0].data_ptr(), gradients[1].data_ptr<float>(), gradients[2].data_ptr<float>(),
          gradients[3].defined() ? gradients[3].data_ptr<float>() : nullptr},

@@ -3,13 +3,14 @@
 // words for them, null where there is none; nothing waits for the GPU.
 #pragma once
 
+#include "cuda_number.h"
 #include "cuda_stream.h"
 #include "group_norm_input.h"
 #include "group_norm_plan.h"
 
 namespace cm::group_norm_cuda {
 
-enum class Number { fp32, fp16, bf16 };
+using cuda::Number;
 
 using Input = GroupNormInput<void>;
 

@@ -31,15 +31,7 @@ auto by_layout(NormLayout layout, const Choose& choose) {
 
 template <class Choose>
 auto by_type(Number type, NormLayout layout, const Choose& choose) {
-  switch (type) {
-    case Number::fp16:
-      return by_layout<__half>(layout, choose);
-    case Number::bf16:
-      return by_layout<__nv_bfloat16>(layout, choose);
-    case Number::fp32:
-      break;
-  }
-  return by_layout<float>(layout, choose);
+  return cuda::by_number(type, [&]<class T>() { return by_layout<T>(layout, choose); });
 }
 
 inline Common common_of(const Input& input, const Plan& plan) {

@@ -33,14 +33,8 @@ unit_rows_cpu::Rows rows_on_cpu(const Tensor& x, const RowScale& scale, const Te
           .epsilon = static_cast<float>(scale.epsilon)};
 }
 
-unit_rows_cuda::Number row_type(const Tensor& x) {
-  if (x.scalar_type() == torch::kFloat16) return unit_rows_cuda::Number::fp16;
-  if (x.scalar_type() == torch::kBFloat16) return unit_rows_cuda::Number::bf16;
-  return unit_rows_cuda::Number::fp32;
-}
-
 unit_rows_cuda::Rows rows_on_gpu(const Tensor& x, const RowScale& scale, const Tensor& gain) {
-  return {.type = row_type(x),
+  return {.type = cuda::number_of(x),
           .x = x.const_data_ptr(),
           .count = x.size(0),
           .width = x.numel() / x.size(0),

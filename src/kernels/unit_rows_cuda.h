@@ -4,11 +4,12 @@
 
 #include <cstdint>
 
+#include "cuda_number.h"
 #include "cuda_stream.h"
 
 namespace cm::unit_rows_cuda {
 
-enum class Number { fp32, fp16, bf16 };
+using cuda::Number;
 
 struct Rows {
   Number type;  // of x, y, dy and dx

@@ -84,15 +84,7 @@ Kernels kernels_of() {
 }
 
 inline Kernels kernels_of(Number type) {
-  switch (type) {
-    case Number::fp16:
-      return kernels_of<__half>();
-    case Number::bf16:
-      return kernels_of<__nv_bfloat16>();
-    case Number::fp32:
-      break;
-  }
-  return kernels_of<float>();
+  return cuda::by_number(type, [&]<class T>() { return kernels_of<T>(); });
 }
 
 inline int64_t blocks_of(const Rows& rows) {

@@ -1,6 +1,6 @@
 // The GPUs of this machine.
 //
-// LibTorch's part for CUDA and the libraries under it take seconds of start-up and hundreds of megabytes, so
+// LibTorch's part for CUDA and the libraries under it cost a process time and hundreds of megabytes, so
 // that no program is linked against it: it is loaded when a GPU is asked for and the driver has one.
 #pragma once
 
