@@ -15,7 +15,26 @@
 namespace cm {
 namespace {
 
-constexpr const char* kOutOfMemory = "out of memory; use a smaller network, batch or micro-batch";
+// The words of `what` between two others; empty where these are not there.
+std::string between(const std::string& what, std::string_view before, std::string_view after) {
+  const size_t start = what.find(before);
+  if (start == std::string::npos) return "";
+  const size_t first = start + before.size();
+  const size_t end = what.find(after, first);
+  return end == std::string::npos ? "" : what.substr(first, end - first);
+}
+
+// `what` is the allocator's own message, if it has one: the CPU's says what it was asked for, a GPU's also
+// what was free.
+std::string out_of_memory(const std::string& what = "") {
+  std::string asked = between(what, "tried to allocate ", ". ");
+  if (asked.empty()) asked = between(what, "Tried to allocate ", ". ");
+  const std::string free = between(what, "of which ", " is free");
+  return concat("out of memory", asked.empty() ? "" : concat(": ", asked, " asked for"),
+                free.empty() ? "" : concat(", ", free, " free"),
+                "; use a smaller batch (train.micro_batch_size, --batch), "
+                "model.activation_checkpointing=true or half precision (dtype bf16 or fp16)");
+}
 
 // What was printed may have gone to a file on a full disk.
 void flush_stdout() {
@@ -53,9 +72,10 @@ int exit_code_of(const std::string& program, const std::function<int()>& body) {
     for (const auto& mistake : error.mistakes()) say(mistake);
     return 2;
   } catch (const c10::Error& error) {
-    say(is_out_of_memory(error) ? kOutOfMemory : error.what_without_backtrace());
+    say(is_out_of_memory(error) ? out_of_memory(error.what_without_backtrace())
+                                : error.what_without_backtrace());
   } catch (const std::bad_alloc&) {
-    say(kOutOfMemory);
+    say(out_of_memory());
   } catch (const std::filesystem::filesystem_error& error) {
     say(concat("could not create or open ", error.path1().string(), ": ", error.code().message()));
     // A link that leads to itself, and a name that no file can have.

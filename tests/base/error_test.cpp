@@ -3,6 +3,7 @@
 #include <c10/util/Exception.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <torch/types.h>
 
 #include <filesystem>
 #include <iostream>
@@ -71,9 +72,22 @@ TEST(Error, LibTorchsErrorsLoseTheirStackTrace) {
 TEST(Error, OutOfMemoryIsSaidInWords) {
   const Ending ending = ending_of([]() -> int { throw std::bad_alloc(); });
   EXPECT_EQ(ending.code, 1);
-  EXPECT_EQ(ending.said, "cm-x: out of memory; use a smaller network, batch or micro-batch\n");
-  const auto allocation = []() -> int { TORCH_CHECK(false, "DefaultCPUAllocator: can't allocate memory"); };
-  EXPECT_EQ(ending_of(allocation).said, ending.said);
+  const std::string remedies =
+      "; use a smaller batch (train.micro_batch_size, --batch), model.activation_checkpointing=true or "
+      "half "
+      "precision (dtype bf16 or fp16)\n";
+  EXPECT_EQ(ending.said, "cm-x: out of memory" + remedies);
+  const auto allocation = []() -> int { return torch::empty({int64_t{1} << 50}).dim(); };
+  EXPECT_EQ(ending_of(allocation).said, "cm-x: out of memory: 4503599627370496 bytes asked for" + remedies);
+  // As LibTorch's allocator of a GPU says it.
+  const auto of_a_gpu = []() -> int {
+    TORCH_CHECK_WITH(
+        OutOfMemoryError, false,
+        "CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has a total capacity of 79.15 GiB of "
+        "which 3.06 MiB is free. Process 7 has 79.1 GiB memory in use. Of the allocated memory 1 GiB "
+        "is allocated by PyTorch, and 2 GiB is reserved by PyTorch but unallocated.");
+  };
+  EXPECT_EQ(ending_of(of_a_gpu).said, "cm-x: out of memory: 20.00 MiB asked for, 3.06 MiB free" + remedies);
 }
 
 TEST(Error, ARefusalOfTheFileSystemNamesThePath) {
