@@ -12,12 +12,24 @@ namespace {
 // Of CUDA's driver interface, cuda.h; the library stays loaded.
 constexpr int kSuccess = 0;
 constexpr int kNoDevice = 100;
+constexpr int kCapabilityMajor = 75;
 
 std::string name_of(void* driver, int result) {
   const auto name = reinterpret_cast<int (*)(int, const char**)>(dlsym(driver, "cuGetErrorName"));
   const char* said = nullptr;
   if (name != nullptr && name(result, &said) == kSuccess && said != nullptr) return said;
   return concat("error ", result);
+}
+
+// 0 where the driver does not say.
+int generation_of(void* driver, int index) {
+  const auto device_of = reinterpret_cast<int (*)(int*, int)>(dlsym(driver, "cuDeviceGet"));
+  const auto attribute = reinterpret_cast<int (*)(int*, int, int)>(dlsym(driver, "cuDeviceGetAttribute"));
+  int device = 0;
+  int generation = 0;
+  const bool known = device_of != nullptr && attribute != nullptr && device_of(&device, index) == kSuccess &&
+                     attribute(&generation, kCapabilityMajor, device) == kSuccess;
+  return known ? generation : 0;
 }
 
 Gpus of_the_driver() {
@@ -37,24 +49,28 @@ Gpus of_the_driver() {
   if (result != kSuccess) {
     return {.obstacle = concat("NVIDIA's driver does not start: ", name_of(driver, result)), .faulty = true};
   }
-  return {.usable = count};
+  Gpus found{.usable = count};
+  for (int i = 0; i < count; ++i) found.generations.push_back(generation_of(driver, i));
+  return found;
 }
 
 Gpus ask() {
-  const Gpus of_driver = of_the_driver();
-  if (of_driver.usable == 0) return of_driver;
+  Gpus found = of_the_driver();
+  if (found.usable == 0) return found;
+  const auto unusable = [&](std::string obstacle) {
+    return Gpus{.obstacle = std::move(obstacle), .faulty = true, .generations = found.generations};
+  };
   if (dlopen("libtorch_cuda.so", RTLD_LAZY | RTLD_GLOBAL) == nullptr) {
-    return {.obstacle = concat("LibTorch's part for CUDA could not be loaded: ", dlerror()), .faulty = true};
+    return unusable(concat("LibTorch's part for CUDA could not be loaded: ", dlerror()));
   }
   if (!at::detail::getCUDAHooks().hasCUDART()) {
-    return {.obstacle = "LibTorch was asked for GPUs before its part for CUDA was loaded", .faulty = true};
+    return unusable("LibTorch was asked for GPUs before its part for CUDA was loaded");
   }
-  const auto usable = static_cast<int64_t>(torch::cuda::is_available() ? torch::cuda::device_count() : 0);
-  if (usable == 0) {
-    return {.obstacle = "LibTorch's CUDA can use none of the driver's; is the driver too old for it?",
-            .faulty = true};
+  found.usable = static_cast<int64_t>(torch::cuda::is_available() ? torch::cuda::device_count() : 0);
+  if (found.usable == 0) {
+    return unusable("LibTorch's CUDA can use none of the driver's; is the driver too old for it?");
   }
-  return {.usable = usable};
+  return found;
 }
 
 }  // namespace

@@ -2,6 +2,10 @@
 
 #include <ATen/Context.h>
 
+#include <algorithm>
+
+#include "cm/base/gpus.h"
+
 namespace cm {
 
 torch::Dtype number_type(ComputeType type) {
@@ -21,6 +25,13 @@ void allow_tf32(ComputeType type) {
   const bool allowed = type == ComputeType::tf32;
   at::globalContext().setAllowTF32CuBLAS(allowed);
   at::globalContext().setAllowTF32CuDNN(allowed);
+}
+
+bool has_tf32(const torch::Device& device) {
+  constexpr int kAmpere = 8;
+  if (!device.is_cuda()) return false;
+  const auto index = static_cast<size_t>(std::max<int>(device.index(), 0));
+  return index < gpus().generations.size() && gpus().generations[index] >= kAmpere;
 }
 
 }  // namespace cm

@@ -173,6 +173,14 @@ std::string processes(const World& world) {
   return world.size() == 1 ? "" : concat(", shared by ", world.size(), " processes");
 }
 
+// Where a GPU could multiply faster than it is asked to.
+std::string products_line(ComputeType type, const torch::Device& device) {
+  if (type != ComputeType::fp32 || !has_tf32(device)) return "";
+  return "\nproducts    in whole fp32; with train.dtype=tf32 a step of the ImageNet 64 × 64 network is 4.4 "
+         "times "
+         "as fast on an H100";
+}
+
 }  // namespace
 
 TrainingRun::TrainingRun(const RunConfig& config, const torch::Device& device, const World& world)
@@ -274,15 +282,15 @@ std::string TrainingRun::summary() const {
   const Model* guide = teacher_ ? teacher_->guide() : nullptr;
   const double numbers =
       parameters * copies + (lpips_ ? count(*lpips_) : 0) + (guide ? count(guide->network()) : 0);
-  return concat("objective   ", to_string(config_.objective), ", ", config_.train.steps, " steps of ",
-                config_.train.batch_size, " images", processes(trainer_->world()), "\ndata        ",
-                dataset_->size(), " images, ", image.channels, " × ", image.size, " × ", image.size, ", ",
-                image.classes, " classes", latents_line(student_->options(), config_), sources_,
-                "\nnetwork     ", human_count(parameters), " parameters\nmemory      ",
-                human_bytes(4 * numbers), shard == Shard::none ? "" : " a process",
-                " for weights, gradients, optimizer, ", "averages", target_ ? ", target" : "",
-                teacher_ ? ", teacher" : "", start_ ? ", start" : "", guide ? ", guide" : "",
-                lpips_ ? ", LPIPS" : "", "; activations come on top");
+  return concat(
+      "objective   ", to_string(config_.objective), ", ", config_.train.steps, " steps of ",
+      config_.train.batch_size, " images", processes(trainer_->world()), "\ndata        ", dataset_->size(),
+      " images, ", image.channels, " × ", image.size, " × ", image.size, ", ", image.classes, " classes",
+      latents_line(student_->options(), config_), sources_, "\nnetwork     ", human_count(parameters),
+      " parameters\nmemory      ", human_bytes(4 * numbers), shard == Shard::none ? "" : " a process",
+      " for weights, gradients, optimizer, ", "averages", target_ ? ", target" : "",
+      teacher_ ? ", teacher" : "", start_ ? ", start" : "", guide ? ", guide" : "", lpips_ ? ", LPIPS" : "",
+      "; activations come on top", products_line(config_.train.dtype, student_->device()));
 }
 
 }  // namespace cm

@@ -5,6 +5,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+#include <string>
+
 namespace cm {
 namespace {
 
@@ -15,6 +18,14 @@ bool is_loaded(const char* library) {
 TEST(Gpus, WhyThereAreNoneIsSaid) {
   EXPECT_EQ(gpus().usable == 0, !gpus().obstacle.empty());
   EXPECT_FALSE(gpus().faulty && gpus().usable > 0);
+}
+
+TEST(Gpus, TheirGenerationsAreTheDrivers) {
+  EXPECT_GE(static_cast<int64_t>(gpus().generations.size()), gpus().usable);
+  for (const int generation : gpus().generations) EXPECT_GE(generation, 5);
+  const char* const fake = std::getenv("CM_DRIVER_DEVICES");
+  if (fake == nullptr) return;
+  EXPECT_EQ(gpus().generations, std::vector<int>(std::stoul(fake), 9));
 }
 
 // Run with a driver that says it has a GPU as well (base.Gpus_of_a_driver).

@@ -3,6 +3,7 @@
 #include <ATen/Context.h>
 #include <gtest/gtest.h>
 
+#include "cm/base/gpus.h"
 #include "cm/base/random.h"
 #include "cm/kernels/normal.h"
 #include "support/closeness.h"
@@ -145,6 +146,13 @@ TEST(ComputeType, InFp32NothingIsHeldOtherwise) {
     network->hold_in_compute_type();
     for (const auto& parameter : network->parameters()) EXPECT_EQ(parameter.scalar_type(), torch::kFloat32);
   }
+}
+
+TEST(ComputeType, OnlyGpusHaveTf32) {
+  EXPECT_FALSE(has_tf32(torch::kCPU));
+  EXPECT_EQ(has_tf32(torch::Device(torch::kCUDA, 0)),
+            !gpus().generations.empty() && gpus().generations.front() >= 8);
+  EXPECT_FALSE(has_tf32(torch::Device(torch::kCUDA, 99)));
 }
 
 TEST(ComputeType, Tf32IsASwitchOfTheProcess) {

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace cm {
 
@@ -16,6 +17,8 @@ struct Gpus {
   // Whether something is wrong with what is there: not where the machine has no GPU, or shows this process
   // none.
   bool faulty = false;
+  // The first number of each one's compute capability as the driver has it, by the GPU's index: 8 is Ampere.
+  std::vector<int> generations = {};
 };
 
 // Asked once. LibTorch keeps what it first finds of CUDA, so that this comes before all else that could ask

@@ -25,4 +25,7 @@ torch::Dtype number_type(ComputeType type);
 // Whether fp32 products of this process may round to TF32 on a GPU: with tf32 they may, otherwise not.
 void allow_tf32(ComputeType type);
 
+// Whether a device is a GPU whose products of fp32 could round to TF32.
+bool has_tf32(const torch::Device& device);
+
 }  // namespace cm
