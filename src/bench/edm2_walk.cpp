@@ -89,8 +89,9 @@ class Edm2Walk {
 
     Segment segment;
     segment.recomputed = options_.activation_checkpointing;
-    // Doubling the side keeps nothing of its input.
-    if (stage.resample != Resample::up || segment.recomputed) segment.input.computed = input;
+    // Doubling the side keeps nothing of its input, halving it by operators alone.
+    const bool kept = stage.resample == Resample::none || (stage.resample == Resample::down && !fused_);
+    if (kept || segment.recomputed) segment.input.computed = input;
     double inner = stage.resample == Resample::none ? 0 : taken;
     if (encodes) {
       if (has_skip) inner += output;

@@ -12,9 +12,10 @@ double numbers(int64_t channels, int64_t side) {
   return static_cast<double>(channels * side * side);
 }
 
-// Resampling keeps its input: a mean of 2 × 2 for its shape, the binomial filter as every convolution does.
-bool keeps_input(Resample direction, ResampleFilter filter) {
-  return direction == Resample::down || (direction == Resample::up && filter == ResampleFilter::binomial);
+// The binomial filter keeps its input as every convolution does, LibTorch's mean of 2 × 2 for its shape.
+bool keeps_input(Resample direction, ResampleFilter filter, Kernels kernels) {
+  if (filter == ResampleFilter::binomial) return direction != Resample::none;
+  return direction == Resample::down && kernels == Kernels::operators;
 }
 
 class NetworkWalk {
@@ -114,7 +115,7 @@ class NetworkWalk {
 
   void resampling(const UNetStage& stage) {
     Segment segment;
-    if (keeps_input(stage.resample, ResampleFilter::box))
+    if (keeps_input(stage.resample, ResampleFilter::box, kernels_))
       segment.input.computed = numbers(stage.in, stage.side);
     segment.forward.computed = segment.gradients.computed =
         2 * numbers(stage.in, std::max(stage.side, stage.out_side()));
@@ -135,6 +136,16 @@ class NetworkWalk {
     return static_cast<double>(kernels_ == Kernels::fused ? 2 * channels : channels);
   }
 
+  // Beyond what the block kept. By the kernels, unless it is recomputed, that goes as its gradients come: the
+  // result's, and that of the branch, of what skips or of the input.
+  double residual_gradients(double input, double taken, double output) const {
+    const double wide = std::max(input, taken);
+    if (kernels_ == Kernels::operators || options_.activation_checkpointing) {
+      return std::max({3 * wide, 2 * wide + output, wide + 2 * output});
+    }
+    return (options_.double_norm ? 3 : 1) * output + std::max(wide, output);
+  }
+
   Segment residual(const UNetStage& stage) {
     const double between = kernels_ == Kernels::fused ? 0 : 1;
     const int64_t side = stage.out_side();
@@ -145,10 +156,13 @@ class NetworkWalk {
     segment.input.computed = input;
     norm(stage.in, segment);
     segment.inner.computed += between * input + taken;
-    if (keeps_input(stage.resample, plan_.style.filter)) segment.inner.computed += input;
+    if (keeps_input(stage.resample, plan_.style.filter, kernels_)) segment.inner.computed += input;
     trunk_convolution(stage.in, stage.out, 3, side);
     linear(plan_.embedding_width, plan_.scale_shift_norm ? 2 * stage.out : stage.out);
     norm(stage.out, segment);
+    // What its bias' gradient takes, and the sum of bias and condition where that is added.
+    const int64_t of_bias = plan_.scale_shift_norm ? 1 : 2;
+    if (kernels_ == Kernels::fused) segment.inner.fp32 += static_cast<double>(of_bias * stage.out);
     segment.inner.fp32 += condition_numbers(stage.out);
     // Input of the second norm; input of the second convolution, and of dropout by operators the mask.
     const bool has_mask = options_.dropout > 0 && kernels_ == Kernels::operators;
@@ -158,17 +172,18 @@ class NetworkWalk {
       trunk_convolution(stage.in, stage.out, 1, side);
       if (stage.resample != Resample::none) segment.inner.computed += taken;
     }
-    const double wide = std::max(input, taken);
-    segment.gradients.computed = std::max({3 * wide, 2 * wide + output, wide + 2 * output});
+    segment.gradients.computed = residual_gradients(input, taken, output);
     segment.recomputed = options_.activation_checkpointing;
     if (segment.recomputed) segment.gradients.computed += output;  // held until the block is through
-    // What is normalised and resampled; what is convolved; what skips, resampled and convolved, and the sum.
+    // What is normalised and resampled; what is convolved; what is normalised again; what skips, resampled
+    // and convolved, beside the branch and their sum.
     const double resampled = stage.resample == Resample::none ? 0 : taken;
-    const double summed =
-        2 + (has_skip_convolution(stage, plan_.style) ? 1 : 0) + (plan_.style.halves_variance ? 1 : 0);
+    const double normed = (options_.double_norm ? 2 : 0) + (kernels_ == Kernels::fused ? 2 : 3);
+    const double by_operators = kernels_ == Kernels::fused ? 0 : plan_.style.halves_variance ? 2 : 1;
+    const bool convolved = has_skip_convolution(stage, plan_.style);
     segment.forward.computed =
-        input + std::max({input + resampled, taken + output, (options_.double_norm ? 4 : 3) * output,
-                          resampled + summed * output});
+        input + std::max({input + resampled, taken + output, normed * output, resampled + 2 * output,
+                          (convolved ? output : resampled) + (2 + by_operators) * output});
     return segment;
   }
 

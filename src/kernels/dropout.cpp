@@ -26,10 +26,6 @@ uint32_t threshold_of(double rate) {
   return static_cast<uint32_t>(std::lround(std::ldexp(rate, 24)));
 }
 
-bool is_channels_last(const Tensor& x) {
-  return !x.is_contiguous() && x.is_contiguous(at::MemoryFormat::ChannelsLast);
-}
-
 std::optional<Obstacle> obstacle_to_dropout(const Tensor& x) {
   if (x.numel() == 0) return Obstacle::empty;
   if (const auto obstacle = obstacle_to_kernel(x, {})) return obstacle;

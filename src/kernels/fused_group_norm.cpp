@@ -22,15 +22,21 @@ torch::MemoryFormat format_of(const Tensor& x) {
 
 // All tensors of one call as the passes take them; keeps them alive.
 struct Arguments {
-  Arguments(const Tensor& any_x, const NormParameters& norm, const Tensor& any_condition,
+  Arguments(const Biased& any_x, const NormParameters& norm, const Tensor& any_condition,
             Activation any_activation)
-      : format(format_of(any_x)),
-        x(any_x.contiguous(format)),
+      : format(format_of(any_x.image)),
+        x(any_x.image.contiguous(format)),
+        added(contiguous(any_x.bias)),
         weight(norm.weight.contiguous()),
         bias(norm.bias.contiguous()),
-        condition(any_condition.defined() ? any_condition.contiguous() : any_condition),
+        condition(contiguous(any_condition)),
         groups(norm.groups),
         activation(any_activation) {}
+
+  static Tensor contiguous(const Tensor& tensor) { return tensor.defined() ? tensor.contiguous() : tensor; }
+  static const float* floats(const Tensor& tensor) {
+    return tensor.defined() ? tensor.const_data_ptr<float>() : nullptr;
+  }
 
   // X is float or void.
   template <class X>
@@ -43,13 +49,16 @@ struct Arguments {
             .layout = last ? NormLayout::channels_last : NormLayout::channels_first,
             .silu = activation == Activation::silu,
             .x = static_cast<const X*>(x.const_data_ptr()),
-            .weight = weight.const_data_ptr<float>(),
-            .bias = bias.const_data_ptr<float>(),
-            .condition = condition.defined() ? condition.const_data_ptr<float>() : nullptr};
+            .added = floats(added),
+            .added_row = added.defined() && added.dim() == 2 ? x.size(1) : 0,
+            .weight = floats(weight),
+            .bias = floats(bias),
+            .condition = floats(condition)};
   }
 
   torch::MemoryFormat format;
   Tensor x;
+  Tensor added;
   Tensor weight;
   Tensor bias;
   Tensor condition;
@@ -85,16 +94,20 @@ Tensor workspace_of(const Tensor& x, int64_t numbers) {
   return torch::empty({numbers}, x.options().dtype(torch::kFloat32));
 }
 
+float* floats_of(const Tensor& gradient) {
+  return gradient.defined() ? gradient.data_ptr<float>() : nullptr;
+}
+
 void forward_on_gpu(const Arguments& arguments, double epsilon, const FusedGroupNormResult& result) {
   const cuda::Call call(arguments.x.device());
   const auto plan = plan_of(arguments, {arguments.x, result.y});
   const Tensor workspace = workspace_of(arguments.x, forward_workspace(plan, arguments.x.size(0)));
   const char* problem = nullptr;
   if constexpr (cuda::is_built) {
-    problem = group_norm_cuda::forward(
-        arguments.input<void>(), cuda::number_of(arguments.x), plan, epsilon,
-        {result.y.data_ptr(), result.mean.data_ptr<float>(), result.rstd.data_ptr<float>()},
-        workspace.data_ptr<float>(), call.stream());
+    problem = group_norm_cuda::forward(arguments.input<void>(), cuda::number_of(arguments.x), plan, epsilon,
+                                       {result.y.data_ptr(), result.mean.data_ptr<float>(),
+                                        result.rstd.data_ptr<float>(), floats_of(result.deviation)},
+                                       workspace.data_ptr<float>(), call.stream());
   }
   TORCH_CHECK(problem == nullptr, "group normalisation on a GPU failed: ", problem);
 }
@@ -108,9 +121,10 @@ void backward_on_gpu(const Arguments& arguments, const FusedGroupNormResult& sav
   if constexpr (cuda::is_built) {
     problem = group_norm_cuda::backward(
         arguments.input<void>(), cuda::number_of(arguments.x), plan,
-        {saved.mean.const_data_ptr<float>(), saved.rstd.const_data_ptr<float>(), dy.const_data_ptr()},
+        {saved.mean.const_data_ptr<float>(), saved.rstd.const_data_ptr<float>(),
+         Arguments::floats(saved.deviation), dy.const_data_ptr()},
         {gradients[0].data_ptr(), gradients[1].data_ptr<float>(), gradients[2].data_ptr<float>(),
-         gradients[3].defined() ? gradients[3].data_ptr<float>() : nullptr},
+         floats_of(gradients[3]), floats_of(gradients[4])},
         workspace.data_ptr<float>(), call.stream());
   }
   TORCH_CHECK(problem == nullptr, "the gradient of a group normalisation on a GPU failed: ", problem);
@@ -118,68 +132,87 @@ void backward_on_gpu(const Arguments& arguments, const FusedGroupNormResult& sav
 
 }  // namespace
 
-std::optional<Obstacle> obstacle_to_fused_group_norm(const Tensor& x, const NormParameters& norm,
+std::optional<Obstacle> obstacle_to_fused_group_norm(const Biased& biased, const NormParameters& norm,
                                                      const Tensor& condition) {
+  const Tensor& x = biased.image;
   if (x.numel() == 0) return Obstacle::empty;
-  if (const auto obstacle = obstacle_to_kernel(x, {norm.weight, norm.bias, condition})) return obstacle;
+  if (const auto obstacle = obstacle_to_kernel(x, {norm.weight, norm.bias, condition, biased.bias})) {
+    return obstacle;
+  }
   const bool has_place =
       x.is_cpu() || group_norm_cuda::plan_for(planned(x, norm.groups, NormLayout::channels_first), 1);
   return has_place ? std::nullopt : std::optional(Obstacle::size);
 }
 
-FusedGroupNormResult fused_forward(const Tensor& x, const NormParameters& norm, const Tensor& condition,
+FusedGroupNormResult fused_forward(const Biased& x, const NormParameters& norm, const Tensor& condition,
                                    Activation activation) {
   const Arguments arguments(x, norm, condition, activation);
-  const auto statistic = [&] {
-    return torch::empty({x.size(0), norm.groups}, x.options().dtype(torch::kFloat32));
+  const auto statistic = [&](int64_t count) {
+    return torch::empty({arguments.x.size(0), count}, arguments.x.options().dtype(torch::kFloat32));
   };
-  FusedGroupNormResult result{torch::empty_like(arguments.x), statistic(), statistic()};
-  if (x.is_cuda()) {
+  FusedGroupNormResult result{.y = torch::empty_like(arguments.x),
+                              .mean = statistic(norm.groups),
+                              .rstd = statistic(norm.groups),
+                              .deviation = x.bias.defined() ? statistic(arguments.x.size(1)) : Tensor()};
+  if (arguments.x.is_cuda()) {
     forward_on_gpu(arguments, norm.epsilon, result);
     return result;
   }
-  group_norm_cpu::forward(arguments.input<float>(), norm.epsilon, result.y.data_ptr<float>(),
-                          result.mean.data_ptr<float>(), result.rstd.data_ptr<float>());
+  group_norm_cpu::forward(
+      arguments.input<float>(), norm.epsilon, result.y.data_ptr<float>(),
+      {result.mean.data_ptr<float>(), result.rstd.data_ptr<float>(), floats_of(result.deviation)});
   return result;
 }
 
-GroupNormGradients fused_backward(const Tensor& x, const NormParameters& norm, const Tensor& condition,
+GroupNormGradients fused_backward(const Biased& x, const NormParameters& norm, const Tensor& condition,
                                   Activation activation, const FusedGroupNormResult& saved,
                                   const Tensor& any_dy) {
   const Arguments arguments(x, norm, condition, activation);
   const Tensor dy = any_dy.contiguous(arguments.format);
-  const auto like = [](const Tensor& t) { return torch::empty(t.sizes(), t.options()); };
+  const auto like = [](const Tensor& t) {
+    return t.defined() ? torch::empty(t.sizes(), t.options()) : Tensor();
+  };
   GroupNormGradients gradients = {torch::empty_like(arguments.x), like(norm.weight), like(norm.bias),
-                                  condition.defined() ? like(condition) : Tensor()};
-  if (x.is_cuda()) {
-    backward_on_gpu(arguments, saved, dy, gradients);
-    return gradients;
+                                  like(condition), Tensor()};
+  // Of each image, whether they share the bias or not.
+  if (x.bias.defined()) {
+    gradients[4] = torch::empty({arguments.x.size(0), arguments.x.size(1)}, x.bias.options());
   }
-  group_norm_cpu::backward(arguments.input<float>(),
-                           {saved.mean.const_data_ptr<float>(), saved.rstd.const_data_ptr<float>()},
-                           dy.const_data_ptr<float>(), gradients[0].data_ptr<float>(),
-                           {.weight = gradients[1].data_ptr<float>(),
-                            .bias = gradients[2].data_ptr<float>(),
-                            .condition = condition.defined() ? gradients[3].data_ptr<float>() : nullptr});
+  if (arguments.x.is_cuda()) {
+    backward_on_gpu(arguments, saved, dy, gradients);
+  } else {
+    group_norm_cpu::backward(arguments.input<float>(),
+                             {saved.mean.const_data_ptr<float>(), saved.rstd.const_data_ptr<float>(),
+                              Arguments::floats(saved.deviation)},
+                             dy.const_data_ptr<float>(), gradients[0].data_ptr<float>(),
+                             {.weight = gradients[1].data_ptr<float>(),
+                              .bias = gradients[2].data_ptr<float>(),
+                              .condition = floats_of(gradients[3]),
+                              .added = floats_of(gradients[4])});
+  }
+  if (x.bias.defined() && x.bias.dim() == 1) gradients[4] = gradients[4].sum(0);
   return gradients;
 }
 
-std::optional<Obstacle> obstacle_to_fused_tangent(const Tensor& x, const NormParameters& norm,
+std::optional<Obstacle> obstacle_to_fused_tangent(const Biased& x, const NormParameters& norm,
                                                   const Tensor& condition) {
-  return x.is_cpu() ? obstacle_to_fused_group_norm(x, norm, condition) : Obstacle::device;
+  return x.image.is_cpu() ? obstacle_to_fused_group_norm(x, norm, condition) : Obstacle::device;
 }
 
-Tensor fused_tangent(const Tensor& x, const NormParameters& norm, const Tensor& condition,
-                     Activation activation, const Tensor& any_x_dot, const Tensor& any_condition_dot) {
+Tensor fused_tangent(const Biased& x, const NormParameters& norm, const Tensor& condition,
+                     Activation activation, const Biased& any_x_dot, const Tensor& any_condition_dot) {
   const Arguments arguments(x, norm, condition, activation);
-  const Tensor x_dot = any_x_dot.contiguous(arguments.format);
-  const Tensor condition_dot = any_condition_dot.defined() ? any_condition_dot.contiguous() : Tensor();
+  const Tensor x_dot = any_x_dot.image.contiguous(arguments.format);
+  const Tensor condition_dot = Arguments::contiguous(any_condition_dot);
+  Tensor added_dot;
+  if (any_x_dot.bias.defined())
+    added_dot = any_x_dot.bias.expand({x_dot.size(0), x_dot.size(1)}).contiguous();
   Tensor y_dot = torch::empty_like(arguments.x);
-  group_norm_cpu::tangent(
-      arguments.input<float>(), norm.epsilon,
-      {.x = x_dot.const_data_ptr<float>(),
-       .condition = condition_dot.defined() ? condition_dot.const_data_ptr<float>() : nullptr},
-      y_dot.data_ptr<float>());
+  group_norm_cpu::tangent(arguments.input<float>(), norm.epsilon,
+                          {.x = x_dot.const_data_ptr<float>(),
+                           .condition = Arguments::floats(condition_dot),
+                           .added = Arguments::floats(added_dot)},
+                          y_dot.data_ptr<float>());
   return y_dot;
 }
 

@@ -10,31 +10,33 @@
 namespace cm {
 
 // What keeps the kernels from these (cm/kernels/group_norm.h), if anything; their shapes fit.
-std::optional<Obstacle> obstacle_to_fused_group_norm(const Tensor& x, const NormParameters& norm,
+std::optional<Obstacle> obstacle_to_fused_group_norm(const Biased& x, const NormParameters& norm,
                                                      const Tensor& condition);
 
 struct FusedGroupNormResult {
   Tensor y;
-  Tensor mean;  // of each group, fp32 [B, groups]
-  Tensor rstd;  // 1/√(var + ε)
+  Tensor mean;       // of each group, fp32 [B, groups]
+  Tensor rstd;       // 1/√(var + ε)
+  Tensor deviation;  // Σ (x − mean) of each channel, fp32 [B, C]; undefined where x has no bias
 };
 
-FusedGroupNormResult fused_forward(const Tensor& x, const NormParameters& norm, const Tensor& condition,
+FusedGroupNormResult fused_forward(const Biased& x, const NormParameters& norm, const Tensor& condition,
                                    Activation activation);
 
-// For x, weight, bias, condition; the last undefined where there is none.
-using GroupNormGradients = std::array<Tensor, 4>;
+// For x's image, weight, bias, condition and x's bias; the last two undefined where there are none.
+using GroupNormGradients = std::array<Tensor, 5>;
 
 // `saved` is the forward pass's result, whose y is not needed.
-GroupNormGradients fused_backward(const Tensor& x, const NormParameters& norm, const Tensor& condition,
+GroupNormGradients fused_backward(const Biased& x, const NormParameters& norm, const Tensor& condition,
                                   Activation activation, const FusedGroupNormResult& saved, const Tensor& dy);
 
 // What keeps the kernel from the tangent besides, if anything.
-std::optional<Obstacle> obstacle_to_fused_tangent(const Tensor& x, const NormParameters& norm,
+std::optional<Obstacle> obstacle_to_fused_tangent(const Biased& x, const NormParameters& norm,
                                                   const Tensor& condition);
 
-// ẏ, given ẋ and the condition's tangent, which may be undefined.
-Tensor fused_tangent(const Tensor& x, const NormParameters& norm, const Tensor& condition,
-                     Activation activation, const Tensor& x_dot, const Tensor& condition_dot);
+// ẏ, given the tangents of x's image and bias and of the condition, of which those of the latter two may be
+// undefined.
+Tensor fused_tangent(const Biased& x, const NormParameters& norm, const Tensor& condition,
+                     Activation activation, const Biased& x_dot, const Tensor& condition_dot);
 
 }  // namespace cm

@@ -86,6 +86,8 @@ struct Backward : Common {
   const void* dy;
   void* dx;
   float* condition_gradient;  // [batch, 2 channels] or null
+  const float* deviation;     // what the forward pass kept, [batch, channels], or null
+  float* added_gradient;      // Σ dx of each image, [batch, channels], or null
   float2* of_image;           // the image's part of the bias's and the weight's gradient, [batch, channels]
   float2* sums;               // Σ dh and Σ dh (x − mean) of each slice, [batch, slices, channels]
 };
@@ -141,8 +143,8 @@ __device__ inline void write_parameter_gradients(const Backward& job, const Piec
   }
 }
 
-// Every channel's push and pull, in the place of its two sums; a warp for each group. slope is (1 + scale) ·
-// weight · rstd.
+// Every channel's push and pull, in the place of its two sums, and Σ dx of it; a warp for each group. slope
+// is (1 + scale) · weight · rstd.
 __device__ inline void set_pulls(const Backward& job, const Piece& piece, const Shared& shared) {
   const int width = job.plan.channels / job.plan.groups;
   const float count = static_cast<float>(width) * static_cast<float>(job.plan.positions);
@@ -158,6 +160,12 @@ __device__ inline void set_pulls(const Backward& job, const Piece& piece, const 
     const float push = cuda::sum_of_lanes(sum, cuda::kWarp) / count;
     const float pull = cuda::sum_of_lanes(product, cuda::kWarp) * rstd * rstd / count;
     for (int i = group * width + lane(); i < end; i += cuda::kWarp) {
+      if (job.added_gradient != nullptr && piece.slice == 0) {
+        const int64_t place = piece.image * job.plan.channels + piece.channel + i;
+        job.added_gradient[place] =
+            shared.slope[i] * shared.sum[i] -
+            (job.deviation[place] * pull + static_cast<float>(job.plan.positions) * push);
+      }
       shared.sum[i] = push;
       shared.product[i] = pull;
     }

@@ -73,7 +73,7 @@ struct Scratch {
     std::fill(sum.begin(), sum.end(), 0);
     std::fill(product.begin(), product.end(), 0);
   }
-  std::vector<float> mean;
+  std::vector<float> mean;  // of the group, less what is added to the channel
   std::vector<float> slope;
   std::vector<float> offset;
   std::vector<float> pull;
@@ -86,6 +86,10 @@ double scale_of(const Input& input, int64_t image, int64_t channel) {
   return input.condition == nullptr ? 1.0 : 1.0 + input.condition[image * 2 * input.channels + channel];
 }
 
+double added_to(const Input& input, int64_t image, int64_t channel) {
+  return input.added == nullptr ? 0.0 : input.added[image * input.added_row + channel];
+}
+
 double shift_of(const Input& input, int64_t image, int64_t channel) {
   return input.condition == nullptr ? 0.0 : input.condition[(image * 2 + 1) * input.channels + channel];
 }
@@ -96,7 +100,7 @@ void set_coefficients(const Input& input, const Unit& unit, const Saved& saved, 
     const int64_t group = unit.image * input.groups + unit.group + i / width;
     const int64_t channel = unit.channel + i;
     const double scale = scale_of(input, unit.image, channel);
-    scratch.mean[i] = saved.mean[group];
+    scratch.mean[i] = static_cast<float>(saved.mean[group] - added_to(input, unit.image, channel));
     scratch.slope[i] = static_cast<float>(scale * input.weight[channel] * saved.rstd[group]);
     scratch.offset[i] =
         static_cast<float>(scale * input.bias[channel] + shift_of(input, unit.image, channel));
@@ -105,17 +109,18 @@ void set_coefficients(const Input& input, const Unit& unit, const Saved& saved, 
 
 // Each group's mean and 1/√(var + ε) from its channels' Σ (x − k) and Σ (x − k)², k a channel's first number,
 // which keeps the difference of the two from cancelling where the mean is large.
-struct Statistics {
+struct Measured {
   double epsilon;
-  float* mean;
-  float* rstd;
+  Statistics<float> statistics;
 
   void write(const Input& input, const Unit& unit, const float* first, int64_t stride,
              const Scratch& scratch) const {
     const int64_t width = unit.channels / unit.groups;
     const auto n = static_cast<double>(input.positions);
     for (int64_t g = 0; g < unit.groups; ++g) {
-      const auto channel_mean = [&](int64_t i) { return first[i * stride] + scratch.sum[i] / n; };
+      const auto channel_mean = [&](int64_t i) {
+        return first[i * stride] + scratch.sum[i] / n + added_to(input, unit.image, unit.channel + i);
+      };
       double total = 0;
       for (int64_t i = g * width; i < (g + 1) * width; ++i) total += channel_mean(i);
       const double m = total / static_cast<double>(width);
@@ -125,8 +130,14 @@ struct Statistics {
         squares += std::max(inside, 0.0) + n * (channel_mean(i) - m) * (channel_mean(i) - m);
       }
       const int64_t group = unit.image * input.groups + unit.group + g;
-      mean[group] = static_cast<float>(m);
-      rstd[group] = static_cast<float>(1 / std::sqrt(squares / (n * static_cast<double>(width)) + epsilon));
+      statistics.mean[group] = static_cast<float>(m);
+      statistics.rstd[group] =
+          static_cast<float>(1 / std::sqrt(squares / (n * static_cast<double>(width)) + epsilon));
+      if (statistics.deviation == nullptr) continue;
+      float* const deviation = statistics.deviation + unit.image * input.channels + unit.channel;
+      for (int64_t i = g * width; i < (g + 1) * width; ++i) {
+        deviation[i] = static_cast<float>(n * (channel_mean(i) - m));
+      }
     }
   }
 };
@@ -160,7 +171,7 @@ Walk<V, layout> walk_of(const Input& input, const Unit& unit) {
 
 struct Forward {
   Input input;
-  Statistics statistics;
+  Measured measured;
   float* y;
 };
 
@@ -180,7 +191,7 @@ template <class V, bool silu, Layout layout>
 // Means and coefficients of a unit, by a pass over x.
 template <class V, Layout layout>
 [[gnu::always_inline]] inline void prepare(const Walk<V, layout>& walk, const Input& input,
-                                           const Statistics& statistics, const Unit& unit, Scratch& scratch) {
+                                           const Measured& measured, const Unit& unit, Scratch& scratch) {
   const float* const x = input.x + unit.place;
   scratch.clear_sums();
   for (int64_t tile = 0; tile < walk.tiles(); ++tile) {
@@ -193,15 +204,16 @@ template <class V, Layout layout>
     Moments<V> body{.x = x, .shift = shift};
     accumulate(walk, tile, body, scratch);
   }
-  statistics.write(input, unit, x, walk.start(1), scratch);
-  set_coefficients(input, unit, {statistics.mean, statistics.rstd}, scratch);
+  measured.write(input, unit, x, walk.start(1), scratch);
+  const auto& [mean, rstd, deviation] = measured.statistics;
+  set_coefficients(input, unit, {mean, rstd, deviation}, scratch);
 }
 
 template <class V, Layout layout>
 [[gnu::always_inline]] inline void forward_unit(const Forward& job, const Unit& unit, Scratch& scratch) {
   const auto walk = walk_of<V, layout>(job.input, unit);
   const float* const x = job.input.x + unit.place;
-  prepare(walk, job.input, job.statistics, unit, scratch);
+  prepare(walk, job.input, job.measured, unit, scratch);
   if (job.input.silu) {
     write_output<V, true>(walk, x, job.y + unit.place, scratch);
   } else {
@@ -216,6 +228,7 @@ struct Backward {
   float* dx;
   double* sum;      // Σ dh, [batch, channels]
   double* product;  // Σ dh (x − mean)/√(var + ε), [batch, channels]
+  float* added;     // Σ dx, [batch, channels] or null
 };
 
 // With D numbers in a group and ĝ = dh · (1 + scale) · weight:
@@ -237,10 +250,17 @@ void set_gradient_coefficients(const Backward& job, const Unit& unit, Scratch& s
       sum += gain * job.sum[place];
       product += gain * job.product[place];
     }
-    const auto pull = static_cast<float>(rstd * rstd * product / numbers);
-    const auto push = static_cast<float>(rstd * sum / numbers);
-    std::fill_n(scratch.pull.begin() + g * width, width, pull);
-    std::fill_n(scratch.push.begin() + g * width, width, push);
+    const double pull = rstd * rstd * product / numbers;
+    const double push = rstd * sum / numbers;
+    std::fill_n(scratch.pull.begin() + g * width, width, static_cast<float>(pull));
+    std::fill_n(scratch.push.begin() + g * width, width, static_cast<float>(push));
+    if (job.added == nullptr) continue;
+    for (int64_t i = g * width; i < (g + 1) * width; ++i) {
+      const int64_t place = unit.image * input.channels + unit.channel + i;
+      job.added[place] =
+          static_cast<float>(scratch.slope[i] * scratch.sum[i] - job.saved.deviation[place] * pull -
+                             static_cast<double>(input.positions) * push);
+    }
   }
 }
 
@@ -284,7 +304,7 @@ template <class V, Layout layout>
 
 struct Tangent {
   Input input;
-  Statistics statistics;
+  Measured measured;
   Tangents tangents;
   float* y_dot;
 };
@@ -296,8 +316,14 @@ void set_tangent_coefficients(const Tangent& job, const Unit& unit, Scratch& scr
   const int64_t width = unit.channels / unit.groups;
   const double numbers = static_cast<double>(width) * static_cast<double>(input.positions);
   const float* const condition = job.tangents.condition;
+  const float* const added = job.tangents.added;
+  const int64_t first = unit.image * input.channels + unit.channel;
+  for (int64_t i = 0; added != nullptr && i < unit.channels; ++i) {
+    scratch.sum[i] += static_cast<double>(input.positions) * added[first + i];
+    scratch.product[i] += added[first + i] * job.measured.statistics.deviation[first + i];
+  }
   for (int64_t g = 0; g < unit.groups; ++g) {
-    const double rstd = job.statistics.rstd[unit.image * input.groups + unit.group + g];
+    const double rstd = job.measured.statistics.rstd[unit.image * input.groups + unit.group + g];
     const auto sum_of = [&](const std::vector<double>& sums) {
       return std::accumulate(sums.begin() + g * width, sums.begin() + (g + 1) * width, 0.0);
     };
@@ -309,7 +335,8 @@ void set_tangent_coefficients(const Tangent& job, const Unit& unit, Scratch& scr
       const double scale = condition == nullptr ? 0 : condition[place];
       const double shift = condition == nullptr ? 0 : condition[place + input.channels];
       scratch.pull[i] = static_cast<float>(input.weight[channel] * rstd * scale - scratch.slope[i] * turn);
-      scratch.push[i] = static_cast<float>(input.bias[channel] * scale + shift - scratch.slope[i] * mean_dot);
+      const double moved = (added == nullptr ? 0.0 : added[first + i]) - mean_dot;
+      scratch.push[i] = static_cast<float>(input.bias[channel] * scale + shift + scratch.slope[i] * moved);
     }
   }
 }
@@ -333,7 +360,7 @@ template <class V, bool silu, Layout layout>
 template <class V, Layout layout>
 [[gnu::always_inline]] inline void tangent_unit(const Tangent& job, const Unit& unit, Scratch& scratch) {
   const auto walk = walk_of<V, layout>(job.input, unit);
-  prepare(walk, job.input, job.statistics, unit, scratch);
+  prepare(walk, job.input, job.measured, unit, scratch);
   scratch.clear_sums();
   for (int64_t tile = 0; tile < walk.tiles(); ++tile) {
     // Σ ẋ and Σ ẋ (x − mean).
@@ -413,8 +440,8 @@ void run_all(const Job& job) {
 
 }  // namespace
 
-void forward(const Input& input, double epsilon, float* y, float* mean, float* rstd) {
-  run_all(Forward{.input = input, .statistics = {.epsilon = epsilon, .mean = mean, .rstd = rstd}, .y = y});
+void forward(const Input& input, double epsilon, float* y, const Statistics<float>& statistics) {
+  run_all(Forward{.input = input, .measured = {epsilon, statistics}, .y = y});
 }
 
 void backward(const Input& input, const Saved& saved, const float* dy, float* dx,
@@ -422,8 +449,13 @@ void backward(const Input& input, const Saved& saved, const float* dy, float* dx
   const auto size = static_cast<size_t>(input.batch * input.channels);
   std::vector<double> sum(size);
   std::vector<double> product(size);
-  run_all(Backward{
-      .input = input, .saved = saved, .dy = dy, .dx = dx, .sum = sum.data(), .product = product.data()});
+  run_all(Backward{.input = input,
+                   .saved = saved,
+                   .dy = dy,
+                   .dx = dx,
+                   .sum = sum.data(),
+                   .product = product.data(),
+                   .added = gradients.added});
   for (int64_t c = 0; c < input.channels; ++c) {
     double weight = 0;
     double bias = 0;
@@ -446,8 +478,12 @@ void tangent(const Input& input, double epsilon, const Tangents& tangents, float
   const auto size = static_cast<size_t>(input.batch * input.groups);
   std::vector<float> mean(size);
   std::vector<float> rstd(size);
+  std::vector<float> deviation(static_cast<size_t>(tangents.added ? input.batch * input.channels : 0));
   run_all(Tangent{.input = input,
-                  .statistics = {.epsilon = epsilon, .mean = mean.data(), .rstd = rstd.data()},
+                  .measured = {epsilon,
+                               {.mean = mean.data(),
+                                .rstd = rstd.data(),
+                                .deviation = tangents.added ? deviation.data() : nullptr}},
                   .tangents = tangents,
                   .y_dot = y_dot});
 }

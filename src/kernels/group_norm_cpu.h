@@ -9,20 +9,27 @@ namespace cm::group_norm_cpu {
 using Layout = NormLayout;
 using Input = GroupNormInput<float>;
 
-// Writes y in x's layout, and what the backward pass needs: each group's mean and 1/√(var + ε), [batch,
-// groups].
-void forward(const Input& input, double epsilon, float* y, float* mean, float* rstd);
-
-struct Saved {
-  const float* mean;
-  const float* rstd;
+// What the backward pass needs: each group's mean and 1/√(var + ε), [batch, groups], and each channel's Σ (x
+// + added − mean), [batch, channels], or null where nothing is added.
+template <class Float>
+struct Statistics {
+  Float* mean;
+  Float* rstd;
+  Float* deviation;
 };
 
-// Gradients for weight and bias [channels] and condition [batch, 2 channels].
+// Writes y in x's layout, and the statistics.
+void forward(const Input& input, double epsilon, float* y, const Statistics<float>& statistics);
+
+using Saved = Statistics<const float>;
+
+// Gradients for weight and bias [channels], condition [batch, 2 channels] and what is added to each image
+// [batch, channels].
 struct ParameterGradients {
   float* weight;
   float* bias;
   float* condition;  // null where the input has none
+  float* added;      // likewise
 };
 
 // Writes dx, given dy, both in x's layout, and the gradients of the parameters.
@@ -30,10 +37,11 @@ void backward(const Input& input, const Saved& saved, const float* dy, float* dx
               const ParameterGradients& gradients);
 
 // What forward-mode differentiation passes through: ẋ in x's layout, and of the condition [batch, 2 channels]
-// or null, where it has no tangent.
+// and of what is added to each image [batch, channels], or null where they have no tangent.
 struct Tangents {
   const float* x;
   const float* condition;
+  const float* added;
 };
 
 // Writes ẏ in x's layout.

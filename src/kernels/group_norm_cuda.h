@@ -16,8 +16,9 @@ using Input = GroupNormInput<void>;
 
 struct ForwardResult {
   void* y;
-  float* mean;  // of each group, [batch, groups]
-  float* rstd;  // 1/√(var + ε)
+  float* mean;       // of each group, [batch, groups]
+  float* rstd;       // 1/√(var + ε)
+  float* deviation;  // Σ (x + added − mean) of each channel, [batch, channels], or null
 };
 
 const char* forward(const Input& input, Number type, const Plan& plan, double epsilon,
@@ -27,6 +28,7 @@ const char* forward(const Input& input, Number type, const Plan& plan, double ep
 struct Given {
   const float* mean;
   const float* rstd;
+  const float* deviation;  // null where nothing is added
   const void* dy;
 };
 
@@ -35,6 +37,7 @@ struct Gradients {
   float* weight;     // [channels]
   float* bias;       // [channels]
   float* condition;  // [batch, 2 channels]; null where the input has none
+  float* added;      // of each image, [batch, channels]; likewise
 };
 
 const char* backward(const Input& input, Number type, const Plan& plan, const Given& given,

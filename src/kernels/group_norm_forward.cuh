@@ -15,6 +15,8 @@ struct Common {
   bool silu;
   Stage stage;
   const void* x;
+  const float* added;
+  int64_t added_row;
   const float* weight;
   const float* bias;
   const float* condition;
@@ -38,13 +40,17 @@ __device__ inline float shift_of(const Common& job, int64_t image, int channel) 
   return job.condition == nullptr ? 0.0F : job.condition[(image * 2 + 1) * job.plan.channels + channel];
 }
 
+__device__ inline float added_to(const Common& job, int64_t image, int channel) {
+  return job.added == nullptr ? 0.0F : job.added[image * job.added_row + channel];
+}
+
 // Every channel's numbers for h = (x − mean) · slope + offset, once its group's are in shared memory.
 __device__ inline void set_coefficients(const Common& job, const Piece& piece, const Shared& shared) {
   const int width = job.plan.channels / job.plan.groups;
   for (int i = static_cast<int>(threadIdx.x); i < piece.channels; i += kThreads) {
     const int channel = piece.channel + i;
     const float scale = scale_of(job, piece.image, channel);
-    shared.mean[i] = shared.group_mean[i / width];
+    shared.mean[i] = shared.group_mean[i / width] - added_to(job, piece.image, channel);
     shared.slope[i] = scale * job.weight[channel] * shared.group_rstd[i / width];
     shared.offset[i] = scale * job.bias[channel] + shift_of(job, piece.image, channel);
   }
@@ -61,8 +67,8 @@ struct Values {
   __device__ float operator[](int i) const { return values[count == 1 ? 0 : i]; }
 };
 
-// Σ (x − k) and Σ (x − k)² of a channel, k its first number in the piece, which keeps the difference of the
-// two from cancelling where the mean is large.
+// Σ (x − k) and Σ (x − k)² of a channel, k its first number in the piece, which keeps the difference of
+// the two from cancelling where the mean is large.
 template <class T, int vector, class Walk>
 struct Moments {
   static constexpr int ahead = 4;
@@ -125,9 +131,11 @@ struct Output {
 struct Forward : Common {
   float epsilon;
   void* y;
-  float* mean;      // [batch, groups]
-  float* rstd;      // [batch, groups]
-  float2* moments;  // mean and Σ (x − mean)² of each slice, [batch, groups, slices]
+  float* mean;           // [batch, groups]
+  float* rstd;           // [batch, groups]
+  float* deviation;      // Σ (x − mean) of each channel, [batch, channels], or null
+  float2* moments;       // mean and Σ (x − mean)² of each slice, [batch, groups, slices]
+  float* channel_means;  // of each slice, [batch, slices, channels], where there is a deviation
 };
 
 // The group's mean, and 1/√(var + ε) from Σ (x − mean)², by one thread.
@@ -154,6 +162,14 @@ __device__ inline int lane() {
 
 inline constexpr int kWarps = kThreads / cuda::kWarp;
 
+// A channel's mean in the piece, from its sum there.
+template <class T, class Walk>
+__device__ float channel_mean(const Forward& job, const Piece& piece, const Walk& walk, const T* x,
+                              const Shared& shared, int i) {
+  return cuda::to_float(x[walk.start(i)]) + shared.sum[i] / static_cast<float>(piece.positions) +
+         added_to(job, piece.image, piece.channel + i);
+}
+
 // From the channels' sums of this piece, a warp for each group. The spread of the channels' means adds to the
 // squares: Chan, Golub, LeVeque, "Algorithms for computing the sample variance", 1983.
 template <class T, class Walk>
@@ -161,7 +177,7 @@ __device__ void combine_channels(const Forward& job, const Piece& piece, const W
                                  const Shared& shared) {
   const int width = job.plan.channels / job.plan.groups;
   const auto n = static_cast<float>(piece.positions);
-  const auto mean_of = [&](int i) { return cuda::to_float(x[walk.start(i)]) + shared.sum[i] / n; };
+  const auto mean_of = [&](int i) { return channel_mean(job, piece, walk, x, shared, i); };
   for (int group = warp(); group < piece.groups; group += kWarps) {
     const int end = (group + 1) * width;
     float total = 0;
@@ -181,6 +197,40 @@ __device__ void combine_channels(const Forward& job, const Piece& piece, const W
       const int64_t place = piece.image * job.plan.groups + piece.group + group;
       job.moments[place * job.plan.slices + piece.slice] = {mean, squares};
     }
+  }
+}
+
+// Σ (x − mean) of each channel, or what the last stage needs for it; the group's statistics are in shared
+// memory where there is one stage.
+template <class T, class Walk>
+__device__ void keep_deviation(const Forward& job, const Piece& piece, const Walk& walk, const T* x,
+                               const Shared& shared) {
+  const Plan& plan = job.plan;
+  const int width = plan.channels / plan.groups;
+  const auto n = static_cast<float>(piece.positions);
+  for (int i = static_cast<int>(threadIdx.x); i < piece.channels; i += kThreads) {
+    const float mean = channel_mean(job, piece, walk, x, shared, i);
+    const int channel = piece.channel + i;
+    if (job.stage == Stage::whole) {
+      job.deviation[piece.image * plan.channels + channel] = n * (mean - shared.group_mean[i / width]);
+    } else {
+      job.channel_means[(piece.image * plan.slices + piece.slice) * plan.channels + channel] = mean;
+    }
+  }
+}
+
+// The same from the channels' means in all slices.
+__device__ inline void combine_deviations(const Forward& job, const Piece& piece, const Shared& shared) {
+  const Plan& plan = job.plan;
+  const int width = plan.channels / plan.groups;
+  for (int i = static_cast<int>(threadIdx.x); i < piece.channels; i += kThreads) {
+    const int channel = piece.channel + i;
+    float total = 0;
+    for (int slice = 0; slice < plan.slices; ++slice) {
+      const float mean = job.channel_means[(piece.image * plan.slices + slice) * plan.channels + channel];
+      total += (mean - shared.group_mean[i / width]) * static_cast<float>(positions_of_slice(plan, slice));
+    }
+    job.deviation[piece.image * plan.channels + channel] = total;
   }
 }
 
@@ -218,11 +268,15 @@ __global__ void __launch_bounds__(kThreads) forward_kernel(const Forward job) {
     Moments<T, vector, BlockWalk> moments{.x = x};
     walk.sums(moments, shared);
     combine_channels(job, piece, walk, x, shared);
-    if (job.stage == Stage::sums) return;
   } else {
     combine_slices(job, piece, shared);
   }
   __syncthreads();
+  if (job.deviation != nullptr && job.stage != Stage::rest) keep_deviation(job, piece, walk, x, shared);
+  if (job.deviation != nullptr && job.stage == Stage::rest && piece.slice == 0) {
+    combine_deviations(job, piece, shared);
+  }
+  if (job.stage == Stage::sums) return;
   set_coefficients(job, piece, shared);
   if (job.silu) {
     Output<T, vector, true, BlockWalk> output{.x = x, .y = y, .shared = shared};

@@ -10,7 +10,7 @@ enum class NormLayout {
   channels_last,   // [batch, positions, channels]
 };
 
-// X is the type of the image's numbers, or void where they may have several.
+// What is normalised is x + added. X is the type of the image's numbers, or void where they may have several.
 template <class X>
 struct GroupNormInput {
   int64_t batch;
@@ -20,6 +20,8 @@ struct GroupNormInput {
   NormLayout layout;
   bool silu;
   const X* x;
+  const float* added;      // to every position of x, [channels] or [batch, channels]; null: nothing
+  int64_t added_row;       // from image to image: channels, or 0 where all have the same
   const float* weight;     // [channels]
   const float* bias;       // [channels]
   const float* condition;  // [batch, 2 channels] or null

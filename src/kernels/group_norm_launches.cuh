@@ -39,6 +39,8 @@ inline Common common_of(const Input& input, const Plan& plan) {
           .silu = input.silu,
           .stage = Stage::whole,
           .x = input.x,
+          .added = input.added,
+          .added_row = input.added_row,
           .weight = input.weight,
           .bias = input.bias,
           .condition = input.condition};
@@ -63,7 +65,9 @@ void launch_forward(const Launch& launch, const Input& input, Number type, const
                        result.y,
                        result.mean,
                        result.rstd,
-                       reinterpret_cast<float2*>(workspace)};
+                       result.deviation,
+                       reinterpret_cast<float2*>(workspace),
+                       workspace + 2 * input.batch * input.groups * plan.slices};
   const auto kernel = by_type(type, plan.layout, [&]<class T, NormLayout layout>() {
     return forward_kernel_of<T, layout>(plan.vector);
   });
@@ -75,8 +79,8 @@ void launch_backward(const Launch& launch, const Input& input, Number type, cons
                      const Given& given, const Gradients& gradients, float* workspace) {
   auto* const of_image = reinterpret_cast<float2*>(workspace);
   auto* const sums = of_image + input.batch * input.channels;
-  const Backward job = {common_of(input, plan), given.mean, given.rstd, given.dy, gradients.x,
-                        gradients.condition,    of_image,   sums};
+  const Backward job = {common_of(input, plan), given.mean,      given.rstd,      given.dy, gradients.x,
+                        gradients.condition,    given.deviation, gradients.added, of_image, sums};
   const auto kernel = by_type(type, plan.layout, [&]<class T, NormLayout layout>() {
     return backward_kernel_of<T, layout>(plan.vector);
   });

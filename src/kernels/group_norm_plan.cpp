@@ -109,9 +109,9 @@ std::optional<Plan> plan_for(const PlannedInput& input, int multiprocessors) {
       .shared_bytes = static_cast<size_t>(kSharedArrays * set + scratch) * sizeof(float)};
 }
 
-// Two numbers for each slice of a group.
+// Two numbers for each slice of a group and one for that of a channel.
 int64_t forward_workspace(const Plan& plan, int64_t batch) {
-  return plan.slices == 1 ? 0 : 2 * batch * plan.groups * plan.slices;
+  return plan.slices == 1 ? 0 : batch * (2 * plan.groups + plan.channels) * plan.slices;
 }
 
 // Two numbers for each channel of an image, and for each slice of it.

@@ -8,6 +8,10 @@
 
 namespace cm {
 
+bool is_channels_last(const Tensor& x) {
+  return !x.is_contiguous() && x.is_contiguous(at::MemoryFormat::ChannelsLast);
+}
+
 std::optional<Obstacle> obstacle_to_kernel(const Tensor& x, std::initializer_list<Tensor> others) {
   const torch::Device device = x.device();
   if (!device.is_cpu() && !cuda::has_kernels_for(device)) return Obstacle::device;

@@ -13,6 +13,14 @@ inline bool is_half(torch::Dtype type) {
   return type == torch::kFloat16 || type == torch::kBFloat16;
 }
 
+// As an autograd function takes an input that may be missing.
+inline std::optional<Tensor> if_defined(const Tensor& x) {
+  return x.defined() ? std::optional(x) : std::nullopt;
+}
+
+// Whether x lies position by position, and not, as for one position or one channel, in both orders.
+bool is_channels_last(const Tensor& x);
+
 // Beyond those of its own sizes, a kernel takes x in fp32, on a GPU also in fp16 and bf16, and the others in
 // fp32; all on one device, the CPU or a GPU that this library has kernels for; strided, without autocast, the
 // others without tangents. An undefined tensor has no say.

@@ -16,6 +16,9 @@ constexpr int64_t kBlockBytes = 1 << 19;  // of the tiles that are transformed a
 constexpr int64_t kBlockOfKernels = 4;  // a block has this part of the kernels' bytes
 constexpr int64_t kChunkOfKernels = 2;  // and one of the weight gradient this
 
+constexpr int64_t kSumOfATile = 5;    // the element of A dy Aᵀ that is the sum of a tile's dy
+constexpr int64_t kTilesOfASum = 64;  // in fp32; their totals are doubles
+
 using Buffer = std::unique_ptr<float[]>;
 
 Buffer uninitialised(int64_t count) {
@@ -61,7 +64,7 @@ int64_t tiles_within(const Shape& shape, int64_t bytes, int64_t threads) {
 }
 
 // y = x ∗ kernels, with shape.in and shape.out as the channels of x and y.
-void convolve_by(const Shape& shape, const float* x, const Buffer& kernels, const float* bias, float* y) {
+void convolve_by(const Shape& shape, const float* x, const Buffer& kernels, const Sum& sum, float* y) {
   const Tiles tiles(shape);
   const int64_t bytes = std::max(kBlockBytes, kernel_bytes(shape) / kBlockOfKernels);
   const int64_t size = tiles_within(shape, bytes, at::get_num_threads());
@@ -88,7 +91,7 @@ void convolve_by(const Shape& shape, const float* x, const Buffer& kernels, cons
                             .depth = shape.in,
                             .add = false});
       }
-      passes()->transform_outputs(block, m.get(), bias, y);
+      passes()->transform_outputs(block, m.get(), sum, y);
     }
   });
 }
@@ -164,29 +167,45 @@ void add_all_products(const Shape& shape, const TilePairs& tiles, bool add, floa
   });
 }
 
+// Adds rows [tiles, out] to sums [out].
+void add_tiles(const Shape& shape, const float* rows, int64_t tiles, double* sums) {
+  at::parallel_for(0, shape.out / kLanes, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t k = begin * kLanes; k < end * kLanes; k += kLanes) {
+      for (int64_t first = 0; first < tiles; first += kTilesOfASum) {
+        std::array<float, kLanes> sum = {};
+        for (int64_t tile = first; tile < std::min(first + kTilesOfASum, tiles); ++tile) {
+          for (int64_t lane = 0; lane < kLanes; ++lane) sum[lane] += rows[tile * shape.out + k + lane];
+        }
+        for (int64_t lane = 0; lane < kLanes; ++lane) sums[k + lane] += sum[lane];
+      }
+    }
+  });
+}
+
 }  // namespace
 
 bool is_available() {
   return passes() != nullptr;
 }
 
-void convolve(const Shape& shape, const float* x, const float* weight, const float* bias, float* y) {
-  convolve_by(shape, x, transformed_kernels(shape, weight, false), bias, y);
+void convolve(const Shape& shape, const float* x, const float* weight, const Sum& sum, float* y) {
+  convolve_by(shape, x, transformed_kernels(shape, weight, false), sum, y);
 }
 
 void input_gradient(const Shape& shape, const float* dy, const float* weight, float* dx) {
   Shape turned = shape;
   std::swap(turned.in, turned.out);
-  convolve_by(turned, dy, transformed_kernels(shape, weight, true), nullptr, dx);
+  convolve_by(turned, dy, transformed_kernels(shape, weight, true), {}, dx);
 }
 
-void weight_gradient(const Shape& shape, const float* x, const float* dy, float* dweight) {
+void weight_gradient(const Shape& shape, const float* x, const float* dy, float* dweight, float* dbias) {
   const Tiles tiles(shape);
   const int64_t bytes = std::max(passes()->chunk_bytes, kernel_bytes(shape) / kChunkOfKernels);
   const int64_t size = tiles_within(shape, bytes, 1);
   const std::vector<float> zeros(static_cast<size_t>(shape.in), 0);
   const Buffer v = uninitialised(kElements * size * shape.in);
   const Buffer d = uninitialised(kElements * size * shape.out);
+  std::vector<double> sums(static_cast<size_t>(shape.out), 0);
   const auto transformed = [&](int64_t origin) {
     const int64_t count = std::min(size, tiles.count - origin);
     at::parallel_for(origin, origin + count, kRowsAtOnce, [&](int64_t begin, int64_t end) {
@@ -194,9 +213,16 @@ void weight_gradient(const Shape& shape, const float* x, const float* dy, float*
       passes()->transform_inputs(block, x, shape.in, zeros.data(), v.get());
       passes()->transform_gradients(block, dy, d.get());
     });
+    if (dbias != nullptr) add_tiles(shape, d.get() + kSumOfATile * count * shape.out, count, sums.data());
     return TilePairs{v.get(), d.get(), count};
   };
-  if (tiles.count <= size) return gradient_by_channels(shape, transformed(0), dweight);
+  const auto write_bias = [&] {
+    for (int64_t k = 0; dbias != nullptr && k < shape.out; ++k) dbias[k] = static_cast<float>(sums[k]);
+  };
+  if (tiles.count <= size) {
+    gradient_by_channels(shape, transformed(0), dweight);
+    return write_bias();
+  }
   const Buffer u = uninitialised(kElements * shape.in * shape.out);
   for (int64_t origin = 0; origin < tiles.count; origin += size) {
     add_all_products(shape, transformed(origin), origin > 0, u.get());
@@ -206,6 +232,7 @@ void weight_gradient(const Shape& shape, const float* x, const float* dy, float*
       store_weight_gradient(shape, u.get() + c * shape.out, shape.in * shape.out, c, dweight);
     }
   });
+  write_bias();
 }
 
 }  // namespace cm::winograd

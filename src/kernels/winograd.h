@@ -25,14 +25,21 @@ constexpr int64_t kLanes = 16;
 // Whether this processor has the vector instructions that the passes are written for.
 bool is_available();
 
-// y [batch, height, width, out] = the 3×3 "same" convolution of x [batch, height, width, in] with weight
-// [out, in, 3, 3], plus bias [out] unless null.
-void convolve(const Shape& shape, const float* x, const float* weight, const float* bias, float* y);
+// What is written of the convolution: (convolution + bias + kept) · factor, or convolution + bias.
+struct Sum {
+  const float* bias = nullptr;  // [out] or null
+  const float* kept = nullptr;  // [batch, height, width, out] or null
+  float factor = 1;             // where something is kept
+};
+
+// y [batch, height, width, out] = the sum with the 3×3 "same" convolution of x [batch, height, width, in]
+// with weight [out, in, 3, 3].
+void convolve(const Shape& shape, const float* x, const float* weight, const Sum& sum, float* y);
 
 // dx [batch, height, width, in]: the gradient for x, given dy [batch, height, width, out].
 void input_gradient(const Shape& shape, const float* dy, const float* weight, float* dx);
 
-// dweight [out, in, 3, 3]: the gradient for the weight, given x and dy.
-void weight_gradient(const Shape& shape, const float* x, const float* dy, float* dweight);
+// dweight [out, in, 3, 3] and, unless null, dbias [out]: the gradients for weight and bias, given x and dy.
+void weight_gradient(const Shape& shape, const float* x, const float* dy, float* dweight, float* dbias);
 
 }  // namespace cm::winograd

@@ -60,10 +60,10 @@ template <class V>
   }
 }
 
-// y, four places, = Aᵀ m A + bias for all channels of one tile.
+// y, four places, = the sum with Aᵀ m A for all channels of one tile, whose upper left output is at `place`.
 template <class V>
 [[gnu::always_inline]] inline void output_transform(const float* m, int64_t stride, int64_t channels,
-                                                    const float* bias, float* y, int64_t row) {
+                                                    const Sum& sum, float* y, int64_t place, int64_t row) {
   for (int64_t c = 0; c < channels; c += vec::kLanes<V>) {
     V t[2][4];
     for (int64_t s = 0; s < 4; ++s) {
@@ -75,14 +75,19 @@ template <class V>
       t[1][s] = m1 - m2 - m3;
     }
     for (int64_t r = 0; r < 2; ++r) {
+      const int64_t at = place + r * row + c;
       V left = t[r][0] + t[r][1] + t[r][2];
       V right = t[r][1] - t[r][2] - t[r][3];
-      if (bias != nullptr) {
-        left += vec::load<V>(bias + c);
-        right += vec::load<V>(bias + c);
+      if (sum.bias != nullptr) {
+        left += vec::load<V>(sum.bias + c);
+        right += vec::load<V>(sum.bias + c);
       }
-      vec::store(y + r * row + c, left);
-      vec::store(y + r * row + channels + c, right);
+      if (sum.kept != nullptr) {
+        left = (left + vec::load<V>(sum.kept + at)) * sum.factor;
+        right = (right + vec::load<V>(sum.kept + at + channels)) * sum.factor;
+      }
+      vec::store(y + at, left);
+      vec::store(y + at + channels, right);
     }
   }
 }
@@ -173,13 +178,13 @@ template <class V>
 }
 
 template <class V>
-[[gnu::always_inline]] inline void transform_outputs(const Block& block, const float* m, const float* bias,
+[[gnu::always_inline]] inline void transform_outputs(const Block& block, const float* m, const Sum& sum,
                                                      float* y) {
   const Tiles tiles(block.shape);
   const int64_t channels = block.shape.out;
   for (int64_t tile = block.first; tile < block.last; ++tile) {
-    output_transform<V>(m + (tile - block.origin) * channels, block.capacity * channels, channels, bias,
-                        y + output_place(block.shape, tiles, channels, tile), block.shape.width * channels);
+    output_transform<V>(m + (tile - block.origin) * channels, block.capacity * channels, channels, sum, y,
+                        output_place(block.shape, tiles, channels, tile), block.shape.width * channels);
   }
 }
 
@@ -243,8 +248,8 @@ template <class V>
                                    float* v) {                                                               \
       transform_inputs<V>(block, x, channels, zeros, v);                                                     \
     }                                                                                                        \
-    __VA_ARGS__ static void outputs(const Block& block, const float* m, const float* bias, float* y) {       \
-      transform_outputs<V>(block, m, bias, y);                                                               \
+    __VA_ARGS__ static void outputs(const Block& block, const float* m, const Sum& sum, float* y) {          \
+      transform_outputs<V>(block, m, sum, y);                                                                \
     }                                                                                                        \
     __VA_ARGS__ static void gradients(const Block& block, const float* dy, float* d) {                       \
       transform_gradients<V>(block, dy, d);                                                                  \

@@ -56,8 +56,8 @@ struct Passes {
   // x [batch, height, width, channels] → v = Bᵀ d B; `zeros` [channels] stand for pixels outside the images.
   void (*transform_inputs)(const Block& block, const float* x, int64_t channels, const float* zeros,
                            float* v);
-  // m → y = Aᵀ m A + bias (unless null).
-  void (*transform_outputs)(const Block& block, const float* m, const float* bias, float* y);
+  // m → y, the sum with Aᵀ m A.
+  void (*transform_outputs)(const Block& block, const float* m, const Sum& sum, float* y);
   // dy → d = A dy Aᵀ, the transpose of transform_outputs.
   void (*transform_gradients)(const Block& block, const float* dy, float* d);
   void (*multiply)(const Product& product);

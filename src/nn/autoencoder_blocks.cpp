@@ -34,10 +34,10 @@ class LatentBlock {
   // One step a line: what a step has taken is freed before the next.
   Tensor operator()(const Tensor& x) const {
     Tensor h = in_norm_->forward_silu(x);
-    h = in_conv_->forward(h);
-    h = out_norm_->forward_silu(h);
-    h = out_conv_->forward(h);
-    return h.add_(skip_.is_empty() ? x : skip_->forward(x));
+    Biased inner = in_conv_->without_bias(h);
+    h = out_norm_->forward_silu(inner);
+    inner.image.reset();
+    return out_conv_->added_to(skip_.is_empty() ? x : skip_->without_bias(x), h);
   }
 
  private:

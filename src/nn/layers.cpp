@@ -8,6 +8,7 @@
 #include "cm/base/dual.h"
 #include "cm/base/random.h"
 #include "cm/kernels/convolution.h"
+#include "cm/kernels/residual_sum.h"
 #include "cm/nn/network.h"
 #include "dual_attention.h"
 
@@ -50,17 +51,18 @@ Tensor LinearImpl::forward(const Tensor& x) const {
 
 Tensor weight_for(const Tensor& weight, const Tensor& x) {
   const torch::Dtype type = x.scalar_type();
-  return weight.scalar_type() == type ? weight : in_convolution_layout(weight.to(type));
+  return weight.dim() == 4 ? weight_in(type, weight) : weight.to(type);
 }
 
 void hold_convolutions(torch::nn::Module& network, const Tensor& last, torch::Dtype type) {
   if (type == last.scalar_type()) return;
   const Tensor like = torch::empty({}, last.options().dtype(type));
   for (const auto& module : network.modules()) {
-    auto parameters = module->parameters(/*recurse=*/false);
-    const bool convolves = !parameters.empty() && parameters.front().dim() == 4;
-    if (!convolves || parameters.front().is_same(last)) continue;
-    for (auto& parameter : parameters) parameter.set_data(weight_for(parameter.detach(), like));
+    for (auto& parameter : module->parameters(/*recurse=*/false)) {
+      if (parameter.dim() == 4 && !parameter.is_same(last)) {
+        parameter.set_data(weight_for(parameter.detach(), like));
+      }
+    }
   }
 }
 
@@ -76,13 +78,29 @@ Conv2dImpl::Conv2dImpl(Initializer& initializer, const Conv2dOptions& options)
   bias = register_parameter("bias", initializer.uniform({options.out}, gain ? 0 : bound));
 }
 
-Tensor Conv2dImpl::forward(const Tensor& x) const {
+Tensor Conv2dImpl::convolved(const Tensor& x, const Tensor& added) const {
   const Tensor w = weight_for(weight, x);
-  const Tensor b = weight_for(bias, x);
-  if (w.size(2) == 3 && stride_ == 1) return convolution_3x3(x, w, b);
-  return affine_map(x, b, [&](const Tensor& h, const Tensor& added) {
-    return torch::conv2d(h, w, added, stride_, padding_);
-  });
+  if (stride_ == 1 && w.size(2) == 3) return convolution_3x3(x, w, added);
+  if (stride_ == 1 && w.size(2) == 1) return convolution_1x1(x, w, added);
+  return affine_map(
+      x, added, [&](const Tensor& h, const Tensor& b) { return torch::conv2d(h, w, b, stride_, padding_); });
+}
+
+Tensor Conv2dImpl::forward(const Tensor& x) const {
+  return convolved(x, weight_for(bias, x));
+}
+
+Biased Conv2dImpl::without_bias(const Tensor& x) const {
+  return {convolved(x, {}), bias};
+}
+
+Tensor Conv2dImpl::added_to(const Biased& kept, const Tensor& x, double factor) const {
+  TORCH_CHECK(stride_ == 1, "a convolution of stride ", stride_, " has no image of its input's side to add");
+  const Tensor added = kept.bias.defined() ? kept.bias + bias : bias;
+  if (weight.size(2) == 3) {
+    return residual_convolution_3x3(kept.image, x, weight_for(weight, x), added, factor);
+  }
+  return residual_sum(kept.image, {convolved(x, {}), added}, factor);
 }
 
 Tensor pixel_norm(const Tensor& x) {
@@ -97,46 +115,48 @@ GroupNormImpl::GroupNormImpl(int64_t channels, const GroupNormOptions& options) 
   bias = register_parameter("bias", torch::zeros({channels}));
 }
 
-Tensor GroupNormImpl::forward(const Tensor& x) const {
+Tensor GroupNormImpl::forward(const Biased& x) const {
   return normalized(x, Activation::none);
 }
 
-Tensor GroupNormImpl::forward(const Tensor& x, const Tensor& condition) const {
+Tensor GroupNormImpl::forward(const Biased& x, const Tensor& condition) const {
   return conditioned(x, condition, Activation::none);
 }
 
-Tensor GroupNormImpl::forward_silu(const Tensor& x) const {
+Tensor GroupNormImpl::forward_silu(const Biased& x) const {
   return normalized(x, Activation::silu);
 }
 
-Tensor GroupNormImpl::forward_silu(const Tensor& x, const Tensor& condition) const {
+Tensor GroupNormImpl::forward_silu(const Biased& x, const Tensor& condition) const {
   return conditioned(x, condition, Activation::silu);
 }
 
-Tensor GroupNormImpl::normalized(const Tensor& x, Activation activation) const {
+Tensor GroupNormImpl::normalized(const Biased& x, Activation activation) const {
   return group_norm(x, parameters(), /*condition=*/{}, activation);
 }
 
-Tensor GroupNormImpl::conditioned(const Tensor& x, const Tensor& condition, Activation activation) const {
-  if (condition.size(1) == x.size(1)) {
-    return normalized(x + condition.unsqueeze(2).unsqueeze(3).to(x.scalar_type()), activation);
+Tensor GroupNormImpl::conditioned(const Biased& x, const Tensor& condition, Activation activation) const {
+  if (condition.size(1) == x.image.size(1)) {
+    return normalized({x.image, x.bias.defined() ? condition + x.bias : condition}, activation);
   }
   if (!options_.double_norm) return group_norm(x, parameters(), condition, activation);
-  if (!has_tangent(x) && !has_tangent(condition)) return doubly_normalized(x, condition, activation);
+  const bool is_dual = has_tangent(x.image) || has_tangent(x.bias) || has_tangent(condition);
+  if (!is_dual) return doubly_normalized(x, condition, activation);
   const Tensor tangent = no_grad([&] {
     const auto scale_shift = condition.chunk(2, 1);
     const Tensor unit = torch::cat({pixel_norm(scale_shift[0]) - 1, pixel_norm(scale_shift[1])}, 1);
     return group_norm_tangent(x, parameters(), unit, activation);
   });
-  return dual(doubly_normalized(value_of(x), value_of(condition), activation), tangent);
+  const Biased value(value_of(x.image), value_of(x.bias));
+  return dual(doubly_normalized(value, value_of(condition), activation), tangent);
 }
 
-Tensor GroupNormImpl::doubly_normalized(const Tensor& x, const Tensor& condition,
+Tensor GroupNormImpl::doubly_normalized(const Biased& x, const Tensor& condition,
                                         Activation activation) const {
   const auto scale_shift = condition.unsqueeze(2).unsqueeze(3).chunk(2, 1);
-  const Tensor h = forward(x.to(condition.scalar_type()));
+  const Tensor h = forward({x.image.to(condition.scalar_type()), x.bias});
   return activated(torch::addcmul(pixel_norm(scale_shift[1]), h, pixel_norm(scale_shift[0])), activation)
-      .to(x.scalar_type());
+      .to(x.image.scalar_type());
 }
 
 Tensor class_rows(const Tensor& table, const Tensor& labels) {
@@ -161,14 +181,16 @@ torch::nn::Module& submodule_at(torch::nn::Module& root, const std::string& name
 Tensor attention(const Tensor& qkv, int64_t heads) {
   const int64_t batch = qkv.size(0);
   const int64_t positions = qkv.size(2) * qkv.size(3);
-  // [B, 3C, H, W] → [B, position, q|k|v, head, channel] → [B, q|k|v, head, position, channel]: LibTorch's
+  // [B, 3C, H, W] → [B, position, q|k|v, head, channel] → of each [B, head, position, channel]: LibTorch's
   // fused kernels want the channels of a head side by side, as they are in channels-last images, and of
-  // others it would hold the whole matrix of scores.
-  const Tensor parts = qkv.contiguous(at::MemoryFormat::ChannelsLast)
-                           .permute({0, 2, 3, 1})
-                           .reshape({batch, positions, 3, heads, -1})
-                           .permute({0, 2, 3, 1, 4});
-  const Tensor mixed = dual_attention(parts.select(1, 0), parts.select(1, 1), parts.select(1, 2));
+  // others it would hold the whole matrix of scores. Unbound, the three gradients come back in one pass, in
+  // the order of the image's.
+  const auto parts = qkv.contiguous(at::MemoryFormat::ChannelsLast)
+                         .permute({0, 2, 3, 1})
+                         .reshape({batch, positions, 3, heads, -1})
+                         .unbind(2);
+  const Tensor mixed =
+      dual_attention(parts[0].transpose(1, 2), parts[1].transpose(1, 2), parts[2].transpose(1, 2));
   const Tensor images = mixed.transpose(1, 2).reshape({batch, qkv.size(2), qkv.size(3), qkv.size(1) / 3});
   return images.permute({0, 3, 1, 2});
 }

@@ -1,6 +1,7 @@
 #include "cm/nn/resample.h"
 
 #include "cm/base/dual.h"
+#include "cm/kernels/box_resample.h"
 
 namespace cm {
 namespace {
@@ -17,14 +18,6 @@ Tensor binomial_up(const Tensor& x) {
                                  /*output_padding=*/0, /*groups=*/x.size(1));
 }
 
-Tensor nearest_up(const Tensor& x) {
-  return at::upsample_nearest2d(x, at::IntArrayRef{2 * x.size(2), 2 * x.size(3)});
-}
-
-Tensor mean_down(const Tensor& x) {
-  return at::avg_pool2d(x, 2);
-}
-
 }  // namespace
 
 Tensor binomial_down(const Tensor& x, int64_t padding) {
@@ -38,10 +31,9 @@ Tensor resample(const Tensor& x, Resample direction, ResampleFilter filter) {
     case Resample::none:
       return x;
     case Resample::up:
-      return linear_map(x, box ? nearest_up : binomial_up);
+      return box ? spread_2x2(x, 1) : linear_map(x, binomial_up);
     case Resample::down:
-      return linear_map(
-          x, box ? mean_down : [](const Tensor& h) { return binomial_down(h, 1); });
+      return box ? gather_2x2(x, 0.25) : linear_map(x, [](const Tensor& h) { return binomial_down(h, 1); });
   }
   TORCH_INTERNAL_ASSERT(false, "not a direction");
 }

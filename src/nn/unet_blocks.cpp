@@ -11,9 +11,9 @@ namespace {
 
 const double kQkvGain = std::sqrt(0.2);
 
-// Of two branches of equal variance; halving it keeps that.
-Tensor sum_of(const Tensor& a, const Tensor& b, bool halves_variance) {
-  return halves_variance ? (a + b) * (1 / std::numbers::sqrt2) : a + b;
+// Of the sum of two branches of equal variance; halving it keeps that.
+double factor_of(const UNetStyle& style) {
+  return style.halves_variance ? 1 / std::numbers::sqrt2 : 1;
 }
 
 }  // namespace
@@ -44,7 +44,7 @@ Tensor DownConv2dImpl::forward(const Tensor& x) const {
 
 AttentionBlock::AttentionBlock(torch::nn::Module& root, const std::string& name, const UNetStyle& style,
                                Initializer& initializer, int64_t channels, int64_t heads)
-    : heads_(heads), halves_variance_(style.halves_variance) {
+    : heads_(heads), factor_(factor_of(style)) {
   const auto conv = [&](const char* part, int64_t out, double gain) {
     return register_at(
         root, name + "." + part,
@@ -57,13 +57,13 @@ AttentionBlock::AttentionBlock(torch::nn::Module& root, const std::string& name,
 }
 
 Tensor AttentionBlock::forward(const Tensor& x) const {
-  return sum_of(x, projection_->forward(attention(qkv_->forward(norm_->forward(x)), heads_)),
-                halves_variance_);
+  const Tensor mixed = attention(qkv_->forward(norm_->forward(x)), heads_);
+  return projection_->added_to(x, mixed, factor_);
 }
 
 ResidualBlock::ResidualBlock(torch::nn::Module& root, const UNetStyle& style, Initializer& initializer,
                              const ResidualOptions& options)
-    : options_(options), filter_(style.filter), halves_variance_(style.halves_variance) {
+    : options_(options), filter_(style.filter), factor_(factor_of(style)) {
   const UNetStage& stage = options.stage;
   const auto part = [&](const char* name, auto module) {
     return register_at(root, stage.name + "." + name, std::move(module));
@@ -94,11 +94,15 @@ Tensor ResidualBlock::forward(const Tensor& x, const BlockInput& input) const {
 
 Tensor ResidualBlock::compute(const Tensor& x, const Tensor& embedding, const Tensor& keys) const {
   const auto resampled = [&](const Tensor& h) { return resample(h, options_.stage.resample, filter_); };
-  Tensor h = in_conv_->forward(resampled(in_norm_->forward_silu(x)));
-  h = out_norm_->forward_silu(h, embedding_->forward(embedding));
-  h = out_conv_->forward(dropout(h, keys, options_.dropout, options_.layer));
-  const Tensor kept = resampled(x);
-  return sum_of(skip_.is_empty() ? kept : skip_->forward(kept), h, halves_variance_);
+  // Called where it is taken, so that it is freed right after; so are the steps behind it.
+  const auto inner = [&] { return in_conv_->without_bias(resampled(in_norm_->forward_silu(x))); };
+  Tensor h = out_norm_->forward_silu(inner(), embedding_->forward(embedding));
+  h = dropout(h, keys, options_.dropout, options_.layer);
+  const auto skipped = [&]() -> Biased {
+    const Tensor kept = resampled(x);
+    return skip_.is_empty() ? kept : skip_->without_bias(kept);
+  };
+  return out_conv_->added_to(skipped(), h, factor_);
 }
 
 }  // namespace cm

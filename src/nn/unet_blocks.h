@@ -45,7 +45,7 @@ class AttentionBlock {
 
  private:
   int64_t heads_;
-  bool halves_variance_;
+  double factor_;  // of the sum
   GroupNorm norm_ = nullptr;
   Conv2d qkv_ = nullptr;
   Conv2d projection_ = nullptr;
@@ -76,7 +76,7 @@ class ResidualBlock {
 
   ResidualOptions options_;
   ResampleFilter filter_;
-  bool halves_variance_;
+  double factor_;  // of the sum
   GroupNorm in_norm_ = nullptr;
   Conv2d in_conv_ = nullptr;
   Linear embedding_ = nullptr;

@@ -1,5 +1,6 @@
 #include "cm/kernels/convolution.h"
 
+#include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
@@ -9,6 +10,7 @@
 #include "cm/base/dual.h"
 #include "cm/base/random.h"
 #include "cm/kernels/normal.h"
+#include "support/devices.h"
 #include "support/dual_level.h"
 
 namespace cm {
@@ -18,6 +20,7 @@ struct Layer {
   Tensor x;
   Tensor weight;
   Tensor bias;
+  Tensor kept = {};
 };
 
 Layer random_layer(int64_t batch, int64_t in, int64_t out, int64_t height, int64_t width) {
@@ -26,12 +29,13 @@ Layer random_layer(int64_t batch, int64_t in, int64_t out, int64_t height, int64
   };
   return {.x = draw(1, batch, {in, height, width}),
           .weight = draw(2, out, {in, 3, 3}) / std::sqrt(9.0 * static_cast<double>(in)),
-          .bias = draw(3, 1, {out})[0]};
+          .bias = draw(3, 1, {out})[0],
+          .kept = draw(5, batch, {out, height, width})};
 }
 
 Layer with_gradients(const Layer& layer, at::ScalarType type) {
   const auto leaf = [&](const Tensor& tensor) { return tensor.to(type).clone().requires_grad_(true); };
-  return {leaf(layer.x), leaf(layer.weight), leaf(layer.bias)};
+  return {leaf(layer.x), leaf(layer.weight), leaf(layer.bias), leaf(layer.kept)};
 }
 
 // The largest difference, relative to the largest number.
@@ -69,6 +73,31 @@ TEST_P(Convolution, EqualsTheDirectFormInDoubleForwardAndBackward) {
   EXPECT_LT(convolution_error(fp32.bias.grad(), fp64.bias.grad()), 5e-6);
 }
 
+constexpr double kSomeFactor = 0.7;
+
+Tensor residual(const Layer& layer) {
+  return residual_convolution_3x3(layer.kept, layer.x, layer.weight, layer.bias, kSomeFactor);
+}
+
+Tensor plain_residual(const Layer& layer) {
+  return (layer.kept + torch::conv2d(layer.x, layer.weight, layer.bias, 1, 1)) * kSomeFactor;
+}
+
+TEST_P(Convolution, AddedToSomethingKeptEqualsTheDirectFormInDouble) {
+  const Layer fp32 = with_gradients(layer(), torch::kFloat32);
+  const Layer fp64 = with_gradients(layer(), torch::kFloat64);
+  const Tensor y = residual(fp32);
+  const Tensor exact = plain_residual(fp64);
+  EXPECT_LT(convolution_error(y, exact), 2e-6);
+  const Tensor g = normal({.seed = 4}, sample_range(0, y.size(0)), y.sizes().slice(1).vec());
+  y.backward(g);
+  exact.backward(g.to(torch::kFloat64));
+  EXPECT_LT(convolution_error(fp32.x.grad(), fp64.x.grad()), 2e-6);
+  EXPECT_LT(convolution_error(fp32.weight.grad(), fp64.weight.grad()), 5e-6);
+  EXPECT_LT(convolution_error(fp32.bias.grad(), fp64.bias.grad()), 5e-6);
+  EXPECT_LT(convolution_error(fp32.kept.grad(), fp64.kept.grad()), 1e-6);
+}
+
 INSTANTIATE_TEST_SUITE_P(Sizes, Convolution,
                          testing::Values(Size{64, 32, 32, 8, 8}, Size{64, 64, 32, 4, 4},
                                          Size{3, 48, 80, 6, 10}, Size{2, 16, 16, 16, 16},
@@ -104,17 +133,118 @@ TEST(WinogradConvolution, IsTheSameForAnyBatchNumberOfThreadsAndLayout) {
 
 TEST(WinogradConvolution, CanBeDifferentiatedTwice) {
   const auto second = [](const Layer& layer, const auto& convolve) {
-    const Tensor y = convolve(layer.x, layer.weight, layer.bias);
+    const Tensor y = convolve(layer);
     const Tensor first =
         torch::autograd::grad({y.square().sum()}, {layer.x}, {}, true, /*create_graph=*/true)[0];
-    return torch::autograd::grad({first.pow(3).sum()}, {layer.weight})[0];
+    return torch::autograd::grad({first.pow(3).sum()}, {layer.weight, layer.kept}, {}, false, false,
+                                 /*allow_unused=*/true);
   };
+  const auto convolved = [](const Layer& layer) {
+    return convolution_3x3(layer.x, layer.weight, layer.bias);
+  };
+  const auto exact = [](const Layer& layer) {
+    return torch::conv2d(layer.x, layer.weight, layer.bias, 1, 1);
+  };
+  const Layer fp32 = with_gradients(random_layer(2, 16, 32, 8, 8), torch::kFloat32);
+  const Layer fp64 = with_gradients(random_layer(2, 16, 32, 8, 8), torch::kFloat64);
+  EXPECT_LT(convolution_error(second(fp32, convolved)[0], second(fp64, exact)[0]), 2e-5);
+  for (const size_t i : {0U, 1U}) {
+    EXPECT_LT(convolution_error(second(fp32, residual)[i], second(fp64, plain_residual)[i]), 2e-5) << i;
+  }
+}
+
+// What Winograd's form is not made for: the sum is then a pass of its own.
+TEST(ResidualConvolution, OfOddSidesIsTheSame) {
+  const Layer odd = random_layer(2, 32, 32, 8, 7);
+  EXPECT_LT(convolution_error(residual(odd), plain_residual(with_gradients(odd, torch::kFloat64))), 2e-6);
+}
+
+// Either may be dual, or both.
+TEST(ResidualConvolution, ATangentIsTheSumsWithoutBias) {
   const Layer layer = random_layer(2, 16, 32, 8, 8);
-  const Tensor exact = second(with_gradients(layer, torch::kFloat64),
-                              [](const Tensor& x, const Tensor& weight, const Tensor& bias) {
-                                return torch::conv2d(x, weight, bias, 1, 1);
-                              });
-  EXPECT_LT(convolution_error(second(with_gradients(layer, torch::kFloat32), convolution_3x3), exact), 2e-5);
+  const Layer exact = with_gradients(layer, torch::kFloat64);
+  const Tensor of_x = normal({.seed = 9}, sample_range(0, 2), {16, 8, 8});
+  const Tensor of_kept = normal({.seed = 8}, sample_range(0, 2), {32, 8, 8});
+  const test::DualLevel level;
+  for (const bool x : {false, true}) {
+    for (const bool kept : {false, true}) {
+      if (!x && !kept) continue;
+      Layer moving = with_gradients(layer, torch::kFloat32);
+      if (x) moving.x = dual(moving.x, of_x);
+      if (kept) moving.kept = dual(moving.kept, of_kept);
+      const Tensor y = residual(moving);
+      Tensor expected = torch::zeros_like(exact.kept);
+      if (x) expected = torch::conv2d(of_x.to(torch::kFloat64), exact.weight, {}, 1, 1);
+      if (kept) expected = expected + of_kept;
+      EXPECT_LT(convolution_error(tangent_of(y), expected * kSomeFactor), 2e-6) << x << kept;
+      EXPECT_LT(convolution_error(value_of(y), plain_residual(exact)), 2e-6);
+      EXPECT_FALSE(y._fw_grad(0).requires_grad());
+      EXPECT_TRUE(value_of(y).requires_grad());
+    }
+  }
+}
+
+// There and back, as it lies itself, also where a gradient is differentiated.
+TEST(WeightIn, IsACastWhoseGradientLiesAsTheWeightDoes) {
+  const Tensor weight = random_layer(1, 6, 4, 1, 1).weight.clone().requires_grad_(true);
+  EXPECT_TRUE(weight_in(torch::kFloat32, weight).is_same(weight));
+  const Tensor cast = weight_in(torch::kBFloat16, weight);
+  EXPECT_TRUE(torch::equal(cast, weight.to(torch::kBFloat16)));
+  const Tensor dy =
+      torch::randn(weight.sizes()).to(torch::kBFloat16).contiguous(at::MemoryFormat::ChannelsLast);
+  const Tensor gradient = torch::autograd::grad({cast}, {weight}, {dy})[0];
+  EXPECT_TRUE(torch::equal(gradient, dy.to(torch::kFloat32)));
+  EXPECT_EQ(gradient.scalar_type(), torch::kFloat32);
+  EXPECT_TRUE(gradient.is_contiguous());
+  const Tensor first =
+      torch::autograd::grad({weight_in(torch::kFloat64, weight).pow(3).sum()}, {weight}, {}, true,
+                            /*create_graph=*/true)[0];
+  const Tensor second = torch::autograd::grad({first.sum()}, {weight})[0];
+  EXPECT_LT(convolution_error(second, 6 * weight.detach().to(torch::kFloat64)), 1e-6);
+}
+
+// In the layout of images, half precision and TF32 being channels-last on a GPU.
+TEST(WeightIn, LiesAsImagesOfItsTypeDo) {
+  for (const auto& device : test::devices()) {
+    const Tensor weight = random_layer(1, 6, 4, 1, 1).weight.to(device);
+    for (const auto type : {torch::kFloat16, torch::kBFloat16}) {
+      EXPECT_EQ(weight_in(type, weight).is_contiguous(at::MemoryFormat::ChannelsLast), device.is_cuda());
+      EXPECT_EQ(in_convolution_layout(weight.to(type)).is_contiguous(at::MemoryFormat::ChannelsLast),
+                device.is_cuda());
+    }
+    if (device.is_cpu()) continue;
+    for (const bool tf32 : {true, false}) {
+      at::globalContext().setAllowTF32CuDNN(tf32);
+      EXPECT_EQ(in_convolution_layout(weight).is_contiguous(at::MemoryFormat::ChannelsLast), tf32);
+    }
+  }
+}
+
+// Channels last as a product of matrices, channels first by LibTorch's convolution.
+TEST(Convolution1x1, IsLibTorchsInBothLayoutsForwardAndBackward) {
+  const auto leaf = [](const Tensor& t, torch::Dtype type) {
+    return t.to(type).clone().requires_grad_(true);
+  };
+  const Layer layer = random_layer(3, 20, 36, 5, 7);
+  const Tensor weight = layer.weight.narrow(2, 1, 1).narrow(3, 1, 1);
+  for (const auto format : {at::MemoryFormat::Contiguous, at::MemoryFormat::ChannelsLast}) {
+    for (const bool biased : {false, true}) {
+      std::vector<Tensor> ours;
+      std::vector<Tensor> exact;
+      for (const auto type : {torch::kFloat32, torch::kFloat64}) {
+        std::vector<Tensor> leaves = {leaf(layer.x.contiguous(format), type), leaf(weight, type)};
+        if (biased) leaves.push_back(leaf(layer.bias, type));
+        const Tensor bias = biased ? leaves.back() : Tensor();
+        const Tensor y = type == torch::kFloat32 ? convolution_1x1(leaves[0], leaves[1], bias)
+                                                 : torch::conv2d(leaves[0], leaves[1], bias);
+        auto& all = type == torch::kFloat32 ? ours : exact;
+        all = torch::autograd::grad({y}, leaves, {layer.kept.to(type)});
+        all.push_back(y.detach());
+      }
+      EXPECT_TRUE(ours.back().is_contiguous(format));
+      for (size_t i = 0; i < ours.size(); ++i) EXPECT_LT(convolution_error(ours[i], exact[i]), 2e-6) << i;
+    }
+  }
 }
 
 // Of a dual, both by the kernel; a weight that has a tangent it leaves to LibTorch.

@@ -23,8 +23,12 @@ struct Shape {
   int64_t width;
 };
 
+// The bias of an image: none, one of all images, or one of each.
+enum class Added { nothing, to_all, to_each };
+
 struct Case {
   Tensor x;
+  Tensor added;
   NormParameters norm;
   Tensor condition;
   Tensor dy;
@@ -32,7 +36,9 @@ struct Case {
 
   std::vector<Tensor> inputs() const {
     std::vector<Tensor> all = {x, norm.weight, norm.bias};
-    if (condition.defined()) all.push_back(condition);
+    for (const Tensor& given : {condition, added}) {
+      if (given.defined()) all.push_back(given);
+    }
     return all;
   }
   // With every tensor a leaf of its own, in its own type or in another.
@@ -41,6 +47,7 @@ struct Case {
       return t.defined() ? t.detach().to(dtype.value_or(t.scalar_type())).clone().requires_grad_(true) : t;
     };
     return {leaf(x),
+            leaf(added),
             {norm.groups, norm.epsilon, leaf(norm.weight), leaf(norm.bias)},
             leaf(condition),
             dy.to(dtype.value_or(dy.scalar_type())),
@@ -49,16 +56,18 @@ struct Case {
   Case as(torch::Dtype dtype) const { return leaves(dtype); }
   // On a device, with images of this type.
   Case on(const torch::Device& device, torch::Dtype images = torch::kFloat32) const {
+    const auto there = [&](const Tensor& t) { return t.defined() ? t.to(device) : t; };
     return {x.to(device, images),
+            there(added),
             {norm.groups, norm.epsilon, norm.weight.to(device), norm.bias.to(device)},
-            condition.defined() ? condition.to(device) : condition,
+            there(condition),
             dy.to(device, images),
             activation};
   }
 };
 
-inline Case some_case(const Shape& shape, torch::MemoryFormat format, bool conditioned,
-                      Activation activation) {
+inline Case some_case(const Shape& shape, torch::MemoryFormat format, bool conditioned, Activation activation,
+                      Added added = Added::nothing) {
   const auto draw = [&](uint64_t seed, int64_t rows, const std::vector<int64_t>& of_each) {
     return normal({.seed = seed}, sample_range(0, rows), of_each);
   };
@@ -68,6 +77,8 @@ inline Case some_case(const Shape& shape, torch::MemoryFormat format, bool condi
   it.x = (2 * draw(1, shape.batch, image) + 0.7).contiguous(format);
   it.norm = {shape.groups, 1e-5, 1 + 0.3 * draw(2, 1, {c})[0], draw(3, 1, {c})[0]};
   if (conditioned) it.condition = 0.5 * draw(4, shape.batch, {2 * c});
+  if (added != Added::nothing) it.added = draw(6, shape.batch, {c});
+  if (added == Added::to_all) it.added = it.added[0];
   it.dy = draw(5, shape.batch, image).contiguous(format);
   it.activation = activation;
   return it;

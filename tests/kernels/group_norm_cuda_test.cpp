@@ -58,27 +58,34 @@ class Emulation {
     const Guarded y(it_.x.numel(), type, circumstances_.aligned);
     const Guarded mean(batch * it_.norm.groups, torch::kFloat32);
     const Guarded rstd(batch * it_.norm.groups, torch::kFloat32);
+    const Guarded deviation(batch * channels, torch::kFloat32);
+    float* const kept = it_.added.defined() ? deviation.floats() : nullptr;
     const Guarded forward_space(forward_workspace(plan_, batch), torch::kFloat32);
     const HostLaunch<group_norm_cuda::kThreads> launch{circumstances_.order};
     launch_forward(launch, input(), number(), plan_, it_.norm.epsilon,
-                   {y.data(), mean.floats(), rstd.floats()}, forward_space.floats());
+                   {y.data(), mean.floats(), rstd.floats(), kept}, forward_space.floats());
     const Guarded dx(it_.x.numel(), type, circumstances_.aligned);
     const Guarded dweight(channels, torch::kFloat32);
     const Guarded dbias(channels, torch::kFloat32);
     const Guarded dcondition(batch * 2 * channels, torch::kFloat32);
+    const Guarded dadded(batch * channels, torch::kFloat32);
     const Guarded backward_space(backward_workspace(plan_, batch), torch::kFloat32);
     const bool conditioned = it_.condition.defined();
-    launch_backward(
-        launch, input(), number(), plan_, {mean.floats(), rstd.floats(), dy_.data()},
-        {dx.data(), dweight.floats(), dbias.floats(), conditioned ? dcondition.floats() : nullptr},
-        backward_space.floats());
-    for (const Guarded* array :
-         {&x_, &dy_, &y, &mean, &rstd, &forward_space, &dx, &dweight, &dbias, &dcondition, &backward_space}) {
+    launch_backward(launch, input(), number(), plan_, {mean.floats(), rstd.floats(), kept, dy_.data()},
+                    {dx.data(), dweight.floats(), dbias.floats(), conditioned ? dcondition.floats() : nullptr,
+                     it_.added.defined() ? dadded.floats() : nullptr},
+                    backward_space.floats());
+    for (const Guarded* array : {&x_, &dy_, &y, &mean, &rstd, &deviation, &forward_space, &dx, &dweight,
+                                 &dbias, &dcondition, &dadded, &backward_space}) {
       EXPECT_TRUE(array->margins_are_whole());
     }
     Results results{
         .y = image_of(y), .gradients = {image_of(dx), dweight.inside(), dbias.inside()}, .plan = plan_};
     if (conditioned) results.gradients.push_back(dcondition.inside().view({batch, 2 * channels}));
+    if (it_.added.defined()) {
+      const Tensor of_images = dadded.inside().view({batch, channels});
+      results.gradients.push_back(it_.added.dim() == 1 ? of_images.sum(0) : of_images);
+    }
     return results;
   }
 
@@ -105,6 +112,8 @@ class Emulation {
             .layout = plan_.layout,
             .silu = it_.activation == Activation::silu,
             .x = x_.data(),
+            .added = it_.added.defined() ? it_.added.const_data_ptr<float>() : nullptr,
+            .added_row = it_.added.defined() && it_.added.dim() == 2 ? it_.x.size(1) : 0,
             .weight = it_.norm.weight.const_data_ptr<float>(),
             .bias = it_.norm.bias.const_data_ptr<float>(),
             .condition = it_.condition.defined() ? it_.condition.const_data_ptr<float>() : nullptr};
@@ -134,7 +143,7 @@ constexpr double kSumRounding = 1e-5;
 
 void expect_plain(const Case& it, const Results& run) {
   const Case exact = it.as(torch::kFloat64);
-  const Tensor y = plain_group_norm(exact.x, exact.norm, exact.condition, exact.activation);
+  const Tensor y = plain_group_norm({exact.x, exact.added}, exact.norm, exact.condition, exact.activation);
   const auto gradients = torch::autograd::grad({y}, exact.inputs(), {exact.dy});
   const double tolerance = rounding(it.x.scalar_type());
   EXPECT_LT(error(run.y, y), tolerance);
@@ -162,12 +171,13 @@ void for_each_host_case(const Check& check) {
     for (const auto format : test::kFormats) {
       for (const auto type : kTypes) {
         conditioned = !conditioned;
+        const auto added = static_cast<test::Added>(activations % 4 % 3);
         const auto activation = activations++ % 3 == 0 ? Activation::none : Activation::silu;
         SCOPED_TRACE(testing::Message() << type << " x [" << shape.batch << ", " << shape.channels << ", "
                                         << shape.height << ", " << shape.width << "], " << shape.groups
                                         << " groups, " << format << (conditioned ? ", conditioned" : "")
                                         << (activation == Activation::silu ? ", SiLU" : ""));
-        check(in_type(test::some_case(shape, format, conditioned, activation), type));
+        check(in_type(test::some_case(shape, format, conditioned, activation, added), type));
       }
     }
   }
@@ -192,7 +202,8 @@ TEST(GroupNormForGpus, ArraysThatAreNotAlignedAreReadNumberByNumber) {
 TEST(GroupNormForGpus, ImagesInSlicesAgreeToo) {
   for (const auto format : test::kFormats) {
     for (const auto type : kTypes) {
-      const Case it = in_type(test::some_case({1, 32, 4, 50, 48}, format, true, Activation::silu), type);
+      const Case it = in_type(
+          test::some_case({1, 32, 4, 50, 48}, format, true, Activation::silu, test::Added::to_each), type);
       const Results run = Emulation(it, {.multiprocessors = 132}).run();
       EXPECT_GT(run.plan.slices, 1);
       EXPECT_NE(run.plan.slice * run.plan.slices, run.plan.positions);
@@ -231,7 +242,7 @@ TEST(GroupNormForGpus, WhatIsNotFiniteStaysSo) {
 TEST(GroupNormForGpus, TheOrderOfTheThreadsChangesNothing) {
   for (const auto format : test::kFormats) {
     for (const Shape& shape : {Shape{1, 96, 32, 9, 8}, Shape{1, 321, 1, 3, 1}, Shape{1, 32, 4, 50, 48}}) {
-      const Case it = test::some_case(shape, format, true, Activation::silu);
+      const Case it = test::some_case(shape, format, true, Activation::silu, test::Added::to_all);
       const Results up = Emulation(it, {.multiprocessors = 132}).run();
       const Results down = Emulation(it, {.multiprocessors = 132, .order = Order::downwards}).run();
       EXPECT_TRUE(torch::equal(up.y, down.y));

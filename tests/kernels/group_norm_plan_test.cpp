@@ -73,11 +73,11 @@ TEST(GroupNormPlan, LargeImagesOfSmallBatchesFillTheGpu) {
   }
 }
 
-TEST(GroupNormPlan, WorkspacesHoldTwoNumbersAPart) {
+TEST(GroupNormPlan, WorkspacesHoldTheNumbersOfEachPart) {
   const PlannedInput input{3, 64, 256 * 256, 32, NormLayout::channels_last, 4, true};
   const auto plan = *plan_for(input, kMultiprocessors);
   ASSERT_GT(plan.slices, 1);
-  EXPECT_EQ(forward_workspace(plan, 3), 3 * 32 * plan.slices * 2);
+  EXPECT_EQ(forward_workspace(plan, 3), 3 * (32 * 2 + 64) * plan.slices);
   EXPECT_EQ(backward_workspace(plan, 3), 3 * 64 * (plan.slices + 1) * 2);
   const auto whole = *plan_for(input, 1);
   EXPECT_EQ(forward_workspace(whole, 3), 0);

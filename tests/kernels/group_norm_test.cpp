@@ -20,6 +20,7 @@
 namespace cm {
 namespace {
 
+using test::Added;
 using test::Case;
 using test::error;
 using test::kFormats;
@@ -33,17 +34,22 @@ constexpr std::array kShapes = {Shape{2, 32, 32, 8, 8},   Shape{1, 256, 32, 7, 5
                                 Shape{3, 12, 3, 7, 5},    Shape{2, 1, 1, 16, 16},   Shape{1, 20, 5, 1, 3},
                                 Shape{2, 96, 32, 33, 32}, Shape{1, 64, 32, 40, 40}, Shape{2, 40, 8, 2, 2}};
 
+constexpr std::array kAdded = {Added::nothing, Added::to_all, Added::to_each};
+
 template <class Check>
 void for_each_case(const Check& check) {
+  int number = 0;
   for (const Shape& shape : kShapes) {
     for (const auto format : kFormats) {
       for (const bool conditioned : {false, true}) {
         for (const auto activation : {Activation::none, Activation::silu}) {
+          const auto added = kAdded[static_cast<size_t>(number++) % kAdded.size()];
           SCOPED_TRACE(testing::Message() << "x [" << shape.batch << ", " << shape.channels << ", "
                                           << shape.height << ", " << shape.width << "], " << shape.groups
                                           << " groups, " << format << (conditioned ? ", conditioned" : "")
-                                          << (activation == Activation::silu ? ", SiLU" : ""));
-          check(some_case(shape, format, conditioned, activation));
+                                          << (activation == Activation::silu ? ", SiLU" : "") << ", added "
+                                          << static_cast<int>(added));
+          check(some_case(shape, format, conditioned, activation, added));
         }
       }
     }
@@ -51,11 +57,11 @@ void for_each_case(const Check& check) {
 }
 
 Tensor fused(const Case& it) {
-  return group_norm(it.x, it.norm, it.condition, it.activation);
+  return group_norm({it.x, it.added}, it.norm, it.condition, it.activation);
 }
 
 Tensor plain(const Case& it) {
-  return plain_group_norm(it.x, it.norm, it.condition, it.activation);
+  return plain_group_norm({it.x, it.added}, it.norm, it.condition, it.activation);
 }
 
 // Where the kernels are and of which images, and what rounding an image to that type costs.
@@ -151,7 +157,8 @@ TEST(GroupNormKernel, WhatIsNotFiniteStaysSo) {
 TEST(GroupNormKernel, TheNumberOfThreadsChangesNothing) {
   const int threads = at::get_num_threads();
   for (const auto format : kFormats) {
-    const Case it = some_case({3, 96, 32, 33, 32}, format, true, Activation::silu).as(torch::kFloat32);
+    const Case it =
+        some_case({3, 96, 32, 33, 32}, format, true, Activation::silu, Added::to_each).as(torch::kFloat32);
     const auto results = [&](int count) {
       at::set_num_threads(count);
       const Tensor y = fused(it);
@@ -178,6 +185,17 @@ TEST(GroupNormKernel, AnyStridesAreTaken) {
                     torch::autograd::grad({plain(it)}, {it.x}, {dy})[0]),
               2e-6)
         << device;
+  }
+}
+
+// A mean that the bias makes large costs what a large mean of the image costs.
+TEST(GroupNormKernel, ALargeBiasCostsNoMoreThanRounding) {
+  for (const auto& device : test::devices()) {
+    for (const auto format : kFormats) {
+      Case it = some_case({2, 64, 8, 33, 32}, format, false, Activation::none, Added::to_each).on(device);
+      it.added = it.added + 1000;
+      EXPECT_LT(error(fused(it), plain(it.as(torch::kFloat64))), 1e-4) << device;
+    }
   }
 }
 
@@ -225,7 +243,11 @@ TEST(GroupNormKernel, ASecondBackwardPassIsThePlainPaths) {
     for (size_t i = 0; i < ours.size(); ++i) {
       ASSERT_EQ(ours[i].defined(), theirs[i].defined());
       if (!ours[i].defined()) continue;
-      EXPECT_LT(error(ours[i], theirs[i]), 1e-3) << "input " << i;
+      // Of what is added it is a sum of those of x, which cancel where a group is one channel.
+      const bool sums = i == (it.condition.defined() ? 4 : 3);
+      const double scale =
+          sums ? std::max(1.0, test::largest(theirs[0])) / std::max(1.0, test::largest(theirs[i])) : 1.0;
+      EXPECT_LT(error(ours[i], theirs[i]), 1e-3 * scale) << "input " << i;
     }
   });
 }
@@ -234,12 +256,15 @@ TEST(GroupNormKernel, ASecondBackwardPassIsThePlainPaths) {
 struct Moving {
   bool x;
   bool condition;
+  bool added = false;
 };
 
 // The case's own tangents where it moves, in the types of its values.
 Case moving(Case it, const Moving& which) {
   if (which.x) it.x = dual(it.x.detach(), it.dy);
-  if (which.condition) it.condition = dual(it.condition.detach(), it.condition.detach().cos());
+  const auto turned = [](const Tensor& t) { return dual(t.detach(), t.detach().cos()); };
+  if (which.condition) it.condition = turned(it.condition);
+  if (which.added) it.added = turned(it.added);
   return it;
 }
 
@@ -263,6 +288,11 @@ TEST(GroupNormKernel, ItsTangentAgreesWithThePlainPathsInDouble) {
       const Case it = on_cpu.on(place.device, place.images);
       if (on_cpu.x.numel() == on_cpu.x.size(0) * on_cpu.norm.groups) return;  // groups of one number stay 0
       expect_plain_tangent(it, {.x = true, .condition = false}, place);
+      if (it.added.defined()) {
+        expect_plain_tangent(it, {.x = true, .condition = false, .added = true}, place);
+        const bool alone = it.x.size(1) > it.norm.groups;  // the mean of one channel takes it away
+        if (alone) expect_plain_tangent(it, {.x = false, .condition = false, .added = true}, place);
+      }
       if (!it.condition.defined()) return;
       expect_plain_tangent(it, {.x = true, .condition = true}, place);
       expect_plain_tangent(it, {.x = false, .condition = true}, place);
@@ -327,6 +357,10 @@ TEST(GroupNormKernel, WhatDoesNotFitIsRefused) {
               HasSubstr("group normalisation of 32 channels needs as many weights, got [31]"));
   EXPECT_THAT(refusal([](Case& it) { it.condition = it.condition.narrow(1, 0, 32); }),
               HasSubstr("needs a condition [2, 64], got [2, 32]"));
+  EXPECT_THAT(refusal([](Case& it) {
+                it.added = torch::ones({3, 32});
+              }),
+              HasSubstr("of x [2, 32, 8, 8] plus a bias [3, 32]"));
   EXPECT_THAT(refusal([](Case& it) { it.x = it.x[0][0][0]; }), HasSubstr("needs x [B, C, …], got [8]"));
 }
 

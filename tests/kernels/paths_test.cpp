@@ -9,6 +9,7 @@
 #include "cm/kernels/convolution.h"
 #include "cm/kernels/group_norm.h"
 #include "cm/kernels/multi_tensor.h"
+#include "cm/kernels/residual_sum.h"
 #include "support/dual_level.h"
 
 namespace cm {
@@ -73,6 +74,38 @@ TEST(PathsOfConvolution, OfItsGradientAreToo) {
     expect_path(Kernel::convolution_3x3_gradient, twice ? std::optional(Obstacle::twice) : std::nullopt,
                 [&] { backward(x, y, twice); });
   }
+}
+
+// A residual block's end is one pass of the convolution where that is ours, or the sum's.
+TEST(PathsOfConvolution, ThatIsAddedToSomethingAreThatOfTheSumWhereItIsLibTorchs) {
+  const auto calls = [](const Tensor& kept, const Tensor& x, const Tensor& bias) {
+    return lines_of(kernel_calls_during([&] {
+      residual_convolution_3x3(kept, x, torch::ones({kept.size(1), x.size(1), 3, 3}), bias, 1);
+    }));
+  };
+  const Tensor x = torch::ones({2, 16, 8, 8});
+  EXPECT_THAT(calls(x, x, torch::ones({16})), ElementsAre("convolution_3x3: 1 by the kernel"));
+  EXPECT_THAT(calls(torch::ones({2, 3, 8, 8}), x, torch::ones({3})),
+              ElementsAre("convolution_3x3: 0 by the kernel, 1 by LibTorch (channels no multiple of 16: 1)",
+                          "residual_sum: 1 by the kernel"));
+}
+
+TEST(Paths, OfResidualSumAreCountedWithTheirReasons) {
+  const auto expect = [](std::optional<Obstacle> obstacle, const Tensor& kept, const Biased& branch) {
+    expect_path(Kernel::residual_sum, obstacle, [&] { residual_sum(kept, branch, 0.5); });
+  };
+  const Tensor x = torch::ones({2, 4, 3, 3});
+  const Tensor bias = torch::ones({4});
+  expect(std::nullopt, x, {x, bias});
+  expect(std::nullopt, x, x);
+  expect(Obstacle::empty, x.narrow(0, 0, 0), x.narrow(0, 0, 0));
+  expect(Obstacle::type, x, x.to(torch::kFloat64));
+  expect(Obstacle::type, x.to(torch::kFloat64), x);
+  expect(Obstacle::type, x, {x, bias.to(torch::kFloat64)});
+  expect(Obstacle::strides, x, torch::ones({2, 4, 3, 6}).slice(3, 0, 6, 2));
+  expect(Obstacle::device, x.to(torch::kMeta), x.to(torch::kMeta));
+  with_tangent(bias, [&](const Tensor& dual_bias) { expect(Obstacle::tangent, x, {x, dual_bias}); });
+  in_autocast([&] { expect(Obstacle::autocast, x, x); });
 }
 
 Tensor normalize(const Tensor& x, const Tensor& weight) {

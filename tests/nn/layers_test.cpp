@@ -16,6 +16,10 @@ namespace {
 
 using test::largest_difference;
 
+Tensor random_images(uint64_t seed, int64_t channels) {
+  return normal({.seed = seed}, sample_range(0, 2), {channels, 8, 8});
+}
+
 TEST(Layers, TheInitializerDependsOnSeedAndOrderAlone) {
   const auto first_two = [](uint64_t seed) {
     Initializer initializer(seed);
@@ -80,6 +84,27 @@ TEST(Layers, ConvolutionsKeepTheirSideOrHalveIt) {
   EXPECT_EQ(same->forward(x).sizes(), torch::IntArrayRef({2, 5, 8, 8}));
   EXPECT_EQ(half->forward(x).sizes(), torch::IntArrayRef({2, 5, 4, 4}));
   EXPECT_EQ(pointwise->forward(x).sizes(), torch::IntArrayRef({2, 5, 8, 8}));
+}
+
+// What a convolution leaves to be added, and what it adds itself to what is kept.
+TEST(Layers, AConvolutionsBiasMayBeAddedByWhoeverReadsItNext) {
+  Initializer initializer(3);
+  const Tensor x = random_images(1, 16);
+  for (const int64_t kernel : {1, 3}) {
+    const Conv2d conv(initializer, Conv2dOptions{.in = 16, .out = 32, .kernel = kernel});
+    const Conv2d skip(initializer, Conv2dOptions{.in = 16, .out = 32, .kernel = 1});
+    const Biased biased = conv->without_bias(x);
+    EXPECT_TRUE(biased.bias.is_same(conv->bias));
+    EXPECT_LT(largest_difference(sum_of(biased), conv->forward(x)), 1e-6);
+    const Tensor sum = (conv->forward(x) + skip->forward(x)) * 0.5;
+    EXPECT_LT(largest_difference(conv->added_to(skip->without_bias(x), x, 0.5), sum), 1e-6) << kernel;
+    EXPECT_LT(largest_difference(conv->added_to(skip->forward(x), x, 0.5), sum), 1e-6) << kernel;
+    const GroupNorm norm(32);
+    const Tensor condition = random_images(2, 32).select(3, 0).select(2, 0);
+    EXPECT_LT(largest_difference(norm->forward_silu(biased, condition),
+                                 norm->forward_silu(conv->forward(x), condition)),
+              1e-5);
+  }
 }
 
 TEST(Layers, GroupNormStandardisesEachOf32Groups) {
@@ -172,6 +197,7 @@ TEST(Layers, AttentionTakesAFusedKernelInEveryLayout) {
       const Tensor qkv = torch::rand({2, 96, 4, 4}, device).contiguous(format).requires_grad_(true);
       for (const std::string& path : test::operators_of([&] { attention(qkv, 2).sum().backward(); })) {
         EXPECT_FALSE(path.ends_with("_scaled_dot_product_attention_math")) << device << ' ' << format;
+        EXPECT_FALSE(path.ends_with("select_backward")) << "three passes where one does";
       }
     }
   }

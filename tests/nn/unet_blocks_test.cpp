@@ -7,6 +7,7 @@
 
 #include "cm/nn/networks.h"
 #include "support/closeness.h"
+#include "support/operators.h"
 #include "support/random_batch.h"
 
 namespace cm {
@@ -120,6 +121,30 @@ TEST(UnetBlocks, AttentionIsAddedToItsInput) {
   const Tensor qkv =
       torch::conv2d(torch::group_norm(x, 32), parameters["a.qkv.weight"], parameters["a.qkv.bias"]);
   EXPECT_LT(largest_difference(layer.forward(x), x + attention(qkv, kHeads)), 1e-5);
+}
+
+// How many convolutions add a bias while a block goes forward and back. In double, where no kernel of ours
+// takes any of it, so that LibTorch's convolve, as on a GPU.
+int64_t convolutions_with_bias(const UNetStyle& style, bool scale_shift) {
+  Lone lone(style, block_stage(32, 64, Resample::none, /*heads=*/2), scale_shift);
+  lone.root.to(torch::kFloat64);
+  const Tensor x = random_batch(1, {32, 4, 4}).to(torch::kFloat64).requires_grad_(true);
+  const BlockInput input{random_batch(2, {16}).to(torch::kFloat64)};
+  int64_t found = 0;
+  test::watch_operators(
+      [&](const at::RecordFunction& function) {
+        if (std::string_view(function.name()) != "aten::convolution") return;
+        found += function.inputs()[2].isTensor() && function.inputs()[2].toTensor().defined() ? 1 : 0;
+      },
+      [&] { lone.block.forward(x, input).sum().backward(); });
+  return found;
+}
+
+// But for queries, keys and values, to which a product of matrices adds it as it is written.
+TEST(UnetBlocks, NoConvolutionAddsItsBiasInAPassOfItsOwn) {
+  for (const UNetStyle& style : {style_of<AdmOptions>(), style_of<DdpmppOptions>()}) {
+    for (const bool scale_shift : {true, false}) EXPECT_EQ(convolutions_with_bias(style, scale_shift), 1);
+  }
 }
 
 // Uniform within gain √(6 / ((in + out) kernel²)), and close to that bound; biases 0.

@@ -27,7 +27,24 @@ inline std::unique_ptr<at::ObserverContext> note_operator(const at::RecordFuncti
   return nullptr;
 }
 
+inline const std::function<void(const at::RecordFunction&)>* operator_watcher = nullptr;
+
+inline std::unique_ptr<at::ObserverContext> tell_watcher(const at::RecordFunction& function) {
+  (*operator_watcher)(function);
+  return nullptr;
+}
+
 }  // namespace detail
+
+// Tells `watcher` each operator of `body`, with its inputs, as it begins.
+inline void watch_operators(const std::function<void(const at::RecordFunction&)>& watcher,
+                            const std::function<void()>& body) {
+  detail::operator_watcher = &watcher;
+  const auto handle =
+      at::addThreadLocalCallback(at::RecordFunctionCallback(detail::tell_watcher).needsInputs(true));
+  body();
+  at::removeCallback(handle);
+}
 
 // The operators of `body` on this thread and on those of the backward pass, in the order in which they began,
 // each as a path from the outermost: "cm::adam_update/aten::item/aten::_local_scalar_dense".

@@ -50,8 +50,6 @@ std::vector<PathCase> path_cases() {
   };
 }
 
-// Of fewer images LibTorch computes 1×1 convolutions by other code on the CPU, whose gradients have their
-// weights' strides in all dimensions.
 constexpr int64_t kStepImages = 16;
 constexpr int64_t kPasses = 4;
 
@@ -155,6 +153,44 @@ PathCounts by_kernel_in(const KernelCalls& calls, Kernel kernel) {
   return {.by_kernel = found == calls.end() ? 0 : found->second.by_kernel, .by_operators = {}};
 }
 
+// Kernels that meet a network's images wherever it has use for them: expected as often as they were called,
+// and never left.
+void expect_by_kernel(const KernelCalls& calls, std::initializer_list<Kernel> kernels,
+                      KernelCalls& expected) {
+  for (const Kernel kernel : kernels) {
+    if (calls.contains(kernel)) expected[kernel] = by_kernel_in(calls, kernel);
+  }
+}
+
+int64_t attentions_of(const Model& model) {
+  return std::ranges::count_if(model.named_weights(),
+                               [](const auto& named) { return named.first.ends_with("qkv.weight"); });
+}
+
+// Of a pass through a U-Net whose sums are kernels': those at the end of an attention and, where Winograd's
+// form does not add them, of every block.
+void expect_residual_sums(const KernelCalls& calls, const PathCase& path_case, const Model& model,
+                          int64_t passes) {
+  const int64_t sums = by_kernel_in(calls, Kernel::residual_sum).by_kernel;
+  if (std::holds_alternative<Edm2Options>(path_case.network)) {
+    EXPECT_EQ(sums, 0);
+    return;
+  }
+  const int64_t of_attentions = passes * attentions_of(model);
+  EXPECT_GT(of_attentions, 0);
+  if (calls.at(Kernel::convolution_3x3).by_kernel > 0) {
+    EXPECT_EQ(sums, of_attentions);
+  } else {
+    EXPECT_GT(sums, of_attentions);
+  }
+}
+
+// The box filter's both ways, but where the filter is another.
+void expect_box_filter(const KernelCalls& calls, const PathCase& path_case) {
+  const bool box = !std::holds_alternative<NcsnppOptions>(path_case.network);
+  for (const Kernel kernel : {Kernel::spread_2x2, Kernel::gather_2x2}) EXPECT_EQ(calls.contains(kernel), box);
+}
+
 // The calls of a step, given how often the kernels that are not called once were.
 KernelCalls expected_calls(const PathCase& path_case, const PathCounts& convolved, int64_t normed,
                            const PathCounts& dropped, const ScaledRows& rows) {
@@ -189,8 +225,11 @@ void expect_fast_step(const PathCase& path_case, const torch::Device& device) {
   const PathCounts& convolved = calls.at(Kernel::convolution_3x3);
   const int64_t normed = by_kernel_in(calls, Kernel::group_norm).by_kernel;
   const PathCounts dropped = by_kernel_in(calls, Kernel::dropout);
-  EXPECT_THAT(lines_of(calls), ElementsAreArray(lines_of(expected_calls(path_case, convolved, normed, dropped,
-                                                                        scaled_rows_of(run.student)))));
+  KernelCalls expected = expected_calls(path_case, convolved, normed, dropped, scaled_rows_of(run.student));
+  expect_by_kernel(calls, {Kernel::residual_sum, Kernel::spread_2x2, Kernel::gather_2x2}, expected);
+  EXPECT_THAT(lines_of(calls), ElementsAreArray(lines_of(expected)));
+  expect_residual_sums(calls, path_case, run.student, kPasses);
+  expect_box_filter(calls, path_case);
   // Student, target and gradient.
   EXPECT_TRUE(dropped.by_kernel > 0 && dropped.by_kernel % 3 == 0) << dropped.by_kernel;
   EXPECT_EQ(normed == 0, std::holds_alternative<Edm2Options>(path_case.network));
@@ -230,16 +269,18 @@ void expect_fast_tangents(const PathCase& path_case) {
                           {Kernel::norm_of, {1, {}}},
                           {Kernel::adam_update, {1, {}}},
                           {Kernel::update_averages, {1, {}}}};
-  for (const Kernel kernel : {Kernel::unit_rows, Kernel::unit_rows_gradient}) {
-    if (const auto rows = calls.find(kernel); rows != calls.end())
-      expected[kernel] = {rows->second.by_kernel, {}};
-  }
+  expect_by_kernel(calls,
+                   {Kernel::unit_rows, Kernel::unit_rows_gradient, Kernel::residual_sum, Kernel::spread_2x2,
+                    Kernel::gather_2x2},
+                   expected);
   if (const auto norms = calls.find(Kernel::group_norm); norms != calls.end()) {
     for (const Kernel kernel :
          {Kernel::group_norm, Kernel::group_norm_gradient, Kernel::group_norm_tangent}) {
       expected[kernel] = {norms->second.by_kernel, {}};
     }
   }
+  expect_residual_sums(calls, path_case, student, /*passes=*/2);
+  expect_box_filter(calls, path_case);
   if (!obstacle_to_any_winograd(torch::kCPU)) {
     const auto narrow = static_cast<int64_t>(path_case.narrow.size());
     expected[Kernel::convolution_3x3].by_operators = {{Obstacle::channels, 2 * narrow}};

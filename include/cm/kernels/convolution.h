@@ -1,7 +1,8 @@
-// 3×3 convolution.
+// Convolutions.
 //
-// On the CPU, in fp32, by Winograd's minimal filtering F(2×2, 3×3) (Lavin & Gray 2015, arXiv 1509.09308): 16
-// multiplications where the direct form has 36, forward and backward. Everything else goes to LibTorch.
+// Those of 3×3 on the CPU, in fp32, by Winograd's minimal filtering F(2×2, 3×3) (Lavin & Gray 2015, arXiv
+// 1509.09308): 16 multiplications where the direct form has 36, forward and backward. Everything else goes to
+// LibTorch.
 #pragma once
 
 #include "cm/base/tensor.h"
@@ -15,12 +16,28 @@ namespace cm {
 // for any batch and number of threads, and the direct form's to rounding.
 Tensor convolution_3x3(const Tensor& x, const Tensor& weight, const Tensor& bias);
 
-// x [B, C, H, W], or a weight, in the layout that the convolutions of a network on it prefer: channels-last
-// where Winograd's form serves most of them and in half precision on a GPU, otherwise as it is.
+// (kept + convolution_3x3(x, weight, bias)) · factor, the end of a residual block, kept [B, out, H, W] and
+// the bias in fp32 whatever the images are: in the pass that writes Winograd's form, otherwise by
+// residual_sum.
+Tensor residual_convolution_3x3(const Tensor& kept, const Tensor& x, const Tensor& weight, const Tensor& bias,
+                                double factor);
+
+// x [B, in, H, W], weight [out, in, 1, 1], bias [out] or undefined → [B, out, H, W]: of a channels-last image
+// one product of matrices, to which LibTorch's libraries add the bias as they write it.
+Tensor convolution_1x1(const Tensor& x, const Tensor& weight, const Tensor& bias);
+
+// x [B, C, H, W] in the layout that the convolutions of a network on it prefer: channels-last where
+// Winograd's form serves most of them and on a GPU in half precision and where fp32 may round to TF32,
+// otherwise as it is.
 Tensor in_convolution_layout(const Tensor& x);
 
+// A convolution's weight [out, in, k, k] as images of `type` meet it, in that type and their layout. One pass
+// casts it and one brings its gradient back to the weight's own type and layout. Itself in its own type.
+Tensor weight_in(torch::Dtype type, const Tensor& weight);
+
 // Why Winograd's form does not serve, if so. It serves fp32 on a CPU with AVX2, channels in sixteens, even H
-// and W, neither autocast nor a weight or bias with a tangent.
-std::optional<Obstacle> obstacle_to_winograd(const Tensor& x, const Tensor& weight, const Tensor& bias);
+// and W, neither autocast nor a weight, a bias or something kept with a tangent.
+std::optional<Obstacle> obstacle_to_winograd(const Tensor& x, const Tensor& weight, const Tensor& bias,
+                                             const Tensor& kept = {});
 
 }  // namespace cm

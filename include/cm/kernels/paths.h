@@ -23,7 +23,10 @@ enum class Kernel {
   group_norm_tangent,
   unit_rows,  // and scale_rows
   unit_rows_gradient,
-  dropout,  // and its gradient
+  residual_sum,
+  spread_2x2,  // and the gradient of gather_2x2
+  gather_2x2,  // and that of spread_2x2
+  dropout,     // and its gradient
   normal,
   norm_of,
   adam_update,

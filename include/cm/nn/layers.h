@@ -43,12 +43,12 @@ class LinearImpl : public torch::nn::Module {
 };
 TORCH_MODULE(Linear);
 
-// `weight`, a layer's own in fp32, in the type of the activations x that it meets, laid out as convolutions
-// of that type read it; itself where the types are the same. Differentiable.
+// `weight`, a layer's own in fp32, in the type of the activations x that it meets, that of a convolution laid
+// out as those of the type read it; itself where the types are the same. Differentiable.
 Tensor weight_for(const Tensor& weight, const Tensor& x);
 
-// Converts the weights and biases of all convolutions of a network to `type` for good, its last one's aside,
-// whose weight is given.
+// Converts the weights of all convolutions of a network to `type` for good, its last one's aside, which is
+// given. Their biases stay in fp32, for whoever adds them.
 void hold_convolutions(torch::nn::Module& network, const Tensor& last, torch::Dtype type);
 
 struct Conv2dOptions {
@@ -61,15 +61,21 @@ struct Conv2dOptions {
   std::optional<double> xavier_gain = std::nullopt;
 };
 
-// x [B, in, H, W] → [B, out, H/stride, W/stride], "same" padding.
+// x [B, in, H, W] → [B, out, H/stride, W/stride], "same" padding. The weight is cast to the type of x.
 class Conv2dImpl : public torch::nn::Module {
  public:
   Conv2dImpl(Initializer& initializer, const Conv2dOptions& options);
   Tensor forward(const Tensor& x) const;
+  // The same, with its bias yet to be added.
+  Biased without_bias(const Tensor& x) const;
+  // (kept + forward(x)) · factor in as few passes as there are; stride 1.
+  Tensor added_to(const Biased& kept, const Tensor& x, double factor = 1) const;
   Tensor weight;
   Tensor bias;
 
  private:
+  Tensor convolved(const Tensor& x, const Tensor& added) const;
+
   int64_t stride_;
   int64_t padding_;
 };
@@ -91,21 +97,21 @@ class GroupNormImpl : public torch::nn::Module {
  public:
   explicit GroupNormImpl(int64_t channels, const GroupNormOptions& options = {});
   // x [B, C, …].
-  Tensor forward(const Tensor& x) const;
+  Tensor forward(const Biased& x) const;
   // x [B, C, H, W], conditioned: a condition [B, 2C] scales by 1 + its first half and shifts by its second
   // after normalisation (FiLM; or by double_norm's rule), one [B, C] is added before it.
-  Tensor forward(const Tensor& x, const Tensor& condition) const;
+  Tensor forward(const Biased& x, const Tensor& condition) const;
   // SiLU of the same, in one pass where there is a kernel (cm/kernels/group_norm.h).
-  Tensor forward_silu(const Tensor& x) const;
-  Tensor forward_silu(const Tensor& x, const Tensor& condition) const;
+  Tensor forward_silu(const Biased& x) const;
+  Tensor forward_silu(const Biased& x, const Tensor& condition) const;
   Tensor weight;
   Tensor bias;
 
  private:
   NormParameters parameters() const { return {options_.groups, options_.epsilon, weight, bias}; }
-  Tensor normalized(const Tensor& x, Activation activation) const;
-  Tensor doubly_normalized(const Tensor& x, const Tensor& condition, Activation activation) const;
-  Tensor conditioned(const Tensor& x, const Tensor& condition, Activation activation) const;
+  Tensor normalized(const Biased& x, Activation activation) const;
+  Tensor doubly_normalized(const Biased& x, const Tensor& condition, Activation activation) const;
+  Tensor conditioned(const Biased& x, const Tensor& condition, Activation activation) const;
 
   GroupNormOptions options_;
 };
