@@ -1,17 +1,22 @@
-// Each kernel of cm/kernels, and noise, beside the same by LibTorch's operators: medians of wall time, and
-// the time of the processors, which is what counts on a shared machine. docs/performance.md shows its table.
-// On a GPU, only what has kernels there, each call with the wait for the device.
+// Each kernel of cm/kernels beside the same by LibTorch's operators: medians of wall time, on a GPU of the
+// time between two events there, and of the time of the processors, which is what counts on a shared machine.
+// Of kernels that are bound by memory also the bytes that must move over that time, and their share of what
+// copying reaches. docs/performance.md shows its table. On a GPU, only what has kernels there, in fp32 and
+// bf16.
 //
 //   build/bin/cm-time-kernels [--device cpu] [--threads 1] [--repeats 50]
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <cmath>
 #include <functional>
 #include <iomanip>
 #include <iostream>
 
 #include <ATen/Parallel.h>
+#include <c10/core/Event.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
 #include <torch/csrc/autograd/autograd.h>
 
 #include "cm/base/limits.h"
@@ -21,12 +26,14 @@
 #include "cm/bench/training_bench.h"
 #include "cm/cli/command_line.h"
 #include "cm/cli/number_option.h"
+#include "cm/kernels/box_resample.h"
 #include "cm/kernels/convolution.h"
 #include "cm/kernels/dropout.h"
 #include "cm/kernels/group_norm.h"
 #include "cm/kernels/multi_tensor.h"
 #include "cm/kernels/normal.h"
 #include "cm/kernels/paths.h"
+#include "cm/kernels/residual_sum.h"
 #include "cm/kernels/unit_rows.h"
 
 namespace {
@@ -41,24 +48,59 @@ struct TimeKernelsArguments {
 };
 
 struct Times {
-  double wall_ms;
+  double ms;
   double processors_ms;
 };
 
-// Where all of them are timed, and how often.
+// Where all of them are timed, of which numbers, and how often.
 struct Place {
   torch::Device device;
   int64_t repeats;
+  torch::Dtype images = torch::kFloat32;
+
+  Tensor randn(const std::vector<int64_t>& shape) const {
+    return torch::randn(shape, torch::TensorOptions(device).dtype(images));
+  }
 };
+
+// One call of `body` on a GPU, from its beginning to its end there.
+Times time_between_events(const std::function<void()>& body, const torch::Device& device) {
+  const c10::impl::VirtualGuardImpl guard(device.type());
+  c10::Event begin(device.type(), c10::EventFlag::BACKEND_DEFAULT);
+  c10::Event end(device.type(), c10::EventFlag::BACKEND_DEFAULT);
+  cm::synchronize(device);
+  const double processors = cm::process_cpu_seconds();
+  begin.record(guard.getStream(device));
+  body();
+  end.record(guard.getStream(device));
+  const double processors_ms = 1000 * (cm::process_cpu_seconds() - processors);
+  cm::synchronize(device);
+  return {begin.elapsedTime(end), processors_ms};
+}
 
 // One call of `body`.
 Times time_once(const std::function<void()>& body, const torch::Device& device) {
+  if (!device.is_cpu()) return time_between_events(body, device);
   const auto start = Clock::now();
   const double processors = cm::process_cpu_seconds();
   body();
-  cm::synchronize(device);
   return {std::chrono::duration<double, std::milli>(Clock::now() - start).count(),
           1000 * (cm::process_cpu_seconds() - processors)};
+}
+
+constexpr int64_t kWarmUps = 3;
+
+// Bytes a second that a copy reads and writes.
+double copying_rate(const Place& place) {
+  const int64_t numbers = place.device.is_cpu() ? int64_t{1} << 24 : int64_t{1} << 28;
+  const Tensor from = place.randn({numbers});
+  const Tensor to = torch::empty_like(from);
+  std::vector<double> ms;
+  for (int64_t i = -kWarmUps; i < 10; ++i) {
+    const Times times = time_once([&] { to.copy_(from); }, place.device);
+    if (i >= 0) ms.push_back(times.ms);
+  }
+  return 2 * static_cast<double>(from.nbytes()) / (cm::median(ms) / 1000);
 }
 
 // Medians of both, taken in turns, so that whatever else the machine does meets both alike.
@@ -69,28 +111,36 @@ class Comparison {
       if (!counts.by_operators.empty()) left_ = " (left the kernel)";
     }
     const std::array bodies = {std::move(plain), std::move(fused)};
-    std::array<std::vector<double>, 2> wall;
+    std::array<std::vector<double>, 2> all;
     std::array<std::vector<double>, 2> processors;
-    for (int64_t i = -3; i < place.repeats; ++i) {
+    for (int64_t i = -kWarmUps; i < place.repeats; ++i) {
       for (size_t k = 0; k < bodies.size(); ++k) {
         const Times times = time_once(bodies[k], place.device);
         if (i < 0) continue;  // warm-up
-        wall[k].push_back(times.wall_ms);
+        all[k].push_back(times.ms);
         processors[k].push_back(times.processors_ms);
       }
     }
-    for (size_t k = 0; k < bodies.size(); ++k) medians_[k] = {cm::median(wall[k]), cm::median(processors[k])};
+    for (size_t k = 0; k < bodies.size(); ++k) medians_[k] = {cm::median(all[k]), cm::median(processors[k])};
+    is_on_cpu_ = place.device.is_cpu();
   }
 
-  void print(const std::string& name) const {
+  // `bytes`: what the kernel must read and write, if that is what bounds it.
+  void print(const std::string& name, double bytes = 0, double copying = 0) const {
     const auto& [plain, fused] = medians_;
-    std::cout << "| " << name << left_ << " | " << plain.wall_ms << " | " << fused.wall_ms << " | "
-              << plain.processors_ms << " | " << fused.processors_ms << " | "
-              << plain.processors_ms / fused.processors_ms << " |\n"
-              << std::flush;
+    const double ratio = is_on_cpu_ ? plain.processors_ms / fused.processors_ms : plain.ms / fused.ms;
+    std::cout << "| " << name << left_ << " | " << plain.ms << " | " << fused.ms << " | "
+              << plain.processors_ms << " | " << fused.processors_ms << " | " << ratio << " | ";
+    if (bytes > 0) {
+      const double rate = bytes / (fused.ms / 1000);
+      std::cout << rate / 1e9 << " | " << std::lround(100 * rate / copying) << " % |\n" << std::flush;
+    } else {
+      std::cout << "| |\n" << std::flush;
+    }
   }
 
  private:
+  bool is_on_cpu_ = true;
   std::string left_;
   std::array<Times, 2> medians_;
 };
@@ -109,28 +159,56 @@ struct NormCase {
   }
 };
 
-// Normalisation, scale and shift, SiLU, as in every block.
-void compare_norm(const NormCase& norm_case, const Place& place) {
+std::string type_name(const Place& place) {
+  return place.images == torch::kBFloat16 ? ", bf16" : "";
+}
+
+// Normalisation of an image and its bias, scale and shift, SiLU, as in every block.
+void compare_norm(const NormCase& norm_case, const Place& place, double copying) {
   const int64_t channels = norm_case.shape[1];
   const auto leaf = [&](const Tensor& t) {
     return t.to(place.device).detach().requires_grad_(norm_case.backward);
   };
-  const Tensor x = leaf(torch::randn(norm_case.shape).contiguous(norm_case.format));
+  const Tensor x = leaf(place.randn(norm_case.shape).contiguous(norm_case.format));
+  const Tensor bias = leaf(torch::randn({channels}));
   const Tensor condition = leaf(torch::randn({x.size(0), 2 * channels}));
   const Tensor dy = torch::randn_like(x.detach());
   const cm::NormParameters norm = {std::min<int64_t>(32, channels), 1e-5, leaf(torch::ones({channels})),
                                    leaf(torch::zeros({channels}))};
   const auto run = [&](const auto& compute) {
-    const Tensor y = compute(x, norm, condition, cm::Activation::silu);
-    if (norm_case.backward) torch::autograd::grad({y}, {x, norm.weight, norm.bias, condition}, {dy});
+    const Tensor y = compute({x, bias}, norm, condition, cm::Activation::silu);
+    if (norm_case.backward) torch::autograd::grad({y}, {x, norm.weight, norm.bias, condition, bias}, {dy});
   };
-  Comparison([&] { run(cm::plain_group_norm); }, [&] { run(cm::group_norm); }, place).print(norm_case.name());
+  // Forward x and y; back x, dy and dx.
+  const double arrays = norm_case.backward ? 5 : 2;
+  Comparison([&] { run(cm::plain_group_norm); }, [&] { run(cm::group_norm); }, place)
+      .print(norm_case.name() + type_name(place), arrays * static_cast<double>(x.nbytes()), copying);
+}
+
+// The end of a residual block, and halving and doubling the side.
+void compare_sums(const std::vector<int64_t>& shape, const Place& place, double copying) {
+  const auto drawn = [&] { return place.randn(shape).contiguous(torch::MemoryFormat::ChannelsLast); };
+  const Tensor kept = drawn();
+  const cm::Biased branch(drawn(), torch::randn({shape[1]}, place.device));
+  const auto bytes = static_cast<double>(kept.nbytes());
+  const auto name = [&](const char* what) {
+    std::ostringstream text;
+    text << what << ", " << torch::IntArrayRef(shape) << type_name(place);
+    return text.str();
+  };
+  Comparison([&] { cm::plain_residual_sum(kept, branch, 1); }, [&] { cm::residual_sum(kept, branch, 1); },
+             place)
+      .print(name("residual sum"), 3 * bytes, copying);
+  Comparison([&] { cm::plain_spread_2x2(kept, 1); }, [&] { cm::spread_2x2(kept, 1); }, place)
+      .print(name("side doubled"), 5 * bytes, copying);
+  Comparison([&] { cm::plain_gather_2x2(kept, 0.25); }, [&] { cm::gather_2x2(kept, 0.25); }, place)
+      .print(name("side halved"), 1.25 * bytes, copying);
 }
 
 // Rows of one length: the weights of a convolution, or the pixels of 16 images.
-void compare_rows(const std::vector<int64_t>& shape, const Place& place) {
+void compare_rows(const std::vector<int64_t>& shape, const Place& place, double copying) {
   for (const bool backward : {false, true}) {
-    const Tensor x = torch::randn(shape).to(place.device).requires_grad_(backward);
+    const Tensor x = place.randn(shape).requires_grad_(backward);
     const Tensor dy = torch::randn_like(x.detach());
     const auto run = [&](const auto& scaled) {
       const Tensor y = scaled(x, cm::RowScale{.length = 1, .epsilon = 1e-4}, Tensor());
@@ -138,7 +216,8 @@ void compare_rows(const std::vector<int64_t>& shape, const Place& place) {
     };
     Comparison([&] { run(cm::plain_unit_rows); }, [&] { run(cm::unit_rows); }, place)
         .print(cm::concat("rows of one length, ", shape.front(), " of ", x.numel() / shape.front(),
-                          backward ? ", forward and backward" : ", forward"));
+                          backward ? ", forward and backward" : ", forward", type_name(place)),
+               (backward ? 5 : 2) * static_cast<double>(x.nbytes()), copying);
   }
 }
 
@@ -178,22 +257,25 @@ void compare_convolution(const ConvolutionCase& sizes, const Place& place) {
 void compare_draws(const Place& place) {
   const std::vector<int64_t> samples = cm::sample_range(0, 128);
   const auto options = torch::TensorOptions(place.device);
-  Comparison(
-      [&] {
-        torch::randn({128, 3, 64, 64}, options);
-      },
-      [&] {
-        cm::normal({}, samples, {3, 64, 64}, place.device);
-      },
-      place)
-      .print("noise, 128 x 3 x 64 x 64");
-  const Tensor x = torch::randn({16, 128, 32, 32}, options).requires_grad_(true);
+  // Noise is fp32 whatever the images are.
+  if (place.images == torch::kFloat32) {
+    Comparison(
+        [&] {
+          torch::randn({128, 3, 64, 64}, options);
+        },
+        [&] {
+          cm::normal({}, samples, {3, 64, 64}, place.device);
+        },
+        place)
+        .print("noise, 128 x 3 x 64 x 64");
+  }
+  const Tensor x = place.randn({16, 128, 32, 32}).requires_grad_(true);
   const Tensor dy = torch::randn_like(x.detach());
   const Tensor keys = torch::arange(16, options.dtype(torch::kInt64));
   const auto run = [&](const Tensor& y) { torch::autograd::grad({y}, {x}, {dy}); };
   Comparison([&] { run(torch::dropout(x, 0.1, /*train=*/true)); },
              [&] { run(cm::dropout(x, keys, 0.1, /*layer=*/0)); }, place)
-      .print("dropout, 16 x 128 x 32 x 32, forward and backward");
+      .print("dropout, 16 x 128 x 32 x 32, forward and backward" + type_name(place));
 }
 
 // Of the network that bench/cases/cifar32.json describes, as a training step leaves it: gradients have the
@@ -257,22 +339,39 @@ void compare_multi_tensor(const Place& place) {
       .print("target and 3 evaluation averages" + size);
 }
 
+// What a network of this place does with its images; a GPU's are those of ImageNet 64 × 64.
+void compare_images(const Place& place) {
+  const double copying = copying_rate(place);
+  const bool on_cpu = place.device.is_cpu();
+  const std::vector<std::vector<int64_t>> shapes =
+      on_cpu ? std::vector<std::vector<int64_t>>{{16, 64, 32, 32},
+                                                 {16, 128, 16, 16},
+                                                 {64, 32, 8, 8},
+                                                 {64, 64, 8, 8}}
+             : std::vector<std::vector<int64_t>>{
+                   {64, 192, 64, 64}, {64, 384, 32, 32}, {64, 576, 16, 16}, {64, 768, 8, 8}};
+  for (const auto& shape : shapes) {
+    for (const auto format : {torch::MemoryFormat::Contiguous, torch::MemoryFormat::ChannelsLast}) {
+      for (const bool backward : {false, true}) compare_norm({shape, format, backward}, place, copying);
+    }
+  }
+  for (const auto& shape : shapes) compare_sums(shape, place, copying);
+  for (const std::vector<int64_t>& shape :
+       {std::vector<int64_t>{256, 256, 3, 3}, {768, 768, 3, 3}, {16 * 32 * 32, 64}}) {
+    compare_rows(shape, place, copying);
+  }
+  compare_draws(place);
+}
+
 int time_kernels(const TimeKernelsArguments& arguments) {
   at::set_num_threads(static_cast<int>(arguments.threads));
   const Place place{cm::parse_device(arguments.device), arguments.repeats};
   std::cout << std::fixed << std::setprecision(3)
-            << "| kernel | plain ms | fused ms | plain processor ms | fused processor ms | ratio |\n"
-            << "|---|---|---|---|---|---|\n";
-  for (const std::vector<int64_t>& shape :
-       {std::vector<int64_t>{16, 64, 32, 32}, {16, 128, 16, 16}, {64, 32, 8, 8}, {64, 64, 8, 8}}) {
-    for (const auto format : {torch::MemoryFormat::Contiguous, torch::MemoryFormat::ChannelsLast}) {
-      for (const bool backward : {false, true}) compare_norm({shape, format, backward}, place);
-    }
-  }
-  for (const std::vector<int64_t>& shape :
-       {std::vector<int64_t>{256, 256, 3, 3}, {768, 768, 3, 3}, {16 * 32 * 32, 64}}) {
-    compare_rows(shape, place);
-  }
+            << "| kernel | plain ms | fused ms | plain processor ms | fused processor ms | ratio | GB/s | of "
+               "copying |\n"
+            << "|---|---|---|---|---|---|---|---|\n";
+  compare_images(place);
+  if (!place.device.is_cpu()) compare_images({place.device, place.repeats, torch::kBFloat16});
   compare_multi_tensor(place);
   if (!place.device.is_cpu()) return 0;
   for (const ConvolutionCase& sizes : {ConvolutionCase{64, 32, 32, 8},
@@ -286,7 +385,6 @@ int time_kernels(const TimeKernelsArguments& arguments) {
                                        {2, 768, 768, 8}}) {
     compare_convolution(sizes, place);
   }
-  compare_draws(place);
   return 0;
 }
 
