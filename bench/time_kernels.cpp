@@ -52,11 +52,12 @@ struct Times {
   double processors_ms;
 };
 
-// Where all of them are timed, of which numbers, and how often.
+// Where all of them are timed, of which numbers, and how often; what a copy reaches there, in bytes a second.
 struct Place {
   torch::Device device;
   int64_t repeats;
   torch::Dtype images = torch::kFloat32;
+  double copying = 0;
 
   Tensor randn(const std::vector<int64_t>& shape) const {
     return torch::randn(shape, torch::TensorOptions(device).dtype(images));
@@ -106,7 +107,7 @@ double copying_rate(const Place& place) {
 // Medians of both, taken in turns, so that whatever else the machine does meets both alike.
 class Comparison {
  public:
-  Comparison(std::function<void()> plain, std::function<void()> fused, const Place& place) {
+  Comparison(std::function<void()> plain, std::function<void()> fused, const Place& place) : place_(place) {
     for (const auto& [kernel, counts] : cm::kernel_calls_during(fused)) {
       if (!counts.by_operators.empty()) left_ = " (left the kernel)";
     }
@@ -122,25 +123,25 @@ class Comparison {
       }
     }
     for (size_t k = 0; k < bodies.size(); ++k) medians_[k] = {cm::median(all[k]), cm::median(processors[k])};
-    is_on_cpu_ = place.device.is_cpu();
   }
 
   // `bytes`: what the kernel must read and write, if that is what bounds it.
-  void print(const std::string& name, double bytes = 0, double copying = 0) const {
+  void print(const std::string& name, double bytes = 0) const {
     const auto& [plain, fused] = medians_;
-    const double ratio = is_on_cpu_ ? plain.processors_ms / fused.processors_ms : plain.ms / fused.ms;
+    const double ratio =
+        place_.device.is_cpu() ? plain.processors_ms / fused.processors_ms : plain.ms / fused.ms;
     std::cout << "| " << name << left_ << " | " << plain.ms << " | " << fused.ms << " | "
               << plain.processors_ms << " | " << fused.processors_ms << " | " << ratio << " | ";
     if (bytes > 0) {
       const double rate = bytes / (fused.ms / 1000);
-      std::cout << rate / 1e9 << " | " << std::lround(100 * rate / copying) << " % |\n" << std::flush;
+      std::cout << rate / 1e9 << " | " << std::lround(100 * rate / place_.copying) << " % |\n" << std::flush;
     } else {
       std::cout << "| |\n" << std::flush;
     }
   }
 
  private:
-  bool is_on_cpu_ = true;
+  Place place_;
   std::string left_;
   std::array<Times, 2> medians_;
 };
@@ -164,7 +165,7 @@ std::string type_name(const Place& place) {
 }
 
 // Normalisation of an image and its bias, scale and shift, SiLU, as in every block.
-void compare_norm(const NormCase& norm_case, const Place& place, double copying) {
+void compare_norm(const NormCase& norm_case, const Place& place) {
   const int64_t channels = norm_case.shape[1];
   const auto leaf = [&](const Tensor& t) {
     return t.to(place.device).detach().requires_grad_(norm_case.backward);
@@ -182,11 +183,11 @@ void compare_norm(const NormCase& norm_case, const Place& place, double copying)
   // Forward x and y; back x, dy and dx.
   const double arrays = norm_case.backward ? 5 : 2;
   Comparison([&] { run(cm::plain_group_norm); }, [&] { run(cm::group_norm); }, place)
-      .print(norm_case.name() + type_name(place), arrays * static_cast<double>(x.nbytes()), copying);
+      .print(norm_case.name() + type_name(place), arrays * static_cast<double>(x.nbytes()));
 }
 
 // The end of a residual block, and halving and doubling the side.
-void compare_sums(const std::vector<int64_t>& shape, const Place& place, double copying) {
+void compare_sums(const std::vector<int64_t>& shape, const Place& place) {
   const auto drawn = [&] { return place.randn(shape).contiguous(torch::MemoryFormat::ChannelsLast); };
   const Tensor kept = drawn();
   const cm::Biased branch(drawn(), torch::randn({shape[1]}, place.device));
@@ -198,15 +199,15 @@ void compare_sums(const std::vector<int64_t>& shape, const Place& place, double 
   };
   Comparison([&] { cm::plain_residual_sum(kept, branch, 1); }, [&] { cm::residual_sum(kept, branch, 1); },
              place)
-      .print(name("residual sum"), 3 * bytes, copying);
+      .print(name("residual sum"), 3 * bytes);
   Comparison([&] { cm::plain_spread_2x2(kept, 1); }, [&] { cm::spread_2x2(kept, 1); }, place)
-      .print(name("side doubled"), 5 * bytes, copying);
+      .print(name("side doubled"), 5 * bytes);
   Comparison([&] { cm::plain_gather_2x2(kept, 0.25); }, [&] { cm::gather_2x2(kept, 0.25); }, place)
-      .print(name("side halved"), 1.25 * bytes, copying);
+      .print(name("side halved"), 1.25 * bytes);
 }
 
 // Rows of one length: the weights of a convolution, or the pixels of 16 images.
-void compare_rows(const std::vector<int64_t>& shape, const Place& place, double copying) {
+void compare_rows(const std::vector<int64_t>& shape, const Place& place) {
   for (const bool backward : {false, true}) {
     const Tensor x = place.randn(shape).requires_grad_(backward);
     const Tensor dy = torch::randn_like(x.detach());
@@ -217,7 +218,7 @@ void compare_rows(const std::vector<int64_t>& shape, const Place& place, double 
     Comparison([&] { run(cm::plain_unit_rows); }, [&] { run(cm::unit_rows); }, place)
         .print(cm::concat("rows of one length, ", shape.front(), " of ", x.numel() / shape.front(),
                           backward ? ", forward and backward" : ", forward", type_name(place)),
-               (backward ? 5 : 2) * static_cast<double>(x.nbytes()), copying);
+               (backward ? 5 : 2) * static_cast<double>(x.nbytes()));
   }
 }
 
@@ -340,8 +341,8 @@ void compare_multi_tensor(const Place& place) {
 }
 
 // What a network of this place does with its images; a GPU's are those of ImageNet 64 × 64.
-void compare_images(const Place& place) {
-  const double copying = copying_rate(place);
+void compare_images(Place place) {
+  place.copying = copying_rate(place);
   const bool on_cpu = place.device.is_cpu();
   const std::vector<std::vector<int64_t>> shapes =
       on_cpu ? std::vector<std::vector<int64_t>>{{16, 64, 32, 32},
@@ -352,13 +353,13 @@ void compare_images(const Place& place) {
                    {64, 192, 64, 64}, {64, 384, 32, 32}, {64, 576, 16, 16}, {64, 768, 8, 8}};
   for (const auto& shape : shapes) {
     for (const auto format : {torch::MemoryFormat::Contiguous, torch::MemoryFormat::ChannelsLast}) {
-      for (const bool backward : {false, true}) compare_norm({shape, format, backward}, place, copying);
+      for (const bool backward : {false, true}) compare_norm({shape, format, backward}, place);
     }
   }
-  for (const auto& shape : shapes) compare_sums(shape, place, copying);
+  for (const auto& shape : shapes) compare_sums(shape, place);
   for (const std::vector<int64_t>& shape :
        {std::vector<int64_t>{256, 256, 3, 3}, {768, 768, 3, 3}, {16 * 32 * 32, 64}}) {
-    compare_rows(shape, place, copying);
+    compare_rows(shape, place);
   }
   compare_draws(place);
 }

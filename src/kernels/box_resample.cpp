@@ -89,10 +89,6 @@ struct BoxResample : torch::autograd::Function<BoxResample> {
   }
 };
 
-Tensor times(const Tensor& x, double factor) {
-  return factor == 1 ? x : x * factor;
-}
-
 void check_images(const Tensor& x) {
   TORCH_CHECK(x.dim() == 4, "the box filter needs x [B, C, H, W], got ", x.sizes());
 }
@@ -111,12 +107,12 @@ Tensor box_resample(Box pass, const Tensor& x, at::MemoryFormat format, double f
 
 Tensor plain_spread_2x2(const Tensor& x, double factor) {
   check_images(x);
-  return times(at::upsample_nearest2d(x, at::IntArrayRef{2 * x.size(2), 2 * x.size(3)}), factor);
+  return scaled_by(at::upsample_nearest2d(x, at::IntArrayRef{2 * x.size(2), 2 * x.size(3)}), factor);
 }
 
 Tensor plain_gather_2x2(const Tensor& x, double factor) {
   check_images(x);
-  return times(at::avg_pool2d(x, 2), 4 * factor);
+  return scaled_by(at::avg_pool2d(x, 2), 4 * factor);
 }
 
 Tensor spread_2x2(const Tensor& any, double factor) {

@@ -45,44 +45,31 @@ template <class V>
   vec::store(p, x);
 }
 
-template <class V>
-[[gnu::always_inline]] inline void spread_numbers(const Row& row, int64_t small, int64_t large,
-                                                  float factor) {
-  const V x = load_of<V>(row.small + small) * factor;
-  float* const y = row.large + large;
-  store_to(y, x);
-  store_to(y + row.right, x);
-  store_to(y + row.below, x);
-  store_to(y + row.below + row.right, x);
-}
-
-template <class V>
-[[gnu::always_inline]] inline void gather_numbers(const Row& row, int64_t small, int64_t large,
-                                                  float factor) {
-  const float* const x = row.large + large;
-  const V above = load_of<V>(x) + load_of<V>(x + row.right);
-  const V below = load_of<V>(x + row.below) + load_of<V>(x + row.below + row.right);
-  store_to(row.small + small, (above + below) * factor);
-}
-
 struct Spread {
-  BoxImages<float> images;
-
   template <class V>
-  [[gnu::always_inline]] void run(int64_t number) const {
-    const Row row(images, number);
-    for (int64_t j = 0; j < images.width; ++j) {
-      const int64_t small = j * row.depth;
-      int64_t c = 0;
-      for (; c + vec::kLanes<V> <= row.depth; c += vec::kLanes<V>) {
-        spread_numbers<V>(row, small + c, 2 * small + c, images.factor);
-      }
-      for (; c < row.depth; ++c) spread_numbers<float>(row, small + c, 2 * small + c, images.factor);
-    }
+  [[gnu::always_inline]] static void numbers(const Row& row, int64_t small, int64_t large, float factor) {
+    const V x = load_of<V>(row.small + small) * factor;
+    float* const y = row.large + large;
+    store_to(y, x);
+    store_to(y + row.right, x);
+    store_to(y + row.below, x);
+    store_to(y + row.below + row.right, x);
   }
 };
 
 struct Gather {
+  template <class V>
+  [[gnu::always_inline]] static void numbers(const Row& row, int64_t small, int64_t large, float factor) {
+    const float* const x = row.large + large;
+    const V above = load_of<V>(x) + load_of<V>(x + row.right);
+    const V below = load_of<V>(x + row.below) + load_of<V>(x + row.below + row.right);
+    store_to(row.small + small, (above + below) * factor);
+  }
+};
+
+// Which::numbers for every vector of the pixels of a row, and for every number that fills none.
+template <class Which>
+struct Rows {
   BoxImages<float> images;
 
   template <class V>
@@ -92,9 +79,11 @@ struct Gather {
       const int64_t small = j * row.depth;
       int64_t c = 0;
       for (; c + vec::kLanes<V> <= row.depth; c += vec::kLanes<V>) {
-        gather_numbers<V>(row, small + c, 2 * small + c, images.factor);
+        Which::template numbers<V>(row, small + c, 2 * small + c, images.factor);
       }
-      for (; c < row.depth; ++c) gather_numbers<float>(row, small + c, 2 * small + c, images.factor);
+      for (; c < row.depth; ++c) {
+        Which::template numbers<float>(row, small + c, 2 * small + c, images.factor);
+      }
     }
   }
 };
@@ -102,11 +91,11 @@ struct Gather {
 }  // namespace
 
 void spread(const BoxImages<float>& images) {
-  each_part(Spread{images}, images.rows(), grain_of(images));
+  each_part(Rows<Spread>{images}, images.rows(), grain_of(images));
 }
 
 void gather(const BoxImages<float>& images) {
-  each_part(Gather{images}, images.rows(), grain_of(images));
+  each_part(Rows<Gather>{images}, images.rows(), grain_of(images));
 }
 
 }  // namespace cm::box_resample_cpu

@@ -8,7 +8,6 @@
 namespace cm::box_resample_cuda {
 
 inline constexpr int kThreads = 256;  // of a block
-inline constexpr int kVectorBytes = 16;
 
 struct Job {
   BoxImages<void> images;
@@ -67,14 +66,6 @@ __global__ void __launch_bounds__(kThreads) gather_kernel(const __grid_constant_
   cuda::store(static_cast<T*>(job.images.small) + place.small, y);
 }
 
-// Whether whole vectors of `bytes` a number fill the pixels and begin at multiples of their size.
-inline bool takes_vectors(const BoxImages<void>& images, int64_t bytes) {
-  const auto aligned = [](const void* array) {
-    return reinterpret_cast<uintptr_t>(array) % kVectorBytes == 0;
-  };
-  return images.depth() * bytes % kVectorBytes == 0 && aligned(images.small) && aligned(images.large);
-}
-
 template <class Launch>
 void launch_vectors(const Launch& launch, void (*kernel)(Job), const BoxImages<void>& images,
                     int64_t vector) {
@@ -88,21 +79,15 @@ void launch_vectors(const Launch& launch, void (*kernel)(Job), const BoxImages<v
 
 template <class Launch>
 void launch_spread(const Launch& launch, const BoxImages<void>& images, Number type) {
-  cuda::by_number(type, [&]<class T>() {
-    constexpr int kVector = kVectorBytes / sizeof(T);
-    const bool whole = takes_vectors(images, sizeof(T));
-    launch_vectors(launch, whole ? spread_kernel<T, kVector> : spread_kernel<T, 1>, images,
-                   whole ? kVector : 1);
+  cuda::by_vector(type, images.depth(), {images.small, images.large}, [&]<class T, int vector>() {
+    launch_vectors(launch, spread_kernel<T, vector>, images, vector);
   });
 }
 
 template <class Launch>
 void launch_gather(const Launch& launch, const BoxImages<void>& images, Number type) {
-  cuda::by_number(type, [&]<class T>() {
-    constexpr int kVector = kVectorBytes / sizeof(T);
-    const bool whole = takes_vectors(images, sizeof(T));
-    launch_vectors(launch, whole ? gather_kernel<T, kVector> : gather_kernel<T, 1>, images,
-                   whole ? kVector : 1);
+  cuda::by_vector(type, images.depth(), {images.small, images.large}, [&]<class T, int vector>() {
+    launch_vectors(launch, gather_kernel<T, vector>, images, vector);
   });
 }
 

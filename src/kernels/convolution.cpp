@@ -30,10 +30,6 @@ Tensor empty_like_images(const Tensor& x, int64_t channels) {
   return at::empty({x.size(0), channels, x.size(2), x.size(3)}, x.options().memory_format(kLast));
 }
 
-const float* floats_or_null(const Tensor& x) {
-  return x.defined() ? x.const_data_ptr<float>() : nullptr;
-}
-
 Tensor contiguous_or_none(const std::optional<Tensor>& x, at::MemoryFormat format) {
   return x ? x->contiguous(format) : Tensor();
 }
@@ -62,7 +58,7 @@ class Winograd : public torch::autograd::Function<Winograd> {
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     const double factor = context->saved_data["factor"].toDouble();
-    const Tensor of_sum = factor == 1 ? gradients[0] : gradients[0] * factor;
+    const Tensor of_sum = scaled_by(gradients[0], factor);
     const auto saved = context->get_saved_variables();
     const bool wants_bias = context->saved_data["biased"].toBool() && context->needs_input_grad(2);
     variable_list found = of_convolution(

@@ -6,6 +6,7 @@
 #include <cuda_fp16.h>
 
 #include <cstdint>
+#include <initializer_list>
 
 #include "cuda_number.h"
 
@@ -23,6 +24,21 @@ auto by_number(Number number, const Choose& choose) {
       break;
   }
   return choose.template operator()<float>();
+}
+
+// choose.template operator()<T, vector>(): of the numbers' type, and as many of them as a vector holds where
+// rows of `row` numbers are whole vectors and all arrays begin at one; else of one.
+template <class Choose>
+void by_vector(Number number, int64_t row, std::initializer_list<const void*> arrays, const Choose& choose) {
+  by_number(number, [&]<class T>() {
+    bool whole = row * static_cast<int64_t>(sizeof(T)) % kVectorBytes == 0;
+    for (const void* array : arrays) whole = whole && is_aligned(array);
+    if (whole) {
+      choose.template operator()<T, kVectorBytes / sizeof(T)>();
+    } else {
+      choose.template operator()<T, 1>();
+    }
+  });
 }
 
 inline constexpr int kWarp = 32;

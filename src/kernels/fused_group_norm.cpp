@@ -34,9 +34,6 @@ struct Arguments {
         activation(any_activation) {}
 
   static Tensor contiguous(const Tensor& tensor) { return tensor.defined() ? tensor.contiguous() : tensor; }
-  static const float* floats(const Tensor& tensor) {
-    return tensor.defined() ? tensor.const_data_ptr<float>() : nullptr;
-  }
 
   // X is float or void.
   template <class X>
@@ -49,11 +46,11 @@ struct Arguments {
             .layout = last ? NormLayout::channels_last : NormLayout::channels_first,
             .silu = activation == Activation::silu,
             .x = static_cast<const X*>(x.const_data_ptr()),
-            .added = floats(added),
+            .added = floats_or_null(added),
             .added_row = added.defined() && added.dim() == 2 ? x.size(1) : 0,
-            .weight = floats(weight),
-            .bias = floats(bias),
-            .condition = floats(condition)};
+            .weight = floats_or_null(weight),
+            .bias = floats_or_null(bias),
+            .condition = floats_or_null(condition)};
   }
 
   torch::MemoryFormat format;
@@ -78,11 +75,9 @@ group_norm_cuda::PlannedInput planned(const Tensor& x, int64_t groups, NormLayou
 
 // Of arrays that start where `images` do.
 group_norm_cuda::Plan plan_of(const Arguments& arguments, std::initializer_list<Tensor> images) {
-  constexpr uintptr_t kVectorBytes = 16;
   auto input = planned(arguments.x, arguments.groups, arguments.input<void>().layout);
-  input.aligned = std::ranges::all_of(images, [](const Tensor& image) {
-    return reinterpret_cast<uintptr_t>(image.const_data_ptr()) % kVectorBytes == 0;
-  });
+  input.aligned = std::ranges::all_of(
+      images, [](const Tensor& image) { return cuda::is_aligned(image.const_data_ptr()); });
   int multiprocessors = 1;
   if constexpr (cuda::is_built) multiprocessors = cuda::multiprocessors(arguments.x.get_device());
   const auto plan = group_norm_cuda::plan_for(input, multiprocessors);
@@ -94,20 +89,17 @@ Tensor workspace_of(const Tensor& x, int64_t numbers) {
   return torch::empty({numbers}, x.options().dtype(torch::kFloat32));
 }
 
-float* floats_of(const Tensor& gradient) {
-  return gradient.defined() ? gradient.data_ptr<float>() : nullptr;
-}
-
 void forward_on_gpu(const Arguments& arguments, double epsilon, const FusedGroupNormResult& result) {
   const cuda::Call call(arguments.x.device());
   const auto plan = plan_of(arguments, {arguments.x, result.y});
   const Tensor workspace = workspace_of(arguments.x, forward_workspace(plan, arguments.x.size(0)));
   const char* problem = nullptr;
   if constexpr (cuda::is_built) {
-    problem = group_norm_cuda::forward(arguments.input<void>(), cuda::number_of(arguments.x), plan, epsilon,
-                                       {result.y.data_ptr(), result.mean.data_ptr<float>(),
-                                        result.rstd.data_ptr<float>(), floats_of(result.deviation)},
-                                       workspace.data_ptr<float>(), call.stream());
+    problem =
+        group_norm_cuda::forward(arguments.input<void>(), cuda::number_of(arguments.x), plan, epsilon,
+                                 {result.y.data_ptr(), result.mean.data_ptr<float>(),
+                                  result.rstd.data_ptr<float>(), writable_floats_or_null(result.deviation)},
+                                 workspace.data_ptr<float>(), call.stream());
   }
   TORCH_CHECK(problem == nullptr, "group normalisation on a GPU failed: ", problem);
 }
@@ -122,9 +114,9 @@ void backward_on_gpu(const Arguments& arguments, const FusedGroupNormResult& sav
     problem = group_norm_cuda::backward(
         arguments.input<void>(), cuda::number_of(arguments.x), plan,
         {saved.mean.const_data_ptr<float>(), saved.rstd.const_data_ptr<float>(),
-         Arguments::floats(saved.deviation), dy.const_data_ptr()},
+         floats_or_null(saved.deviation), dy.const_data_ptr()},
         {gradients[0].data_ptr(), gradients[1].data_ptr<float>(), gradients[2].data_ptr<float>(),
-         floats_of(gradients[3]), floats_of(gradients[4])},
+         writable_floats_or_null(gradients[3]), writable_floats_or_null(gradients[4])},
         workspace.data_ptr<float>(), call.stream());
   }
   TORCH_CHECK(problem == nullptr, "the gradient of a group normalisation on a GPU failed: ", problem);
@@ -158,9 +150,9 @@ FusedGroupNormResult fused_forward(const Biased& x, const NormParameters& norm, 
     forward_on_gpu(arguments, norm.epsilon, result);
     return result;
   }
-  group_norm_cpu::forward(
-      arguments.input<float>(), norm.epsilon, result.y.data_ptr<float>(),
-      {result.mean.data_ptr<float>(), result.rstd.data_ptr<float>(), floats_of(result.deviation)});
+  group_norm_cpu::forward(arguments.input<float>(), norm.epsilon, result.y.data_ptr<float>(),
+                          {result.mean.data_ptr<float>(), result.rstd.data_ptr<float>(),
+                           writable_floats_or_null(result.deviation)});
   return result;
 }
 
@@ -183,12 +175,12 @@ GroupNormGradients fused_backward(const Biased& x, const NormParameters& norm, c
   } else {
     group_norm_cpu::backward(arguments.input<float>(),
                              {saved.mean.const_data_ptr<float>(), saved.rstd.const_data_ptr<float>(),
-                              Arguments::floats(saved.deviation)},
+                              floats_or_null(saved.deviation)},
                              dy.const_data_ptr<float>(), gradients[0].data_ptr<float>(),
                              {.weight = gradients[1].data_ptr<float>(),
                               .bias = gradients[2].data_ptr<float>(),
-                              .condition = floats_of(gradients[3]),
-                              .added = floats_of(gradients[4])});
+                              .condition = writable_floats_or_null(gradients[3]),
+                              .added = writable_floats_or_null(gradients[4])});
   }
   if (x.bias.defined() && x.bias.dim() == 1) gradients[4] = gradients[4].sum(0);
   return gradients;
@@ -210,8 +202,8 @@ Tensor fused_tangent(const Biased& x, const NormParameters& norm, const Tensor& 
   Tensor y_dot = torch::empty_like(arguments.x);
   group_norm_cpu::tangent(arguments.input<float>(), norm.epsilon,
                           {.x = x_dot.const_data_ptr<float>(),
-                           .condition = Arguments::floats(condition_dot),
-                           .added = Arguments::floats(added_dot)},
+                           .condition = floats_or_null(condition_dot),
+                           .added = floats_or_null(added_dot)},
                           y_dot.data_ptr<float>());
   return y_dot;
 }

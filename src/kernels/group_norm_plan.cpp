@@ -4,10 +4,11 @@
 #include <limits>
 #include <numeric>
 
+#include "cuda_number.h"
+
 namespace cm::group_norm_cuda {
 namespace {
 
-constexpr int64_t kVectorBytes = 16;
 constexpr int64_t kLargestSet = 1024;
 constexpr int64_t kLargestInt = std::numeric_limits<int32_t>::max();
 constexpr int64_t kMostNumbers = int64_t{1}
@@ -38,7 +39,7 @@ struct Division {
 Division division_of(const PlannedInput& input) {
   const bool last = input.layout == NormLayout::channels_last;
   const int64_t width = input.channels / input.groups;
-  const int64_t vector = kVectorBytes / input.bytes;
+  const int64_t vector = cuda::kVectorBytes / input.bytes;
   const int64_t unit = last ? std::lcm(width, vector) : width;
   const bool whole = (last ? input.channels : input.positions) % vector == 0;
   return input.aligned && whole && unit <= kLargestSet ? Division{vector, unit} : Division{1, width};

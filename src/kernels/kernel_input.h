@@ -18,6 +18,19 @@ inline std::optional<Tensor> if_defined(const Tensor& x) {
   return x.defined() ? std::optional(x) : std::nullopt;
 }
 
+// Of a tensor in fp32; null of an undefined one.
+inline const float* floats_or_null(const Tensor& x) {
+  return x.defined() ? x.const_data_ptr<float>() : nullptr;
+}
+inline float* writable_floats_or_null(const Tensor& x) {
+  return x.defined() ? x.data_ptr<float>() : nullptr;
+}
+
+// x · factor, without a pass where that is x itself.
+inline Tensor scaled_by(const Tensor& x, double factor) {
+  return factor == 1 ? x : x * factor;
+}
+
 // Whether x lies position by position, and not, as for one position or one channel, in both orders.
 bool is_channels_last(const Tensor& x);
 

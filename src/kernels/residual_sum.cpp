@@ -42,7 +42,7 @@ ResidualImages<X> images_of(const Tensor& kept, const Biased& branch, double fac
           .channels_last = is_channels_last(y),
           .kept = static_cast<const X*>(kept.const_data_ptr()),
           .image = static_cast<const X*>(branch.image.const_data_ptr()),
-          .bias = branch.bias.defined() ? branch.bias.const_data_ptr<float>() : nullptr,
+          .bias = floats_or_null(branch.bias),
           .factor = static_cast<float>(factor),
           .y = static_cast<X*>(y.data_ptr())};
 }
@@ -84,7 +84,7 @@ struct ResidualSum : torch::autograd::Function<ResidualSum> {
 
   static variable_list backward(AutogradContext* context, const variable_list& dy) {
     const double factor = context->saved_data["factor"].toDouble();
-    const Tensor of_sum = factor == 1 ? dy[0] : dy[0] * factor;
+    const Tensor of_sum = scaled_by(dy[0], factor);
     const bool wants_bias = context->saved_data["biased"].toBool() && context->needs_input_grad(2);
     return {of_sum, of_sum, wants_bias ? sum_over_images(of_sum) : Tensor(), {}};
   }
@@ -93,8 +93,7 @@ struct ResidualSum : torch::autograd::Function<ResidualSum> {
 }  // namespace
 
 Tensor plain_residual_sum(const Tensor& kept, const Biased& branch, double factor) {
-  const Tensor sum = kept + sum_of(branch);
-  return factor == 1 ? sum : sum * factor;
+  return scaled_by(kept + sum_of(branch), factor);
 }
 
 Tensor residual_sum(const Tensor& kept, const Biased& branch, double factor) {

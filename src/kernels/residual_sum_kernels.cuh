@@ -8,7 +8,6 @@
 namespace cm::residual_sum_cuda {
 
 inline constexpr int kThreads = 256;  // of a block
-inline constexpr int kVectorBytes = 16;
 
 struct Job {
   ResidualImages<void> images;
@@ -35,16 +34,6 @@ __global__ void __launch_bounds__(kThreads) write_kernel(const __grid_constant__
   cuda::store(static_cast<T*>(job.images.y) + number, y);
 }
 
-// Whether whole vectors of `bytes` a number fill the rows and begin at multiples of their size.
-inline bool takes_vectors(const ResidualImages<void>& images, int64_t bytes) {
-  const auto aligned = [](const void* array) {
-    return reinterpret_cast<uintptr_t>(array) % kVectorBytes == 0;
-  };
-  const int64_t row = images.channels_last ? images.channels : images.positions;
-  return row * bytes % kVectorBytes == 0 && aligned(images.kept) && aligned(images.image) &&
-         aligned(images.y);
-}
-
 template <class T, int vector, class Launch>
 void launch_vectors(const Launch& launch, const ResidualImages<void>& images) {
   const int64_t vectors = images.batch * images.channels * images.positions / vector;
@@ -57,13 +46,9 @@ void launch_vectors(const Launch& launch, const ResidualImages<void>& images) {
 
 template <class Launch>
 void launch_write(const Launch& launch, const ResidualImages<void>& images, Number type) {
-  cuda::by_number(type, [&]<class T>() {
-    if (takes_vectors(images, sizeof(T))) {
-      launch_vectors<T, kVectorBytes / sizeof(T)>(launch, images);
-    } else {
-      launch_vectors<T, 1>(launch, images);
-    }
-  });
+  const int64_t row = images.channels_last ? images.channels : images.positions;
+  cuda::by_vector(type, row, {images.kept, images.image, images.y},
+                  [&]<class T, int vector>() { launch_vectors<T, vector>(launch, images); });
 }
 
 }  // namespace cm::residual_sum_cuda

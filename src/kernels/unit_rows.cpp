@@ -38,7 +38,7 @@ unit_rows_cuda::Rows rows_on_gpu(const Tensor& x, const RowScale& scale, const T
           .x = x.const_data_ptr(),
           .count = x.size(0),
           .width = x.numel() / x.size(0),
-          .gain = gain.defined() ? gain.const_data_ptr<float>() : nullptr,
+          .gain = floats_or_null(gain),
           .length = static_cast<float>(scale.length),
           .epsilon = static_cast<float>(scale.epsilon)};
 }
@@ -76,7 +76,7 @@ RowGradients by_kernel(const Tensor& x, const RowScale& scale, const Tensor& gai
   RowGradients gradients{.x = at::empty_like(x), .gain = {}};
   const bool wants_gain = gain.defined() && gain.requires_grad();
   const Tensor of_rows = wants_gain ? at::empty({x.size(0)}, gain.options()) : Tensor();
-  float* const of_row = wants_gain ? of_rows.data_ptr<float>() : nullptr;
+  float* const of_row = writable_floats_or_null(of_rows);
   if (x.is_cpu()) {
     unit_rows_cpu::backward(rows_on_cpu(x, scale, gain), dy.const_data_ptr<float>(),
                             gradients.x.data_ptr<float>(), of_row);

@@ -8,11 +8,11 @@
 #include "cm/kernels/normal.h"
 #include "kernels/guarded_array.h"
 #include "src/kernels/box_resample_kernels.cuh"
+#include "src/kernels/cuda_call.h"
 
 namespace cm {
 namespace {
 
-using box_resample_cuda::Number;
 using cuda_on_host::HostLaunch;
 using cuda_on_host::Order;
 
@@ -38,7 +38,7 @@ test::Guarded memory_of_pixels(const Tensor& x, bool aligned) {
 }
 
 // Each pass from drawn numbers into memory that holds none.
-void expect_box(const BoxCase& it, Number number, torch::Dtype type) {
+void expect_box(const BoxCase& it, torch::Dtype type) {
   const HostLaunch<box_resample_cuda::kThreads> launch{Order::downwards};
   const auto expect = [&](const Tensor& x, const Tensor& exact, const auto& run) {
     const Tensor expected = exact.to(type).contiguous(it.format());
@@ -60,8 +60,9 @@ void expect_box(const BoxCase& it, Number number, torch::Dtype type) {
                            .large = large};
   };
   const Tensor small = drawn_pixels(it, 1, type);
-  expect(small, plain_spread_2x2(small.to(torch::kFloat32), kBoxFactor),
-         [&](void* from, void* to) { box_resample_cuda::launch_spread(launch, images(from, to), number); });
+  expect(small, plain_spread_2x2(small.to(torch::kFloat32), kBoxFactor), [&](void* from, void* to) {
+    box_resample_cuda::launch_spread(launch, images(from, to), cuda::number_of(small));
+  });
   const Tensor large = drawn_pixels(it, 2, type);
   // In the kernel's order of additions.
   const Tensor x = large.to(torch::kFloat32);
@@ -69,19 +70,18 @@ void expect_box(const BoxCase& it, Number number, torch::Dtype type) {
     return x.slice(2, row, x.size(2), 2).slice(3, column, x.size(3), 2);
   };
   const Tensor sum = (of_each(0, 0) + of_each(0, 1)) + (of_each(1, 0) + of_each(1, 1));
-  expect(large, sum * kBoxFactor,
-         [&](void* from, void* to) { box_resample_cuda::launch_gather(launch, images(to, from), number); });
+  expect(large, sum * kBoxFactor, [&](void* from, void* to) {
+    box_resample_cuda::launch_gather(launch, images(to, from), cuda::number_of(large));
+  });
 }
 
 // Pixels that vectors fill and that they do not; more numbers than a block has.
 TEST(BoxResampleForGpus, IsItsOperators) {
-  const std::vector<std::pair<Number, torch::Dtype>> types = {
-      {Number::fp32, torch::kFloat32}, {Number::fp16, torch::kFloat16}, {Number::bf16, torch::kBFloat16}};
-  for (const auto& [number, type] : types) {
+  for (const auto type : test::kNumberTypes) {
     for (const auto& shape : std::vector<std::vector<int64_t>>{{2, 32, 4, 8}, {3, 5, 7, 3}, {1, 24, 1, 1}}) {
       for (const bool last : {false, true}) {
         for (const bool aligned : {false, true}) {
-          expect_box({.shape = shape, .last = last, .aligned = aligned}, number, type);
+          expect_box({.shape = shape, .last = last, .aligned = aligned}, type);
         }
       }
     }

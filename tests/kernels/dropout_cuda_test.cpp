@@ -7,6 +7,7 @@
 #include "cm/kernels/dropout.h"
 #include "cm/kernels/normal.h"
 #include "kernels/guarded_array.h"
+#include "src/kernels/cuda_call.h"
 #include "src/kernels/dropout_kernels.cuh"
 #include "support/dropout_keys.h"
 
@@ -15,15 +16,12 @@ namespace {
 
 using cuda_on_host::HostLaunch;
 using cuda_on_host::Order;
-using dropout_cuda::Number;
 
 constexpr double kGpuRate = 0.25;  // whose scale and products are exact enough to compare bits
 
 // Fewer channels than a counter has words, more, as many; in both layouts, of all types.
 TEST(DropoutForGpus, IsItsOperators) {
-  const std::vector<std::pair<Number, torch::Dtype>> types = {
-      {Number::fp32, torch::kFloat32}, {Number::fp16, torch::kFloat16}, {Number::bf16, torch::kBFloat16}};
-  for (const auto& [number, type] : types) {
+  for (const auto type : test::kNumberTypes) {
     for (const auto& shape : std::vector<std::vector<int64_t>>{{2, 3, 2, 2}, {3, 8, 5, 7}, {1, 10, 9, 3}}) {
       for (const bool last : {false, true}) {
         const auto format = last ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous;
@@ -41,7 +39,7 @@ TEST(DropoutForGpus, IsItsOperators) {
                                .threshold = 1U << 22,
                                .scale = static_cast<float>(1 / (1 - kGpuRate))};
         dropout_cuda::launch_apply(HostLaunch<dropout_cuda::kThreads>{Order::downwards}, mask,
-                                   {.type = number, .x = in.data(), .y = out.data()});
+                                   {.type = cuda::number_of(x), .x = in.data(), .y = out.data()});
         const Tensor expected = plain_dropout(x, keys, kGpuRate, 5).contiguous(format);
         EXPECT_TRUE(torch::equal(out.inside().as_strided(x.sizes(), x.strides()), expected))
             << x.sizes() << " " << type << (last ? ", channels last" : "");

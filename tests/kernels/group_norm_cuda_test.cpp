@@ -6,6 +6,7 @@
 
 #include "kernels/group_norm_cases.h"
 #include "kernels/guarded_array.h"
+#include "src/kernels/cuda_call.h"
 #include "src/kernels/group_norm_launches.cuh"
 
 namespace cm {
@@ -62,7 +63,7 @@ class Emulation {
     float* const kept = it_.added.defined() ? deviation.floats() : nullptr;
     const Guarded forward_space(forward_workspace(plan_, batch), torch::kFloat32);
     const HostLaunch<group_norm_cuda::kThreads> launch{circumstances_.order};
-    launch_forward(launch, input(), number(), plan_, it_.norm.epsilon,
+    launch_forward(launch, input(), cuda::number_of(it_.x), plan_, it_.norm.epsilon,
                    {y.data(), mean.floats(), rstd.floats(), kept}, forward_space.floats());
     const Guarded dx(it_.x.numel(), type, circumstances_.aligned);
     const Guarded dweight(channels, torch::kFloat32);
@@ -71,7 +72,8 @@ class Emulation {
     const Guarded dadded(batch * channels, torch::kFloat32);
     const Guarded backward_space(backward_workspace(plan_, batch), torch::kFloat32);
     const bool conditioned = it_.condition.defined();
-    launch_backward(launch, input(), number(), plan_, {mean.floats(), rstd.floats(), kept, dy_.data()},
+    launch_backward(launch, input(), cuda::number_of(it_.x), plan_,
+                    {mean.floats(), rstd.floats(), kept, dy_.data()},
                     {dx.data(), dweight.floats(), dbias.floats(), conditioned ? dcondition.floats() : nullptr,
                      it_.added.defined() ? dadded.floats() : nullptr},
                     backward_space.floats());
@@ -98,11 +100,6 @@ class Emulation {
     const auto sizes = it_.x.sizes();
     return last_ ? memory.inside().view({sizes[0], sizes[2], sizes[3], sizes[1]}).permute({0, 3, 1, 2})
                  : memory.inside().view(sizes);
-  }
-  group_norm_cuda::Number number() const {
-    if (it_.x.scalar_type() == torch::kFloat16) return group_norm_cuda::Number::fp16;
-    if (it_.x.scalar_type() == torch::kBFloat16) return group_norm_cuda::Number::bf16;
-    return group_norm_cuda::Number::fp32;
   }
   group_norm_cuda::Input input() const {
     return {.batch = it_.x.size(0),
@@ -154,8 +151,6 @@ void expect_plain(const Case& it, const Results& run) {
   }
 }
 
-constexpr std::array kTypes = {torch::kFloat32, torch::kFloat16, torch::kBFloat16};
-
 // One channel a group, several and all; channels and positions that do and do not fill vectors; a group that
 // a vector crosses; an only channel or position; sets of which the last is smaller; rows of a block that
 // channels do not divide; more columns than threads; more images than rows in the sum over them.
@@ -169,7 +164,7 @@ void for_each_host_case(const Check& check) {
   int activations = 0;
   for (const Shape& shape : kHostShapes) {
     for (const auto format : test::kFormats) {
-      for (const auto type : kTypes) {
+      for (const auto type : test::kNumberTypes) {
         conditioned = !conditioned;
         const auto added = static_cast<test::Added>(activations % 4 % 3);
         const auto activation = activations++ % 3 == 0 ? Activation::none : Activation::silu;
@@ -189,7 +184,7 @@ TEST(GroupNormForGpus, AgreesWithThePlainPathInDouble) {
 
 TEST(GroupNormForGpus, ArraysThatAreNotAlignedAreReadNumberByNumber) {
   for (const auto format : test::kFormats) {
-    for (const auto type : kTypes) {
+    for (const auto type : test::kNumberTypes) {
       const Case it = in_type(test::some_case({1, 32, 8, 4, 4}, format, true, Activation::silu), type);
       const Results run = Emulation(it, {.aligned = false}).run();
       EXPECT_EQ(run.plan.vector, 1);
@@ -201,7 +196,7 @@ TEST(GroupNormForGpus, ArraysThatAreNotAlignedAreReadNumberByNumber) {
 // As many multiprocessors as it takes to divide an image, of which the last slice is shorter.
 TEST(GroupNormForGpus, ImagesInSlicesAgreeToo) {
   for (const auto format : test::kFormats) {
-    for (const auto type : kTypes) {
+    for (const auto type : test::kNumberTypes) {
       const Case it = in_type(
           test::some_case({1, 32, 4, 50, 48}, format, true, Activation::silu, test::Added::to_each), type);
       const Results run = Emulation(it, {.multiprocessors = 132}).run();

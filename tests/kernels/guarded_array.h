@@ -1,11 +1,15 @@
 // Memory for kernels that are run on the host.
 #pragma once
 
+#include <array>
 #include <cmath>
 
 #include "cm/base/tensor.h"
 
 namespace cm::test {
+
+// Of the numbers that kernels for GPUs take.
+inline constexpr std::array kNumberTypes = {torch::kFloat32, torch::kFloat16, torch::kBFloat16};
 
 // An array with numbers around it that nobody may read or write.
 class Guarded {

@@ -7,6 +7,7 @@
 #include "cm/kernels/normal.h"
 #include "cm/kernels/residual_sum.h"
 #include "kernels/guarded_array.h"
+#include "src/kernels/cuda_call.h"
 #include "src/kernels/residual_sum_kernels.cuh"
 
 namespace cm {
@@ -14,7 +15,6 @@ namespace {
 
 using cuda_on_host::HostLaunch;
 using cuda_on_host::Order;
-using residual_sum_cuda::Number;
 
 constexpr double kGpuFactor = 0.5;  // whose products are exact, so that one rounding is left
 
@@ -26,7 +26,7 @@ struct SumCase {
 };
 
 // The kernel's sum of numbers that lie where the case says, and the exact one, rounded once.
-void expect_sum(const SumCase& it, Number number, torch::Dtype type) {
+void expect_sum(const SumCase& it, torch::Dtype type) {
   const auto format = it.last ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous;
   const auto draw = [&](uint64_t seed) {
     return normal({.seed = seed}, {0}, it.shape)[0].to(type).contiguous(format);
@@ -50,7 +50,7 @@ void expect_sum(const SumCase& it, Number number, torch::Dtype type) {
                                    .bias = it.biased ? bias.const_data_ptr<float>() : nullptr,
                                    .factor = static_cast<float>(kGpuFactor),
                                    .y = y.data()},
-                                  number);
+                                  cuda::number_of(kept));
   const Tensor expected =
       plain_residual_sum(kept.to(torch::kFloat32), {image.to(torch::kFloat32), bias}, kGpuFactor).to(type);
   EXPECT_TRUE(torch::equal(y.inside().as_strided(kept.sizes(), kept.strides()), expected))
@@ -60,16 +60,14 @@ void expect_sum(const SumCase& it, Number number, torch::Dtype type) {
 
 // Rows that vectors fill and that they do not; more numbers than a block has.
 TEST(ResidualSumForGpus, IsItsOperators) {
-  const std::vector<std::pair<Number, torch::Dtype>> types = {
-      {Number::fp32, torch::kFloat32}, {Number::fp16, torch::kFloat16}, {Number::bf16, torch::kBFloat16}};
-  for (const auto& [number, type] : types) {
+  for (const auto type : test::kNumberTypes) {
     for (const auto& shape : std::vector<std::vector<int64_t>>{{2, 32, 8, 8}, {3, 5, 7, 3}, {2, 24, 2, 4}}) {
       for (const int options : {0, 1, 2, 3, 4, 5, 6, 7}) {
         expect_sum({.shape = shape,
                     .last = (options & 1) != 0,
                     .aligned = (options & 2) != 0,
                     .biased = (options & 4) != 0},
-                   number, type);
+                   type);
       }
     }
   }
