@@ -27,6 +27,10 @@ Tensor tangent_of(const Tensor& x) {
   return has_tangent(x) ? x._fw_grad(kLevel).detach() : Tensor();
 }
 
+Tensor tangent_or_zeros(const Tensor& x) {
+  return has_tangent(x) ? tangent_of(x) : torch::zeros_like(x);
+}
+
 Tensor dual(const Tensor& value, const Tensor& tangent) {
   return at::_make_dual(value, tangent, kLevel);
 }

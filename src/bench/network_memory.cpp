@@ -18,8 +18,8 @@ double total_kept(const std::vector<Segment>& segments, int64_t computed_bytes) 
   return kept;
 }
 
-// Backwards: what is still kept, the gradients of skip connections whose other end has not come yet (each
-// holds the gradient of the whole concatenation), and what the segment itself needs.
+// Backwards: what is still kept, what waits for the starts of skip connections, and what the segment itself
+// needs.
 double training_peak(const std::vector<Segment>& segments, int64_t computed_bytes) {
   double kept = total_kept(segments, computed_bytes);
   double waiting = 0;

@@ -27,10 +27,12 @@ class NetworkWalk {
     embedding();
     double before = 0;  // numbers of what the stage before made
     for (const auto& stage : plan_.stages) {
+      if (opened_) skips_.back().kept = keeps_what_it_takes(stage);
       add(stage);
-      if (stage.closes) concatenated(stage, before);
+      if (stage.closes) joined(before);
       before = numbers(stage.out, stage.out_side());
-      if (stage.opens) sizes_.segments.back().opened = before;
+      opened_ = stage.opens;
+      if (opened_) skips_.push_back({.numbers = sizes_.segments.back().opened = before});
     }
     output(plan_.stages.back().out);
     return std::move(sizes_);
@@ -53,12 +55,30 @@ class NetworkWalk {
     TORCH_INTERNAL_ASSERT(false, "not a kind of stage");
   }
 
-  // Both parts go when they have been joined.
-  void concatenated(const UNetStage& stage, double before) {
+  // What a skip connection carries, and whether the stage behind its start keeps that anyway.
+  struct Skip {
+    double numbers;
+    bool kept = false;
+  };
+
+  bool keeps_what_it_takes(const UNetStage& stage) const {
+    return stage.kind != Kind::resampling || keeps_input(stage.resample, ResampleFilter::box, kernels_);
+  }
+
+  // A block that has taken what came before beside the end of a skip connection, which waits until it is
+  // through. The kernels read both where they lie; the operators' normalisation keeps a copy of both, the
+  // block's input.
+  void joined(double before) {
     Segment& segment = sizes_.segments.back();
-    segment.closed = numbers(stage.in, stage.side);
-    const double skip = segment.closed - before;
-    segment.forward.computed = std::max(before + segment.closed, segment.forward.computed - skip);
+    const Skip skip = skips_.back();
+    skips_.pop_back();
+    segment.closed = skip.numbers;
+    segment.forward.computed -= skip.numbers;
+    if (skip.kept) segment.input.computed -= skip.numbers;
+    if (kernels_ == Kernels::operators) {
+      segment.inner.computed += before + skip.numbers;
+      segment.forward.computed += before + skip.numbers;
+    }
   }
 
   void push(const Segment& segment) { sizes_.segments.push_back(segment); }
@@ -241,6 +261,8 @@ class NetworkWalk {
   const ImageSpec& image_;
   Kernels kernels_;
   NetworkSizes sizes_;
+  std::vector<Skip> skips_;
+  bool opened_ = false;  // by the stage before
 };
 
 }  // namespace

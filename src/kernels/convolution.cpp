@@ -124,6 +124,30 @@ struct WeightCast : torch::autograd::Function<WeightCast> {
   }
 };
 
+// A pixel each.
+Tensor rows_of(const Tensor& x) {
+  return x.permute({0, 2, 3, 1}).reshape({-1, x.size(1)});
+}
+
+// Back again, of as many pixels as `like` has.
+Tensor image_of(const Tensor& rows, const Tensor& like) {
+  return rows.view({like.size(0), like.size(2), like.size(3), -1}).permute({0, 3, 1, 2});
+}
+
+// The second is added in place to the first, as the product of matrices where there is one.
+Tensor sum_of_1x1(const Joined& x, const Tensor& weight, const Tensor& bias) {
+  const auto& [first, second] = x;
+  const auto parts = weight.flatten(1).split_with_sizes({first.size(1), second.size(1)}, 1);
+  if (!is_channels_last(first) || !is_channels_last(second)) {
+    const auto convolved = [](const Tensor& image, const Tensor& part, const Tensor& added) {
+      return torch::conv2d(image, part.unsqueeze(2).unsqueeze(3), added);
+    };
+    return convolved(first, parts[0], bias).add_(convolved(second, parts[1], {}));
+  }
+  Tensor rows = torch::linear(rows_of(first), parts[0], bias);
+  return image_of(rows.addmm_(rows_of(second), parts[1].t()), first);
+}
+
 void check_3x3(const Tensor& x, const Tensor& weight) {
   TORCH_CHECK(x.dim() == 4 && weight.dim() == 4 && weight.size(2) == 3 && weight.size(3) == 3 &&
                   x.size(1) == weight.size(1),
@@ -181,16 +205,21 @@ Tensor residual_convolution_3x3(const Tensor& kept, const Tensor& x, const Tenso
   return Winograd::apply(x, weight, if_defined(bias), kept, factor);
 }
 
-Tensor convolution_1x1(const Tensor& x, const Tensor& weight, const Tensor& bias) {
-  TORCH_CHECK(x.dim() == 4 && weight.dim() == 4 && weight.size(2) == 1 && weight.size(3) == 1 &&
-                  x.size(1) == weight.size(1),
-              "a 1×1 convolution of ", x.sizes(), " by ", weight.sizes());
-  return affine_map(x, bias, [&](const Tensor& h, const Tensor& added) {
+Tensor convolution_1x1(const Joined& x, const Tensor& weight, const Tensor& bias) {
+  const auto& [first, second] = x;
+  TORCH_CHECK(first.dim() == 4 && weight.dim() == 4 && weight.size(2) == 1 && weight.size(3) == 1 &&
+                  x.channels() == weight.size(1),
+              "a 1×1 convolution of ", x.channels(), " channels, ", first.sizes(), ", by ", weight.sizes());
+  if (second.defined()) {
+    if (!has_tangent(first) && !has_tangent(second)) return sum_of_1x1(x, weight, bias);
+    const Tensor tangent = no_grad([&] {
+      return sum_of_1x1({tangent_or_zeros(first), tangent_or_zeros(second)}, weight, {});
+    });
+    return dual(sum_of_1x1({value_of(first), value_of(second)}, weight, bias), tangent);
+  }
+  return affine_map(first, bias, [&](const Tensor& h, const Tensor& added) {
     if (!is_channels_last(h)) return torch::conv2d(h, weight, added);
-    const Tensor rows = h.permute({0, 2, 3, 1}).reshape({-1, h.size(1)});
-    return torch::linear(rows, weight.flatten(1), added)
-        .view({h.size(0), h.size(2), h.size(3), -1})
-        .permute({0, 3, 1, 2});
+    return image_of(torch::linear(rows_of(h), weight.flatten(1), added), h);
   });
 }
 

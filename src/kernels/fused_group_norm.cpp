@@ -20,12 +20,35 @@ torch::MemoryFormat format_of(const Tensor& x) {
                                                             : x.suggest_memory_format();
 }
 
+template <class X>
+JoinedArrays<X> arrays_of(const Joined& images) {
+  const auto array = [](const Tensor& image) {
+    if constexpr (std::is_const_v<X>) {
+      return static_cast<X*>(image.const_data_ptr());
+    } else {
+      return static_cast<X*>(image.data_ptr());
+    }
+  };
+  return {.first = array(images.first),
+          .second = images.second.defined() ? array(images.second) : nullptr,
+          .seam = images.first.size(1)};
+}
+
+Joined contiguous(const Joined& images, torch::MemoryFormat format) {
+  return {images.first.contiguous(format),
+          images.second.defined() ? images.second.contiguous(format) : images.second};
+}
+
+int64_t positions_of(const Joined& images) {
+  return images.first.numel() / (images.first.size(0) * images.first.size(1));
+}
+
 // All tensors of one call as the passes take them; keeps them alive.
 struct Arguments {
-  Arguments(const Biased& any_x, const NormParameters& norm, const Tensor& any_condition,
+  Arguments(const NormInput& any_x, const NormParameters& norm, const Tensor& any_condition,
             Activation any_activation)
-      : format(format_of(any_x.image)),
-        x(any_x.image.contiguous(format)),
+      : format(format_of(any_x.image.first)),
+        x(cm::contiguous(any_x.image, format)),
         added(contiguous(any_x.bias)),
         weight(norm.weight.contiguous()),
         bias(norm.bias.contiguous()),
@@ -35,26 +58,42 @@ struct Arguments {
 
   static Tensor contiguous(const Tensor& tensor) { return tensor.defined() ? tensor.contiguous() : tensor; }
 
+  int64_t batch() const { return x.first.size(0); }
+  int64_t channels() const { return x.channels(); }
+  torch::Device device() const { return x.first.device(); }
+  Tensor empty_image() const {
+    if (!x.second.defined()) return torch::empty_like(x.first);
+    auto sizes = x.first.sizes().vec();
+    sizes[1] = channels();
+    return torch::empty(sizes, x.first.options().memory_format(format));
+  }
+  Joined empty_images() const {
+    return {torch::empty_like(x.first), x.second.defined() ? torch::empty_like(x.second) : Tensor()};
+  }
+  Tensor statistics(int64_t of_an_image) const {
+    return torch::empty({batch(), of_an_image}, x.first.options().dtype(torch::kFloat32));
+  }
+
   // X is float or void.
   template <class X>
   GroupNormInput<X> input() const {
     const bool last = format == torch::MemoryFormat::ChannelsLast;
-    return {.batch = x.size(0),
-            .channels = x.size(1),
-            .positions = x.numel() / (x.size(0) * x.size(1)),
+    return {.batch = batch(),
+            .channels = channels(),
+            .positions = positions_of(x),
             .groups = groups,
             .layout = last ? NormLayout::channels_last : NormLayout::channels_first,
             .silu = activation == Activation::silu,
-            .x = static_cast<const X*>(x.const_data_ptr()),
+            .x = arrays_of<const X>(x),
             .added = floats_or_null(added),
-            .added_row = added.defined() && added.dim() == 2 ? x.size(1) : 0,
+            .added_row = added.defined() && added.dim() == 2 ? channels() : 0,
             .weight = floats_or_null(weight),
             .bias = floats_or_null(bias),
             .condition = floats_or_null(condition)};
   }
 
   torch::MemoryFormat format;
-  Tensor x;
+  Joined x;
   Tensor added;
   Tensor weight;
   Tensor bias;
@@ -63,25 +102,28 @@ struct Arguments {
   Activation activation;
 };
 
-group_norm_cuda::PlannedInput planned(const Tensor& x, int64_t groups, NormLayout layout) {
-  return {.batch = x.size(0),
-          .channels = x.size(1),
-          .positions = x.numel() / (x.size(0) * x.size(1)),
+group_norm_cuda::PlannedInput planned(const Joined& x, int64_t groups, NormLayout layout) {
+  const Tensor& first = x.first;
+  return {.batch = first.size(0),
+          .channels = x.channels(),
+          .seam = first.size(1),
+          .positions = positions_of(x),
           .groups = groups,
           .layout = layout,
-          .bytes = static_cast<int>(x.element_size()),
+          .bytes = static_cast<int>(first.element_size()),
           .aligned = false};
 }
 
-// Of arrays that start where `images` do.
+// Of arrays that start where `images`, of which some may be missing, do.
 group_norm_cuda::Plan plan_of(const Arguments& arguments, std::initializer_list<Tensor> images) {
   auto input = planned(arguments.x, arguments.groups, arguments.input<void>().layout);
-  input.aligned = std::ranges::all_of(
-      images, [](const Tensor& image) { return cuda::is_aligned(image.const_data_ptr()); });
+  input.aligned = std::ranges::all_of(images, [](const Tensor& image) {
+    return !image.defined() || cuda::is_aligned(image.const_data_ptr());
+  });
   int multiprocessors = 1;
-  if constexpr (cuda::is_built) multiprocessors = cuda::multiprocessors(arguments.x.get_device());
+  if constexpr (cuda::is_built) multiprocessors = cuda::multiprocessors(arguments.device().index());
   const auto plan = group_norm_cuda::plan_for(input, multiprocessors);
-  TORCH_CHECK(plan, "a group normalisation of ", arguments.x.sizes(), " has no place on a GPU");
+  TORCH_CHECK(plan, "a group normalisation of ", arguments.x.first.sizes(), " has no place on a GPU");
   return *plan;
 }
 
@@ -90,13 +132,13 @@ Tensor workspace_of(const Tensor& x, int64_t numbers) {
 }
 
 void forward_on_gpu(const Arguments& arguments, double epsilon, const FusedGroupNormResult& result) {
-  const cuda::Call call(arguments.x.device());
-  const auto plan = plan_of(arguments, {arguments.x, result.y});
-  const Tensor workspace = workspace_of(arguments.x, forward_workspace(plan, arguments.x.size(0)));
+  const cuda::Call call(arguments.device());
+  const auto plan = plan_of(arguments, {arguments.x.first, arguments.x.second, result.y});
+  const Tensor workspace = workspace_of(arguments.x.first, forward_workspace(plan, arguments.batch()));
   const char* problem = nullptr;
   if constexpr (cuda::is_built) {
     problem =
-        group_norm_cuda::forward(arguments.input<void>(), cuda::number_of(arguments.x), plan, epsilon,
+        group_norm_cuda::forward(arguments.input<void>(), cuda::number_of(arguments.x.first), plan, epsilon,
                                  {result.y.data_ptr(), result.mean.data_ptr<float>(),
                                   result.rstd.data_ptr<float>(), writable_floats_or_null(result.deviation)},
                                  workspace.data_ptr<float>(), call.stream());
@@ -106,17 +148,18 @@ void forward_on_gpu(const Arguments& arguments, double epsilon, const FusedGroup
 
 void backward_on_gpu(const Arguments& arguments, const FusedGroupNormResult& saved, const Tensor& dy,
                      const GroupNormGradients& gradients) {
-  const cuda::Call call(arguments.x.device());
-  const auto plan = plan_of(arguments, {arguments.x, dy, gradients[0]});
-  const Tensor workspace = workspace_of(arguments.x, backward_workspace(plan, arguments.x.size(0)));
+  const cuda::Call call(arguments.device());
+  const auto plan =
+      plan_of(arguments, {arguments.x.first, arguments.x.second, dy, gradients.x.first, gradients.x.second});
+  const Tensor workspace = workspace_of(arguments.x.first, backward_workspace(plan, arguments.batch()));
   const char* problem = nullptr;
   if constexpr (cuda::is_built) {
     problem = group_norm_cuda::backward(
-        arguments.input<void>(), cuda::number_of(arguments.x), plan,
+        arguments.input<void>(), cuda::number_of(arguments.x.first), plan,
         {saved.mean.const_data_ptr<float>(), saved.rstd.const_data_ptr<float>(),
          floats_or_null(saved.deviation), dy.const_data_ptr()},
-        {gradients[0].data_ptr(), gradients[1].data_ptr<float>(), gradients[2].data_ptr<float>(),
-         writable_floats_or_null(gradients[3]), writable_floats_or_null(gradients[4])},
+        {arrays_of<void>(gradients.x), gradients.weight.data_ptr<float>(), gradients.bias.data_ptr<float>(),
+         writable_floats_or_null(gradients.condition), writable_floats_or_null(gradients.added)},
         workspace.data_ptr<float>(), call.stream());
   }
   TORCH_CHECK(problem == nullptr, "the gradient of a group normalisation on a GPU failed: ", problem);
@@ -124,29 +167,28 @@ void backward_on_gpu(const Arguments& arguments, const FusedGroupNormResult& sav
 
 }  // namespace
 
-std::optional<Obstacle> obstacle_to_fused_group_norm(const Biased& biased, const NormParameters& norm,
+std::optional<Obstacle> obstacle_to_fused_group_norm(const NormInput& x, const NormParameters& norm,
                                                      const Tensor& condition) {
-  const Tensor& x = biased.image;
-  if (x.numel() == 0) return Obstacle::empty;
-  if (const auto obstacle = obstacle_to_kernel(x, {norm.weight, norm.bias, condition, biased.bias})) {
+  const Tensor& image = x.image.first;
+  if (image.numel() == 0) return Obstacle::empty;
+  if (const auto obstacle = obstacle_to_kernel(image, {norm.weight, norm.bias, condition, x.bias})) {
     return obstacle;
   }
-  const bool has_place =
-      x.is_cpu() || group_norm_cuda::plan_for(planned(x, norm.groups, NormLayout::channels_first), 1);
+  if (x.image.second.defined() && x.image.second.layout() != torch::kStrided) return Obstacle::layout;
+  const bool has_place = image.is_cpu() || group_norm_cuda::plan_for(
+                                               planned(x.image, norm.groups, NormLayout::channels_first), 1);
   return has_place ? std::nullopt : std::optional(Obstacle::size);
 }
 
-FusedGroupNormResult fused_forward(const Biased& x, const NormParameters& norm, const Tensor& condition,
+FusedGroupNormResult fused_forward(const NormInput& x, const NormParameters& norm, const Tensor& condition,
                                    Activation activation) {
   const Arguments arguments(x, norm, condition, activation);
-  const auto statistic = [&](int64_t count) {
-    return torch::empty({arguments.x.size(0), count}, arguments.x.options().dtype(torch::kFloat32));
-  };
-  FusedGroupNormResult result{.y = torch::empty_like(arguments.x),
-                              .mean = statistic(norm.groups),
-                              .rstd = statistic(norm.groups),
-                              .deviation = x.bias.defined() ? statistic(arguments.x.size(1)) : Tensor()};
-  if (arguments.x.is_cuda()) {
+  FusedGroupNormResult result{
+      .y = arguments.empty_image(),
+      .mean = arguments.statistics(norm.groups),
+      .rstd = arguments.statistics(norm.groups),
+      .deviation = x.bias.defined() ? arguments.statistics(arguments.channels()) : Tensor()};
+  if (arguments.device().is_cuda()) {
     forward_on_gpu(arguments, norm.epsilon, result);
     return result;
   }
@@ -156,7 +198,7 @@ FusedGroupNormResult fused_forward(const Biased& x, const NormParameters& norm, 
   return result;
 }
 
-GroupNormGradients fused_backward(const Biased& x, const NormParameters& norm, const Tensor& condition,
+GroupNormGradients fused_backward(const NormInput& x, const NormParameters& norm, const Tensor& condition,
                                   Activation activation, const FusedGroupNormResult& saved,
                                   const Tensor& any_dy) {
   const Arguments arguments(x, norm, condition, activation);
@@ -164,44 +206,45 @@ GroupNormGradients fused_backward(const Biased& x, const NormParameters& norm, c
   const auto like = [](const Tensor& t) {
     return t.defined() ? torch::empty(t.sizes(), t.options()) : Tensor();
   };
-  GroupNormGradients gradients = {torch::empty_like(arguments.x), like(norm.weight), like(norm.bias),
-                                  like(condition), Tensor()};
-  // Of each image, whether they share the bias or not.
-  if (x.bias.defined()) {
-    gradients[4] = torch::empty({arguments.x.size(0), arguments.x.size(1)}, x.bias.options());
-  }
-  if (arguments.x.is_cuda()) {
+  GroupNormGradients gradients{
+      .x = arguments.empty_images(),
+      .weight = like(norm.weight),
+      .bias = like(norm.bias),
+      .condition = like(condition),
+      // Of each image, whether they share the bias or not.
+      .added = x.bias.defined() ? arguments.statistics(arguments.channels()) : Tensor()};
+  if (arguments.device().is_cuda()) {
     backward_on_gpu(arguments, saved, dy, gradients);
   } else {
     group_norm_cpu::backward(arguments.input<float>(),
                              {saved.mean.const_data_ptr<float>(), saved.rstd.const_data_ptr<float>(),
                               floats_or_null(saved.deviation)},
-                             dy.const_data_ptr<float>(), gradients[0].data_ptr<float>(),
-                             {.weight = gradients[1].data_ptr<float>(),
-                              .bias = gradients[2].data_ptr<float>(),
-                              .condition = writable_floats_or_null(gradients[3]),
-                              .added = writable_floats_or_null(gradients[4])});
+                             dy.const_data_ptr<float>(), arrays_of<float>(gradients.x),
+                             {.weight = gradients.weight.data_ptr<float>(),
+                              .bias = gradients.bias.data_ptr<float>(),
+                              .condition = writable_floats_or_null(gradients.condition),
+                              .added = writable_floats_or_null(gradients.added)});
   }
-  if (x.bias.defined() && x.bias.dim() == 1) gradients[4] = gradients[4].sum(0);
+  if (x.bias.defined() && x.bias.dim() == 1) gradients.added = gradients.added.sum(0);
   return gradients;
 }
 
-std::optional<Obstacle> obstacle_to_fused_tangent(const Biased& x, const NormParameters& norm,
+std::optional<Obstacle> obstacle_to_fused_tangent(const NormInput& x, const NormParameters& norm,
                                                   const Tensor& condition) {
-  return x.image.is_cpu() ? obstacle_to_fused_group_norm(x, norm, condition) : Obstacle::device;
+  return x.image.first.is_cpu() ? obstacle_to_fused_group_norm(x, norm, condition) : Obstacle::device;
 }
 
-Tensor fused_tangent(const Biased& x, const NormParameters& norm, const Tensor& condition,
-                     Activation activation, const Biased& any_x_dot, const Tensor& any_condition_dot) {
+Tensor fused_tangent(const NormInput& x, const NormParameters& norm, const Tensor& condition,
+                     Activation activation, const NormInput& any_x_dot, const Tensor& any_condition_dot) {
   const Arguments arguments(x, norm, condition, activation);
-  const Tensor x_dot = any_x_dot.image.contiguous(arguments.format);
+  const Joined x_dot = contiguous(any_x_dot.image, arguments.format);
   const Tensor condition_dot = Arguments::contiguous(any_condition_dot);
   Tensor added_dot;
   if (any_x_dot.bias.defined())
-    added_dot = any_x_dot.bias.expand({x_dot.size(0), x_dot.size(1)}).contiguous();
-  Tensor y_dot = torch::empty_like(arguments.x);
+    added_dot = any_x_dot.bias.expand({arguments.batch(), arguments.channels()}).contiguous();
+  Tensor y_dot = arguments.empty_image();
   group_norm_cpu::tangent(arguments.input<float>(), norm.epsilon,
-                          {.x = x_dot.const_data_ptr<float>(),
+                          {.x = arrays_of<const float>(x_dot),
                            .condition = floats_or_null(condition_dot),
                            .added = floats_or_null(added_dot)},
                           y_dot.data_ptr<float>());

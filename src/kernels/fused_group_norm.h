@@ -2,15 +2,13 @@
 // built with nvcc.
 #pragma once
 
-#include <array>
-
 #include "cm/kernels/group_norm.h"
 #include "cm/kernels/paths.h"
 
 namespace cm {
 
 // What keeps the kernels from these (cm/kernels/group_norm.h), if anything; their shapes fit.
-std::optional<Obstacle> obstacle_to_fused_group_norm(const Biased& x, const NormParameters& norm,
+std::optional<Obstacle> obstacle_to_fused_group_norm(const NormInput& x, const NormParameters& norm,
                                                      const Tensor& condition);
 
 struct FusedGroupNormResult {
@@ -20,23 +18,29 @@ struct FusedGroupNormResult {
   Tensor deviation;  // Σ (x − mean) of each channel, fp32 [B, C]; undefined where x has no bias
 };
 
-FusedGroupNormResult fused_forward(const Biased& x, const NormParameters& norm, const Tensor& condition,
+FusedGroupNormResult fused_forward(const NormInput& x, const NormParameters& norm, const Tensor& condition,
                                    Activation activation);
 
-// For x's image, weight, bias, condition and x's bias; the last two undefined where there are none.
-using GroupNormGradients = std::array<Tensor, 5>;
+// Undefined where there is no such input.
+struct GroupNormGradients {
+  Joined x;
+  Tensor weight;
+  Tensor bias;
+  Tensor condition;
+  Tensor added;  // x's bias
+};
 
 // `saved` is the forward pass's result, whose y is not needed.
-GroupNormGradients fused_backward(const Biased& x, const NormParameters& norm, const Tensor& condition,
+GroupNormGradients fused_backward(const NormInput& x, const NormParameters& norm, const Tensor& condition,
                                   Activation activation, const FusedGroupNormResult& saved, const Tensor& dy);
 
 // What keeps the kernel from the tangent besides, if anything.
-std::optional<Obstacle> obstacle_to_fused_tangent(const Biased& x, const NormParameters& norm,
+std::optional<Obstacle> obstacle_to_fused_tangent(const NormInput& x, const NormParameters& norm,
                                                   const Tensor& condition);
 
 // ẏ, given the tangents of x's image and bias and of the condition, of which those of the latter two may be
 // undefined.
-Tensor fused_tangent(const Biased& x, const NormParameters& norm, const Tensor& condition,
-                     Activation activation, const Biased& x_dot, const Tensor& condition_dot);
+Tensor fused_tangent(const NormInput& x, const NormParameters& norm, const Tensor& condition,
+                     Activation activation, const NormInput& x_dot, const Tensor& condition_dot);
 
 }  // namespace cm

@@ -7,16 +7,44 @@
 
 namespace cm::group_norm_cuda {
 
+struct Backward : Common {
+  const float* mean;  // [batch, groups], like rstd
+  const float* rstd;
+  const void* dy;
+  JoinedArrays<void> dx;
+  float* condition_gradient;  // [batch, 2 channels] or null
+  const float* deviation;     // what the forward pass kept, [batch, channels], or null
+  float* added_gradient;      // Σ dx of each image, [batch, channels], or null
+  float2* of_image;           // the image's part of the bias's and the weight's gradient, [batch, channels]
+  float2* sums;               // Σ dh and Σ dh (x − mean) of each slice, [batch, slices, channels]
+};
+
 template <class T, int vector>
 struct XAndGradient {
   cuda::Pack<T, vector> x;
   cuda::Pack<T, vector> dy;
 };
 
-template <class T, int vector>
-__device__ inline XAndGradient<T, vector> load_both(const T* x, const T* dy, int offset) {
-  return {cuda::load<T, vector>(x + offset), cuda::load<T, vector>(dy + offset)};
-}
+// Of the channels that a thread is at.
+template <class T, int vector, class Walk>
+struct XAndGradientColumns {
+  const T* x = nullptr;
+  int channels = 0;  // of x's array
+  const T* dy = nullptr;
+
+  __device__ OwnColumn start(const Backward& job, const Piece& piece, int channel) {
+    const OwnColumn own = own_column_of<Walk::layout>(job.plan, piece, job.seam, channel);
+    x = own.in<const T>(job.x);
+    channels = own.channels;
+    dy = static_cast<const T*>(job.dy) +
+         start_of<Walk::layout>(job.plan, piece, job.plan.channels, piece.channel + channel);
+    return own;
+  }
+  __device__ XAndGradient<T, vector> load(const Backward& job, int position) const {
+    return {cuda::load<T, vector>(x + Walk::distance(position, channels)),
+            cuda::load<T, vector>(dy + Walk::distance(position, job.plan.channels))};
+  }
+};
 
 template <class T, bool silu>
 __device__ inline float activation_gradient(float dy, float h) {
@@ -30,16 +58,20 @@ template <class T, int vector, bool silu, class Walk>
 struct GradientSums {
   static constexpr int ahead = 2;
   using Loaded = XAndGradient<T, vector>;
-  const T* x;
-  const T* dy;
+  const Backward& job;
+  const Piece& piece;
   const Shared& shared;
+  XAndGradientColumns<T, vector, Walk> columns = {};
   float sum[vector] = {};
   float product[vector] = {};
   Affine<Walk::channels_of_a_vector> affine = {};
 
-  __device__ void start(int channel, int /*offset*/) { affine.take(shared, channel); }
-  __device__ Loaded load(int offset) const { return load_both<T, vector>(x, dy, offset); }
-  __device__ void use(const Loaded& loaded, int /*offset*/) {
+  __device__ void start(int channel) {
+    columns.start(job, piece, channel);
+    affine.take(shared, channel);
+  }
+  __device__ Loaded load(int position) const { return columns.load(job, position); }
+  __device__ void use(const Loaded& loaded, int /*position*/) {
     for (int i = 0; i < vector; ++i) {
       const float centred = affine.centred(cuda::to_float(loaded.x.values[i]), i);
       const float dh =
@@ -54,21 +86,23 @@ template <class T, int vector, bool silu, class Walk>
 struct InputGradient {
   static constexpr int ahead = 2;
   using Loaded = XAndGradient<T, vector>;
-  const T* x;
-  const T* dy;
-  T* dx;
+  const Backward& job;
+  const Piece& piece;
   const Shared& shared;
+  XAndGradientColumns<T, vector, Walk> columns = {};
+  T* dx = nullptr;
   Affine<Walk::channels_of_a_vector> affine = {};
   Values<Walk::channels_of_a_vector> pull = {};
   Values<Walk::channels_of_a_vector> push = {};
 
-  __device__ void start(int channel, int /*offset*/) {
+  __device__ void start(int channel) {
+    dx = columns.start(job, piece, channel).template in<T>(job.dx);
     affine.take(shared, channel);
     pull.take(shared.product + channel);
     push.take(shared.sum + channel);
   }
-  __device__ Loaded load(int offset) const { return load_both<T, vector>(x, dy, offset); }
-  __device__ void use(const Loaded& loaded, int offset) const {
+  __device__ Loaded load(int position) const { return columns.load(job, position); }
+  __device__ void use(const Loaded& loaded, int position) const {
     cuda::Pack<T, vector> result;
     for (int i = 0; i < vector; ++i) {
       const float centred = affine.centred(cuda::to_float(loaded.x.values[i]), i);
@@ -76,20 +110,8 @@ struct InputGradient {
           activation_gradient<T, silu>(cuda::to_float(loaded.dy.values[i]), affine.of_centred(centred, i));
       cuda::assign(result.values[i], dh * affine.slope[i] - (centred * pull[i] + push[i]));
     }
-    cuda::store(dx + offset, result);
+    cuda::store(dx + Walk::distance(position, columns.channels), result);
   }
-};
-
-struct Backward : Common {
-  const float* mean;  // [batch, groups], like rstd
-  const float* rstd;
-  const void* dy;
-  void* dx;
-  float* condition_gradient;  // [batch, 2 channels] or null
-  const float* deviation;     // what the forward pass kept, [batch, channels], or null
-  float* added_gradient;      // Σ dx of each image, [batch, channels], or null
-  float2* of_image;           // the image's part of the bias's and the weight's gradient, [batch, channels]
-  float2* sums;               // Σ dh and Σ dh (x − mean) of each slice, [batch, slices, channels]
 };
 
 // What the forward pass kept.
@@ -176,24 +198,23 @@ __device__ inline void set_pulls(const Backward& job, const Piece& piece, const 
 template <class T, int vector, bool silu, class Walk>
 __device__ void sum_gradients(const Backward& job, const Piece& piece, const Walk& walk,
                               const Shared& shared) {
-  GradientSums<T, vector, silu, Walk> sums{.x = static_cast<const T*>(job.x) + piece.place,
-                                           .dy = static_cast<const T*>(job.dy) + piece.place,
-                                           .shared = shared};
+  GradientSums<T, vector, silu, Walk> sums{.job = job, .piece = piece, .shared = shared};
   walk.sums(sums, shared);
 }
 
 template <class T, int vector, bool silu, class Walk>
 __device__ void write_input_gradient(const Backward& job, const Piece& piece, const Walk& walk,
                                      const Shared& shared) {
-  InputGradient<T, vector, silu, Walk> gradient{.x = static_cast<const T*>(job.x) + piece.place,
-                                                .dy = static_cast<const T*>(job.dy) + piece.place,
-                                                .dx = static_cast<T*>(job.dx) + piece.place,
-                                                .shared = shared};
+  InputGradient<T, vector, silu, Walk> gradient{.job = job, .piece = piece, .shared = shared};
   walk.each(gradient);
 }
 
+// At once on a multiprocessor, by the registers that vectors along channels take.
+template <NormLayout layout>
+inline constexpr int kBackwardBlocks = layout == NormLayout::channels_last ? 3 : 4;
+
 template <class T, int vector, NormLayout layout>
-__global__ void __launch_bounds__(kThreads) backward_kernel(const Backward job) {
+__global__ void __launch_bounds__(kThreads, kBackwardBlocks<layout>) backward_kernel(const Backward job) {
   const Piece piece = piece_of_block(job.plan);
   const Shared shared(job.plan.set);
   const Walk<vector, layout> walk(job.plan, piece);

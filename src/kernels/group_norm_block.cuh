@@ -15,7 +15,6 @@ struct Piece {
   int groups;
   int position;
   int positions;
-  int64_t place;  // of its first number in x
 };
 
 __device__ inline int smaller(int a, int b) {
@@ -31,7 +30,6 @@ __device__ inline int positions_of_slice(const Plan& plan, int slice) {
 __device__ inline Piece piece_of_block(const Plan& plan) {
   const int set = static_cast<int>(blockIdx.x) % plan.sets;
   const int rest = static_cast<int>(blockIdx.x) / plan.sets;
-  const bool last = plan.layout == NormLayout::channels_last;
   const int width = plan.channels / plan.groups;
   Piece piece;
   piece.image = rest / plan.slices;
@@ -42,10 +40,36 @@ __device__ inline Piece piece_of_block(const Plan& plan) {
   piece.groups = piece.channels / width;
   piece.position = piece.slice * plan.slice;
   piece.positions = positions_of_slice(plan, piece.slice);
-  piece.place = piece.image * plan.channels * plan.positions +
-                static_cast<int64_t>(piece.channel) * (last ? 1 : plan.positions) +
-                static_cast<int64_t>(piece.position) * (last ? plan.channels : 1);
   return piece;
+}
+
+// Where a piece's numbers of a channel begin in an array of so many channels, of which it is number
+// `channel`.
+template <NormLayout layout>
+__device__ inline int64_t start_of(const Plan& plan, const Piece& piece, int channels, int channel) {
+  return layout == NormLayout::channels_last
+             ? (piece.image * plan.positions + piece.position) * channels + channel
+             : (piece.image * channels + channel) * plan.positions + piece.position;
+}
+
+// Of x's two arrays the one that has a channel of the piece, and where.
+struct OwnColumn {
+  bool in_first;
+  int channels;  // of the array
+  int64_t start;
+
+  template <class T, class Any>
+  __device__ T* in(const JoinedArrays<Any>& arrays) const {
+    return static_cast<T*>(in_first ? arrays.first : arrays.second) + start;
+  }
+};
+
+template <NormLayout layout>
+__device__ inline OwnColumn own_column_of(const Plan& plan, const Piece& piece, int seam, int channel) {
+  const int of_image = piece.channel + channel;
+  const bool in_first = of_image < seam;
+  const int channels = in_first ? seam : plan.channels - seam;
+  return {in_first, channels, start_of<layout>(plan, piece, channels, in_first ? of_image : of_image - seam)};
 }
 
 // The block's shared memory: a number of each channel or group of its set.
@@ -69,11 +93,11 @@ struct Shared {
   float* scratch;
 };
 
-// What one thread has to visit of one tile: `count` vectors from `offset` on, counted from the piece's place.
+// What one thread has to visit of one tile: `count` vectors from `position` on, each `step` after the last.
 struct Visit {
   bool any;
-  int channel;  // of the vector's first number, counted from the piece's
-  int offset;
+  int channel;   // of the vector's first number, counted from the piece's
+  int position;  // likewise
   int step;
   int count;
 };
@@ -81,21 +105,23 @@ struct Visit {
 // Neighbouring threads take neighbouring vectors. Channels last: a tile is some columns of vectors; a thread
 // keeps its column, whose channels differ by number, and takes each rows-th position. Channels first: a tile
 // is some channels, with `lanes` threads each.
-template <int vector, NormLayout layout>
+template <int vector, NormLayout the_layout>
 struct Walk {
+  static constexpr NormLayout layout = the_layout;
   static constexpr bool last = layout == NormLayout::channels_last;
   static constexpr int channels_of_a_vector = last ? vector : 1;
+
+  // So many positions on in an array of so many channels.
+  __device__ static int distance(int positions, int channels) {
+    return last ? positions * channels : positions;
+  }
 
   __device__ Walk(const Plan& plan, const Piece& piece)
       : piece_(piece),
         lanes_(plan.lanes),
         row_(static_cast<int>(threadIdx.x) / plan.lanes),
         lane_(static_cast<int>(threadIdx.x) % plan.lanes),
-        rows_(kThreads / plan.lanes),
-        stride_(last ? plan.channels : plan.positions) {}
-
-  // Of a channel's first number, counted from the piece's place.
-  __device__ int start(int channel) const { return last ? channel : channel * stride_; }
+        rows_(kThreads / plan.lanes) {}
 
   __device__ int tiles() const {
     const int all = last ? piece_.channels / vector : piece_.channels;
@@ -108,37 +134,37 @@ struct Walk {
     if constexpr (last) {
       visit.channel = (tile * lanes_ + lane_) * vector;
       visit.any = row_ < rows_ && visit.channel < piece_.channels;
-      visit.offset = row_ * stride_ + visit.channel;
-      visit.step = rows_ * stride_;
+      visit.position = row_;
+      visit.step = rows_;
       visit.count = steps_from(row_, piece_.positions, rows_);
     } else {
       visit.channel = tile * rows_ + row_;
       visit.any = visit.channel < piece_.channels;
-      visit.offset = visit.channel * stride_ + lane_ * vector;
+      visit.position = lane_ * vector;
       visit.step = lanes_ * vector;
       visit.count = steps_from(lane_, piece_.positions / vector, lanes_);
     }
     return visit;
   }
 
-  // visitor.start(channel, offset of the channel), then for every vector visitor.use(visitor.load(offset),
-  // offset). Some loads are under way at a time.
+  // visitor.start(channel), then for every vector visitor.use(visitor.load(position), position). Some loads
+  // are under way at a time.
   template <class Visitor>
   __device__ void run(const Visit& visit, Visitor& visitor) const {
     if (!visit.any) return;
-    visitor.start(visit.channel, start(visit.channel));
+    visitor.start(visit.channel);
     constexpr int kAhead = Visitor::ahead;
-    int offset = visit.offset;
+    int position = visit.position;
     int i = 0;
     for (; i + kAhead <= visit.count; i += kAhead) {
       typename Visitor::Loaded loaded[kAhead];
 #pragma unroll
-      for (int k = 0; k < kAhead; ++k) loaded[k] = visitor.load(offset + k * visit.step);
+      for (int k = 0; k < kAhead; ++k) loaded[k] = visitor.load(position + k * visit.step);
 #pragma unroll
-      for (int k = 0; k < kAhead; ++k) visitor.use(loaded[k], offset + k * visit.step);
-      offset += kAhead * visit.step;
+      for (int k = 0; k < kAhead; ++k) visitor.use(loaded[k], position + k * visit.step);
+      position += kAhead * visit.step;
     }
-    for (; i < visit.count; ++i, offset += visit.step) visitor.use(visitor.load(offset), offset);
+    for (; i < visit.count; ++i, position += visit.step) visitor.use(visitor.load(position), position);
   }
 
   template <class Visitor>
@@ -211,7 +237,6 @@ struct Walk {
   int row_;
   int lane_;
   int rows_;
-  int stride_;  // from position to position, or from channel to channel
 };
 
 }  // namespace cm::group_norm_cuda

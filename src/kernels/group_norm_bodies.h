@@ -1,8 +1,10 @@
 // What the group normalisation's passes do with one vector of numbers. A vector's lanes are channels or
-// positions; its parameters are those of the lanes' channels.
+// positions; its parameters are those of the lanes' channels. x, ẋ and dx lie in arrays of the span's own, all
+// else in those of the whole image.
 #pragma once
 
 #include "float_vector.h"
+#include "group_norm_walk.h"
 
 namespace cm::group_norm_cpu {
 
@@ -14,8 +16,8 @@ struct Moments {
   V sum{};
   V product{};
 
-  [[gnu::always_inline]] void operator()(int64_t place, int64_t count) {
-    const V d = vec::load(x + place, count, shift) - shift;
+  [[gnu::always_inline]] void operator()(const Place& place, int64_t count) {
+    const V d = vec::load(x + place.own, count, shift) - shift;
     sum += d;
     product += d * d;
   }
@@ -30,9 +32,9 @@ struct Output {
   V slope;
   V offset;
 
-  [[gnu::always_inline]] void operator()(int64_t place, int64_t count) const {
-    const V h = (vec::load(x + place, count, V{}) - mean) * slope + offset;
-    vec::store(y + place, count, silu ? h / (1.0F + vec::exp(-h)) : h);
+  [[gnu::always_inline]] void operator()(const Place& place, int64_t count) const {
+    const V h = (vec::load(x + place.own, count, V{}) - mean) * slope + offset;
+    vec::store(y + place.whole, count, silu ? h / (1.0F + vec::exp(-h)) : h);
   }
 };
 
@@ -48,40 +50,56 @@ template <class V, bool silu>
 struct GradientSums {
   const float* x;
   const float* dy;
-  float* dh;
+  float* dx;
   V mean;
   V slope;
   V offset;
   V sum{};
   V product{};
 
-  [[gnu::always_inline]] void operator()(int64_t place, int64_t count) {
-    const V centred = vec::load(x + place, count, V{}) - mean;
-    V d = vec::load(dy + place, count, V{});
+  [[gnu::always_inline]] void operator()(const Place& place, int64_t count) {
+    const V centred = vec::load(x + place.own, count, V{}) - mean;
+    V d = vec::load(dy + place.whole, count, V{});
     if constexpr (silu) {
       d *= silu_slope<V>(centred * slope + offset);
-      vec::store(dh + place, count, d);
+      vec::store(dx + place.own, count, d);
     }
     sum += d;
     product += d * centred;
   }
 };
 
-// dx = dh · slope − ((x − mean) · pull + push).
-template <class V>
+// dx = dh · slope − ((x − mean) · pull + push); dh is where GradientSums left it.
+template <class V, bool silu>
 struct InputGradient {
   const float* x;
-  const float* dh;
+  const float* dy;
   float* dx;
   V mean;
   V slope;
   V pull;
   V push;
 
-  [[gnu::always_inline]] void operator()(int64_t place, int64_t count) const {
-    const V centred = vec::load(x + place, count, V{}) - mean;
-    const V d = vec::load(dh + place, count, V{});
-    vec::store(dx + place, count, d * slope - (centred * pull + push));
+  [[gnu::always_inline]] void operator()(const Place& place, int64_t count) const {
+    const V centred = vec::load(x + place.own, count, V{}) - mean;
+    const V d = vec::load(silu ? dx + place.own : dy + place.whole, count, V{});
+    vec::store(dx + place.own, count, d * slope - (centred * pull + push));
+  }
+};
+
+// Σ ẋ and Σ ẋ (x − mean).
+template <class V>
+struct TangentSums {
+  const float* x;
+  const float* x_dot;
+  V mean;
+  V sum{};
+  V product{};
+
+  [[gnu::always_inline]] void operator()(const Place& place, int64_t count) {
+    const V d = vec::load(x_dot + place.own, count, V{});
+    sum += d;
+    product += d * (vec::load(x + place.own, count, V{}) - mean);
   }
 };
 
@@ -97,10 +115,10 @@ struct TangentOutput {
   V pull;
   V push;
 
-  [[gnu::always_inline]] void operator()(int64_t place, int64_t count) const {
-    const V centred = vec::load(x + place, count, V{}) - mean;
-    const V h_dot = vec::load(x_dot + place, count, V{}) * slope + (centred * pull + push);
-    vec::store(y_dot + place, count, silu ? h_dot * silu_slope<V>(centred * slope + offset) : h_dot);
+  [[gnu::always_inline]] void operator()(const Place& place, int64_t count) const {
+    const V centred = vec::load(x + place.own, count, V{}) - mean;
+    const V h_dot = vec::load(x_dot + place.own, count, V{}) * slope + (centred * pull + push);
+    vec::store(y_dot + place.whole, count, silu ? h_dot * silu_slope<V>(centred * slope + offset) : h_dot);
   }
 };
 

@@ -26,7 +26,6 @@ struct Unit {
   int64_t channels;
   int64_t group;  // the first
   int64_t groups;
-  int64_t place;  // of its first number in x
 };
 
 class Units {
@@ -43,13 +42,11 @@ class Units {
     const int64_t image = index / of_image_;
     const int64_t channel = index % of_image_ * size_;
     const int64_t channels = std::min(size_, input_.channels - channel);
-    const int64_t row = input_.layout == Layout::channels_last ? 1 : input_.positions;
     return {.image = image,
             .channel = channel,
             .channels = channels,
             .group = channel / group_,
-            .groups = channels / group_,
-            .place = image * input_.channels * input_.positions + channel * row};
+            .groups = channels / group_};
   }
 
  private:
@@ -59,10 +56,47 @@ class Units {
   int64_t of_image_ = 1;
 };
 
+// The channels of a unit that lie in one array.
+struct Span {
+  int64_t image;
+  int64_t channel;  // the first
+  int64_t channels;
+};
+
+// The unit's, cut at the seam of x.
+std::vector<Span> spans_of(const Input& input, const Unit& unit) {
+  const int64_t end = unit.channel + unit.channels;
+  const int64_t cut = std::clamp(input.x.seam, unit.channel, end);
+  std::vector<Span> spans;
+  if (cut > unit.channel) spans.push_back({unit.image, unit.channel, cut - unit.channel});
+  if (cut < end) spans.push_back({unit.image, cut, end - cut});
+  return spans;
+}
+
+// Where a span begins in an array of `channels` channels, of which it holds those from `channel` on.
+int64_t begin_of(const Input& input, const Span& span, int64_t channels, int64_t channel) {
+  const int64_t row = input.layout == Layout::channels_last ? 1 : input.positions;
+  return span.image * channels * input.positions + channel * row;
+}
+
+template <class X>
+X* begin_in(X* whole, const Input& input, const Span& span) {
+  return whole + begin_of(input, span, input.channels, span.channel);
+}
+
+template <class X>
+X* begin_in(const JoinedArrays<X>& arrays, const Input& input, const Span& span) {
+  const int64_t seam = arrays.seam;
+  return span.channel < seam
+             ? arrays.first + begin_of(input, span, seam, span.channel)
+             : arrays.second + begin_of(input, span, input.channels - seam, span.channel - seam);
+}
+
 // A unit's numbers a channel. h = (x − mean) · slope + offset is what the activation sees.
 struct Scratch {
   explicit Scratch(int64_t channels)
-      : mean(channels),
+      : shift(channels),
+        mean(channels),
         slope(channels),
         offset(channels),
         pull(channels),
@@ -73,7 +107,8 @@ struct Scratch {
     std::fill(sum.begin(), sum.end(), 0);
     std::fill(product.begin(), product.end(), 0);
   }
-  std::vector<float> mean;  // of the group, less what is added to the channel
+  std::vector<float> shift;  // the first number
+  std::vector<float> mean;   // of the group, less what is added to the channel
   std::vector<float> slope;
   std::vector<float> offset;
   std::vector<float> pull;
@@ -113,13 +148,12 @@ struct Measured {
   double epsilon;
   Statistics<float> statistics;
 
-  void write(const Input& input, const Unit& unit, const float* first, int64_t stride,
-             const Scratch& scratch) const {
+  void write(const Input& input, const Unit& unit, const Scratch& scratch) const {
     const int64_t width = unit.channels / unit.groups;
     const auto n = static_cast<double>(input.positions);
     for (int64_t g = 0; g < unit.groups; ++g) {
       const auto channel_mean = [&](int64_t i) {
-        return first[i * stride] + scratch.sum[i] / n + added_to(input, unit.image, unit.channel + i);
+        return scratch.shift[i] + scratch.sum[i] / n + added_to(input, unit.image, unit.channel + i);
       };
       double total = 0;
       for (int64_t i = g * width; i < (g + 1) * width; ++i) total += channel_mean(i);
@@ -163,10 +197,14 @@ template <class V, Layout layout, class Body>
 }
 
 template <class V, Layout layout>
-Walk<V, layout> walk_of(const Input& input, const Unit& unit) {
-  return {.channels = unit.channels,
+Walk<V, layout> walk_of(const Input& input, const Unit& unit, const Span& span) {
+  const int64_t own = span.channel < input.x.seam ? input.x.seam : input.channels - input.x.seam;
+  constexpr bool last = layout == Layout::channels_last;
+  return {.first = span.channel - unit.channel,
+          .channels = span.channels,
           .positions = input.positions,
-          .stride = layout == Layout::channels_last ? input.channels : input.positions};
+          .stride = last ? input.channels : input.positions,
+          .own_stride = last ? own : input.positions};
 }
 
 struct Forward {
@@ -176,48 +214,49 @@ struct Forward {
 };
 
 template <class V, bool silu, Layout layout>
-[[gnu::always_inline]] inline void write_output(const Walk<V, layout>& walk, const float* x, float* y,
+[[gnu::always_inline]] inline void write_output(const Forward& job, const Unit& unit,
                                                 const Scratch& scratch) {
-  for (int64_t tile = 0; tile < walk.tiles(); ++tile) {
-    Output<V, silu> body{.x = x,
-                         .y = y,
-                         .mean = walk.parameter(scratch.mean.data(), tile),
-                         .slope = walk.parameter(scratch.slope.data(), tile),
-                         .offset = walk.parameter(scratch.offset.data(), tile)};
-    walk.each(tile, 0, walk.steps(), body);
+  for (const Span& span : spans_of(job.input, unit)) {
+    const auto walk = walk_of<V, layout>(job.input, unit, span);
+    const float* const x = begin_in(job.input.x, job.input, span);
+    float* const y = begin_in(job.y, job.input, span);
+    for (int64_t tile = 0; tile < walk.tiles(); ++tile) {
+      Output<V, silu> body{.x = x,
+                           .y = y,
+                           .mean = walk.parameter(scratch.mean.data(), tile),
+                           .slope = walk.parameter(scratch.slope.data(), tile),
+                           .offset = walk.parameter(scratch.offset.data(), tile)};
+      walk.each(tile, 0, walk.steps(), body);
+    }
   }
 }
 
 // Means and coefficients of a unit, by a pass over x.
 template <class V, Layout layout>
-[[gnu::always_inline]] inline void prepare(const Walk<V, layout>& walk, const Input& input,
-                                           const Measured& measured, const Unit& unit, Scratch& scratch) {
-  const float* const x = input.x + unit.place;
+[[gnu::always_inline]] inline void prepare(const Input& input, const Measured& measured, const Unit& unit,
+                                           Scratch& scratch) {
   scratch.clear_sums();
-  for (int64_t tile = 0; tile < walk.tiles(); ++tile) {
-    V shift{};
-    if constexpr (layout == Layout::channels_last) {
-      shift = walk.parameter(x, tile);
-    } else {
-      shift = vec::broadcast<V>(x[walk.place(tile, 0)]);
+  for (const Span& span : spans_of(input, unit)) {
+    const auto walk = walk_of<V, layout>(input, unit, span);
+    const float* const x = begin_in(input.x, input, span);
+    walk.first_numbers(x, scratch.shift.data());
+    for (int64_t tile = 0; tile < walk.tiles(); ++tile) {
+      Moments<V> body{.x = x, .shift = walk.parameter(scratch.shift.data(), tile)};
+      accumulate(walk, tile, body, scratch);
     }
-    Moments<V> body{.x = x, .shift = shift};
-    accumulate(walk, tile, body, scratch);
   }
-  measured.write(input, unit, x, walk.start(1), scratch);
+  measured.write(input, unit, scratch);
   const auto& [mean, rstd, deviation] = measured.statistics;
   set_coefficients(input, unit, {mean, rstd, deviation}, scratch);
 }
 
 template <class V, Layout layout>
 [[gnu::always_inline]] inline void forward_unit(const Forward& job, const Unit& unit, Scratch& scratch) {
-  const auto walk = walk_of<V, layout>(job.input, unit);
-  const float* const x = job.input.x + unit.place;
-  prepare(walk, job.input, job.measured, unit, scratch);
+  prepare<V, layout>(job.input, job.measured, unit, scratch);
   if (job.input.silu) {
-    write_output<V, true>(walk, x, job.y + unit.place, scratch);
+    write_output<V, true, layout>(job, unit, scratch);
   } else {
-    write_output<V, false>(walk, x, job.y + unit.place, scratch);
+    write_output<V, false, layout>(job, unit, scratch);
   }
 }
 
@@ -225,7 +264,7 @@ struct Backward {
   Input input;
   Saved saved;
   const float* dy;
-  float* dx;
+  JoinedArrays<float> dx;
   double* sum;      // Σ dh, [batch, channels]
   double* product;  // Σ dh (x − mean)/√(var + ε), [batch, channels]
   float* added;     // Σ dx, [batch, channels] or null
@@ -265,40 +304,61 @@ void set_gradient_coefficients(const Backward& job, const Unit& unit, Scratch& s
 }
 
 template <class V, bool silu, Layout layout>
-[[gnu::always_inline]] inline void sum_gradients(const Walk<V, layout>& walk, const Backward& job,
-                                                 const Unit& unit, Scratch& scratch) {
-  for (int64_t tile = 0; tile < walk.tiles(); ++tile) {
-    GradientSums<V, silu> body{.x = job.input.x + unit.place,
-                               .dy = job.dy + unit.place,
-                               .dh = job.dx + unit.place,
-                               .mean = walk.parameter(scratch.mean.data(), tile),
-                               .slope = walk.parameter(scratch.slope.data(), tile),
-                               .offset = walk.parameter(scratch.offset.data(), tile)};
-    accumulate(walk, tile, body, scratch);
+[[gnu::always_inline]] inline void sum_gradients(const Backward& job, const Unit& unit, Scratch& scratch) {
+  for (const Span& span : spans_of(job.input, unit)) {
+    const auto walk = walk_of<V, layout>(job.input, unit, span);
+    const float* const x = begin_in(job.input.x, job.input, span);
+    const float* const dy = begin_in(job.dy, job.input, span);
+    float* const dx = begin_in(job.dx, job.input, span);
+    for (int64_t tile = 0; tile < walk.tiles(); ++tile) {
+      GradientSums<V, silu> body{.x = x,
+                                 .dy = dy,
+                                 .dx = dx,
+                                 .mean = walk.parameter(scratch.mean.data(), tile),
+                                 .slope = walk.parameter(scratch.slope.data(), tile),
+                                 .offset = walk.parameter(scratch.offset.data(), tile)};
+      accumulate(walk, tile, body, scratch);
+    }
   }
+}
+
+template <class V, bool silu, Layout layout>
+[[gnu::always_inline]] inline void write_input_gradient(const Backward& job, const Unit& unit,
+                                                        const Scratch& scratch) {
+  for (const Span& span : spans_of(job.input, unit)) {
+    const auto walk = walk_of<V, layout>(job.input, unit, span);
+    const float* const x = begin_in(job.input.x, job.input, span);
+    const float* const dy = begin_in(job.dy, job.input, span);
+    float* const dx = begin_in(job.dx, job.input, span);
+    for (int64_t tile = 0; tile < walk.tiles(); ++tile) {
+      InputGradient<V, silu> body{.x = x,
+                                  .dy = dy,
+                                  .dx = dx,
+                                  .mean = walk.parameter(scratch.mean.data(), tile),
+                                  .slope = walk.parameter(scratch.slope.data(), tile),
+                                  .pull = walk.parameter(scratch.pull.data(), tile),
+                                  .push = walk.parameter(scratch.push.data(), tile)};
+      walk.each(tile, 0, walk.steps(), body);
+    }
+  }
+}
+
+template <class V, bool silu, Layout layout>
+[[gnu::always_inline]] inline void gradients_of_unit(const Backward& job, const Unit& unit,
+                                                     Scratch& scratch) {
+  sum_gradients<V, silu, layout>(job, unit, scratch);
+  set_gradient_coefficients(job, unit, scratch);
+  write_input_gradient<V, silu, layout>(job, unit, scratch);
 }
 
 template <class V, Layout layout>
 [[gnu::always_inline]] inline void backward_unit(const Backward& job, const Unit& unit, Scratch& scratch) {
-  const auto walk = walk_of<V, layout>(job.input, unit);
   scratch.clear_sums();
   set_coefficients(job.input, unit, job.saved, scratch);
   if (job.input.silu) {
-    sum_gradients<V, true>(walk, job, unit, scratch);
+    gradients_of_unit<V, true, layout>(job, unit, scratch);
   } else {
-    sum_gradients<V, false>(walk, job, unit, scratch);
-  }
-  set_gradient_coefficients(job, unit, scratch);
-  const float* const dh = job.input.silu ? job.dx : job.dy;
-  for (int64_t tile = 0; tile < walk.tiles(); ++tile) {
-    InputGradient<V> body{.x = job.input.x + unit.place,
-                          .dh = dh + unit.place,
-                          .dx = job.dx + unit.place,
-                          .mean = walk.parameter(scratch.mean.data(), tile),
-                          .slope = walk.parameter(scratch.slope.data(), tile),
-                          .pull = walk.parameter(scratch.pull.data(), tile),
-                          .push = walk.parameter(scratch.push.data(), tile)};
-    walk.each(tile, 0, walk.steps(), body);
+    gradients_of_unit<V, false, layout>(job, unit, scratch);
   }
 }
 
@@ -342,41 +402,45 @@ void set_tangent_coefficients(const Tangent& job, const Unit& unit, Scratch& scr
 }
 
 template <class V, bool silu, Layout layout>
-[[gnu::always_inline]] inline void write_tangent(const Walk<V, layout>& walk, const Tangent& job,
-                                                 const Unit& unit, const Scratch& scratch) {
-  for (int64_t tile = 0; tile < walk.tiles(); ++tile) {
-    TangentOutput<V, silu> body{.x = job.input.x + unit.place,
-                                .x_dot = job.tangents.x + unit.place,
-                                .y_dot = job.y_dot + unit.place,
-                                .mean = walk.parameter(scratch.mean.data(), tile),
-                                .slope = walk.parameter(scratch.slope.data(), tile),
-                                .offset = walk.parameter(scratch.offset.data(), tile),
-                                .pull = walk.parameter(scratch.pull.data(), tile),
-                                .push = walk.parameter(scratch.push.data(), tile)};
-    walk.each(tile, 0, walk.steps(), body);
+[[gnu::always_inline]] inline void write_tangent(const Tangent& job, const Unit& unit,
+                                                 const Scratch& scratch) {
+  for (const Span& span : spans_of(job.input, unit)) {
+    const auto walk = walk_of<V, layout>(job.input, unit, span);
+    const float* const x = begin_in(job.input.x, job.input, span);
+    const float* const x_dot = begin_in(job.tangents.x, job.input, span);
+    float* const y_dot = begin_in(job.y_dot, job.input, span);
+    for (int64_t tile = 0; tile < walk.tiles(); ++tile) {
+      TangentOutput<V, silu> body{.x = x,
+                                  .x_dot = x_dot,
+                                  .y_dot = y_dot,
+                                  .mean = walk.parameter(scratch.mean.data(), tile),
+                                  .slope = walk.parameter(scratch.slope.data(), tile),
+                                  .offset = walk.parameter(scratch.offset.data(), tile),
+                                  .pull = walk.parameter(scratch.pull.data(), tile),
+                                  .push = walk.parameter(scratch.push.data(), tile)};
+      walk.each(tile, 0, walk.steps(), body);
+    }
   }
 }
 
 template <class V, Layout layout>
 [[gnu::always_inline]] inline void tangent_unit(const Tangent& job, const Unit& unit, Scratch& scratch) {
-  const auto walk = walk_of<V, layout>(job.input, unit);
-  prepare(walk, job.input, job.measured, unit, scratch);
+  prepare<V, layout>(job.input, job.measured, unit, scratch);
   scratch.clear_sums();
-  for (int64_t tile = 0; tile < walk.tiles(); ++tile) {
-    // Σ ẋ and Σ ẋ (x − mean).
-    GradientSums<V, false> body{.x = job.input.x + unit.place,
-                                .dy = job.tangents.x + unit.place,
-                                .dh = nullptr,
-                                .mean = walk.parameter(scratch.mean.data(), tile),
-                                .slope = {},
-                                .offset = {}};
-    accumulate(walk, tile, body, scratch);
+  for (const Span& span : spans_of(job.input, unit)) {
+    const auto walk = walk_of<V, layout>(job.input, unit, span);
+    const float* const x = begin_in(job.input.x, job.input, span);
+    const float* const x_dot = begin_in(job.tangents.x, job.input, span);
+    for (int64_t tile = 0; tile < walk.tiles(); ++tile) {
+      TangentSums<V> body{.x = x, .x_dot = x_dot, .mean = walk.parameter(scratch.mean.data(), tile)};
+      accumulate(walk, tile, body, scratch);
+    }
   }
   set_tangent_coefficients(job, unit, scratch);
   if (job.input.silu) {
-    write_tangent<V, true>(walk, job, unit, scratch);
+    write_tangent<V, true, layout>(job, unit, scratch);
   } else {
-    write_tangent<V, false>(walk, job, unit, scratch);
+    write_tangent<V, false, layout>(job, unit, scratch);
   }
 }
 
@@ -444,7 +508,7 @@ void forward(const Input& input, double epsilon, float* y, const Statistics<floa
   run_all(Forward{.input = input, .measured = {epsilon, statistics}, .y = y});
 }
 
-void backward(const Input& input, const Saved& saved, const float* dy, float* dx,
+void backward(const Input& input, const Saved& saved, const float* dy, const JoinedArrays<float>& dx,
               const ParameterGradients& gradients) {
   const auto size = static_cast<size_t>(input.batch * input.channels);
   std::vector<double> sum(size);

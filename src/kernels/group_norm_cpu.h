@@ -1,5 +1,5 @@
-// The passes of cm/kernels/group_norm.h over fp32 arrays in host memory. Results do not depend on the number
-// of threads.
+// The passes of cm/kernels/group_norm.h over fp32 arrays in host memory, all images in one layout. Results do
+// not depend on the number of threads.
 #pragma once
 
 #include "group_norm_input.h"
@@ -18,7 +18,7 @@ struct Statistics {
   Float* deviation;
 };
 
-// Writes y in x's layout, and the statistics.
+// Writes y, and the statistics.
 void forward(const Input& input, double epsilon, float* y, const Statistics<float>& statistics);
 
 using Saved = Statistics<const float>;
@@ -32,19 +32,19 @@ struct ParameterGradients {
   float* added;      // likewise
 };
 
-// Writes dx, given dy, both in x's layout, and the gradients of the parameters.
-void backward(const Input& input, const Saved& saved, const float* dy, float* dx,
+// Writes dx, in as many arrays as x, given dy, and the gradients of the parameters.
+void backward(const Input& input, const Saved& saved, const float* dy, const JoinedArrays<float>& dx,
               const ParameterGradients& gradients);
 
-// What forward-mode differentiation passes through: ẋ in x's layout, and of the condition [batch, 2 channels]
+// What forward-mode differentiation passes through: ẋ, and of the condition [batch, 2 channels]
 // and of what is added to each image [batch, channels], or null where they have no tangent.
 struct Tangents {
-  const float* x;
+  JoinedArrays<const float> x;
   const float* condition;
   const float* added;
 };
 
-// Writes ẏ in x's layout.
+// Writes ẏ.
 void tangent(const Input& input, double epsilon, const Tangents& tangents, float* y_dot);
 
 }  // namespace cm::group_norm_cpu

@@ -33,11 +33,11 @@ struct Given {
 };
 
 struct Gradients {
-  void* x;
-  float* weight;     // [channels]
-  float* bias;       // [channels]
-  float* condition;  // [batch, 2 channels]; null where the input has none
-  float* added;      // of each image, [batch, channels]; likewise
+  JoinedArrays<void> x;  // in as many arrays as the input
+  float* weight;         // [channels]
+  float* bias;           // [channels]
+  float* condition;      // [batch, 2 channels]; null where the input has none
+  float* added;          // of each image, [batch, channels]; likewise
 };
 
 const char* backward(const Input& input, Number type, const Plan& plan, const Given& given,

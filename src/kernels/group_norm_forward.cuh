@@ -14,12 +14,23 @@ struct Common {
   Plan plan;
   bool silu;
   Stage stage;
-  const void* x;
+  JoinedArrays<const void> x;
+  int seam;  // of x
   const float* added;
   int64_t added_row;
   const float* weight;
   const float* bias;
   const float* condition;
+};
+
+struct Forward : Common {
+  float epsilon;
+  void* y;
+  float* mean;           // [batch, groups]
+  float* rstd;           // [batch, groups]
+  float* deviation;      // Σ (x − mean) of each channel, [batch, channels], or null
+  float2* moments;       // mean and Σ (x − mean)² of each slice, [batch, groups, slices]
+  float* channel_means;  // of each slice, [batch, slices, channels], where there is a deviation
 };
 
 // 1 / (1 + e⁻ʰ), to the precision that the numbers' type can show.
@@ -73,16 +84,24 @@ template <class T, int vector, class Walk>
 struct Moments {
   static constexpr int ahead = 4;
   using Loaded = cuda::Pack<T, vector>;
-  const T* x;
+  const Common& job;
+  const Piece& piece;
+  const T* x = nullptr;
+  int channels = 0;  // of x's array
   float sum[vector] = {};
   float product[vector] = {};
   Values<Walk::channels_of_a_vector> shift = {};
 
-  __device__ void start(int /*channel*/, int offset) {
-    for (int i = 0; i < Walk::channels_of_a_vector; ++i) shift.values[i] = cuda::to_float(x[offset + i]);
+  __device__ void start(int channel) {
+    const OwnColumn own = own_column_of<Walk::layout>(job.plan, piece, job.seam, channel);
+    x = own.in<const T>(job.x);
+    channels = own.channels;
+    for (int i = 0; i < Walk::channels_of_a_vector; ++i) shift.values[i] = cuda::to_float(x[i]);
   }
-  __device__ Loaded load(int offset) const { return cuda::load<T, vector>(x + offset); }
-  __device__ void use(const Loaded& loaded, int /*offset*/) {
+  __device__ Loaded load(int position) const {
+    return cuda::load<T, vector>(x + Walk::distance(position, channels));
+  }
+  __device__ void use(const Loaded& loaded, int /*position*/) {
     for (int i = 0; i < vector; ++i) {
       const float difference = cuda::to_float(loaded.values[i]) - shift[i];
       sum[i] += difference;
@@ -111,31 +130,33 @@ template <class T, int vector, bool silu, class Walk>
 struct Output {
   static constexpr int ahead = 4;
   using Loaded = cuda::Pack<T, vector>;
-  const T* x;
-  T* y;
+  const Forward& job;
+  const Piece& piece;
   const Shared& shared;
+  const T* x = nullptr;
+  int channels = 0;  // of x's array
+  T* y = nullptr;
   Affine<Walk::channels_of_a_vector> affine = {};
 
-  __device__ void start(int channel, int /*offset*/) { affine.take(shared, channel); }
-  __device__ Loaded load(int offset) const { return cuda::load<T, vector>(x + offset); }
-  __device__ void use(const Loaded& loaded, int offset) const {
+  __device__ void start(int channel) {
+    const OwnColumn own = own_column_of<Walk::layout>(job.plan, piece, job.seam, channel);
+    x = own.in<const T>(job.x);
+    channels = own.channels;
+    y = static_cast<T*>(job.y) +
+        start_of<Walk::layout>(job.plan, piece, job.plan.channels, piece.channel + channel);
+    affine.take(shared, channel);
+  }
+  __device__ Loaded load(int position) const {
+    return cuda::load<T, vector>(x + Walk::distance(position, channels));
+  }
+  __device__ void use(const Loaded& loaded, int position) const {
     cuda::Pack<T, vector> result;
     for (int i = 0; i < vector; ++i) {
       const float h = affine.of_centred(affine.centred(cuda::to_float(loaded.values[i]), i), i);
       cuda::assign(result.values[i], silu ? h * sigmoid<T>(h) : h);
     }
-    cuda::store(y + offset, result);
+    cuda::store(y + Walk::distance(position, job.plan.channels), result);
   }
-};
-
-struct Forward : Common {
-  float epsilon;
-  void* y;
-  float* mean;           // [batch, groups]
-  float* rstd;           // [batch, groups]
-  float* deviation;      // Σ (x − mean) of each channel, [batch, channels], or null
-  float2* moments;       // mean and Σ (x − mean)² of each slice, [batch, groups, slices]
-  float* channel_means;  // of each slice, [batch, slices, channels], where there is a deviation
 };
 
 // The group's mean, and 1/√(var + ε) from Σ (x − mean)², by one thread.
@@ -163,21 +184,19 @@ __device__ inline int lane() {
 inline constexpr int kWarps = kThreads / cuda::kWarp;
 
 // A channel's mean in the piece, from its sum there.
-template <class T, class Walk>
-__device__ float channel_mean(const Forward& job, const Piece& piece, const Walk& walk, const T* x,
-                              const Shared& shared, int i) {
-  return cuda::to_float(x[walk.start(i)]) + shared.sum[i] / static_cast<float>(piece.positions) +
-         added_to(job, piece.image, piece.channel + i);
+template <class T, NormLayout layout>
+__device__ float channel_mean(const Forward& job, const Piece& piece, const Shared& shared, int i) {
+  return cuda::to_float(*own_column_of<layout>(job.plan, piece, job.seam, i).template in<const T>(job.x)) +
+         shared.sum[i] / static_cast<float>(piece.positions) + added_to(job, piece.image, piece.channel + i);
 }
 
 // From the channels' sums of this piece, a warp for each group. The spread of the channels' means adds to the
 // squares: Chan, Golub, LeVeque, "Algorithms for computing the sample variance", 1983.
-template <class T, class Walk>
-__device__ void combine_channels(const Forward& job, const Piece& piece, const Walk& walk, const T* x,
-                                 const Shared& shared) {
+template <class T, NormLayout layout>
+__device__ void combine_channels(const Forward& job, const Piece& piece, const Shared& shared) {
   const int width = job.plan.channels / job.plan.groups;
   const auto n = static_cast<float>(piece.positions);
-  const auto mean_of = [&](int i) { return channel_mean(job, piece, walk, x, shared, i); };
+  const auto mean_of = [&](int i) { return channel_mean<T, layout>(job, piece, shared, i); };
   for (int group = warp(); group < piece.groups; group += kWarps) {
     const int end = (group + 1) * width;
     float total = 0;
@@ -202,14 +221,13 @@ __device__ void combine_channels(const Forward& job, const Piece& piece, const W
 
 // Σ (x − mean) of each channel, or what the last stage needs for it; the group's statistics are in shared
 // memory where there is one stage.
-template <class T, class Walk>
-__device__ void keep_deviation(const Forward& job, const Piece& piece, const Walk& walk, const T* x,
-                               const Shared& shared) {
+template <class T, NormLayout layout>
+__device__ void keep_deviation(const Forward& job, const Piece& piece, const Shared& shared) {
   const Plan& plan = job.plan;
   const int width = plan.channels / plan.groups;
   const auto n = static_cast<float>(piece.positions);
   for (int i = static_cast<int>(threadIdx.x); i < piece.channels; i += kThreads) {
-    const float mean = channel_mean(job, piece, walk, x, shared, i);
+    const float mean = channel_mean<T, layout>(job, piece, shared, i);
     const int channel = piece.channel + i;
     if (job.stage == Stage::whole) {
       job.deviation[piece.image * plan.channels + channel] = n * (mean - shared.group_mean[i / width]);
@@ -256,33 +274,33 @@ __device__ inline void combine_slices(const Forward& job, const Piece& piece, co
   }
 }
 
+inline constexpr int kForwardBlocks = 4;  // at once on a multiprocessor
+
 template <class T, int vector, NormLayout layout>
-__global__ void __launch_bounds__(kThreads) forward_kernel(const Forward job) {
+__global__ void __launch_bounds__(kThreads, kForwardBlocks) forward_kernel(const Forward job) {
   using BlockWalk = Walk<vector, layout>;
   const Piece piece = piece_of_block(job.plan);
   const Shared shared(job.plan.set);
   const BlockWalk walk(job.plan, piece);
-  const T* const x = static_cast<const T*>(job.x) + piece.place;
-  T* const y = static_cast<T*>(job.y) + piece.place;
   if (job.stage != Stage::rest) {
-    Moments<T, vector, BlockWalk> moments{.x = x};
+    Moments<T, vector, BlockWalk> moments{.job = job, .piece = piece};
     walk.sums(moments, shared);
-    combine_channels(job, piece, walk, x, shared);
+    combine_channels<T, layout>(job, piece, shared);
   } else {
     combine_slices(job, piece, shared);
   }
   __syncthreads();
-  if (job.deviation != nullptr && job.stage != Stage::rest) keep_deviation(job, piece, walk, x, shared);
+  if (job.deviation != nullptr && job.stage != Stage::rest) keep_deviation<T, layout>(job, piece, shared);
   if (job.deviation != nullptr && job.stage == Stage::rest && piece.slice == 0) {
     combine_deviations(job, piece, shared);
   }
   if (job.stage == Stage::sums) return;
   set_coefficients(job, piece, shared);
   if (job.silu) {
-    Output<T, vector, true, BlockWalk> output{.x = x, .y = y, .shared = shared};
+    Output<T, vector, true, BlockWalk> output{.job = job, .piece = piece, .shared = shared};
     walk.each(output);
   } else {
-    Output<T, vector, false, BlockWalk> output{.x = x, .y = y, .shared = shared};
+    Output<T, vector, false, BlockWalk> output{.job = job, .piece = piece, .shared = shared};
     walk.each(output);
   }
 }

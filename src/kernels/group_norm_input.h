@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "joined_arrays.h"
+
 namespace cm {
 
 enum class NormLayout {
@@ -19,7 +21,7 @@ struct GroupNormInput {
   int64_t groups;
   NormLayout layout;
   bool silu;
-  const X* x;
+  JoinedArrays<const X> x;
   const float* added;      // to every position of x, [channels] or [batch, channels]; null: nothing
   int64_t added_row;       // from image to image: channels, or 0 where all have the same
   const float* weight;     // [channels]

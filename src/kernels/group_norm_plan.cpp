@@ -41,7 +41,7 @@ Division division_of(const PlannedInput& input) {
   const int64_t width = input.channels / input.groups;
   const int64_t vector = cuda::kVectorBytes / input.bytes;
   const int64_t unit = last ? std::lcm(width, vector) : width;
-  const bool whole = (last ? input.channels : input.positions) % vector == 0;
+  const bool whole = (last ? std::gcd(input.channels, input.seam) : input.positions) % vector == 0;
   return input.aligned && whole && unit <= kLargestSet ? Division{vector, unit} : Division{1, width};
 }
 

@@ -32,6 +32,7 @@ struct Plan {
 struct PlannedInput {
   int64_t batch;
   int64_t channels;
+  int64_t seam;  // the channels of the first of two arrays, or all (joined_arrays.h)
   int64_t positions;
   int64_t groups;
   NormLayout layout;

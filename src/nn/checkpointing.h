@@ -4,17 +4,17 @@
 
 #include <functional>
 
-#include "cm/base/tensor.h"
+#include "cm/kernels/joined.h"
 
 namespace cm {
 
 // (x, embedding) → output.
-using Block = std::function<Tensor(const Tensor& x, const Tensor& embedding)>;
+using Block = std::function<Tensor(const Joined& x, const Tensor& embedding)>;
 
 // block(x, embedding), with the same value and gradients (also those of the parameters inside the block), but
 // no activations kept. `block` must be a pure function of its arguments and parameters; parameters get a
 // gradient only where x or the embedding needs one too. The gradient cannot be differentiated again
 // (c10::Error).
-Tensor checkpointed(const Block& block, const Tensor& x, const Tensor& embedding);
+Tensor checkpointed(const Block& block, const Joined& x, const Tensor& embedding);
 
 }  // namespace cm

@@ -116,7 +116,9 @@ DitBlock::DitBlock(torch::nn::Module& root, const std::string& name, const DitOp
 }
 
 Tensor DitBlock::forward(const Tensor& x, const Tensor& condition) const {
-  const auto block = [this](const Tensor& tokens, const Tensor& told) { return compute(tokens, told); };
+  const auto block = [this](const Joined& tokens, const Tensor& told) {
+    return compute(whole(tokens), told);
+  };
   return checkpoints_ ? checkpointed(block, x, condition) : block(x, condition);
 }
 

@@ -103,8 +103,8 @@ Edm2Block::Edm2Block(torch::nn::Module& root, const UNetStage& stage, int64_t em
 }
 
 Tensor Edm2Block::forward(const Tensor& x, const BlockInput& input) const {
-  const auto block = [this, keys = input.dropout_keys](const Tensor& block_x, const Tensor& embedding) {
-    return compute(block_x, embedding, keys);
+  const auto block = [this, keys = input.dropout_keys](const Joined& block_x, const Tensor& embedding) {
+    return compute(whole(block_x), embedding, keys);
   };
   return input.checkpoint_activations ? checkpointed(block, x, input.embedding) : block(x, input.embedding);
 }

@@ -78,19 +78,20 @@ Conv2dImpl::Conv2dImpl(Initializer& initializer, const Conv2dOptions& options)
   bias = register_parameter("bias", initializer.uniform({options.out}, gain ? 0 : bound));
 }
 
-Tensor Conv2dImpl::convolved(const Tensor& x, const Tensor& added) const {
-  const Tensor w = weight_for(weight, x);
-  if (stride_ == 1 && w.size(2) == 3) return convolution_3x3(x, w, added);
+Tensor Conv2dImpl::convolved(const Joined& x, const Tensor& added) const {
+  const Tensor w = weight_for(weight, x.first);
   if (stride_ == 1 && w.size(2) == 1) return convolution_1x1(x, w, added);
-  return affine_map(
-      x, added, [&](const Tensor& h, const Tensor& b) { return torch::conv2d(h, w, b, stride_, padding_); });
+  if (stride_ == 1 && w.size(2) == 3) return convolution_3x3(whole(x), w, added);
+  return affine_map(whole(x), added, [&](const Tensor& h, const Tensor& b) {
+    return torch::conv2d(h, w, b, stride_, padding_);
+  });
 }
 
 Tensor Conv2dImpl::forward(const Tensor& x) const {
   return convolved(x, weight_for(bias, x));
 }
 
-Biased Conv2dImpl::without_bias(const Tensor& x) const {
+Biased Conv2dImpl::without_bias(const Joined& x) const {
   return {convolved(x, {}), bias};
 }
 
@@ -115,7 +116,7 @@ GroupNormImpl::GroupNormImpl(int64_t channels, const GroupNormOptions& options) 
   bias = register_parameter("bias", torch::zeros({channels}));
 }
 
-Tensor GroupNormImpl::forward(const Biased& x) const {
+Tensor GroupNormImpl::forward(const NormInput& x) const {
   return normalized(x, Activation::none);
 }
 
@@ -123,7 +124,7 @@ Tensor GroupNormImpl::forward(const Biased& x, const Tensor& condition) const {
   return conditioned(x, condition, Activation::none);
 }
 
-Tensor GroupNormImpl::forward_silu(const Biased& x) const {
+Tensor GroupNormImpl::forward_silu(const NormInput& x) const {
   return normalized(x, Activation::silu);
 }
 
@@ -131,13 +132,13 @@ Tensor GroupNormImpl::forward_silu(const Biased& x, const Tensor& condition) con
   return conditioned(x, condition, Activation::silu);
 }
 
-Tensor GroupNormImpl::normalized(const Biased& x, Activation activation) const {
+Tensor GroupNormImpl::normalized(const NormInput& x, Activation activation) const {
   return group_norm(x, parameters(), /*condition=*/{}, activation);
 }
 
 Tensor GroupNormImpl::conditioned(const Biased& x, const Tensor& condition, Activation activation) const {
   if (condition.size(1) == x.image.size(1)) {
-    return normalized({x.image, x.bias.defined() ? condition + x.bias : condition}, activation);
+    return normalized(Biased(x.image, x.bias.defined() ? condition + x.bias : condition), activation);
   }
   if (!options_.double_norm) return group_norm(x, parameters(), condition, activation);
   const bool is_dual = has_tangent(x.image) || has_tangent(x.bias) || has_tangent(condition);

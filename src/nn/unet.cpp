@@ -17,7 +17,7 @@ struct Pass {
   Tensor image;  // NCSN++: the input image at the current resolution
 };
 
-using Layer = std::function<Tensor(const Tensor& x, Pass& pass)>;
+using Layer = std::function<Tensor(const Joined& x, Pass& pass)>;
 
 class UNet : public Network {
  public:
@@ -47,11 +47,12 @@ class UNet : public Network {
     std::vector<Tensor> skips;
     for (size_t i = 0; i < layers_.size(); ++i) {
       const UNetStage& stage = plan_.stages[i];
+      Joined input = std::move(h);
       if (stage.closes) {
-        h = torch::cat({h, skips.back()}, 1);
+        input.second = std::move(skips.back());
         skips.pop_back();
       }
-      h = layers_[i](h, pass);
+      h = layers_[i](input, pass);
       if (stage.opens) skips.push_back(h);
     }
     return output_conv_->forward(output_norm_->forward_silu(h.to(x.scalar_type())));
@@ -63,18 +64,18 @@ class UNet : public Network {
       case Kind::convolution:
         return convolution_layer(stage, initializer);
       case Kind::block:
-        return [block = residual_block(stage, initializer)](const Tensor& x, Pass& pass) {
+        return [block = residual_block(stage, initializer)](const Joined& x, Pass& pass) {
           return block->forward(x, pass.input);
         };
       case Kind::attention:
         return [block = AttentionBlock(*this, stage.name, plan_.style, initializer, stage.out, stage.heads)](
-                   const Tensor& x, Pass&) { return block.forward(x); };
+                   const Joined& x, Pass&) { return block.forward(whole(x)); };
       case Kind::resampling:
-        return [direction = stage.resample](const Tensor& x, Pass&) { return resample(x, direction); };
+        return [direction = stage.resample](const Joined& x, Pass&) { return resample(whole(x), direction); };
       case Kind::image:
         return [conv = register_at(*this, stage.name, DownConv2d(initializer, stage.in, stage.out))](
-                   const Tensor& x, Pass& pass) {
-          return pass.image = (x + conv->forward(pass.image)) / std::numbers::sqrt2;
+                   const Joined& x, Pass& pass) {
+          return pass.image = (whole(x) + conv->forward(pass.image)) / std::numbers::sqrt2;
         };
     }
     TORCH_INTERNAL_ASSERT(false, "not a kind of stage");
@@ -89,8 +90,8 @@ class UNet : public Network {
     const int64_t stride = stage.resample == Resample::down ? 2 : 1;
     const auto before = stage.resample == Resample::up ? Resample::up : Resample::none;
     return [before, conv = convolution(stage.name, {.in = stage.in, .out = stage.out, .stride = stride},
-                                       initializer)](const Tensor& x, Pass&) {
-      return conv->forward(resample(x, before));
+                                       initializer)](const Joined& x, Pass&) {
+      return conv->forward(resample(whole(x), before));
     };
   }
 

@@ -84,23 +84,26 @@ ResidualBlock::ResidualBlock(torch::nn::Module& root, const UNetStyle& style, In
   if (stage.heads > 0) attention_.emplace(root, stage.name, style, initializer, stage.out, stage.heads);
 }
 
-Tensor ResidualBlock::forward(const Tensor& x, const BlockInput& input) const {
-  const auto block = [this, keys = input.dropout_keys](const Tensor& block_x, const Tensor& embedding) {
+Tensor ResidualBlock::forward(const Joined& x, const BlockInput& input) const {
+  const auto block = [this, keys = input.dropout_keys](const Joined& block_x, const Tensor& embedding) {
     const Tensor h = compute(block_x, embedding, keys);
     return attention_ ? attention_->forward(h) : h;
   };
   return input.checkpoint_activations ? checkpointed(block, x, input.embedding) : block(x, input.embedding);
 }
 
-Tensor ResidualBlock::compute(const Tensor& x, const Tensor& embedding, const Tensor& keys) const {
-  const auto resampled = [&](const Tensor& h) { return resample(h, options_.stage.resample, filter_); };
+Tensor ResidualBlock::compute(const Joined& x, const Tensor& embedding, const Tensor& keys) const {
+  const auto resampled = [&](const Joined& h) -> Joined {
+    const Resample direction = options_.stage.resample;
+    return direction == Resample::none ? h : resample(whole(h), direction, filter_);
+  };
   // Called where it is taken, so that it is freed right after; so are the steps behind it.
   const auto inner = [&] { return in_conv_->without_bias(resampled(in_norm_->forward_silu(x))); };
   Tensor h = out_norm_->forward_silu(inner(), embedding_->forward(embedding));
   h = dropout(h, keys, options_.dropout, options_.layer);
   const auto skipped = [&]() -> Biased {
-    const Tensor kept = resampled(x);
-    return skip_.is_empty() ? kept : skip_->without_bias(kept);
+    const Joined kept = resampled(x);
+    return skip_.is_empty() ? whole(kept) : skip_->without_bias(kept);
   };
   return out_conv_->added_to(skipped(), h, factor_);
 }

@@ -67,12 +67,12 @@ class ResidualBlock {
  public:
   ResidualBlock(torch::nn::Module& root, const UNetStyle& style, Initializer& initializer,
                 const ResidualOptions& options);
-  // x [B, in, H, W] → [B, out, H', W'], its activations kept or recomputed in the backward pass as `input`
-  // says.
-  Tensor forward(const Tensor& x, const BlockInput& input) const;
+  // x [B, in, H, W], with what a skip connection brings beside it, → [B, out, H', W'], its activations kept
+  // or recomputed in the backward pass as `input` says.
+  Tensor forward(const Joined& x, const BlockInput& input) const;
 
  private:
-  Tensor compute(const Tensor& x, const Tensor& embedding, const Tensor& keys) const;
+  Tensor compute(const Joined& x, const Tensor& embedding, const Tensor& keys) const;
 
   ResidualOptions options_;
   ResampleFilter filter_;

@@ -25,7 +25,7 @@ std::unique_ptr<at::ObserverContext> count(const at::RecordFunction& function) {
   if (name == "aten::convolution" || name == "cm::convolution_3x3") {
     const auto x = sizes(0);
     operations += 2 * static_cast<double>(x[0] * x[2] * x[3]) * product(sizes(1));
-  } else if (name == "aten::addmm") {
+  } else if (name == "aten::addmm" || name == "aten::addmm_") {
     operations += 2 * product(sizes(1)) * static_cast<double>(sizes(2)[1]);
   } else if (name == "aten::mm") {
     operations += 2 * product(sizes(0)) * static_cast<double>(sizes(1)[1]);

@@ -216,6 +216,38 @@ TEST(WeightIn, LiesAsImagesOfItsTypeDo) {
   }
 }
 
+// Of two images it is that of both, side by side: value, gradients and tangent, of which either may be
+// missing.
+TEST(Convolution1x1, TwoImagesAreOneOfTheirChannels) {
+  const auto leaf = [](const Tensor& t) { return t.clone().requires_grad_(true); };
+  const Layer layer = random_layer(3, 20, 36, 5, 7);
+  for (const auto format : {at::MemoryFormat::Contiguous, at::MemoryFormat::ChannelsLast}) {
+    const Tensor first = leaf(layer.x.narrow(1, 0, 13).contiguous(format));
+    const Tensor second = leaf(layer.x.narrow(1, 13, 7).contiguous(format));
+    const Tensor weight = leaf(layer.weight.narrow(2, 1, 1).narrow(3, 1, 1));
+    const Tensor bias = leaf(layer.bias);
+    const auto check = [&](const Tensor& actual, const Tensor& expected) {
+      EXPECT_LT(convolution_error(actual, expected), 2e-6);
+    };
+    const Tensor y = convolution_1x1({first, second}, weight, bias);
+    const Tensor both = torch::cat({first, second}, 1);
+    check(y, torch::conv2d(both, weight, bias));
+    EXPECT_TRUE(y.is_contiguous(format));
+    const std::vector<Tensor> leaves = {first, second, weight, bias};
+    const auto ours = torch::autograd::grad({y}, leaves, {layer.kept});
+    const auto theirs = torch::autograd::grad({torch::conv2d(both, weight, bias)}, leaves, {layer.kept});
+    for (size_t i = 0; i < leaves.size(); ++i) check(ours[i], theirs[i]);
+    const test::DualLevel level;
+    const auto moved = [](const Tensor& x) { return dual(x, x.detach().cos()); };
+    const Tensor still = torch::zeros_like(second.detach());
+    const Tensor of_both = convolution_1x1({moved(first), moved(second)}, weight, bias);
+    check(value_of(of_both), y);
+    check(tangent_of(of_both), torch::conv2d(both.detach().cos(), weight.detach()));
+    check(tangent_of(convolution_1x1({moved(first), second}, weight, bias)),
+          torch::conv2d(torch::cat({first.detach().cos(), still}, 1), weight.detach()));
+  }
+}
+
 // Channels last as a product of matrices, channels first by LibTorch's convolution.
 TEST(Convolution1x1, IsLibTorchsInBothLayoutsForwardAndBackward) {
   const auto leaf = [](const Tensor& t, torch::Dtype type) {

@@ -28,15 +28,17 @@ enum class Added { nothing, to_all, to_each };
 
 struct Case {
   Tensor x;
+  Tensor more;  // beside x; undefined: nothing
   Tensor added;
   NormParameters norm;
   Tensor condition;
   Tensor dy;
   Activation activation;
 
+  NormInput input() const { return {Joined(x, more), added}; }
   std::vector<Tensor> inputs() const {
     std::vector<Tensor> all = {x, norm.weight, norm.bias};
-    for (const Tensor& given : {condition, added}) {
+    for (const Tensor& given : {condition, added, more}) {
       if (given.defined()) all.push_back(given);
     }
     return all;
@@ -46,23 +48,29 @@ struct Case {
     const auto leaf = [&](const Tensor& t) {
       return t.defined() ? t.detach().to(dtype.value_or(t.scalar_type())).clone().requires_grad_(true) : t;
     };
-    return {leaf(x),
-            leaf(added),
-            {norm.groups, norm.epsilon, leaf(norm.weight), leaf(norm.bias)},
-            leaf(condition),
-            dy.to(dtype.value_or(dy.scalar_type())),
+    return {leaf(x),         leaf(more),
+            leaf(added),     {norm.groups, norm.epsilon, leaf(norm.weight), leaf(norm.bias)},
+            leaf(condition), dy.to(dtype.value_or(dy.scalar_type())),
             activation};
   }
   Case as(torch::Dtype dtype) const { return leaves(dtype); }
   // On a device, with images of this type.
   Case on(const torch::Device& device, torch::Dtype images = torch::kFloat32) const {
     const auto there = [&](const Tensor& t) { return t.defined() ? t.to(device) : t; };
-    return {x.to(device, images),
-            there(added),
-            {norm.groups, norm.epsilon, norm.weight.to(device), norm.bias.to(device)},
-            there(condition),
-            dy.to(device, images),
+    const auto image = [&](const Tensor& t) { return t.defined() ? t.to(device, images) : t; };
+    return {image(x),         image(more),
+            there(added),     {norm.groups, norm.epsilon, norm.weight.to(device), norm.bias.to(device)},
+            there(condition), image(dy),
             activation};
+  }
+  // The same with x's channels from `seam` on in an image of their own.
+  Case cut(int64_t seam) const {
+    const auto format =
+        x.is_contiguous() ? torch::MemoryFormat::Contiguous : torch::MemoryFormat::ChannelsLast;
+    Case it = *this;
+    it.x = x.narrow(1, 0, seam).contiguous(format);
+    it.more = x.narrow(1, seam, x.size(1) - seam).contiguous(format);
+    return it;
   }
 };
 

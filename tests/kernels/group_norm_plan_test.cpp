@@ -18,7 +18,7 @@ void for_each_input(const Check& check) {
             SCOPED_TRACE(testing::Message()
                          << "x [" << batch << ", " << channels << ", " << side << ", " << side << "], "
                          << bytes << " bytes, layout " << static_cast<int>(layout));
-            check(PlannedInput{batch, channels, side * side, 32, layout, bytes, true});
+            check(PlannedInput{batch, channels, channels, side * side, 32, layout, bytes, true});
           }
         }
       }
@@ -53,6 +53,16 @@ TEST(GroupNormPlan, VectorsFit) {
   });
 }
 
+// Channels of one vector lie in one array.
+TEST(GroupNormPlan, AVectorCrossesNoSeam) {
+  PlannedInput input{2, 96, 48, 64, 32, NormLayout::channels_last, 2, true};
+  EXPECT_EQ(plan_for(input, kMultiprocessors)->vector, 8);
+  input.seam = 44;
+  EXPECT_EQ(plan_for(input, kMultiprocessors)->vector, 1);
+  input.layout = NormLayout::channels_first;
+  EXPECT_EQ(plan_for(input, kMultiprocessors)->vector, 8);
+}
+
 // Threads that exchange sums are whole parts of a warp.
 TEST(GroupNormPlan, LanesAlongPositionsDivideAWarp) {
   for_each_input([](const PlannedInput& input) {
@@ -67,14 +77,14 @@ TEST(GroupNormPlan, LanesAlongPositionsDivideAWarp) {
 
 TEST(GroupNormPlan, LargeImagesOfSmallBatchesFillTheGpu) {
   for (const auto layout : {NormLayout::channels_first, NormLayout::channels_last}) {
-    const PlannedInput input{1, 64, 256 * 256, 32, layout, 2, true};
+    const PlannedInput input{1, 64, 64, 256 * 256, 32, layout, 2, true};
     EXPECT_GE(plan_for(input, kMultiprocessors)->blocks, 2 * kMultiprocessors);
-    EXPECT_EQ(plan_for({64, 256, 32 * 32, 32, layout, 2, true}, kMultiprocessors)->slices, 1);
+    EXPECT_EQ(plan_for({64, 256, 256, 32 * 32, 32, layout, 2, true}, kMultiprocessors)->slices, 1);
   }
 }
 
 TEST(GroupNormPlan, WorkspacesHoldTheNumbersOfEachPart) {
-  const PlannedInput input{3, 64, 256 * 256, 32, NormLayout::channels_last, 4, true};
+  const PlannedInput input{3, 64, 64, 256 * 256, 32, NormLayout::channels_last, 4, true};
   const auto plan = *plan_for(input, kMultiprocessors);
   ASSERT_GT(plan.slices, 1);
   EXPECT_EQ(forward_workspace(plan, 3), 3 * (32 * 2 + 64) * plan.slices);
@@ -85,9 +95,9 @@ TEST(GroupNormPlan, WorkspacesHoldTheNumbersOfEachPart) {
 }
 
 TEST(GroupNormPlan, WhatABlockCannotHoldHasNone) {
-  EXPECT_FALSE(plan_for({1, 2048, 16, 1, NormLayout::channels_last, 4, true}, 1));
-  EXPECT_TRUE(plan_for({1, 1024, 16, 1, NormLayout::channels_last, 4, true}, 1));
-  EXPECT_FALSE(plan_for({1, 64, int64_t{1} << 25, 32, NormLayout::channels_first, 4, true}, 1));
+  EXPECT_FALSE(plan_for({1, 2048, 2048, 16, 1, NormLayout::channels_last, 4, true}, 1));
+  EXPECT_TRUE(plan_for({1, 1024, 1024, 16, 1, NormLayout::channels_last, 4, true}, 1));
+  EXPECT_FALSE(plan_for({1, 64, 64, int64_t{1} << 25, 32, NormLayout::channels_first, 4, true}, 1));
 }
 
 }  // namespace

@@ -57,11 +57,11 @@ void for_each_case(const Check& check) {
 }
 
 Tensor fused(const Case& it) {
-  return group_norm({it.x, it.added}, it.norm, it.condition, it.activation);
+  return group_norm(it.input(), it.norm, it.condition, it.activation);
 }
 
 Tensor plain(const Case& it) {
-  return plain_group_norm({it.x, it.added}, it.norm, it.condition, it.activation);
+  return plain_group_norm(it.input(), it.norm, it.condition, it.activation);
 }
 
 // Where the kernels are and of which images, and what rounding an image to that type costs.
@@ -115,6 +115,84 @@ TEST(GroupNormKernel, ItsGradientsAgreeWithThePlainPathsInDouble) {
     for_each_case(
         [&](const Case& on_cpu) { expect_plain_gradients(on_cpu.on(place.device, place.images), place); });
   }
+}
+
+// Two images: within a group and within a vector, between groups, one channel beside the others.
+template <class Check>
+void for_each_seam(const Check& check) {
+  for (const Shape& shape : {Shape{2, 48, 4, 7, 5}, Shape{1, 96, 32, 33, 32}, Shape{3, 64, 8, 1, 1}}) {
+    for (const auto format : kFormats) {
+      const Case it = some_case(shape, format, true, Activation::silu, Added::to_each);
+      for (const int64_t seam :
+           {shape.channels / 2, shape.channels / 2 + 5, int64_t{1}, shape.channels - 1}) {
+        SCOPED_TRACE(testing::Message() << shape.channels << " channels, " << format << ", seam " << seam);
+        check(it, it.cut(seam));
+      }
+    }
+  }
+}
+
+TEST(GroupNormKernel, TwoImagesAreOneOfTheirChannels) {
+  for (const Place& place : places()) {
+    for_each_seam([&](const Case& whole_on_cpu, const Case& cut_on_cpu) {
+      const Case whole = whole_on_cpu.on(place.device, place.images);
+      const Case cut = cut_on_cpu.on(place.device, place.images);
+      EXPECT_LT(error(fused(cut), fused(whole)), place.rounding);
+      const bool of_one_channel = cut.x.size(1) == 1;  // which lies in both layouts
+      EXPECT_TRUE(of_one_channel || fused(cut).is_contiguous(whole.x.suggest_memory_format()));
+      const auto gradients = [](const Case& any) {
+        const Case it = any.leaves();
+        const Tensor y = fused(it);
+        EXPECT_THAT(y.grad_fn()->name(), HasSubstr("FusedGroupNorm"));
+        return torch::autograd::grad({y}, it.inputs(), {it.dy});
+      };
+      const auto of_cut = gradients(cut);
+      const auto of_whole = gradients(whole);
+      EXPECT_LT(error(torch::cat({of_cut[0], of_cut[5]}, 1), of_whole[0]), 2 * place.rounding);
+      EXPECT_TRUE(of_one_channel || of_cut[5].strides() == cut.more.strides());
+      for (size_t i = 1; i < of_whole.size(); ++i) {
+        EXPECT_LT(error(of_cut[i], of_whole[i]), 1e-5) << "input " << i;
+      }
+    });
+  }
+}
+
+// As in a network, where what is joined to a skip connection was made of it.
+TEST(GroupNormKernel, ASecondBackwardPassTellsTwoImagesApartOfWhichOneIsMadeOfTheOther) {
+  const auto second = [](torch::Dtype type) {
+    const Case it = some_case({2, 32, 4, 6, 6}, kFormats[1], true, Activation::silu).as(type);
+    const Tensor y = group_norm(
+        Joined(it.x.sin(), it.x),
+        {4, 1e-5, torch::ones({64}, it.x.options()), torch::zeros({64}, it.x.options())}, {}, it.activation);
+    const Tensor dy = torch::cat({it.dy, it.dy.cos()}, 1);
+    const auto first = torch::autograd::grad({y}, {it.x}, {dy}, /*retain_graph=*/true, /*create_graph=*/true);
+    return torch::cat({first[0].detach(), torch::autograd::grad({first[0].pow(3).sum()}, {it.x})[0]});
+  };
+  EXPECT_LT(error(second(torch::kFloat32), second(torch::kFloat64)), 1e-4);
+}
+
+TEST(GroupNormKernel, TwoImagesHaveTheirTangentsAndSecondGradients) {
+  const Case whole =
+      some_case({2, 48, 4, 6, 6}, kFormats[1], true, Activation::silu, Added::to_each).as(torch::kFloat32);
+  const Case cut = whole.cut(29).leaves();
+  const auto second = [](const Case& it) {
+    const auto first = torch::autograd::grad({fused(it)}, {it.norm.weight}, {it.dy}, /*retain_graph=*/true,
+                                             /*create_graph=*/true);
+    return torch::autograd::grad({first[0].pow(3).sum()}, {it.x, it.norm.bias});
+  };
+  EXPECT_LT(error(second(cut)[0], second(whole)[0].narrow(1, 0, 29)), 1e-3);
+  const test::DualLevel level;
+  const auto moved = [](const Case& any, bool second_too) {
+    Case it = any;
+    it.x = dual(it.x.detach(), it.x.detach().cos());
+    if (second_too) it.more = dual(it.more.detach(), it.more.detach().cos());
+    return it;
+  };
+  EXPECT_LT(error(tangent_of(fused(moved(cut, true))), tangent_of(fused(moved(whole, false)))), 2e-6);
+  Case first_alone = whole;
+  const Tensor dot = torch::cat({cut.x.detach().cos(), torch::zeros_like(cut.more)}, 1);
+  first_alone.x = dual(whole.x.detach(), dot);
+  EXPECT_LT(error(tangent_of(fused(moved(cut, false))), tangent_of(fused(first_alone))), 2e-6);
 }
 
 // Where x is a thousand times its deviation, 1e-7 · 1000 of it is all that fp32 has.
@@ -362,6 +440,11 @@ TEST(GroupNormKernel, WhatDoesNotFitIsRefused) {
               }),
               HasSubstr("of x [2, 32, 8, 8] plus a bias [3, 32]"));
   EXPECT_THAT(refusal([](Case& it) { it.x = it.x[0][0][0]; }), HasSubstr("needs x [B, C, …], got [8]"));
+  EXPECT_THAT(refusal([](Case& it) {
+                it.more = torch::ones({2, 3, 8, 4});
+              }),
+              HasSubstr("of Float [2, 32, 8, 8] on cpu beside Float [2, 3, 8, 4] on cpu"));
+  EXPECT_THAT(refusal([](Case& it) { it.more = it.x.to(torch::kHalf); }), HasSubstr("beside Half"));
 }
 
 }  // namespace

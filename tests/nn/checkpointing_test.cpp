@@ -14,25 +14,28 @@ using test::random_batch;
 
 TEST(Checkpointing, ABlockHasTheSameValueAndGradients) {
   const Tensor weight = random_batch(1, {3})[0].clone().requires_grad_(true);
-  const Block block = [&](const Tensor& x, const Tensor& embedding) {
-    return (x * weight).sin() + embedding.exp();
+  const Block block = [&](const Joined& x, const Tensor& embedding) {
+    return (x.first * weight).sin() + x.second.square() + embedding.exp();
   };
   const auto gradients = [&](bool checkpoint) {
     const Tensor x = random_batch(2, {3}).requires_grad_(true);
+    const Tensor more = random_batch(4, {3}).requires_grad_(true);
     const Tensor embedding = random_batch(3, {3}).requires_grad_(true);
     weight.mutable_grad() = Tensor();
-    const Tensor y = checkpoint ? checkpointed(block, x, embedding) : block(x, embedding);
+    const Joined both(x, more);
+    const Tensor y = checkpoint ? checkpointed(block, both, embedding) : block(both, embedding);
     y.square().sum().backward();
-    return torch::cat({y.detach().flatten(), x.grad().flatten(), embedding.grad().flatten(), weight.grad()});
+    return torch::cat({y.detach().flatten(), x.grad().flatten(), more.grad().flatten(),
+                       embedding.grad().flatten(), weight.grad()});
   };
   EXPECT_TRUE(torch::equal(gradients(true), gradients(false)));
 }
 
 TEST(Checkpointing, TheBlockRunsAgainInTheBackwardPassOnly) {
   int runs = 0;
-  const Block block = [&](const Tensor& x, const Tensor&) {
+  const Block block = [&](const Joined& x, const Tensor&) {
     ++runs;
-    return 2 * x;
+    return 2 * x.first;
   };
   const Tensor x = torch::ones({2}).requires_grad_(true);
   const Tensor y = checkpointed(block, x, x);

@@ -9,6 +9,7 @@
 #include "support/closeness.h"
 #include "support/dropout_keys.h"
 #include "support/message_of.h"
+#include "support/operators.h"
 #include "support/perturb.h"
 #include "support/small_unet.h"
 
@@ -145,6 +146,21 @@ TEST_P(EveryUnet, ASampleDoesNotSeeTheOthers) {
   for (int64_t i = 0; i < 4; ++i) {
     const Tensor alone = network->forward(x.narrow(0, i, 1), {time.narrow(0, i, 1), labels.narrow(0, i, 1)});
     EXPECT_LT(test::relative_difference(alone, batch.narrow(0, i, 1)), 1e-5) << i;
+  }
+}
+
+TEST_P(EveryUnet, NothingIsCopiedToMeetASkipConnection) {
+  if (GetParam() == "edm2") GTEST_SKIP() << "which weighs both and needs them in one image";
+  for (const bool recomputed : {false, true}) {
+    UNetOptions options = test::small_unet();
+    options.activation_checkpointing = recomputed;
+    const auto network = make_network(chosen(options), {.channels = 1, .size = 8}, 5);
+    const Tensor x = normal({.seed = 1}, sample_range(0, 2), {1, 8, 8}).requires_grad_(true);
+    const auto operators = test::operators_of([&] {
+      network->forward(x, {torch::tensor({-300.0, 500.0})}).sum().backward();
+    });
+    EXPECT_THAT(operators, testing::Each(testing::Not(HasSubstr("CatBackward"))));
+    EXPECT_THAT(operators, testing::Contains(HasSubstr("FusedGroupNorm")));
   }
 }
 

@@ -236,15 +236,18 @@ TEST(JvpOfNetworks, TheKernelsTangentIsTheOperators) {
 // thousand roundings of 6e-8 remain.
 TEST(JvpOfNetworks, SinglePrecisionKeepsThreeDigits) {
   for_each_architecture([](const std::string& architecture) {
-    const auto tangent = [&](torch::Dtype dtype) {
+    const auto tangent = [&](torch::Dtype dtype, const auto& product) {
       const Model model = small_model(architecture, dtype);
       const Input input(dtype);
       // Without dropout, whose draws differ between the two types.
-      return jvp(model.denoiser(input.labels), input.x, input.sigma, input.direction).tangent;
+      return product(model.denoiser(input.labels), input.x, input.sigma, input.direction).tangent;
     };
-    const Tensor single = tangent(torch::kFloat32);
-    EXPECT_EQ(single.scalar_type(), torch::kFloat32);
-    EXPECT_LT(relative_difference(single, tangent(torch::kFloat64)), 1e-3);
+    const Tensor exact = tangent(torch::kFloat64, jvp);
+    for (const auto& product : {jvp, differentiable_jvp}) {
+      const Tensor single = tangent(torch::kFloat32, product);
+      EXPECT_EQ(single.scalar_type(), torch::kFloat32);
+      EXPECT_LT(relative_difference(single, exact), 1e-3);
+    }
   });
 }
 

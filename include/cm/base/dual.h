@@ -19,6 +19,8 @@ Tensor value_of(const Tensor& x);
 // Without a graph; undefined where x has none.
 Tensor tangent_of(const Tensor& x);
 
+Tensor tangent_or_zeros(const Tensor& x);
+
 // A value with its tangent, of the same shape.
 Tensor dual(const Tensor& value, const Tensor& tangent);
 

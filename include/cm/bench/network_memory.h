@@ -35,7 +35,7 @@ struct Segment {
   Numbers gradients;        // most of them that exist at once while the backward pass is here
   Numbers forward;          // most numbers at once while a pass that keeps nothing is here
   double opened = 0;        // numbers of the skip connection that begins behind it
-  double closed = 0;        // numbers of the input into which a skip connection was concatenated
+  double closed = 0;        // numbers of the gradient that one ending here leaves waiting for its beginning
 };
 
 // A network's parameters and its segments, in the order of the forward pass.

@@ -66,15 +66,15 @@ class Conv2dImpl : public torch::nn::Module {
  public:
   Conv2dImpl(Initializer& initializer, const Conv2dOptions& options);
   Tensor forward(const Tensor& x) const;
-  // The same, with its bias yet to be added.
-  Biased without_bias(const Tensor& x) const;
+  // The same of one or two images, with its bias yet to be added.
+  Biased without_bias(const Joined& x) const;
   // (kept + forward(x)) · factor in as few passes as there are; stride 1.
   Tensor added_to(const Biased& kept, const Tensor& x, double factor = 1) const;
   Tensor weight;
   Tensor bias;
 
  private:
-  Tensor convolved(const Tensor& x, const Tensor& added) const;
+  Tensor convolved(const Joined& x, const Tensor& added) const;
 
   int64_t stride_;
   int64_t padding_;
@@ -97,19 +97,19 @@ class GroupNormImpl : public torch::nn::Module {
  public:
   explicit GroupNormImpl(int64_t channels, const GroupNormOptions& options = {});
   // x [B, C, …].
-  Tensor forward(const Biased& x) const;
+  Tensor forward(const NormInput& x) const;
   // x [B, C, H, W], conditioned: a condition [B, 2C] scales by 1 + its first half and shifts by its second
   // after normalisation (FiLM; or by double_norm's rule), one [B, C] is added before it.
   Tensor forward(const Biased& x, const Tensor& condition) const;
   // SiLU of the same, in one pass where there is a kernel (cm/kernels/group_norm.h).
-  Tensor forward_silu(const Biased& x) const;
+  Tensor forward_silu(const NormInput& x) const;
   Tensor forward_silu(const Biased& x, const Tensor& condition) const;
   Tensor weight;
   Tensor bias;
 
  private:
   NormParameters parameters() const { return {options_.groups, options_.epsilon, weight, bias}; }
-  Tensor normalized(const Biased& x, Activation activation) const;
+  Tensor normalized(const NormInput& x, Activation activation) const;
   Tensor doubly_normalized(const Biased& x, const Tensor& condition, Activation activation) const;
   Tensor conditioned(const Biased& x, const Tensor& condition, Activation activation) const;
 
