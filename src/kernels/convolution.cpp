@@ -124,6 +124,12 @@ struct WeightCast : torch::autograd::Function<WeightCast> {
   }
 };
 
+// Whether a 1×1 convolution is best a product of matrices. On a CPU in fp32 it is not: oneDNN's convolution
+// is faster than MKL's product on processors that are not Intel's.
+bool is_best_multiplied(const Tensor& x) {
+  return is_channels_last(x) && !(x.is_cpu() && x.scalar_type() == torch::kFloat32);
+}
+
 // A pixel each.
 Tensor rows_of(const Tensor& x) {
   return x.permute({0, 2, 3, 1}).reshape({-1, x.size(1)});
@@ -138,7 +144,7 @@ Tensor image_of(const Tensor& rows, const Tensor& like) {
 Tensor sum_of_1x1(const Joined& x, const Tensor& weight, const Tensor& bias) {
   const auto& [first, second] = x;
   const auto parts = weight.flatten(1).split_with_sizes({first.size(1), second.size(1)}, 1);
-  if (!is_channels_last(first) || !is_channels_last(second)) {
+  if (!is_best_multiplied(first) || !is_best_multiplied(second)) {
     const auto convolved = [](const Tensor& image, const Tensor& part, const Tensor& added) {
       return torch::conv2d(image, part.unsqueeze(2).unsqueeze(3), added);
     };
@@ -218,7 +224,7 @@ Tensor convolution_1x1(const Joined& x, const Tensor& weight, const Tensor& bias
     return dual(sum_of_1x1({value_of(first), value_of(second)}, weight, bias), tangent);
   }
   return affine_map(first, bias, [&](const Tensor& h, const Tensor& added) {
-    if (!is_channels_last(h)) return torch::conv2d(h, weight, added);
+    if (!is_best_multiplied(h)) return torch::conv2d(h, weight, added);
     return image_of(torch::linear(rows_of(h), weight.flatten(1), added), h);
   });
 }

@@ -22,9 +22,8 @@ torch::Dtype number_type(ComputeType type) {
 }
 
 void allow_tf32(ComputeType type) {
-  const bool allowed = type == ComputeType::tf32;
-  at::globalContext().setAllowTF32CuBLAS(allowed);
-  at::globalContext().setAllowTF32CuDNN(allowed);
+  at::globalContext().setAllowTF32CuBLAS(type == ComputeType::tf32);
+  at::globalContext().setAllowTF32CuDNN(type != ComputeType::fp32);
 }
 
 bool has_tf32(const torch::Device& device) {

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <string>
 
+#include "cm/kernels/convolution.h"
+
 namespace cm {
 namespace {
 
@@ -63,7 +65,7 @@ std::vector<Tensor> Lpips::features(const Tensor& images) const {
       "LPIPS needs images [B, 3, H, W] of at least ", kSmallestSide, " × ", kSmallestSide, " pixels, got ",
       images.sizes());
   std::vector<Tensor> found;
-  Tensor x = imagenet_normalized(images).to(lin_[0].scalar_type());
+  Tensor x = in_convolution_layout(imagenet_normalized(images).to(lin_[0].scalar_type()));
   for (const auto& stage : stages_) {
     if (!found.empty()) x = torch::avg_pool2d(x, 2);
     for (const auto& convolution : stage) x = convolution->forward(x).relu_();

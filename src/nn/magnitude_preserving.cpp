@@ -65,8 +65,7 @@ Tensor MpLinearImpl::of_classes(const Tensor& labels) const {
 
 Tensor MpConv2dImpl::forward(const Tensor& x, const Tensor& learned_gain) const {
   const Tensor w = weight_for(is_scaled_ ? weight : scaled(learned_gain), x);
-  if (w.size(2) == 3) return convolution_3x3(x, w, /*bias=*/{});
-  return linear_map(x, [&](const Tensor& h) { return torch::conv2d(h, w); });
+  return w.size(2) == 3 ? convolution_3x3(x, w, /*bias=*/{}) : convolution_1x1(x, w, /*bias=*/{});
 }
 
 void MpConv2dImpl::hold(torch::Dtype type) {

@@ -216,63 +216,67 @@ TEST(WeightIn, LiesAsImagesOfItsTypeDo) {
   }
 }
 
-// Of two images it is that of both, side by side: value, gradients and tangent, of which either may be
-// missing.
-TEST(Convolution1x1, TwoImagesAreOneOfTheirChannels) {
-  const auto leaf = [](const Tensor& t) { return t.clone().requires_grad_(true); };
-  const Layer layer = random_layer(3, 20, 36, 5, 7);
-  for (const auto format : {at::MemoryFormat::Contiguous, at::MemoryFormat::ChannelsLast}) {
-    const Tensor first = leaf(layer.x.narrow(1, 0, 13).contiguous(format));
-    const Tensor second = leaf(layer.x.narrow(1, 13, 7).contiguous(format));
-    const Tensor weight = leaf(layer.weight.narrow(2, 1, 1).narrow(3, 1, 1));
-    const Tensor bias = leaf(layer.bias);
-    const auto check = [&](const Tensor& actual, const Tensor& expected) {
-      EXPECT_LT(convolution_error(actual, expected), 2e-6);
-    };
-    const Tensor y = convolution_1x1({first, second}, weight, bias);
-    const Tensor both = torch::cat({first, second}, 1);
-    check(y, torch::conv2d(both, weight, bias));
-    EXPECT_TRUE(y.is_contiguous(format));
-    const std::vector<Tensor> leaves = {first, second, weight, bias};
-    const auto ours = torch::autograd::grad({y}, leaves, {layer.kept});
-    const auto theirs = torch::autograd::grad({torch::conv2d(both, weight, bias)}, leaves, {layer.kept});
-    for (size_t i = 0; i < leaves.size(); ++i) check(ours[i], theirs[i]);
-    const test::DualLevel level;
-    const auto moved = [](const Tensor& x) { return dual(x, x.detach().cos()); };
-    const Tensor still = torch::zeros_like(second.detach());
-    const Tensor of_both = convolution_1x1({moved(first), moved(second)}, weight, bias);
-    check(value_of(of_both), y);
-    check(tangent_of(of_both), torch::conv2d(both.detach().cos(), weight.detach()));
-    check(tangent_of(convolution_1x1({moved(first), second}, weight, bias)),
-          torch::conv2d(torch::cat({first.detach().cos(), still}, 1), weight.detach()));
+// Channels last in fp64 as a product of matrices, as on a GPU; else by LibTorch's convolution.
+template <class Check>
+void for_each_1x1(const Check& check) {
+  for (const auto type : {torch::kFloat32, torch::kFloat64}) {
+    for (const auto format : {at::MemoryFormat::Contiguous, at::MemoryFormat::ChannelsLast}) {
+      SCOPED_TRACE(testing::Message() << type << format);
+      Layer layer = with_gradients(random_layer(3, 20, 36, 5, 7), type);
+      layer.x = layer.x.detach().contiguous(format).requires_grad_(true);
+      layer.weight = layer.weight.detach().narrow(2, 1, 1).narrow(3, 1, 1).clone().requires_grad_(true);
+      check(layer, format, type == torch::kFloat64 ? 1e-14 : 2e-6);
+    }
   }
 }
 
-// Channels last as a product of matrices, channels first by LibTorch's convolution.
-TEST(Convolution1x1, IsLibTorchsInBothLayoutsForwardAndBackward) {
-  const auto leaf = [](const Tensor& t, torch::Dtype type) {
-    return t.to(type).clone().requires_grad_(true);
-  };
-  const Layer layer = random_layer(3, 20, 36, 5, 7);
-  const Tensor weight = layer.weight.narrow(2, 1, 1).narrow(3, 1, 1);
-  for (const auto format : {at::MemoryFormat::Contiguous, at::MemoryFormat::ChannelsLast}) {
-    for (const bool biased : {false, true}) {
-      std::vector<Tensor> ours;
-      std::vector<Tensor> exact;
-      for (const auto type : {torch::kFloat32, torch::kFloat64}) {
-        std::vector<Tensor> leaves = {leaf(layer.x.contiguous(format), type), leaf(weight, type)};
-        if (biased) leaves.push_back(leaf(layer.bias, type));
-        const Tensor bias = biased ? leaves.back() : Tensor();
-        const Tensor y = type == torch::kFloat32 ? convolution_1x1(leaves[0], leaves[1], bias)
-                                                 : torch::conv2d(leaves[0], leaves[1], bias);
-        auto& all = type == torch::kFloat32 ? ours : exact;
-        all = torch::autograd::grad({y}, leaves, {layer.kept.to(type)});
-        all.push_back(y.detach());
-      }
-      EXPECT_TRUE(ours.back().is_contiguous(format));
-      for (size_t i = 0; i < ours.size(); ++i) EXPECT_LT(convolution_error(ours[i], exact[i]), 2e-6) << i;
-    }
-  }
+// y beside LibTorch's convolution of `x`, and the gradients of both.
+void expect_convolved(const Tensor& y, const Tensor& x, const Layer& layer, const std::vector<Tensor>& leaves,
+                      double rounding) {
+  const Tensor expected = torch::conv2d(x, layer.weight, layer.bias);
+  EXPECT_LT(convolution_error(y, expected), rounding);
+  EXPECT_EQ(y.is_contiguous(at::MemoryFormat::ChannelsLast),
+            expected.is_contiguous(at::MemoryFormat::ChannelsLast));
+  const auto ours = torch::autograd::grad({y}, leaves, {layer.kept});
+  const auto theirs = torch::autograd::grad({expected}, leaves, {layer.kept});
+  for (size_t i = 0; i < ours.size(); ++i) EXPECT_LT(convolution_error(ours[i], theirs[i]), rounding) << i;
+}
+
+TEST(Convolution1x1, IsLibTorchsForwardAndBackward) {
+  for_each_1x1([](Layer layer, at::MemoryFormat, double rounding) {
+    std::vector<Tensor> leaves = {layer.x, layer.weight, layer.bias};
+    expect_convolved(convolution_1x1(layer.x, layer.weight, layer.bias), layer.x, layer, leaves, rounding);
+    layer.bias = Tensor();
+    leaves.pop_back();
+    expect_convolved(convolution_1x1(layer.x, layer.weight, {}), layer.x, layer, leaves, rounding);
+  });
+}
+
+// Of which either may have no tangent.
+TEST(Convolution1x1, OfTwoImagesIsThatOfBothSideBySide) {
+  for_each_1x1([](const Layer& layer, at::MemoryFormat format, double rounding) {
+    const auto part = [&](int64_t from, int64_t count) {
+      return layer.x.detach().narrow(1, from, count).contiguous(format).requires_grad_(true);
+    };
+    const Joined x(part(0, 13), part(13, 7));
+    const Tensor y = convolution_1x1(x, layer.weight, layer.bias);
+    expect_convolved(y, whole(x), layer, {x.first, x.second, layer.weight, layer.bias}, rounding);
+    const test::DualLevel level;
+    const auto expect_tangent = [&](double first_speed, double second_speed) {
+      const auto dot = [](const Tensor& image, double speed) { return speed * image.detach().cos(); };
+      const auto moving = [&](const Tensor& image, double speed) {
+        return speed == 0 ? image : dual(image, dot(image, speed));
+      };
+      const Tensor moved = convolution_1x1({moving(x.first, first_speed), moving(x.second, second_speed)},
+                                           layer.weight, layer.bias);
+      const Tensor both = torch::cat({dot(x.first, first_speed), dot(x.second, second_speed)}, 1);
+      EXPECT_LT(convolution_error(tangent_of(moved), torch::conv2d(both, layer.weight)), rounding);
+      EXPECT_LT(convolution_error(value_of(moved), y), rounding);
+    };
+    expect_tangent(1, -2);
+    expect_tangent(1, 0);
+    expect_tangent(0, 3);
+  });
 }
 
 // Of a dual, both by the kernel; a weight that has a tangent it leaves to LibTorch.

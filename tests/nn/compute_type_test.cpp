@@ -156,14 +156,10 @@ TEST(ComputeType, OnlyGpusHaveTf32) {
 }
 
 TEST(ComputeType, Tf32IsASwitchOfTheProcess) {
-  const auto allowed = [] {
-    return at::globalContext().allowTF32CuBLAS() || at::globalContext().allowTF32CuDNN();
-  };
-  allow_tf32(ComputeType::tf32);
-  EXPECT_TRUE(at::globalContext().allowTF32CuBLAS() && at::globalContext().allowTF32CuDNN());
-  for (const auto type : {ComputeType::fp32, ComputeType::bf16, ComputeType::fp16}) {
+  for (const auto type : {ComputeType::tf32, ComputeType::bf16, ComputeType::fp16, ComputeType::fp32}) {
     allow_tf32(type);
-    EXPECT_FALSE(allowed()) << to_string(type);
+    EXPECT_EQ(at::globalContext().allowTF32CuBLAS(), type == ComputeType::tf32) << to_string(type);
+    EXPECT_EQ(at::globalContext().allowTF32CuDNN(), type != ComputeType::fp32) << to_string(type);
   }
 }
 

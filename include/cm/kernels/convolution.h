@@ -23,9 +23,10 @@ Tensor convolution_3x3(const Tensor& x, const Tensor& weight, const Tensor& bias
 Tensor residual_convolution_3x3(const Tensor& kept, const Tensor& x, const Tensor& weight, const Tensor& bias,
                                 double factor);
 
-// x [B, in, H, W], in one or two images, weight [out, in, 1, 1], bias [out] or undefined → [B, out, H, W]: of
-// a channels-last image one product of matrices, to which LibTorch's libraries add the bias as they write it;
-// of two one each, the second of which is added to the first.
+// x [B, in, H, W], in one or two images, weight [out, in, 1, 1], bias [out] or undefined → [B, out, H, W],
+// differentiable, of a dual x too: by LibTorch's convolution or, where that is faster, as a product of the
+// matrix of a channels-last image's pixels, to which the bias is added as it is written. Of two images there
+// are two, the second of which is added to the first.
 Tensor convolution_1x1(const Joined& x, const Tensor& weight, const Tensor& bias);
 
 // x [B, C, H, W] in the layout that the convolutions of a network on it prefer: channels-last where

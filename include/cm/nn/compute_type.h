@@ -22,7 +22,9 @@ enum class ComputeType {
 // Of a trunk's activations.
 torch::Dtype number_type(ComputeType type);
 
-// Whether fp32 products of this process may round to TF32 on a GPU: with tf32 they may, otherwise not.
+// Which fp32 products of this process may round to TF32 on a GPU: with tf32 all; in bf16 and fp16
+// convolutions, the network's last one and LPIPS's, as by PyTorch's defaults, under which the official
+// release trained; in fp32 none.
 void allow_tf32(ComputeType type);
 
 // Whether a device is a GPU whose products of fp32 could round to TF32.

@@ -64,7 +64,7 @@ void fields(Visitor& visit, TrainOptions& o) {
   visit("dtype", o.dtype,
         "what the networks' products are computed in; weights, gradients and averages are fp32 always. bf16 "
         "and fp16: mixed precision, fp16 with dynamic loss scaling; tf32: fp32 rounded to 10 bits in "
-        "products, on GPUs");
+        "products, on GPUs, as in mixed precision the convolutions that stay fp32");
   visit("label_dropout", o.label_dropout,
         "probability that an example's class is not told (the null class), as guidance needs it: 0.1, say",
         from_below(0, 1));
