@@ -48,7 +48,7 @@ Jvp jvp_with_graph(const Denoiser& f, const Tensor& x, const Tensor& sigma, cons
   const auto moving = [](const Tensor& at, const Tensor& dot) { return dual(at.detach(), dot.detach()); };
   const Tensor y = f(moving(x, direction.x_dot), moving(sigma, direction.sigma_dot));
   const Tensor value = value_of(y);
-  return {value, has_tangent(y) ? tangent_of(y) : torch::zeros_like(value)};
+  return {value, tangent_or_zeros(y)};
 }
 
 Jvp differentiable_jvp(const Denoiser& f, const Tensor& x, const Tensor& sigma, const Direction& direction) {

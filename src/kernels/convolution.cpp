@@ -124,8 +124,8 @@ struct WeightCast : torch::autograd::Function<WeightCast> {
   }
 };
 
-// Whether a 1×1 convolution is best a product of matrices. On a CPU in fp32 it is not: oneDNN's convolution
-// is faster than MKL's product on processors that are not Intel's.
+// Whether a 1×1 convolution is best a product of matrices. On a CPU in fp32 it is not: on AMD's processors
+// oneDNN's convolution is faster than MKL's product (docs/performance.md).
 bool is_best_multiplied(const Tensor& x) {
   return is_channels_last(x) && !(x.is_cpu() && x.scalar_type() == torch::kFloat32);
 }
@@ -217,11 +217,9 @@ Tensor convolution_1x1(const Joined& x, const Tensor& weight, const Tensor& bias
                   x.channels() == weight.size(1),
               "a 1×1 convolution of ", x.channels(), " channels, ", first.sizes(), ", by ", weight.sizes());
   if (second.defined()) {
-    if (!has_tangent(first) && !has_tangent(second)) return sum_of_1x1(x, weight, bias);
-    const Tensor tangent = no_grad([&] {
-      return sum_of_1x1({tangent_or_zeros(first), tangent_or_zeros(second)}, weight, {});
-    });
-    return dual(sum_of_1x1({value_of(first), value_of(second)}, weight, bias), tangent);
+    if (!has_tangent(x)) return sum_of_1x1(x, weight, bias);
+    const Tensor tangent = no_grad([&] { return sum_of_1x1(each_of(x, tangent_or_zeros), weight, {}); });
+    return dual(sum_of_1x1(each_of(x, value_of), weight, bias), tangent);
   }
   return affine_map(first, bias, [&](const Tensor& h, const Tensor& added) {
     if (!is_best_multiplied(h)) return torch::conv2d(h, weight, added);

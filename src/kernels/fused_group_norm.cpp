@@ -35,8 +35,7 @@ JoinedArrays<X> arrays_of(const Joined& images) {
 }
 
 Joined contiguous(const Joined& images, torch::MemoryFormat format) {
-  return {images.first.contiguous(format),
-          images.second.defined() ? images.second.contiguous(format) : images.second};
+  return each_of(images, [&](const Tensor& image) { return image.contiguous(format); });
 }
 
 int64_t positions_of(const Joined& images) {
@@ -68,7 +67,7 @@ struct Arguments {
     return torch::empty(sizes, x.first.options().memory_format(format));
   }
   Joined empty_images() const {
-    return {torch::empty_like(x.first), x.second.defined() ? torch::empty_like(x.second) : Tensor()};
+    return each_of(x, [](const Tensor& image) { return torch::empty_like(image); });
   }
   Tensor statistics(int64_t of_an_image) const {
     return torch::empty({batch(), of_an_image}, x.first.options().dtype(torch::kFloat32));

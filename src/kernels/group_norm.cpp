@@ -113,7 +113,7 @@ struct FusedGroupNorm : torch::autograd::Function<FusedGroupNorm> {
 };
 
 NormInput values_of(const NormInput& x) {
-  return input_of(value_of(x.image.first), value_of(x.image.second), value_of(x.bias));
+  return {each_of(x.image, value_of), value_of(x.bias)};
 }
 
 }  // namespace
@@ -157,9 +157,7 @@ Tensor plain_group_norm(const NormInput& input, const NormParameters& norm, cons
 Tensor group_norm(const NormInput& x, const NormParameters& norm, const Tensor& condition,
                   Activation activation) {
   check(x, norm, condition);
-  const auto& [first, second] = x.image;
-  const bool is_dual =
-      has_tangent(first) || has_tangent(second) || has_tangent(x.bias) || has_tangent(condition);
+  const bool is_dual = has_tangent(x.image) || has_tangent(x.bias) || has_tangent(condition);
   if (is_dual && !has_tangent(norm.weight) && !has_tangent(norm.bias)) {
     const Tensor tangent = group_norm_tangent(x, norm, condition, activation);
     return dual(group_norm(values_of(x), norm, value_of(condition), activation), tangent);
@@ -167,6 +165,7 @@ Tensor group_norm(const NormInput& x, const NormParameters& norm, const Tensor& 
   if (counted(Kernel::group_norm, obstacle_to_fused_group_norm(x, norm, condition))) {
     return plain_group_norm(x, norm, condition, activation);
   }
+  const auto& [first, second] = x.image;
   // For profilers.
   RECORD_FUNCTION("cm::group_norm", std::vector<c10::IValue>({first, norm.weight, norm.bias}));
   const auto inputs = {first, second, norm.weight, norm.bias, condition, x.bias};
@@ -187,10 +186,8 @@ Tensor group_norm_tangent(const NormInput& x, const NormParameters& norm, const 
   }
   RECORD_FUNCTION("cm::group_norm_tangent",
                   std::vector<c10::IValue>({value.image.first, norm.weight, norm.bias}));
-  const auto& [first, second] = x.image;
-  const Joined image_dot(tangent_or_zeros(first), second.defined() ? tangent_or_zeros(second) : second);
-  return fused_tangent(value, norm, told, activation, NormInput(image_dot, tangent_of(x.bias)),
-                       tangent_of(condition));
+  const NormInput dot(each_of(x.image, tangent_or_zeros), tangent_of(x.bias));
+  return fused_tangent(value, norm, told, activation, dot, tangent_of(condition));
 }
 
 }  // namespace cm

@@ -1,6 +1,6 @@
 // What the group normalisation's passes do with one vector of numbers. A vector's lanes are channels or
-// positions; its parameters are those of the lanes' channels. x, ẋ and dx lie in arrays of the span's own, all
-// else in those of the whole image.
+// positions; its parameters are those of the lanes' channels. x, ẋ and dx lie in arrays of the span's own,
+// all else in those of the whole image.
 #pragma once
 
 #include "float_vector.h"

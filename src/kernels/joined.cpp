@@ -4,6 +4,10 @@
 
 namespace cm {
 
+bool has_tangent(const Joined& x) {
+  return has_tangent(x.first) || has_tangent(x.second);
+}
+
 Tensor whole(const Joined& x) {
   if (!x.second.defined()) return x.first;
   return with_tangent_apart(

@@ -24,7 +24,7 @@ struct Duals {
 };
 
 Tensor detached_leaf(const Tensor& tensor) {
-  return tensor.defined() ? tensor.detach().requires_grad_(true) : tensor;
+  return tensor.detach().requires_grad_(true);
 }
 
 Tensor gradient_of(const Tensor& leaf) {
@@ -52,7 +52,7 @@ struct Recompute : torch::autograd::Function<Recompute> {
     const auto saved = context->get_saved_variables();
     const auto holder = context->saved_data["block"].toCapsule();
     const Block& block = static_cast<const BlockHolder&>(*holder).block;
-    const Joined x(detached_leaf(saved[0]), detached_leaf(saved[1]));
+    const Joined x = each_of({saved[0], saved[1]}, detached_leaf);
     const Tensor embedding = detached_leaf(saved[2]);
     {
       const torch::AutoGradMode recording(true);

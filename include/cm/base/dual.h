@@ -19,6 +19,7 @@ Tensor value_of(const Tensor& x);
 // Without a graph; undefined where x has none.
 Tensor tangent_of(const Tensor& x);
 
+// Zeros of its shape instead.
 Tensor tangent_or_zeros(const Tensor& x);
 
 // A value with its tangent, of the same shape.

@@ -17,7 +17,16 @@ struct Joined {
   Tensor second;  // [B, C′, …] in the same type; undefined: none
 };
 
-// One image of both by LibTorch's operators, [B, C + C′, …]; either may be dual (cm/base/dual.h).
+// f of each image.
+template <class F>
+Joined each_of(const Joined& x, const F& f) {
+  return {f(x.first), x.second.defined() ? f(x.second) : x.second};
+}
+
+// Of either (cm/base/dual.h).
+bool has_tangent(const Joined& x);
+
+// One image of both by LibTorch's operators, [B, C + C′, …]; either may be dual.
 Tensor whole(const Joined& x);
 
 }  // namespace cm
