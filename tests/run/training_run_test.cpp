@@ -18,6 +18,7 @@ namespace cm {
 namespace {
 
 using testing::HasSubstr;
+using testing::Not;
 
 // The run's last step in numbers: losses, the length of their gradient, noise levels, N(k) and μ(k).
 Tensor last_step_of(const std::string& objective, const std::vector<std::string>& overrides) {
@@ -197,6 +198,16 @@ TEST(TrainingRun, TheSummaryCountsWhatTheRunHolds) {
   memory("ct", 4 + 3 + 1);
   memory("cd", 4 + 3 + 2);
   memory("tcm", 4 + 3 + 1);
+}
+
+TEST(TrainingRun, TheSummarySaysThatACpuIsSlowInHalfPrecision) {
+  const auto summary = [](const std::string& type) {
+    return TrainingRun(tiny_digits_run("edm", {concat("train.dtype=", type)}), torch::kCPU).summary();
+  };
+  for (const std::string type : {"bf16", "fp16"}) {
+    EXPECT_THAT(summary(type), HasSubstr(concat("\nproducts    in ", type, ", which on a CPU is slower")));
+  }
+  for (const std::string type : {"fp32", "tf32"}) EXPECT_THAT(summary(type), Not(HasSubstr("products")));
 }
 
 TEST(TrainingRun, EveryTeacherIsGuided) {

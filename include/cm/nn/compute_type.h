@@ -22,8 +22,8 @@ enum class ComputeType {
 // Of a trunk's activations.
 torch::Dtype number_type(ComputeType type);
 
-// Which fp32 products of this process may round to TF32 on a GPU: with tf32 all; in bf16 and fp16
-// convolutions, the network's last one and LPIPS's, as by PyTorch's defaults, under which the official
+// Which fp32 products of this process may round to TF32 on a GPU: with tf32 all; in bf16 and fp16 those of
+// convolutions (the network's last one, LPIPS's, a VAE's), as by PyTorch's defaults, under which the official
 // release trained; in fp32 none.
 void allow_tf32(ComputeType type);
 
