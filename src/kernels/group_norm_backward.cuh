@@ -28,20 +28,16 @@ struct XAndGradient {
 // Of the channels that a thread is at.
 template <class T, int vector, class Walk>
 struct XAndGradientColumns {
-  const T* x = nullptr;
-  int channels = 0;  // of x's array
+  OwnNumbers<T, Walk> x = {};
   const T* dy = nullptr;
 
   __device__ OwnColumn start(const Backward& job, const Piece& piece, int channel) {
-    const OwnColumn own = own_column_of<Walk::layout>(job.plan, piece, job.seam, channel);
-    x = own.in<const T>(job.x);
-    channels = own.channels;
     dy = static_cast<const T*>(job.dy) +
          start_of<Walk::layout>(job.plan, piece, job.plan.channels, piece.channel + channel);
-    return own;
+    return x.start(job, piece, channel);
   }
   __device__ XAndGradient<T, vector> load(const Backward& job, int position) const {
-    return {cuda::load<T, vector>(x + Walk::distance(position, channels)),
+    return {cuda::load<T, vector>(x.at(position)),
             cuda::load<T, vector>(dy + Walk::distance(position, job.plan.channels))};
   }
 };
@@ -110,7 +106,7 @@ struct InputGradient {
           activation_gradient<T, silu>(cuda::to_float(loaded.dy.values[i]), affine.of_centred(centred, i));
       cuda::assign(result.values[i], dh * affine.slope[i] - (centred * pull[i] + push[i]));
     }
-    cuda::store(dx + Walk::distance(position, columns.channels), result);
+    cuda::store(dx + Walk::distance(position, columns.x.channels), result);
   }
 };
 

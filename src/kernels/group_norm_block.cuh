@@ -65,7 +65,9 @@ struct OwnColumn {
 };
 
 template <NormLayout layout>
-__device__ inline OwnColumn own_column_of(const Plan& plan, const Piece& piece, int seam, int channel) {
+__device__ inline OwnColumn own_column_of(const Plan& plan, const Piece& piece, int64_t end_of_first,
+                                          int channel) {
+  const int seam = static_cast<int>(end_of_first);
   const int of_image = piece.channel + channel;
   const bool in_first = of_image < seam;
   const int channels = in_first ? seam : plan.channels - seam;

@@ -176,26 +176,6 @@ struct Measured {
   }
 };
 
-// Runs a body with `sum` and `product` over a whole tile, and adds these to the channels' totals.
-template <class V, Layout layout, class Body>
-[[gnu::always_inline]] inline void accumulate(const Walk<V, layout>& walk, int64_t tile, Body& body,
-                                              Scratch& scratch) {
-  for (int64_t first = 0; first < walk.steps(); first += kStepsOfASum) {
-    const int64_t end = std::min(first + kStepsOfASum, walk.steps());
-    V sum{};
-    V product{};
-    for (int64_t part = first; part < end; part += kStepsOfAPart) {
-      body.sum = V{};
-      body.product = V{};
-      walk.each(tile, part, std::min(part + kStepsOfAPart, end), body);
-      sum += body.sum;
-      product += body.product;
-    }
-    walk.add(sum, tile, scratch.sum.data());
-    walk.add(product, tile, scratch.product.data());
-  }
-}
-
 template <class V, Layout layout>
 Walk<V, layout> walk_of(const Input& input, const Unit& unit, const Span& span) {
   const int64_t own = span.channel < input.x.seam ? input.x.seam : input.channels - input.x.seam;
@@ -207,6 +187,57 @@ Walk<V, layout> walk_of(const Input& input, const Unit& unit, const Span& span) 
           .own_stride = last ? own : input.positions};
 }
 
+// What a body over one tile is made of.
+template <class V, Layout layout>
+struct Tile {
+  const Input& input;
+  const Span& span;
+  const Walk<V, layout>& walk;
+  int64_t number;
+
+  // Where its span begins.
+  template <class Arrays>
+  [[gnu::always_inline]] auto* in(const Arrays& arrays) const {
+    return begin_in(arrays, input, span);
+  }
+  [[gnu::always_inline]] V of(const std::vector<float>& channels) const {
+    return walk.parameter(channels.data(), number);
+  }
+  template <class Body>
+  [[gnu::always_inline]] void each(Body& body) const {
+    walk.each(number, 0, walk.steps(), body);
+  }
+};
+
+// Runs a body with `sum` and `product` over a whole tile, and adds these to the channels' totals.
+template <class V, Layout layout, class Body>
+[[gnu::always_inline]] inline void accumulate(const Tile<V, layout>& tile, Body& body, Scratch& scratch) {
+  const auto& walk = tile.walk;
+  for (int64_t first = 0; first < walk.steps(); first += kStepsOfASum) {
+    const int64_t end = std::min(first + kStepsOfASum, walk.steps());
+    V sum{};
+    V product{};
+    for (int64_t part = first; part < end; part += kStepsOfAPart) {
+      body.sum = V{};
+      body.product = V{};
+      walk.each(tile.number, part, std::min(part + kStepsOfAPart, end), body);
+      sum += body.sum;
+      product += body.product;
+    }
+    walk.add(sum, tile.number, scratch.sum.data());
+    walk.add(product, tile.number, scratch.product.data());
+  }
+}
+
+// visit(tile) for all tiles of a unit.
+template <class V, Layout layout, class Visit>
+[[gnu::always_inline]] inline void each_tile(const Input& input, const Unit& unit, const Visit& visit) {
+  for (const Span& span : spans_of(input, unit)) {
+    const auto walk = walk_of<V, layout>(input, unit, span);
+    for (int64_t tile = 0; tile < walk.tiles(); ++tile) visit(Tile<V, layout>{input, span, walk, tile});
+  }
+}
+
 struct Forward {
   Input input;
   Measured measured;
@@ -216,19 +247,15 @@ struct Forward {
 template <class V, bool silu, Layout layout>
 [[gnu::always_inline]] inline void write_output(const Forward& job, const Unit& unit,
                                                 const Scratch& scratch) {
-  for (const Span& span : spans_of(job.input, unit)) {
-    const auto walk = walk_of<V, layout>(job.input, unit, span);
-    const float* const x = begin_in(job.input.x, job.input, span);
-    float* const y = begin_in(job.y, job.input, span);
-    for (int64_t tile = 0; tile < walk.tiles(); ++tile) {
-      Output<V, silu> body{.x = x,
-                           .y = y,
-                           .mean = walk.parameter(scratch.mean.data(), tile),
-                           .slope = walk.parameter(scratch.slope.data(), tile),
-                           .offset = walk.parameter(scratch.offset.data(), tile)};
-      walk.each(tile, 0, walk.steps(), body);
-    }
-  }
+  each_tile<V, layout>(
+      job.input, unit, [&](const Tile<V, layout>& tile) __attribute__((always_inline)) {
+        Output<V, silu> body{.x = tile.in(job.input.x),
+                             .y = tile.in(job.y),
+                             .mean = tile.of(scratch.mean),
+                             .slope = tile.of(scratch.slope),
+                             .offset = tile.of(scratch.offset)};
+        tile.each(body);
+      });
 }
 
 // Means and coefficients of a unit, by a pass over x.
@@ -237,14 +264,13 @@ template <class V, Layout layout>
                                            Scratch& scratch) {
   scratch.clear_sums();
   for (const Span& span : spans_of(input, unit)) {
-    const auto walk = walk_of<V, layout>(input, unit, span);
-    const float* const x = begin_in(input.x, input, span);
-    walk.first_numbers(x, scratch.shift.data());
-    for (int64_t tile = 0; tile < walk.tiles(); ++tile) {
-      Moments<V> body{.x = x, .shift = walk.parameter(scratch.shift.data(), tile)};
-      accumulate(walk, tile, body, scratch);
-    }
+    walk_of<V, layout>(input, unit, span).first_numbers(begin_in(input.x, input, span), scratch.shift.data());
   }
+  each_tile<V, layout>(
+      input, unit, [&](const Tile<V, layout>& tile) __attribute__((always_inline)) {
+        Moments<V> body{.x = tile.in(input.x), .shift = tile.of(scratch.shift)};
+        accumulate(tile, body, scratch);
+      });
   measured.write(input, unit, scratch);
   const auto& [mean, rstd, deviation] = measured.statistics;
   set_coefficients(input, unit, {mean, rstd, deviation}, scratch);
@@ -305,42 +331,32 @@ void set_gradient_coefficients(const Backward& job, const Unit& unit, Scratch& s
 
 template <class V, bool silu, Layout layout>
 [[gnu::always_inline]] inline void sum_gradients(const Backward& job, const Unit& unit, Scratch& scratch) {
-  for (const Span& span : spans_of(job.input, unit)) {
-    const auto walk = walk_of<V, layout>(job.input, unit, span);
-    const float* const x = begin_in(job.input.x, job.input, span);
-    const float* const dy = begin_in(job.dy, job.input, span);
-    float* const dx = begin_in(job.dx, job.input, span);
-    for (int64_t tile = 0; tile < walk.tiles(); ++tile) {
-      GradientSums<V, silu> body{.x = x,
-                                 .dy = dy,
-                                 .dx = dx,
-                                 .mean = walk.parameter(scratch.mean.data(), tile),
-                                 .slope = walk.parameter(scratch.slope.data(), tile),
-                                 .offset = walk.parameter(scratch.offset.data(), tile)};
-      accumulate(walk, tile, body, scratch);
-    }
-  }
+  each_tile<V, layout>(
+      job.input, unit, [&](const Tile<V, layout>& tile) __attribute__((always_inline)) {
+        GradientSums<V, silu> body{.x = tile.in(job.input.x),
+                                   .dy = tile.in(job.dy),
+                                   .dx = tile.in(job.dx),
+                                   .mean = tile.of(scratch.mean),
+                                   .slope = tile.of(scratch.slope),
+                                   .offset = tile.of(scratch.offset)};
+        accumulate(tile, body, scratch);
+      });
 }
 
 template <class V, bool silu, Layout layout>
 [[gnu::always_inline]] inline void write_input_gradient(const Backward& job, const Unit& unit,
                                                         const Scratch& scratch) {
-  for (const Span& span : spans_of(job.input, unit)) {
-    const auto walk = walk_of<V, layout>(job.input, unit, span);
-    const float* const x = begin_in(job.input.x, job.input, span);
-    const float* const dy = begin_in(job.dy, job.input, span);
-    float* const dx = begin_in(job.dx, job.input, span);
-    for (int64_t tile = 0; tile < walk.tiles(); ++tile) {
-      InputGradient<V, silu> body{.x = x,
-                                  .dy = dy,
-                                  .dx = dx,
-                                  .mean = walk.parameter(scratch.mean.data(), tile),
-                                  .slope = walk.parameter(scratch.slope.data(), tile),
-                                  .pull = walk.parameter(scratch.pull.data(), tile),
-                                  .push = walk.parameter(scratch.push.data(), tile)};
-      walk.each(tile, 0, walk.steps(), body);
-    }
-  }
+  each_tile<V, layout>(
+      job.input, unit, [&](const Tile<V, layout>& tile) __attribute__((always_inline)) {
+        InputGradient<V, silu> body{.x = tile.in(job.input.x),
+                                    .dy = tile.in(job.dy),
+                                    .dx = tile.in(job.dx),
+                                    .mean = tile.of(scratch.mean),
+                                    .slope = tile.of(scratch.slope),
+                                    .pull = tile.of(scratch.pull),
+                                    .push = tile.of(scratch.push)};
+        tile.each(body);
+      });
 }
 
 template <class V, bool silu, Layout layout>
@@ -404,38 +420,30 @@ void set_tangent_coefficients(const Tangent& job, const Unit& unit, Scratch& scr
 template <class V, bool silu, Layout layout>
 [[gnu::always_inline]] inline void write_tangent(const Tangent& job, const Unit& unit,
                                                  const Scratch& scratch) {
-  for (const Span& span : spans_of(job.input, unit)) {
-    const auto walk = walk_of<V, layout>(job.input, unit, span);
-    const float* const x = begin_in(job.input.x, job.input, span);
-    const float* const x_dot = begin_in(job.tangents.x, job.input, span);
-    float* const y_dot = begin_in(job.y_dot, job.input, span);
-    for (int64_t tile = 0; tile < walk.tiles(); ++tile) {
-      TangentOutput<V, silu> body{.x = x,
-                                  .x_dot = x_dot,
-                                  .y_dot = y_dot,
-                                  .mean = walk.parameter(scratch.mean.data(), tile),
-                                  .slope = walk.parameter(scratch.slope.data(), tile),
-                                  .offset = walk.parameter(scratch.offset.data(), tile),
-                                  .pull = walk.parameter(scratch.pull.data(), tile),
-                                  .push = walk.parameter(scratch.push.data(), tile)};
-      walk.each(tile, 0, walk.steps(), body);
-    }
-  }
+  each_tile<V, layout>(
+      job.input, unit, [&](const Tile<V, layout>& tile) __attribute__((always_inline)) {
+        TangentOutput<V, silu> body{.x = tile.in(job.input.x),
+                                    .x_dot = tile.in(job.tangents.x),
+                                    .y_dot = tile.in(job.y_dot),
+                                    .mean = tile.of(scratch.mean),
+                                    .slope = tile.of(scratch.slope),
+                                    .offset = tile.of(scratch.offset),
+                                    .pull = tile.of(scratch.pull),
+                                    .push = tile.of(scratch.push)};
+        tile.each(body);
+      });
 }
 
 template <class V, Layout layout>
 [[gnu::always_inline]] inline void tangent_unit(const Tangent& job, const Unit& unit, Scratch& scratch) {
   prepare<V, layout>(job.input, job.measured, unit, scratch);
   scratch.clear_sums();
-  for (const Span& span : spans_of(job.input, unit)) {
-    const auto walk = walk_of<V, layout>(job.input, unit, span);
-    const float* const x = begin_in(job.input.x, job.input, span);
-    const float* const x_dot = begin_in(job.tangents.x, job.input, span);
-    for (int64_t tile = 0; tile < walk.tiles(); ++tile) {
-      TangentSums<V> body{.x = x, .x_dot = x_dot, .mean = walk.parameter(scratch.mean.data(), tile)};
-      accumulate(walk, tile, body, scratch);
-    }
-  }
+  each_tile<V, layout>(
+      job.input, unit, [&](const Tile<V, layout>& tile) __attribute__((always_inline)) {
+        TangentSums<V> body{
+            .x = tile.in(job.input.x), .x_dot = tile.in(job.tangents.x), .mean = tile.of(scratch.mean)};
+        accumulate(tile, body, scratch);
+      });
   set_tangent_coefficients(job, unit, scratch);
   if (job.input.silu) {
     write_tangent<V, true, layout>(job, unit, scratch);

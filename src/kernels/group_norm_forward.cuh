@@ -15,7 +15,6 @@ struct Common {
   bool silu;
   Stage stage;
   JoinedArrays<const void> x;
-  int seam;  // of x
   const float* added;
   int64_t added_row;
   const float* weight;
@@ -78,6 +77,21 @@ struct Values {
   __device__ float operator[](int i) const { return values[count == 1 ? 0 : i]; }
 };
 
+// x at the channels that a thread is at.
+template <class T, class Walk>
+struct OwnNumbers {
+  const T* numbers = nullptr;
+  int channels = 0;  // of the array that has them
+
+  __device__ OwnColumn start(const Common& job, const Piece& piece, int channel) {
+    const OwnColumn own = own_column_of<Walk::layout>(job.plan, piece, job.x.seam, channel);
+    numbers = own.in<const T>(job.x);
+    channels = own.channels;
+    return own;
+  }
+  __device__ const T* at(int position) const { return numbers + Walk::distance(position, channels); }
+};
+
 // Σ (x − k) and Σ (x − k)² of a channel, k its first number in the piece, which keeps the difference of
 // the two from cancelling where the mean is large.
 template <class T, int vector, class Walk>
@@ -86,21 +100,16 @@ struct Moments {
   using Loaded = cuda::Pack<T, vector>;
   const Common& job;
   const Piece& piece;
-  const T* x = nullptr;
-  int channels = 0;  // of x's array
+  OwnNumbers<T, Walk> x = {};
   float sum[vector] = {};
   float product[vector] = {};
   Values<Walk::channels_of_a_vector> shift = {};
 
   __device__ void start(int channel) {
-    const OwnColumn own = own_column_of<Walk::layout>(job.plan, piece, job.seam, channel);
-    x = own.in<const T>(job.x);
-    channels = own.channels;
-    for (int i = 0; i < Walk::channels_of_a_vector; ++i) shift.values[i] = cuda::to_float(x[i]);
+    x.start(job, piece, channel);
+    for (int i = 0; i < Walk::channels_of_a_vector; ++i) shift.values[i] = cuda::to_float(x.numbers[i]);
   }
-  __device__ Loaded load(int position) const {
-    return cuda::load<T, vector>(x + Walk::distance(position, channels));
-  }
+  __device__ Loaded load(int position) const { return cuda::load<T, vector>(x.at(position)); }
   __device__ void use(const Loaded& loaded, int /*position*/) {
     for (int i = 0; i < vector; ++i) {
       const float difference = cuda::to_float(loaded.values[i]) - shift[i];
@@ -133,22 +142,17 @@ struct Output {
   const Forward& job;
   const Piece& piece;
   const Shared& shared;
-  const T* x = nullptr;
-  int channels = 0;  // of x's array
+  OwnNumbers<T, Walk> x = {};
   T* y = nullptr;
   Affine<Walk::channels_of_a_vector> affine = {};
 
   __device__ void start(int channel) {
-    const OwnColumn own = own_column_of<Walk::layout>(job.plan, piece, job.seam, channel);
-    x = own.in<const T>(job.x);
-    channels = own.channels;
+    x.start(job, piece, channel);
     y = static_cast<T*>(job.y) +
         start_of<Walk::layout>(job.plan, piece, job.plan.channels, piece.channel + channel);
     affine.take(shared, channel);
   }
-  __device__ Loaded load(int position) const {
-    return cuda::load<T, vector>(x + Walk::distance(position, channels));
-  }
+  __device__ Loaded load(int position) const { return cuda::load<T, vector>(x.at(position)); }
   __device__ void use(const Loaded& loaded, int position) const {
     cuda::Pack<T, vector> result;
     for (int i = 0; i < vector; ++i) {
@@ -186,7 +190,7 @@ inline constexpr int kWarps = kThreads / cuda::kWarp;
 // A channel's mean in the piece, from its sum there.
 template <class T, NormLayout layout>
 __device__ float channel_mean(const Forward& job, const Piece& piece, const Shared& shared, int i) {
-  return cuda::to_float(*own_column_of<layout>(job.plan, piece, job.seam, i).template in<const T>(job.x)) +
+  return cuda::to_float(*own_column_of<layout>(job.plan, piece, job.x.seam, i).template in<const T>(job.x)) +
          shared.sum[i] / static_cast<float>(piece.positions) + added_to(job, piece.image, piece.channel + i);
 }
 

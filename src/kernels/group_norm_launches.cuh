@@ -39,7 +39,6 @@ inline Common common_of(const Input& input, const Plan& plan) {
           .silu = input.silu,
           .stage = Stage::whole,
           .x = input.x,
-          .seam = static_cast<int>(input.x.seam),
           .added = input.added,
           .added_row = input.added_row,
           .weight = input.weight,
